@@ -1,0 +1,1 @@
+"""The adapters: each one implements the ports with one backend, and knows no other."""

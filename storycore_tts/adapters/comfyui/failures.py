@@ -1,0 +1,148 @@
+"""ComfyUI's complaints turned into our errors, with its own message, node and exception type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from storycore_tts.adapters.comfyui.nodes import NODE_PACK
+from storycore_tts.adapters.comfyui.rules import Failed, Graph
+from storycore_tts.adapters.comfyui.transport import BACKEND
+from storycore_tts.adapters.comfyui.workflows import TRAIN
+from storycore_tts.domain.errors import (
+    GenerationFailed,
+    InvalidDataset,
+    InvalidRequest,
+    JobCancelled,
+    NodePackMissing,
+    OutOfMemory,
+    TTSError,
+    UnknownSpeaker,
+    UnsupportedLanguage,
+)
+from storycore_tts.domain.requests import SpeechRequest
+
+_VALUE_ERRORS = ("value_not_in_list", "value_smaller_than_min", "value_bigger_than_max")
+_BY_INPUT: dict[str, type[InvalidRequest]] = {
+    "speaker": UnknownSpeaker,
+    "language": UnsupportedLanguage,
+}
+
+
+def refused_prompt_error(body: Mapping[str, Any], graph: Graph) -> TTSError:
+    """Read the 400 that ``POST /prompt`` answers when validation fails."""
+    node_errors = body.get("node_errors")
+    if isinstance(node_errors, dict) and node_errors:
+        return node_errors_error(node_errors)
+    error = body.get("error")
+    error = error if isinstance(error, dict) else {"message": str(error)}
+    said = _sentence(error.get("message"), error.get("details"))
+    kind = error.get("type")
+    missing = "does not exist" in said or "not found" in said
+    if kind == "missing_node_type" or (kind == "invalid_prompt" and missing):
+        classes = ", ".join(sorted({node["class_type"] for node in graph.values()}))
+        return NodePackMissing(
+            f"ComfyUI refuses the workflow: {said}",
+            hint=f"It needs the nodes {classes}: install or update {NODE_PACK}.",
+            backend=BACKEND,
+        )
+    return GenerationFailed(f"ComfyUI refuses the workflow: {said}", backend=BACKEND)
+
+
+def node_errors_error(node_errors: Mapping[str, Any]) -> TTSError:
+    """Read the ``node_errors`` of an answer to ``POST /prompt``: the first one, in full."""
+    node_id, entry = next(iter(node_errors.items()))
+    entry = entry if isinstance(entry, dict) else {}
+    listed = entry.get("errors")
+    first = listed[0] if isinstance(listed, list) and listed else {}
+    first = first if isinstance(first, dict) else {}
+    node_type = str(entry.get("class_type") or "")
+    said = _sentence(first.get("message"), first.get("details"))
+    if first.get("type") in _VALUE_ERRORS:
+        extra = first.get("extra_info")
+        name = str(extra.get("input_name")) if isinstance(extra, dict) else ""
+        kind = _BY_INPUT.get(name, InvalidRequest)
+        return kind(f"The node {node_type} refuses a value: {said}", backend=BACKEND)
+    return GenerationFailed(
+        f"ComfyUI refuses the node {node_type} ({first.get('type')}): {said}",
+        hint=f"Is {NODE_PACK} of another version than 1.0.6? Run storycore-tts doctor.",
+        node_type=node_type,
+        node_id=str(node_id),
+        exception_type=str(first.get("type") or "") or None,
+        backend=BACKEND,
+    )
+
+
+def execution_error(failed: Failed, *, request: object) -> TTSError:
+    """Read what a node raised.
+
+    Args:
+        failed: The node, the exception's type and its message.
+        request: What was asked for, to tell a wrong checkpoint from a wrong speaker.
+    """
+    said = f"{failed.exception_type}: {failed.message}".strip(": ")
+    lowered = said.lower()
+    where = f"The node {failed.node_type} failed on the ComfyUI server: {said}"
+    if "outofmemory" in lowered or "out of memory" in lowered:
+        return OutOfMemory(
+            where,
+            hint="Free GPU memory there, choose model_choice 0.6B, or set "
+            "unload_model_after_generate.",
+            node_type=failed.node_type,
+            node_id=failed.node_id,
+            exception_type=failed.exception_type,
+            backend=BACKEND,
+        )
+    if "unsupported speakers" in lowered and isinstance(request, SpeechRequest):
+        return _unsupported_speaker(request, where)
+    if "audio folder not found" in lowered or "no valid audio/txt pairs" in lowered:
+        return InvalidDataset(
+            where,
+            hint="The dataset is a folder on the server's own disk: recordings, each with a .txt "
+            "of the same name.",
+            backend=BACKEND,
+        )
+    return GenerationFailed(
+        where,
+        hint=_advice(failed.node_type, lowered),
+        node_type=failed.node_type,
+        node_id=failed.node_id,
+        exception_type=failed.exception_type,
+        backend=BACKEND,
+    )
+
+
+def interrupted_error() -> JobCancelled:
+    """Say that somebody else stopped a job of ours."""
+    return JobCancelled(
+        "The job was interrupted on the ComfyUI server by another client or at its page.",
+        hint="Ask again if it was not meant to stop.",
+        backend=BACKEND,
+    )
+
+
+def _unsupported_speaker(request: SpeechRequest, where: str) -> UnknownSpeaker:
+    if request.checkpoint is None:
+        return UnknownSpeaker(where, backend=BACKEND)
+    return UnknownSpeaker(
+        where,
+        hint=f"Either the checkpoint has no speaker {request.speaker!r}, or the folder "
+        f"{request.checkpoint} does not exist on the server: the node pack then takes the stock "
+        "model without a word.",
+        backend=BACKEND,
+    )
+
+
+def _advice(node_type: str, lowered: str) -> str | None:
+    if "not compiled with cuda" in lowered or "no nvidia driver" in lowered:
+        if node_type == TRAIN:
+            return "The training node needs a CUDA GPU on that server."
+        return "That server has no CUDA: set tts.qwen.device to auto or cpu."
+    if "no space left" in lowered:
+        return "The server's disk is full: make room there."
+    return None
+
+
+def _sentence(message: object, details: object) -> str:
+    parts = [str(part).strip() for part in (message, details) if part]
+    return ": ".join(parts) or "it gives no reason"

@@ -1,0 +1,157 @@
+"""What a node takes, read from the server's own ``/object_info``.
+
+The nodes change between versions of the pack, and so do ComfyUI's spellings of a type: values are
+held against the server at hand, never against a list of ours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from storycore_tts.adapters.comfyui.transport import BACKEND
+from storycore_tts.domain.errors import (
+    GenerationFailed,
+    InvalidRequest,
+    NodePackMissing,
+    UnsupportedLanguage,
+    did_you_mean,
+)
+
+NODE_PACK = "ComfyUI-Qwen-TTS"
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One input of a node.
+
+    Args:
+        name: As the graph spells it.
+        required: The server refuses a graph without it.
+        choices: Allowed values, for a list of them; None for every other kind.
+        low: Smallest number.
+        high: Largest number.
+        default: What the editor fills in; None when there is nothing.
+    """
+
+    name: str
+    required: bool
+    choices: tuple[str, ...] | None
+    low: float
+    high: float
+    default: Any
+
+    @classmethod
+    def read(cls, name: str, declared: Any, *, required: bool) -> InputSpec:
+        """Read one declaration: ``[type or list of choices, options]``."""
+        kind = declared[0] if isinstance(declared, list) and declared else None
+        options = declared[1] if isinstance(declared, list) and len(declared) > 1 else {}
+        options = options if isinstance(options, dict) else {}
+        # Since 2026 a list of choices may be spelled ["COMBO", {"options": [...]}].
+        listed = kind if isinstance(kind, list) else options.get("options")
+        choices = tuple(str(choice) for choice in listed) if isinstance(listed, list) else None
+        return cls(
+            name=name,
+            required=required,
+            choices=choices,
+            low=_number(options.get("min"), -math.inf),
+            high=_number(options.get("max"), math.inf),
+            default=options.get("default", choices[0] if choices else None),
+        )
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """The inputs of a node class on one server."""
+
+    class_type: str
+    module: str
+    inputs: Mapping[str, InputSpec]
+
+    @classmethod
+    def read(cls, class_type: str, info: Mapping[str, Any] | None) -> NodeSpec:
+        """Read a class's entry in ``/object_info``.
+
+        Raises:
+            NodePackMissing: The server has no such node.
+        """
+        if info is None:
+            raise NodePackMissing(
+                f"The ComfyUI server has no node {class_type}.",
+                hint=f"Install the node pack {NODE_PACK} (by flybirdxx) there, with "
+                "ComfyUI-Manager or into custom_nodes/, and restart ComfyUI; its log tells why a "
+                "pack did not load."
+                if class_type.startswith("FB_")
+                else "It belongs to ComfyUI itself: update ComfyUI.",
+                backend=BACKEND,
+            )
+        declared = info.get("input")
+        sections = declared if isinstance(declared, dict) else {}
+        inputs = {
+            name: InputSpec.read(name, declaration, required=section == "required")
+            for section in ("required", "optional")
+            for name, declaration in (sections.get(section) or {}).items()
+        }
+        return cls(class_type, str(info.get("python_module") or ""), inputs)
+
+    def choices(self, name: str) -> tuple[str, ...]:
+        """Return the allowed values of an input, () where it takes anything."""
+        spec = self.inputs.get(name)
+        return spec.choices or () if spec else ()
+
+    def fit(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the inputs as this node takes them: its spellings, its limits, its own extras.
+
+        Required inputs that we do not know get the server's default; inputs that it does not know
+        are left out.
+
+        Raises:
+            InvalidRequest: A value that this node does not take.
+            UnsupportedLanguage: A language that this node does not take.
+            GenerationFailed: The node needs something that we know nothing of.
+        """
+        fitted = {n: self._checked(n, v) for n, v in values.items() if n in self.inputs}
+        for name, spec in self.inputs.items():
+            if spec.required and name not in fitted:
+                if spec.default is None:
+                    raise GenerationFailed(
+                        f"The node {self.class_type} on this server needs an input {name!r} that "
+                        "this version of storycore-tts does not know.",
+                        hint="Update storycore-tts, or go back to the node pack 1.0.6.",
+                        node_type=self.class_type,
+                        backend=BACKEND,
+                    )
+                fitted[name] = spec.default
+        return fitted
+
+    def _checked(self, name: str, value: Any) -> Any:
+        spec = self.inputs[name]
+        if spec.choices and isinstance(value, str):
+            return self._choice(spec, value)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and not spec.low <= value <= spec.high:
+            raise InvalidRequest(
+                f"{name} is {value}; the node {self.class_type} takes {spec.low:g} to "
+                f"{spec.high:g}.",
+                backend=BACKEND,
+            )
+        return value
+
+    def _choice(self, spec: InputSpec, value: str) -> str:
+        choices = spec.choices or ()
+        for choice in choices:  # ComfyUI compares with case
+            if choice.casefold() == value.casefold():
+                return choice
+        kind = UnsupportedLanguage if spec.name == "language" else InvalidRequest
+        raise kind(
+            f"{spec.name} {value!r} is not known to the node {self.class_type}."
+            f"{did_you_mean(value, choices)}",
+            hint=f"It takes: {', '.join(choices)}.",
+            backend=BACKEND,
+        )
+
+
+def _number(value: Any, otherwise: float) -> float:
+    return value if isinstance(value, int | float) else otherwise

@@ -1,0 +1,178 @@
+"""What ComfyUI's answers mean, without any I/O, so that every case can be tested by itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from storycore_tts.domain.progress import Progress, Stage
+
+Node = dict[str, Any]
+Graph = dict[str, Node]
+Frame = Mapping[str, Any]
+
+TRAINING_UPDATE = "qwen3tts_training_update"
+
+
+@dataclass(frozen=True)
+class QueueSnapshot:
+    """Who runs and who waits.
+
+    Args:
+        running: Prompt ids under way.
+        pending: Prompt ids that wait, next one first.
+        graphs: Each prompt's graph, by id.
+    """
+
+    running: tuple[str, ...]
+    pending: tuple[str, ...]
+    graphs: Mapping[str, Any]
+
+    def find(self, graph: Graph) -> str | None:
+        """Return the id of the prompt that holds exactly this graph."""
+        return next((known for known, found in self.graphs.items() if found == graph), None)
+
+
+def read_queue(body: Any) -> QueueSnapshot | None:
+    """Read the answer of ``/queue``; None if it is none.
+
+    An entry is a list of number, prompt id, graph, extra data and outputs. Pending entries come in
+    no order: the number is the order.
+    """
+    if not isinstance(body, dict):
+        return None
+    running, pending = body.get("queue_running"), body.get("queue_pending")
+    if not isinstance(running, list) or not isinstance(pending, list):
+        return None
+    entries = [e for e in (*running, *pending) if isinstance(e, list) and len(e) > 2]
+    waiting = sorted((e for e in entries if e in pending), key=lambda e: e[0])
+    return QueueSnapshot(
+        running=tuple(str(e[1]) for e in running if e in entries),
+        pending=tuple(str(e[1]) for e in waiting),
+        graphs={str(e[1]): e[2] for e in entries},
+    )
+
+
+@dataclass(frozen=True)
+class Succeeded:
+    """The prompt ended well; its outputs by node id."""
+
+    outputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A node raised."""
+
+    node_id: str
+    node_type: str
+    exception_type: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """Somebody interrupted the prompt."""
+
+
+Outcome = Succeeded | Failed | Interrupted
+
+
+def outcome_of_history(entry: Mapping[str, Any]) -> Outcome | None:
+    """Read a history entry; None if it does not tell yet how the prompt ended.
+
+    An error and an interruption both say ``status_str: "error"``; only the last message tells them
+    apart. A status may be null: then the outputs, if there are any, are the word.
+    """
+    status, outputs = entry.get("status"), entry.get("outputs")
+    if isinstance(status, dict):
+        messages = status.get("messages")
+        for message in reversed(messages if isinstance(messages, list) else []):
+            if isinstance(message, list) and len(message) == 2 and isinstance(message[1], dict):
+                outcome = outcome_of_event(str(message[0]), message[1])
+                if outcome is not None:
+                    return outcome
+        if status.get("status_str") == "error":
+            return Failed("", "", "", "ComfyUI gives no reason")
+        if status.get("completed") is not True:
+            return None
+        return Succeeded(outputs if isinstance(outputs, dict) else {})
+    return Succeeded(outputs) if isinstance(outputs, dict) and outputs else None
+
+
+def outcome_of_event(kind: str, data: Mapping[str, Any]) -> Outcome | None:
+    """Read an event that ends a prompt badly; None for every other one."""
+    if kind == "execution_interrupted":
+        return Interrupted()
+    if kind == "execution_error":
+        return Failed(
+            node_id=str(data.get("node_id") or ""),
+            node_type=str(data.get("node_type") or ""),
+            exception_type=str(data.get("exception_type") or ""),
+            message=str(data.get("exception_message") or "").strip(),
+        )
+    return None
+
+
+def parse_frame(text: str | bytes) -> tuple[str, Mapping[str, Any]] | None:
+    """Read a WebSocket message as (type, data); None for binary previews and for nonsense."""
+    if isinstance(text, bytes):
+        return None
+    try:
+        frame = json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        return None
+    if not isinstance(frame, dict) or not isinstance(frame.get("data"), dict):
+        return None
+    return str(frame.get("type")), frame["data"]
+
+
+def history_is_written(kind: str, data: Mapping[str, Any]) -> bool:
+    """Tell whether an event says that history holds the prompt now.
+
+    ``executing {node: null}`` comes after it was written, ``execution_success`` often before.
+    """
+    return kind == "executing" and data.get("node") is None
+
+
+def speech_progress(kind: str, data: Mapping[str, Any], *, voice_node: str) -> Progress | None:
+    """Read an event of a job that speaks.
+
+    The voice nodes of the pack report 1 of 3 before they load the model, 2 of 3 before they
+    generate and 3 of 3 at the end. A node that reports other totals counts its own steps.
+    """
+    if kind == "executing" and data.get("node") == voice_node:
+        return Progress(Stage.LOADING)
+    if kind != "progress" or data.get("node") != voice_node:
+        return None
+    value, total = data.get("value"), data.get("max")
+    if not isinstance(value, int | float) or not isinstance(total, int | float) or total <= 0:
+        return None
+    if total != 3:
+        return Progress(Stage.GENERATING, min(1.0, max(0.0, value / total)))
+    if value < 2:
+        return Progress(Stage.LOADING)
+    return Progress(Stage.GENERATING, 0.0 if value == 2 else 1.0)
+
+
+def training_progress(kind: str, data: Mapping[str, Any], *, node: str) -> Progress | None:
+    """Read an event of a training job; its updates carry no prompt id, only the node's."""
+    if data.get("node") != node:
+        return None
+    if kind == "progress":
+        step, total = data.get("value"), data.get("max")
+        if isinstance(step, int) and isinstance(total, int) and total > 0:
+            return Progress(Stage.TRAINING, min(1.0, step / total), step=step, total_steps=total)
+    if kind != TRAINING_UPDATE:
+        return None
+    epoch, loss, message = data.get("epoch"), data.get("loss"), data.get("message")
+    if data.get("type") == "status" and isinstance(message, str):
+        return Progress(Stage.LOADING, message=message)
+    if data.get("type") == "progress" and isinstance(epoch, int):
+        number = float(loss) if isinstance(loss, int | float) else None
+        return Progress(Stage.TRAINING, epoch=epoch, loss=number)
+    if data.get("type") == "validation" and isinstance(epoch, int):
+        return Progress(Stage.TRAINING, epoch=epoch, message=f"validated epoch {epoch}")
+    return None

@@ -1,0 +1,180 @@
+"""One event loop's connection to one server: HTTP, the event stream, and the jobs that wait.
+
+Everything that must be closed belongs to one task of the loop. ``asyncio.run`` cancels that task
+when it ends, so that a program that forgets ``aclose`` leaks nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from storycore_tts.adapters.comfyui.events import EventStream
+from storycore_tts.adapters.comfyui.nodes import NodeSpec
+from storycore_tts.adapters.comfyui.rules import TRAINING_UPDATE, QueueSnapshot
+from storycore_tts.adapters.comfyui.transport import ComfyUITransport, ServerInfo
+from storycore_tts.domain.errors import BackendUnavailable, TTSError
+from storycore_tts.settings import QwenTTSConfig
+
+_log = logging.getLogger(__name__)
+
+_LOOK_EVERY = 2.0  # s between looks at the queue while jobs wait and the events flow
+_LOOK_AT_MOST_EVERY = 0.5  # s; the server sends a status frame at every change of its queue
+
+
+@dataclass(eq=False)
+class WatchedJob:
+    """A job that somebody waits for, and the news of it that nobody has read yet.
+
+    Args:
+        prompt_id: Ours until the server answers with one of its own.
+        node_id: Node whose broadcasts, which name no prompt, belong to this job.
+        submitted: The server has taken it: a queue without it means something from now on.
+        frames: Type and data of its events.
+        queue: The last look at the queue that nobody has read yet.
+        away_since: When the server stopped answering, in the loop's time; None while it answers.
+        away_error: What the last attempt to reach it said.
+        news: Set whenever one of these changes.
+    """
+
+    prompt_id: str
+    node_id: str
+    submitted: bool = False
+    frames: deque[tuple[str, Mapping[str, Any]]] = field(default_factory=deque)
+    queue: QueueSnapshot | None = None
+    away_since: float | None = None
+    away_error: TTSError | None = None
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Session:
+    """What all calls on one event loop share.
+
+    Args:
+        config: Address, headers and time limits of the server.
+        tls: What ``tls_context`` made of it.
+
+    Raises:
+        ConfigurationError: Connection settings that cannot be used.
+    """
+
+    def __init__(self, config: QwenTTSConfig, tls: ssl.SSLContext) -> None:
+        self.config = config
+        self.transport = ComfyUITransport(config, tls)
+        self.stream = EventStream(config, tls, self._on_frame, self._look_soon)
+        self._jobs: set[WatchedJob] = set()
+        self._look = asyncio.Event()
+        self._stop = asyncio.Event()
+        self.closed = False
+        self._server: ServerInfo | None = None
+        self._specs: dict[str, NodeSpec] = {}
+        self._owner = asyncio.get_running_loop().create_task(self._run())
+
+    async def aclose(self) -> None:
+        """Close the socket and all connections; jobs that still wait fail."""
+        self._stop.set()
+        await asyncio.wait([self._owner])
+
+    async def server(self) -> ServerInfo:
+        """Say who answers there; asked once.
+
+        Raises:
+            BackendUnavailable: Nobody, or no ComfyUI.
+        """
+        if self._server is None:
+            self._server = await self.transport.server_info()
+        return self._server
+
+    async def spec(self, class_type: str) -> NodeSpec:
+        """Return what a node takes, as this server says; asked once until the stream breaks.
+
+        Raises:
+            NodePackMissing: The server has no such node.
+        """
+        if class_type not in self._specs:
+            await self.server()  # a server that is no ComfyUI must not look like a missing node
+            info = await self.transport.node_info(class_type)
+            self._specs[class_type] = NodeSpec.read(class_type, info)
+        return self._specs[class_type]
+
+    @contextmanager
+    def watching(self, job: WatchedJob) -> Iterator[None]:
+        """Collect the news of a job; to be entered before the job is submitted."""
+        self._jobs.add(job)
+        self._look_soon()
+        try:
+            yield
+        finally:
+            self._jobs.discard(job)
+
+    async def _run(self) -> None:
+        tasks = [
+            asyncio.create_task(self._stop.wait()),
+            asyncio.create_task(self.stream.run()),
+            asyncio.create_task(self._watch_queue()),
+        ]
+        try:
+            # The two helpers never return: when one ends, it is by a mistake of ours, to be seen.
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.transport.aclose()
+            self.closed = True
+            for job in self._jobs:
+                job.news.set()
+
+    def _on_frame(self, kind: str, data: Mapping[str, Any]) -> None:
+        if kind == "status":
+            self._look_soon()
+            return
+        prompt_id = data.get("prompt_id")
+        for job in self._jobs:
+            mine = prompt_id == job.prompt_id
+            if mine or (kind == TRAINING_UPDATE and data.get("node") == job.node_id):
+                job.frames.append((kind, data))
+                job.news.set()
+
+    def _look_soon(self) -> None:
+        if not self.stream.connected:
+            self._specs.clear()  # a server that restarted may have other nodes
+            self._server = None
+        self._look.set()
+
+    async def _watch_queue(self) -> None:
+        """Look at the queue for all jobs at once: often after news, now and then without."""
+        while True:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._look.wait(), _LOOK_EVERY)
+            self._look.clear()
+            if self._jobs:
+                await self._look_at_queue()
+                await asyncio.sleep(_LOOK_AT_MOST_EVERY)
+
+    async def _look_at_queue(self) -> None:
+        # Only those that were in the queue before we ask can be missed in the answer.
+        watched = [job for job in self._jobs if job.submitted]
+        now = asyncio.get_running_loop().time()
+        try:
+            snapshot = await self.transport.queue()
+        except BackendUnavailable as error:
+            for job in watched:
+                job.away_since = job.away_since or now
+                job.away_error = error
+                job.news.set()
+            return
+        except TTSError as error:
+            _log.warning("the queue of %s cannot be read: %s", self.config.comfyui_url, error)
+            return
+        for job in watched:
+            job.queue, job.away_since, job.away_error = snapshot, None, None
+            job.news.set()

@@ -1,0 +1,205 @@
+"""From a request to a ComfyUI graph. Pure functions, one per node that speaks or trains.
+
+Every graph ends in a node that writes something: ComfyUI refuses one that does not. The audio's
+file name is unique to the job, because ComfyUI answers a graph that it just ran from its cache and
+would name a file of the past, which may be gone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from storycore_tts.adapters.comfyui.nodes import NodeSpec
+from storycore_tts.adapters.comfyui.rules import Graph, Node
+from storycore_tts.domain.requests import CloneRequest, SpeechRequest, TrainingRequest
+from storycore_tts.domain.sampling import Sampling
+from storycore_tts.domain.voices import find_speaker
+from storycore_tts.settings import QwenTTSConfig
+
+CUSTOM_VOICE = "FB_Qwen3TTSCustomVoice"
+VOICE_CLONE = "FB_Qwen3TTSVoiceClone"
+TRAIN = "FB_Qwen3TTSTrain"
+SPEAKING_AND_TRAINING = (CUSTOM_VOICE, VOICE_CLONE, TRAIN)
+
+VOICE_ID, REFERENCE_ID, OUTPUT_ID = "voice", "reference", "output"  # node ids within a graph
+FOLDER = "storycore_tts"  # below ComfyUI's input and output folders
+
+# The pack cuts the text at these marks and puts silence there, of any length. In a line of a script
+# it is text like any other, and means the same on every backend.
+_PAUSE_MARK = re.compile(r"\[break=")
+
+
+def custom_voice(
+    request: SpeechRequest, config: QwenTTSConfig, spec: NodeSpec, *, seed: int, job: str
+) -> Graph:
+    """Build the graph of a built-in or fine-tuned voice.
+
+    Args:
+        request: What to say, and who says it.
+        config: Which model, and on what device.
+        spec: The node FB_Qwen3TTSCustomVoice as the server has it.
+        seed: 0..2**64−1.
+        job: A name that no other job has, for the file that it writes.
+
+    Raises:
+        InvalidRequest: The server's node does not take one of the values.
+    """
+    if request.checkpoint is None:
+        speaker = find_speaker(request.speaker, spec.choices("speaker"), backend="comfyui")
+        custom = {"custom_model_path": "", "custom_speaker_name": ""}
+    else:
+        # The node wants one of its own speakers even when it is not to use it.
+        speaker = next(iter(spec.choices("speaker")), request.speaker)
+        custom = {
+            "custom_model_path": request.checkpoint,
+            "custom_speaker_name": request.speaker,
+        }
+    voice = {
+        "text": _plain(request.text),
+        "speaker": speaker,
+        "instruct": request.instruct,
+        "language": request.language,
+        **_model(config),
+        **_sampling(request.sampling, request.token_budget, seed, spec),
+        **custom,
+    }
+    return {VOICE_ID: _node(spec, voice), OUTPUT_ID: _save_audio(VOICE_ID, job)}
+
+
+def voice_clone(
+    request: CloneRequest,
+    config: QwenTTSConfig,
+    spec: NodeSpec,
+    *,
+    seed: int,
+    job: str,
+    uploaded: str,
+) -> Graph:
+    """Build the graph of a cloned voice.
+
+    Args:
+        request: What to say, and how to take the voice from the reference.
+        config: Which model, and on what device.
+        spec: The node FB_Qwen3TTSVoiceClone as the server has it.
+        seed: 0..2**64−1.
+        job: A name that no other job has, for the file that it writes.
+        uploaded: The reference, as the upload's answer names it ("subfolder/name").
+
+    Raises:
+        InvalidRequest: The server's node does not take one of the values.
+    """
+    voice = {
+        "target_text": _plain(request.text),
+        "language": request.language,
+        "ref_audio": [REFERENCE_ID, 0],
+        "ref_text": "" if request.x_vector_only else request.reference.transcript or "",
+        "x_vector_only": request.x_vector_only,
+        "custom_model_path": request.checkpoint or "",
+        **_model(config),
+        **_sampling(request.sampling, request.token_budget, seed, spec),
+    }
+    return {
+        REFERENCE_ID: {"class_type": "LoadAudio", "inputs": {"audio": uploaded}},
+        VOICE_ID: _node(spec, voice),
+        OUTPUT_ID: _save_audio(VOICE_ID, job),
+    }
+
+
+def training(request: TrainingRequest, spec: NodeSpec, *, node_id: str) -> Graph:
+    """Build the graph that trains a voice; PreviewAny puts the checkpoint's path into history.
+
+    Args:
+        request: Dataset, voice and hyper-parameters.
+        spec: The node FB_Qwen3TTSTrain as the server has it.
+        node_id: An id that no other job uses: the node's broadcasts name nothing else.
+
+    Raises:
+        InvalidRequest: The server's node does not take one of the values.
+    """
+    train = {
+        "init_model": f"Qwen/Qwen3-TTS-12Hz-{request.model_choice}-Base",
+        "tokenizer": "Qwen/Qwen3-TTS-Tokenizer-12Hz",
+        "audio_folder": request.dataset,
+        "output_dir": request.output_dir,
+        "speaker_name": request.speaker_name,
+        "test_text": request.test_text,
+        "language": request.language,
+        "learning_rate": request.learning_rate,
+        "num_epochs": request.num_epochs,
+        "batch_size": request.batch_size,
+        "gradient_accumulation_steps": request.gradient_accumulation_steps,
+        "validate_every": request.validate_every,
+    }
+    preview = {"class_type": "PreviewAny", "inputs": {"source": [node_id, 0]}}
+    return {node_id: _node(spec, train), OUTPUT_ID: preview}
+
+
+def _node(spec: NodeSpec, inputs: dict[str, Any]) -> Node:
+    return {"class_type": spec.class_type, "inputs": spec.fit(inputs)}
+
+
+def _save_audio(source: str, job: str) -> Node:
+    inputs = {"audio": [source, 0], "filename_prefix": f"{FOLDER}/{job}"}
+    return {"class_type": "SaveAudio", "inputs": inputs}
+
+
+def _model(config: QwenTTSConfig) -> dict[str, Any]:
+    return {
+        "model_choice": config.model_choice,
+        "device": config.device,
+        "precision": config.precision,
+        # The pack compares "auto" with what it resolved to and so reloads its model on every run.
+        "attention": "sdpa" if config.attention == "auto" else config.attention,
+        "unload_model_after_generate": config.unload_model_after_generate,
+    }
+
+
+def _sampling(sampling: Sampling, budget: int, seed: int, spec: NodeSpec) -> dict[str, Any]:
+    tokens = spec.inputs.get("max_new_tokens")
+    if tokens is not None and budget < tokens.low <= sampling.max_new_tokens:
+        budget = int(tokens.low)
+    return {
+        "seed": seed,
+        "max_new_tokens": budget,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "temperature": sampling.temperature,
+        "repetition_penalty": sampling.repetition_penalty,
+    }
+
+
+def _plain(text: str) -> str:
+    return _PAUSE_MARK.sub("[break =", text)
+
+
+def models(config: QwenTTSConfig) -> tuple[str, ...]:
+    """Return the models that the server would load for these settings."""
+    stem = f"Qwen/Qwen3-TTS-12Hz-{config.model_choice}"
+    return (f"{stem}-CustomVoice", f"{stem}-Base")
+
+
+_INPUTS_OF_1_0_6 = {
+    "common": "model_choice device precision language seed max_new_tokens top_p top_k temperature "
+    "repetition_penalty attention unload_model_after_generate custom_model_path config",
+    CUSTOM_VOICE: "text speaker instruct custom_speaker_name",
+    VOICE_CLONE: "target_text ref_audio ref_text voice_clone_prompt x_vector_only",
+    TRAIN: "init_model tokenizer audio_folder output_dir speaker_name test_text language "
+    "learning_rate num_epochs batch_size gradient_accumulation_steps validate_every",
+}
+
+
+def likeness(spec: NodeSpec) -> str:
+    """Say how a node compares with the version that this package was measured against.
+
+    The server tells no version of a node; its inputs tell whether it is the one that we know.
+    """
+    known = set(_INPUTS_OF_1_0_6[spec.class_type].split())
+    if spec.class_type != TRAIN:
+        known |= set(_INPUTS_OF_1_0_6["common"].split())
+    there = set(spec.inputs)
+    if there == known:
+        return "as in 1.0.6"
+    more = "".join(f" +{name}" for name in sorted(there - known))
+    less = "".join(f" -{name}" for name in sorted(known - there))
+    return f"unlike 1.0.6:{more}{less}"

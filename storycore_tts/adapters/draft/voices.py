@@ -1,0 +1,131 @@
+"""The nine voices of Qwen3-TTS, and their stand-ins among the voices of espeak-ng."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from storycore_tts.adapters.draft.espeak import EspeakVoice
+from storycore_tts.domain.languages import AUTO
+
+
+@dataclass(frozen=True)
+class _Timbre:
+    """A variant of espeak-ng's, f… for women and m… for men, with its pitch and range, 0..99."""
+
+    variant: str
+    pitch: int
+    pitch_range: int
+
+
+_TIMBRES = {
+    "Vivian": _Timbre("f4", 56, 60),  # bright, slightly edgy
+    "Serena": _Timbre("f1", 42, 38),  # warm, gentle
+    "Uncle_fu": _Timbre("m8", 34, 40),  # seasoned, low, mellow
+    "Dylan": _Timbre("m3", 60, 55),  # youthful
+    "Eric": _Timbre("m7", 48, 75),  # lively, husky
+    "Ryan": _Timbre("m2", 44, 70),  # dynamic, strong rhythm
+    "Aiden": _Timbre("m1", 72, 62),  # sunny
+    "Ono_anna": _Timbre("f5", 66, 78),  # playful
+    "Sohee": _Timbre("f2", 46, 50),  # warm
+}
+SPEAKERS = tuple(_TIMBRES)
+
+_VOICES = {
+    "Chinese": "cmn",
+    "English": "en-us",
+    "Japanese": "ja",
+    "Korean": "ko",
+    "French": "fr",
+    "German": "de",
+    "Spanish": "es",
+    "Portuguese": "pt-br",
+    "Russian": "ru",
+    "Italian": "it",
+}
+
+# In the order in which they decide what language a text is in: kana and Hangul belong to one
+# language each, Han only then to Chinese.
+_SCRIPTS = {
+    "Japanese": re.compile(r"[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]"),
+    "Korean": re.compile(r"[\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]"),
+    "Chinese": re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]"),
+    "Russian": re.compile(r"[\u0400-\u04ff]"),
+}
+# What a voice names letter by letter, or by script ("Chinese letter"), instead of reading it:
+# the script in words, how to find it, and the languages whose voices can read it.
+_LETTERS = (
+    ("Chinese characters", _SCRIPTS["Chinese"], {"Chinese"}),
+    ("kana", _SCRIPTS["Japanese"], {"Japanese"}),
+    ("Cyrillic letters", _SCRIPTS["Russian"], {"Russian"}),
+    ("Latin letters", re.compile(r"[A-Za-z]"), set(_VOICES) - {"Japanese"}),
+)
+
+_VARIANTS = ("f1", "f2", "f3", "f4", "f5", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8")
+
+
+def voice_for(
+    speaker: str, language: str, *, text: str = "", words_per_minute: int = 165
+) -> EspeakVoice:
+    """Return the voice that stands in for one of the nine speakers.
+
+    Args:
+        speaker: One of ``SPEAKERS``, in that spelling.
+        language: One of the model's ten, in its spelling, or "Auto".
+        text: What will be said; "Auto" judges by it.
+        words_per_minute: Pace, 80..450.
+    """
+    return _voice(_TIMBRES[speaker], language, text, words_per_minute)
+
+
+def voice_from_name(
+    name: str, language: str, *, text: str = "", words_per_minute: int = 165
+) -> EspeakVoice:
+    """Return a voice for a name that nobody knows, such as a fine-tuned one; always the same one.
+
+    Args:
+        name: Any name; its case does not matter.
+        language: One of the model's ten, in its spelling, or "Auto".
+        text: What will be said; "Auto" judges by it.
+        words_per_minute: Pace, 80..450.
+    """
+    draw = hashlib.sha256(name.casefold().encode("utf-8", "replace")).digest()
+    timbre = _Timbre(_VARIANTS[draw[0] % len(_VARIANTS)], 35 + draw[1] % 31, 35 + draw[2] % 41)
+    return _voice(timbre, language, text, words_per_minute)
+
+
+def language_of(text: str) -> str:
+    """Guess the language of a text from its script.
+
+    One kana makes it Japanese; else one Hangul Korean, one Han character Chinese, one Cyrillic
+    letter Russian; anything else is English. Presence decides, not the majority, since the Chinese,
+    Korean and Russian voices also read English, while the English voice only names foreign
+    letters. Han alone is Chinese, whoever speaks: the Japanese voice cannot read it.
+    """
+    return next((name for name, script in _SCRIPTS.items() if script.search(text)), "English")
+
+
+def letters_not_read(text: str, language: str) -> tuple[str, ...]:
+    """List the scripts in the text that the language's voice spells or names instead of reading.
+
+    Args:
+        text: What will be said.
+        language: One of the model's ten, in its spelling, or "Auto".
+    """
+    spoken = language_of(text) if language == AUTO else language
+    return tuple(
+        letters
+        for letters, script, readers in _LETTERS
+        if spoken not in readers and script.search(text)
+    )
+
+
+def _voice(timbre: _Timbre, language: str, text: str, words_per_minute: int) -> EspeakVoice:
+    spoken = language_of(text) if language == AUTO else language
+    return EspeakVoice(
+        name=f"{_VOICES[spoken]}+{timbre.variant}",
+        pitch=timbre.pitch,
+        pitch_range=timbre.pitch_range,
+        words_per_minute=words_per_minute,
+    )

@@ -1,0 +1,1 @@
+"""What this package speaks about, free of any backend: requests, speech, voices, errors."""

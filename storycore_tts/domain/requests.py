@@ -1,0 +1,283 @@
+"""What can be asked of the ports. Each request checks itself when it is made."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field, fields
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from storycore_tts.domain.audio import (
+    SAMPLE_RATE,
+    Samples,
+    UndecodableAudio,
+    decode,
+    is_silent,
+)
+from storycore_tts.domain.errors import InvalidReferenceAudio, InvalidRequest
+from storycore_tts.domain.languages import AUTO, language_named
+from storycore_tts.domain.sampling import Sampling, check_range
+from storycore_tts.domain.text import reading_seconds, speakable, token_budget
+
+_SHORTEST_REFERENCE = 0.5  # s; the codec's padding fails on clips of a few frames
+_LONGEST_REFERENCE = 600.0  # s; a reference is a clip, and it is held in memory
+_GOOD_REFERENCE = (3.0, 15.0)  # s; outside it the model swallows words or leaks the reference
+
+
+@dataclass(frozen=True)
+class SpeechRequest:
+    """A line for a built-in voice, or for a voice of your own.
+
+    Args:
+        text: What to say; control characters are taken out.
+        speaker: Name of a voice, in any case. With ``checkpoint``, the fine-tuned speaker's name.
+        checkpoint: Folder of a fine-tuned model, **as the backend sees it** (on the ComfyUI
+            server's disk, for instance); None for the built-in voices.
+        language: A language's name, code or locale; "Auto" lets the model judge.
+        instruct: How to say it, in words ("warm, friendly"); the 0.6B models do not listen to it.
+        sampling: How the model draws its tokens.
+
+    Raises:
+        InvalidRequest: Nothing to say, too much for the token budget, an empty speaker.
+        UnsupportedLanguage: The model does not speak the language.
+    """
+
+    text: str
+    speaker: str
+    checkpoint: str | None = None
+    language: str = AUTO
+    instruct: str = ""
+    sampling: Sampling = field(default_factory=Sampling)
+
+    def __post_init__(self) -> None:
+        _set(self, text=speakable(self.text), language=language_named(self.language))
+        _set(self, speaker=_one_line("speaker", self.speaker))
+        _set(self, instruct=speakable(self.instruct, what="instruct") if self.instruct else "")
+        if self.checkpoint is not None:
+            _set(self, checkpoint=_one_line("checkpoint", str(self.checkpoint)))
+        self.token_budget  # noqa: B018 — raises here, before anything is started
+
+    @property
+    def token_budget(self) -> int:
+        """Talker tokens that this text may cost; see ``domain.text.token_budget``."""
+        return token_budget(self.text, limit=self.sampling.max_new_tokens)
+
+
+@dataclass(frozen=True)
+class ReferenceAudio:
+    """A recording of the voice to clone.
+
+    Args:
+        samples: float32, shape (n,), −1..1.
+        sample_rate: In Hz.
+        transcript: What is said in it, word for word; None when unknown.
+
+    Raises:
+        InvalidReferenceAudio: Shorter than 0.5 s, longer than 10 minutes, silent, or not finite.
+    """
+
+    samples: Samples
+    sample_rate: int = SAMPLE_RATE
+    transcript: str | None = None
+
+    def __post_init__(self) -> None:
+        samples = np.ascontiguousarray(self.samples, dtype=np.float32)
+        if samples.ndim != 1:
+            raise InvalidReferenceAudio(
+                f"The reference's samples must have the shape (n,), not {samples.shape}.",
+                hint="Average the channels first, or use ReferenceAudio.from_file.",
+            )
+        if not 4000 <= self.sample_rate <= 384_000:
+            raise InvalidReferenceAudio(
+                f"A sample rate of {self.sample_rate} Hz is outside 4000..384000."
+            )
+        if not np.isfinite(samples).all():
+            raise InvalidReferenceAudio("The reference holds samples that are not finite numbers.")
+        if not _SHORTEST_REFERENCE <= len(samples) / self.sample_rate <= _LONGEST_REFERENCE:
+            raise InvalidReferenceAudio(
+                f"The reference is {len(samples) / self.sample_rate:.2f} s long.",
+                hint="Cloning needs 0.5 s to 10 minutes of speech; 3 to 15 s work best.",
+            )
+        if is_silent(samples):
+            raise InvalidReferenceAudio(
+                "The reference is silent: no sample rises above −50 dBFS.",
+                hint="Check the recording; normalise it if it is only very quiet.",
+            )
+        transcript = (self.transcript or "").strip()
+        _set(self, samples=samples)
+        _set(self, transcript=speakable(transcript, what="transcript") if transcript else None)
+
+    @classmethod
+    def from_bytes(
+        cls, data: bytes, *, transcript: str | None = None, name: str = "the reference"
+    ) -> ReferenceAudio:
+        """Decode an audio file held in memory: wav, flac, mp3, ogg, aiff and their kin.
+
+        Raises:
+            InvalidReferenceAudio: It is no audio, damaged, or nothing that can be cloned.
+        """
+        try:
+            samples, sample_rate = decode(data)
+        except UndecodableAudio as error:
+            raise InvalidReferenceAudio(
+                f"Cannot read {name}: {error}.",
+                hint="Convert it to wav or flac (ffmpeg -i reference.m4a reference.wav).",
+            ) from error
+        return cls(samples, sample_rate, transcript)
+
+    @classmethod
+    def from_file(
+        cls, path: str | PathLike[str], *, transcript: str | None = None
+    ) -> ReferenceAudio:
+        """Read and decode an audio file on this machine; blocks while it reads.
+
+        Raises:
+            InvalidReferenceAudio: No such file, or ``from_bytes`` refuses it.
+        """
+        try:
+            data = Path(path).read_bytes()
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise InvalidReferenceAudio(f"Cannot open the reference {path}: {reason}.") from error
+        return cls.from_bytes(data, transcript=transcript, name=str(path))
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return len(self.samples) / self.sample_rate
+
+    def warnings(self) -> tuple[str, ...]:
+        """Say what is likely to spoil a clone of it: its length, or a transcript of other words."""
+        found = []
+        low, high = _GOOD_REFERENCE
+        if not low <= self.duration <= high:
+            found.append(
+                f"the reference is {self.duration:.1f} s long; {low:.0f} to {high:.0f} s work best"
+            )
+        if self.transcript is not None:
+            spoken = reading_seconds(self.transcript)
+            if not self.duration / 4 <= spoken <= self.duration * 2.5:
+                found.append(
+                    f"the transcript takes about {spoken:.1f} s to say and the reference is "
+                    f"{self.duration:.1f} s long: a transcript of other words ruins the clone"
+                )
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class CloneRequest:
+    """A line in the voice of a recording.
+
+    Args:
+        text: What to say.
+        reference: The recording, with its transcript if there is one.
+        x_vector_only: Take the timbre only, from a speaker embedding: needs no transcript, and
+            sounds less like the reference.
+        language: A language's name, code or locale; "Auto" lets the model judge.
+        sampling: How the model draws its tokens.
+        checkpoint: Folder of another Base model, as the backend sees it; None for the stock one.
+
+    Raises:
+        InvalidRequest: Nothing to say, too much to say, or a transcript is missing.
+        UnsupportedLanguage: The model does not speak the language.
+    """
+
+    text: str
+    reference: ReferenceAudio
+    x_vector_only: bool = False
+    language: str = AUTO
+    sampling: Sampling = field(default_factory=Sampling)
+    checkpoint: str | None = None
+
+    def __post_init__(self) -> None:
+        _set(self, text=speakable(self.text), language=language_named(self.language))
+        if self.reference.transcript is None and not self.x_vector_only:
+            raise InvalidRequest(
+                "Cloning needs to know what is said in the reference.",
+                hint="Give its transcript, or choose x_vector_only for the timbre alone.",
+            )
+        if self.checkpoint is not None:
+            _set(self, checkpoint=_one_line("checkpoint", str(self.checkpoint)))
+        self.token_budget  # noqa: B018 — raises here, before anything is started
+
+    @property
+    def token_budget(self) -> int:
+        """Talker tokens that this text may cost; see ``domain.text.token_budget``."""
+        return token_budget(self.text, limit=self.sampling.max_new_tokens)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Say what is likely to spoil the clone."""
+        if not self.x_vector_only:
+            return self.reference.warnings()
+        only = "cloned from the x-vector only, without a transcript: the timbre, not the manner"
+        return (only, *self.reference.warnings())
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """Fine-tune a Base model to one speaker.
+
+    Args:
+        dataset: Folder of recordings, each with a .txt of the same name that holds its words, **as
+            the backend sees it** (on the ComfyUI server's disk, for instance).
+        output_dir: Folder for the checkpoints, as the backend sees it.
+        speaker_name: The new voice's name.
+        test_text: What the validation samples say.
+        language: A language's name, code or locale.
+        model_choice: Size of the Base model to start from, "0.6B" or "1.7B".
+        learning_rate: 1e-7..1e-3.
+        num_epochs: Rounds over the dataset, 1..100.
+        batch_size: Recordings a step, 1..8.
+        gradient_accumulation_steps: Steps a weight update, 1..64.
+        validate_every: Epochs between validation samples, 1..10.
+
+    Raises:
+        InvalidRequest: A value out of its range, or an empty name or folder.
+        UnsupportedLanguage: The model does not speak the language.
+    """
+
+    dataset: str
+    output_dir: str
+    speaker_name: str
+    test_text: str = "Hello, this is a test of my new voice."
+    language: str = "English"
+    model_choice: str = "1.7B"
+    learning_rate: float = 2e-5
+    num_epochs: int = 10
+    batch_size: int = 1
+    gradient_accumulation_steps: int = 4
+    validate_every: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("dataset", "output_dir", "speaker_name", "model_choice"):
+            _set(self, **{name: _one_line(name, str(getattr(self, name)))})
+        _set(self, language=language_named(self.language))
+        _set(self, test_text=speakable(self.test_text, what="test_text"))
+        check_range("learning_rate", self.learning_rate, 1e-7, 1e-3)
+        check_range("num_epochs", self.num_epochs, 1, 100, whole=True)
+        check_range("batch_size", self.batch_size, 1, 8, whole=True)
+        steps = self.gradient_accumulation_steps
+        check_range("gradient_accumulation_steps", steps, 1, 64, whole=True)
+        check_range("validate_every", self.validate_every, 1, 10, whole=True)
+
+
+def _one_line(name: str, value: str) -> str:
+    """Return a name or a path, stripped, if it could be one."""
+    if not isinstance(value, str):
+        raise InvalidRequest(f"{name} must be a string, not {type(value).__name__}.")
+    clean = value.strip()
+    if not clean:
+        raise InvalidRequest(f"{name} is empty.")
+    if any(unicodedata.category(c) in ("Cc", "Cs") for c in clean):
+        raise InvalidRequest(f"{name} holds a control character or half a surrogate: {clean!r}.")
+    return clean
+
+
+def _set(request: object, **values: object) -> None:
+    """Write a checked value into a frozen request."""
+    known = {f.name for f in fields(request)}  # type: ignore[arg-type]
+    for name, value in values.items():
+        assert name in known
+        object.__setattr__(request, name, value)

@@ -1,0 +1,108 @@
+"""What comes back: speech, and trained voices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from storycore_tts.domain.audio import Samples, check_suffix, encode
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where the time of one request went, in seconds.
+
+    Args:
+        queued: Waiting behind other jobs.
+        generating: From the backend's start on the job to its end, model loading included.
+        total: From the call to the result.
+    """
+
+    queued: float
+    generating: float
+    total: float
+
+
+@dataclass(frozen=True, eq=False)
+class Speech:
+    """Audio, and how it was made.
+
+    Args:
+        samples: float32, shape (n,), −1..1, mono.
+        sample_rate: In Hz.
+        backend: Name of the adapter that spoke.
+        model: The model or checkpoint that spoke.
+        speaker: The voice, in the backend's spelling; "" for a clone.
+        language: As it was asked for, in the model's spelling.
+        seed: The seed that was used, asked for or fresh; None where the backend has none.
+        finish_reason: "stop": the model said "end". Audio that ran into a limit is never returned.
+        x_vector_only: A clone made from the speaker embedding alone.
+        timings: Where the time went.
+        warnings: What was done in spite of doubts, for people to read.
+    """
+
+    samples: Samples
+    sample_rate: int
+    backend: str
+    model: str
+    speaker: str = ""
+    language: str = "Auto"
+    seed: int | None = None
+    finish_reason: str = "stop"
+    x_vector_only: bool = False
+    timings: Timings = field(default_factory=lambda: Timings(0.0, 0.0, 0.0))
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return len(self.samples) / self.sample_rate
+
+    def encode(self, suffix: str = ".wav") -> bytes:
+        """Return the bytes of a file: ".wav" or ".flac" (16-bit), ".mp3" or ".ogg".
+
+        Raises:
+            InvalidRequest: Another suffix.
+        """
+        return encode(self.samples, self.sample_rate, suffix)
+
+    def save(self, path: str | Path) -> Path:
+        """Write an audio file in the format of the path's suffix; blocks while it writes.
+
+        Args:
+            path: A file name that ends in .wav, .flac, .mp3 or .ogg; missing folders are made.
+
+        Returns:
+            The absolute path.
+
+        Raises:
+            InvalidRequest: Another suffix.
+            OSError: The disk's own refusal.
+        """
+        check_suffix(path)
+        target = Path(path).absolute()
+        data = self.encode(target.suffix.lower())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        return target
+
+
+@dataclass(frozen=True)
+class TrainedVoice:
+    """A fine-tuned checkpoint.
+
+    Args:
+        checkpoint_path: Its folder, as the backend sees it: ``SpeechRequest.checkpoint`` takes it.
+        speaker_name: The voice's name: ``SpeechRequest.speaker`` takes it.
+        epochs: Epochs that were finished.
+        loss_history: Loss of each epoch that reported one, in order.
+        backend: Name of the adapter that trained it.
+        warnings: What was done in spite of doubts, for people to read.
+    """
+
+    checkpoint_path: str
+    speaker_name: str
+    epochs: int
+    loss_history: tuple[float, ...]
+    backend: str
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""Whoever drives the package: the plan's client, the command line."""

@@ -1,0 +1,343 @@
+"""The client of the plan: Qwen3 voices from a ComfyUI server, as files on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import TypedDict
+
+from typing_extensions import Unpack
+
+from storycore_tts.container import Container
+from storycore_tts.domain.errors import ConfigurationError
+from storycore_tts.domain.progress import OnProgress
+from storycore_tts.domain.requests import (
+    CloneRequest,
+    ReferenceAudio,
+    SpeechRequest,
+    TrainingRequest,
+)
+from storycore_tts.domain.speech import Speech, TrainedVoice
+from storycore_tts.domain.voices import Speaker
+from storycore_tts.ports import BackendStatus
+from storycore_tts.settings import QwenTTSConfig
+
+
+@dataclass(frozen=True)
+class VoiceResult:
+    """Speech in a file.
+
+    Args:
+        audio_path: The file, on this machine.
+        speech: The same audio as numbers, and how it was made.
+    """
+
+    audio_path: Path
+    speech: Speech
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.speech.duration
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz."""
+        return self.speech.sample_rate
+
+    @property
+    def seed(self) -> int | None:
+        """The seed that was used, asked for or fresh."""
+        return self.speech.seed
+
+    @property
+    def x_vector_only(self) -> bool:
+        """A clone made from the speaker embedding alone, without a transcript."""
+        return self.speech.x_vector_only
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was done in spite of doubts, for people to read."""
+        return self.speech.warnings
+
+
+class SamplingOptions(TypedDict, total=False):
+    """How the model draws its tokens; what is left out, or None, is as configured.
+
+    The ranges are those of the ComfyUI node, which has the last word.
+    """
+
+    seed: int | None
+    """0..2**64−1; a fresh one when nothing is said anywhere, and the result records it."""
+    max_new_tokens: int | None
+    """512..4096; 12.5 tokens are one second."""
+    top_p: float | None
+    """Nucleus, 0..1."""
+    top_k: int | None
+    """Candidates, 0..100; 0 for all."""
+    temperature: float | None
+    """0.1..2."""
+    repetition_penalty: float | None
+    """1..2; 1 for none."""
+
+
+class QwenTTSComfyUIClient:
+    """Generates, clones and trains voices on a ComfyUI server.
+
+    Use it as an async context manager, or call ``aclose``; without either, its connections end with
+    the event loop.
+
+    Args:
+        config: Settings; None for the defaults. Whatever its ``backend`` says, this client uses
+            ComfyUI.
+        comfyui_url: The server, instead of the one in ``config``.
+
+    Raises:
+        ConfigurationError: An address that is none.
+    """
+
+    def __init__(
+        self, config: QwenTTSConfig | None = None, *, comfyui_url: str | None = None
+    ) -> None:
+        if not isinstance(config, QwenTTSConfig | None):
+            raise ConfigurationError(
+                f"QwenTTSComfyUIClient takes a QwenTTSConfig, not {type(config).__name__}.",
+                hint="QwenTTSComfyUIClient(comfyui_url='http://127.0.0.1:8188') is enough.",
+            )
+        values = {} if config is None else dict(config)
+        values["backend"] = "comfyui"
+        if comfyui_url is not None:
+            values["comfyui_url"] = comfyui_url
+        self.config = QwenTTSConfig(**values)
+        container = Container(config=self.config)
+        self._tts = container.service()
+        self._files = container.audio_folder()
+
+    async def __aenter__(self) -> QwenTTSComfyUIClient:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def generate_voice(
+        self,
+        text: str,
+        speaker: str | None = None,
+        *,
+        language: str | None = None,
+        instruct: str = "",
+        output_path: str | PathLike[str] | None = None,
+        on_progress: OnProgress | None = None,
+        **sampling: Unpack[SamplingOptions],
+    ) -> VoiceResult:
+        """Speak in a built-in voice.
+
+        Args:
+            text: What to say.
+            speaker: One of ``get_available_speakers()``, in any case; None for the default one.
+            language: A language's name, code or locale; None for the configured one.
+            instruct: How to say it, in words; the 0.6B model does not listen.
+            output_path: Where to write: .wav, .flac, .mp3 or .ogg; None for a new wav file.
+            on_progress: Hears how far the job is.
+            **sampling: See ``SamplingOptions``.
+
+        Raises:
+            TTSError: See ``storycore_tts.domain.errors``.
+        """
+        request = SpeechRequest(
+            text=text,
+            speaker=self.config.default_speaker if speaker is None else speaker,
+            language=self._language(language),
+            instruct=instruct,
+            sampling=self.config.generation.sampling(**sampling),
+        )
+        return await self._speak(request, "voice", output_path, on_progress)
+
+    async def generate_custom_voice(
+        self,
+        text: str,
+        custom_model_path: str,
+        custom_speaker_name: str,
+        *,
+        language: str | None = None,
+        instruct: str = "",
+        output_path: str | PathLike[str] | None = None,
+        on_progress: OnProgress | None = None,
+        **sampling: Unpack[SamplingOptions],
+    ) -> VoiceResult:
+        """Speak in the voice of a fine-tuned model.
+
+        Args:
+            text: What to say.
+            custom_model_path: Folder of the checkpoint **on the ComfyUI server**, in the spelling
+                of that machine.
+            custom_speaker_name: The name that the voice was trained under.
+            language: A language's name, code or locale; None for the configured one.
+            instruct: How to say it, in words; the 0.6B model does not listen.
+            output_path: Where to write: .wav, .flac, .mp3 or .ogg; None for a new wav file.
+            on_progress: Hears how far the job is.
+            **sampling: See ``SamplingOptions``.
+
+        Raises:
+            UnknownSpeaker: The checkpoint has no such speaker, or does not exist on the server.
+            TTSError: See ``storycore_tts.domain.errors``.
+        """
+        request = SpeechRequest(
+            text=text,
+            speaker=custom_speaker_name,
+            checkpoint=custom_model_path,
+            language=self._language(language),
+            instruct=instruct,
+            sampling=self.config.generation.sampling(**sampling),
+        )
+        return await self._speak(request, "custom", output_path, on_progress)
+
+    async def clone_voice(
+        self,
+        ref_audio: str | PathLike[str] | bytes | ReferenceAudio,
+        target_text: str,
+        *,
+        ref_text: str | None = None,
+        x_vector_only: bool | None = None,
+        language: str | None = None,
+        custom_model_path: str | None = None,
+        output_path: str | PathLike[str] | None = None,
+        on_progress: OnProgress | None = None,
+        **sampling: Unpack[SamplingOptions],
+    ) -> VoiceResult:
+        """Speak in the voice of a recording.
+
+        Args:
+            ref_audio: The recording: a file on this machine, its bytes, or samples.
+            target_text: What to say.
+            ref_text: What is said in the recording, word for word.
+            x_vector_only: Take the timbre only. None: only if there is no transcript; the result
+                and its warnings say so.
+            language: A language's name, code or locale; None for the configured one.
+            custom_model_path: Folder of another Base model on the server; None for the stock one.
+            output_path: Where to write: .wav, .flac, .mp3 or .ogg; None for a new wav file.
+            on_progress: Hears how far the job is.
+            **sampling: See ``SamplingOptions``.
+
+        Raises:
+            InvalidReferenceAudio: The recording cannot be read, or holds nothing to clone.
+            TTSError: See ``storycore_tts.domain.errors``.
+        """
+        reference = await asyncio.to_thread(_reference, ref_audio, ref_text)
+        only = reference.transcript is None if x_vector_only is None else x_vector_only
+        request = CloneRequest(
+            text=target_text,
+            reference=reference,
+            x_vector_only=only,
+            language=self._language(language),
+            sampling=self.config.generation.sampling(**sampling),
+            checkpoint=custom_model_path,
+        )
+        target = self._files.reserve(output_path, stem="clone")
+        speech = await self._tts.clone(request, on_progress=on_progress)
+        return VoiceResult(await self._files.write(speech, target), speech)
+
+    async def train_model(
+        self,
+        audio_folder: str,
+        output_dir: str,
+        speaker_name: str,
+        *,
+        language: str = "English",
+        test_text: str | None = None,
+        num_epochs: int | None = None,
+        learning_rate: float | None = None,
+        batch_size: int | None = None,
+        gradient_accumulation_steps: int | None = None,
+        validate_every: int | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> TrainedVoice:
+        """Fine-tune the Base model of the configured size to one speaker.
+
+        Args:
+            audio_folder: Recordings, each with a .txt of the same name, **on the ComfyUI server**.
+            output_dir: Folder for the checkpoints, on that server too.
+            speaker_name: The new voice's name.
+            language: A language's name, code or locale; the node takes Auto, Chinese, English,
+                Japanese and Korean.
+            test_text: What the validation samples say; None for an English sentence.
+            num_epochs: 1..100; None, here and below, for the configured value.
+            learning_rate: 1e-7..1e-3.
+            batch_size: 1..8.
+            gradient_accumulation_steps: 1..64.
+            validate_every: Epochs between validation samples, 1..10.
+            on_progress: Hears epoch, step and loss.
+
+        Returns:
+            The voice; its ``checkpoint_path`` is a folder on the server.
+
+        Raises:
+            InvalidDataset: The folder cannot be trained on.
+            TTSError: See ``storycore_tts.domain.errors``.
+        """
+        wanted = {
+            "test_text": test_text,
+            "num_epochs": num_epochs,
+            "learning_rate": learning_rate,
+            "batch_size": batch_size,
+            "gradient_accumulation_steps": gradient_accumulation_steps,
+            "validate_every": validate_every,
+        }
+        given = {name: value for name, value in wanted.items() if value is not None}
+        request = TrainingRequest(
+            dataset=str(audio_folder),
+            output_dir=str(output_dir),
+            speaker_name=speaker_name,
+            language=language,
+            model_choice=self.config.model_choice,
+            **{**self.config.training.model_dump(), **given},
+        )
+        return await self._tts.train(request, on_progress=on_progress)
+
+    async def get_available_speakers(self) -> list[Speaker]:
+        """List the built-in voices, as the server's node names them.
+
+        Raises:
+            BackendUnavailable: The server cannot be asked.
+        """
+        return await self._tts.speakers()
+
+    async def get_model_status(self) -> BackendStatus:
+        """Say how the server is: version, device, models, queue, nodes, and what is missing."""
+        return await self._tts.status()
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop; safe to call twice."""
+        await self._tts.aclose()
+
+    async def _speak(
+        self,
+        request: SpeechRequest,
+        stem: str,
+        output_path: str | PathLike[str] | None,
+        on_progress: OnProgress | None,
+    ) -> VoiceResult:
+        target = self._files.reserve(output_path, stem=stem)
+        speech = await self._tts.synthesize(request, on_progress=on_progress)
+        return VoiceResult(await self._files.write(speech, target), speech)
+
+    def _language(self, language: str | None) -> str:
+        return self.config.default_language if language is None else language
+
+
+def _reference(
+    audio: str | PathLike[str] | bytes | ReferenceAudio, transcript: str | None
+) -> ReferenceAudio:
+    if isinstance(audio, ReferenceAudio):
+        return audio if transcript is None else replace(audio, transcript=transcript)
+    if isinstance(audio, bytes):
+        return ReferenceAudio.from_bytes(audio, transcript=transcript)
+    return ReferenceAudio.from_file(audio, transcript=transcript)

@@ -1,0 +1,409 @@
+"""Settings: the ``tts.qwen`` block of YAML, overridden by files and then by the environment.
+
+Everything is refused before anything starts: unknown keys, wrong types, impossible values. The
+refusal names the file, the key, the value and what would be allowed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from storycore_tts.domain.errors import ConfigurationError, UnsupportedLanguage, did_you_mean
+from storycore_tts.domain.languages import language_named
+from storycore_tts.domain.sampling import MAX_SEED, Sampling
+
+ADAPTER_GROUP = "storycore_tts.adapters"
+ENVIRONMENT_PREFIX = "STORYCORE_TTS_"
+CONFIG_VARIABLE = "STORYCORE_TTS_CONFIG"
+# Variables of ours that are no settings: where the file is, and what the live tests run against.
+_NOT_SETTINGS = (CONFIG_VARIABLE, "STORYCORE_TTS_LIVE_COMFYUI_URL", "STORYCORE_TTS_LIVE_MODEL_DIR")
+_USUAL_FILES = ("storycore-tts.yaml", "config/storycore-tts.yaml", "config/default.yaml")
+
+Seconds = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
+
+
+class _Block(BaseModel):
+    """A block of settings: frozen, and closed to keys that it does not know."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        validate_default=True,
+        protected_namespaces=(),
+        use_attribute_docstrings=True,
+    )
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _refusal(type(self), error) from None
+
+
+class QwenTTSModelConfig(_Block):
+    """Which model speaks, and on what."""
+
+    model_choice: Literal["0.6B", "1.7B"] = "1.7B"
+    device: Literal["auto", "cuda", "mps", "cpu"] = "cuda"
+    precision: Literal["bf16", "fp32"] = "bf16"
+    attention: Literal["auto", "sdpa", "flash_attn", "sage_attn", "eager"] = "auto"
+    unload_model_after_generate: bool = False
+
+
+class QwenTTSGenerationConfig(_Block):
+    """How the model draws its tokens, unless a request says otherwise."""
+
+    max_new_tokens: Annotated[int, Field(ge=1, le=8192)] = 2048
+    top_p: Annotated[float, Field(ge=0, le=1)] = 0.8
+    top_k: Annotated[int, Field(ge=0, le=1000)] = 20
+    temperature: Annotated[float, Field(ge=0.01, le=5)] = 1.0
+    repetition_penalty: Annotated[float, Field(ge=0.5, le=5)] = 1.05
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
+
+    def sampling(self, **overrides: Any) -> Sampling:
+        """Return these values as a request takes them; overrides that are None change nothing."""
+        given = {name: value for name, value in overrides.items() if value is not None}
+        return Sampling(**{**self.model_dump(), **given})
+
+
+class QwenTTSTrainingConfig(_Block):
+    """How a voice is trained, unless a request says otherwise."""
+
+    learning_rate: Annotated[float, Field(ge=1e-7, le=1e-3)] = 2e-5
+    num_epochs: Annotated[int, Field(ge=1, le=100)] = 10
+    batch_size: Annotated[int, Field(ge=1, le=8)] = 1
+    gradient_accumulation_steps: Annotated[int, Field(ge=1, le=64)] = 4
+    validate_every: Annotated[int, Field(ge=1, le=10)] = 2
+
+
+class ComfyUITimeouts(_Block):
+    """How long each wait for a ComfyUI server may be, in seconds."""
+
+    connect: Seconds = 5.0
+    """To reach the server."""
+    request: Seconds = 30.0
+    """For one answer."""
+    queue: Seconds = 3600.0
+    """Behind other jobs."""
+    idle: Seconds = 900.0
+    """Running, without any sign of life; loading a model for the first time gives none."""
+    job: Seconds = 3600.0
+    """A whole job, from submission to result."""
+    training: Seconds = 172_800.0
+    """A whole training."""
+    away: Seconds = 10.0
+    """With a job under way, for a server that went away to come back."""
+    cancel: Seconds = 5.0
+    """To tell the server that we are leaving."""
+
+
+class ComfyUIConfig(_Block):
+    """How to talk to the ComfyUI server."""
+
+    headers: dict[str, str] = {}
+    """Sent with every request and with the WebSocket's handshake, to this server only."""
+    verify_tls: bool | str = True
+    """False accepts any certificate; a string is the path of a CA bundle."""
+    timeouts: ComfyUITimeouts = ComfyUITimeouts()
+
+
+class DraftConfig(_Block):
+    """How the draft voices speak."""
+
+    words_per_minute: Annotated[int, Field(ge=80, le=450)] = 165
+
+
+class QwenTTSConfig(QwenTTSModelConfig):
+    """The ``tts.qwen`` block: ``QwenTTSConfig(comfyui_url="http://…", model_choice="1.7B")``.
+
+    Raises:
+        ConfigurationError: An unknown key, a wrong type or an impossible value.
+    """
+
+    backend: str = "comfyui"
+    comfyui_url: str = "http://127.0.0.1:8188"
+    default_speaker: Annotated[str, Field(min_length=1)] = "Ryan"
+    default_language: str = "Auto"
+    output_dir: str | None = None
+    """Where clients write audio; None: a fresh temporary folder."""
+    generation: QwenTTSGenerationConfig = QwenTTSGenerationConfig()
+    training: QwenTTSTrainingConfig = QwenTTSTrainingConfig()
+    comfyui: ComfyUIConfig = ComfyUIConfig()
+    draft: DraftConfig = DraftConfig()
+
+    @field_validator("backend")
+    @classmethod
+    def _backend_is_installed(cls, value: str) -> str:
+        names = adapter_names()
+        if value not in names:
+            raise ValueError(_one_of(names, value))
+        return value
+
+    @field_validator("comfyui_url")
+    @classmethod
+    def _url_is_http(cls, value: str) -> str:
+        return _checked_url(value)
+
+    @field_validator("default_language")
+    @classmethod
+    def _language_is_spoken(cls, value: str) -> str:
+        try:
+            return language_named(value)
+        except UnsupportedLanguage as error:
+            raise ValueError(str(error)) from None
+
+
+def adapter_names() -> list[str]:
+    """Return the names that ``tts.qwen.backend`` may take: the adapters that are installed."""
+    return sorted({point.name for point in entry_points(group=ADAPTER_GROUP)})
+
+
+@dataclass(frozen=True)
+class LoadedConfig:
+    """Settings, and where each of them came from.
+
+    Args:
+        config: The settings in force.
+        sources: Dotted key below ``tts.qwen`` -> "default", a file's path, or a variable's name.
+    """
+
+    config: QwenTTSConfig
+    sources: Mapping[str, str]
+
+
+def load_config(
+    path: str | Path | None = None, *, environ: Mapping[str, str] | None = None
+) -> LoadedConfig:
+    """Read the defaults, then a file, then the environment.
+
+    Args:
+        path: A YAML file with a ``tts.qwen`` block, among whatever else. None: the file that
+            STORYCORE_TTS_CONFIG names, else ``storycore-tts.yaml``, ``config/storycore-tts.yaml``
+            or ``config/default.yaml`` in the working directory, else the defaults alone.
+        environ: The environment; None for the process's own.
+
+    Raises:
+        ConfigurationError: Something in it is refused.
+    """
+    environment = os.environ if environ is None else environ
+    layers = [_Layer("default", _leaves(_block_of(_default_yaml(), "default.yaml")))]
+    file = _config_file(path, environment)
+    if file is not None:
+        layers.append(_Layer(str(file), _leaves(_block_of(_read(file), str(file)))))
+    layers += _environment_layers(environment)
+
+    leaves: dict[tuple[str, ...], Any] = {}
+    sources: dict[str, str] = {}
+    for layer in layers:
+        for key, value in layer.leaves.items():
+            for stale in [k for k in leaves if k[: len(key)] == key or key[: len(k)] == k]:
+                del leaves[stale]
+                sources.pop(".".join(stale), None)
+            leaves[key] = value
+            sources[".".join(key)] = layer.source
+    try:
+        config = QwenTTSConfig(**_nested(leaves))
+    except ConfigurationError as error:
+        raise _located(error, sources) from None
+    return LoadedConfig(config, sources)
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Settings from one place."""
+
+    source: str
+    leaves: Mapping[tuple[str, ...], Any]
+
+
+class _Yaml(yaml.SafeLoader):
+    """YAML as people mean it: ``2e-5`` is a number, and a key that stands twice is a mistake."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands here twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+_Yaml.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def _parse(text: str, source: str) -> Any:
+    try:
+        return yaml.load(text, _Yaml)  # noqa: S506 — a SafeLoader
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        # ValueError: a date such as 2026-99-99; TypeError: a key that cannot be one.
+        raise ConfigurationError(
+            f"{source} is not valid YAML: {' '.join(str(error).split())}.", source=source
+        ) from None
+
+
+def _read(path: Path) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a NUL in the path
+        raise ConfigurationError(
+            f"Cannot read the settings in {path}: {error}.", source=str(path)
+        ) from None
+    return _parse(text, str(path))
+
+
+def _default_yaml() -> Any:
+    return _parse(files("storycore_tts").joinpath("default.yaml").read_text("utf-8"), "default")
+
+
+def _config_file(path: str | Path | None, environment: Mapping[str, str]) -> Path | None:
+    named = path or environment.get(CONFIG_VARIABLE)
+    if named:
+        return Path(named)
+    return next((Path(name) for name in _USUAL_FILES if Path(name).is_file()), None)
+
+
+def _block_of(document: Any, source: str) -> dict[str, Any]:
+    """Return the ``tts.qwen`` block of a document that may hold other things, or {}."""
+    block, key = document, ""
+    for name in ("tts", "qwen"):
+        if block is None:
+            return {}
+        if not isinstance(block, dict):
+            raise ConfigurationError(
+                f"{source}: {key or 'the document'} must be a mapping, not {block!r}.",
+                source=source,
+                key=key,
+                value=block,
+                allowed="a mapping",
+            )
+        block, key = block.get(name), f"{key}.{name}".lstrip(".")
+    if not isinstance(block, dict | None):
+        raise ConfigurationError(
+            f"{source}: tts.qwen must be a mapping, not {block!r}.",
+            source=source,
+            key=key,
+            value=block,
+            allowed="a mapping",
+        )
+    return block or {}
+
+
+def _environment_layers(environment: Mapping[str, str]) -> Iterator[_Layer]:
+    """Read STORYCORE_TTS_GENERATION__TOP_P=0.9 as ``generation.top_p``; the value is YAML."""
+    for name, text in sorted(environment.items()):
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in _NOT_SETTINGS:
+            key = tuple(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))
+            yield _Layer(f"environment variable {name}", {key: _parse(text, name)})
+
+
+def _leaves(block: Mapping[Any, Any], above: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    found: dict[tuple[str, ...], Any] = {}
+    for key, value in block.items():
+        path = (*above, str(key))
+        found |= _leaves(value, path) if isinstance(value, dict) and value else {path: value}
+    return found
+
+
+def _nested(leaves: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
+    block: dict[str, Any] = {}
+    for path, value in leaves.items():
+        place = block
+        for name in path[:-1]:
+            place = place.setdefault(name, {})
+        place[path[-1]] = value
+    return block
+
+
+class _Refusal(ConfigurationError, ValueError):
+    """A refusal by one block; also a ValueError, so that pydantic says which block it was."""
+
+    def __init__(
+        self, key: str, value: object, allowed: str, *, unknown: bool = False, source: str = ""
+    ) -> None:
+        where = f"{source}: " if source else ""
+        what = "is not a key that exists" if unknown else f"cannot be {value!r}"
+        super().__init__(
+            f"{where}{key} {what}. Allowed: {allowed}",
+            source=source or None,
+            key=key,
+            value=value,
+            allowed=allowed,
+        )
+        self.unknown = unknown
+
+
+def _refusal(block: type[_Block], error: ValidationError) -> _Refusal:
+    """Turn pydantic's first objection into one sentence with key, value and what is allowed."""
+    first = error.errors(include_url=False)[0]
+    key, value, kind = str(first["loc"][0]), first["input"], first["type"]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, _Refusal):
+        inner = f"{key}.{cause.key}"
+        return _Refusal(inner, cause.value, cause.allowed or "", unknown=cause.unknown)
+    if kind == "extra_forbidden":
+        known = list(block.model_fields)
+        return _Refusal(key, value, _one_of(known, key), unknown=True)
+    if kind == "literal_error":
+        choices = get_args(block.model_fields[key].annotation)
+        return _Refusal(key, value, _one_of(choices, str(value)))
+    said = str(cause or first["msg"]).removeprefix("Input should be ")
+    return _Refusal(key, value, said)
+
+
+def _one_of(choices: Iterable[str], wrong: str) -> str:
+    return f"one of {', '.join(choices)}.{did_you_mean(wrong, choices)}"
+
+
+def _located(refusal: ConfigurationError, sources: Mapping[str, str]) -> ConfigurationError:
+    """Say which file, or which variable, the refused value stands in."""
+    assert isinstance(refusal, _Refusal)
+    key = refusal.key or ""
+    source = next((s for k, s in sources.items() if k == key or k.startswith(f"{key}.")), None)
+    while source is None and "." in key:  # a mapping was expected where a value stands
+        key = key.rpartition(".")[0]
+        source = sources.get(key)
+    return _Refusal(
+        f"tts.qwen.{refusal.key}",
+        refusal.value,
+        refusal.allowed or "",
+        unknown=refusal.unknown,
+        source=source or "",
+    )
+
+
+def _checked_url(url: str) -> str:
+    """Return an http(s) URL without its trailing slash; a path prefix stays."""
+    example = "an address such as http://127.0.0.1:8188"
+    try:
+        parts = urlsplit(url)
+        port_is_right = parts.port is None or parts.port > 0
+    except ValueError as error:
+        raise ValueError(f"{example} ({error})") from None
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(f"{example}: it begins with http:// or https://")
+    if not parts.hostname or not port_is_right:
+        raise ValueError(f"{example}: it names a host, and a port from 1 to 65535 if any")
+    if parts.username or parts.password:
+        raise ValueError("an address without user and password; put them into comfyui.headers")
+    if parts.query or parts.fragment:
+        raise ValueError(f"{example}: it ends before any ? or #")
+    if not url.isprintable() or " " in url:
+        raise ValueError(f"{example}: without spaces and control characters")
+    return url.rstrip("/")

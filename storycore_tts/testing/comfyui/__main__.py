@@ -1,0 +1,7 @@
+"""`python -m storycore_tts.testing.comfyui --port 0`."""
+
+import sys
+
+from .command import run
+
+sys.exit(run())

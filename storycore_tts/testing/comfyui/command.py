@@ -1,0 +1,107 @@
+"""The stand-in as a command: `python -m storycore_tts.testing.comfyui`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from .core import Core
+from .faults import Faults
+from .log import StandInLog
+from .options import Options
+from .storage import Storage
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Parse arguments and serve until SIGINT or SIGTERM; the exit status."""
+    return serve(parse(argv))
+
+
+def serve(options: Options) -> int:
+    """Serve until SIGINT or SIGTERM. The first line on stdout says where."""
+    log = StandInLog(options.log_file)
+    storage = Storage(options.data_dir, in_memory=options.instant)
+    try:
+        asyncio.run(_serve(options, log, storage))
+    finally:
+        storage.close()
+        log.close()
+    return 0
+
+
+async def _serve(options: Options, log: StandInLog, storage: Storage) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            # Windows has no signal handlers on its loop; Ctrl-C ends it anyway.
+            loop.add_signal_handler(number, stop.set)
+    core = Core(options, log, Faults(log), storage)
+    async with core.listening(options.port) as port:
+        print(  # noqa: T201 - whoever started the command reads the address here
+            f"listening on http://{options.host}:{port}{options.prefix}", flush=True
+        )
+        await stop.wait()
+
+
+def parse(argv: Sequence[str] | None = None) -> Options:
+    """Arguments to options."""
+    given = _parser().parse_args(argv)
+    return Options(
+        host=given.host,
+        port=given.port,
+        version=given.version,
+        modern=given.modern,
+        instant=given.instant,
+        seconds_per_step=given.seconds_per_step,
+        model_load_seconds=given.model_load_seconds,
+        node_pack=not given.no_node_pack,
+        checkpoints=dict(given.checkpoint),
+        token=given.token,
+        path_prefix=given.path_prefix,
+        data_dir=given.data_dir,
+        has_cuda=not given.no_cuda,
+        max_upload_size=given.max_upload_size,
+        history_limit=given.history_limit,
+        log_file=given.log,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    usual = Options()
+    parser = argparse.ArgumentParser(
+        prog="python -m storycore_tts.testing.comfyui",
+        description="A stand-in for ComfyUI with the Qwen-TTS nodes. It speaks with espeak-ng.",
+    )
+    add = parser.add_argument
+    add("--host", default=usual.host, help="address to listen on (%(default)s)")
+    add("--port", type=int, default=0, help="port; 0 takes a free one (%(default)s)")
+    add("--version", help="ComfyUI version to report")
+    add("--modern", action="store_true", help="behave as ComfyUI 0.36 instead of 0.3.64")
+    add("--instant", action="store_true", help="a fixed tone in place of speech, no files")
+    add("--seconds-per-step", type=float, default=0.0, metavar="S", help="slow generation down")
+    add("--model-load-seconds", type=float, default=0.0, metavar="S", help="slow loading down")
+    add("--no-node-pack", action="store_true", help="as if the Qwen-TTS nodes were not installed")
+    add(
+        "--checkpoint", type=_checkpoint, action="append", default=[],
+        metavar="PATH=SPEAKER[,SPEAKER]", help="a fine-tuned checkpoint; may be repeated",
+    )  # fmt: skip
+    add("--token", help="demand this bearer token")
+    add("--path-prefix", default="", help="serve below this path")
+    add("--data-dir", type=Path, help="folder for input, output and temp (a temporary one)")
+    add("--no-cuda", action="store_true", help="as on a machine without a GPU")
+    add("--max-upload-size", type=int, default=usual.max_upload_size, metavar="BYTES")
+    add("--history-limit", type=int, default=usual.history_limit, metavar="ENTRIES")
+    add("--log", type=Path, metavar="FILE", help="write what happens there, as JSON lines")
+    return parser
+
+
+def _checkpoint(text: str) -> tuple[str, list[str]]:
+    path, equals, speakers = text.rpartition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError("expected PATH=SPEAKER[,SPEAKER]")
+    return path, [name for name in speakers.split(",") if name]

@@ -1,0 +1,271 @@
+"""What happened to the stand-in server: typed records that tests read and wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One thing that happened; `at` is in seconds since the epoch."""
+
+    at: float = field(default_factory=time.time)
+
+    @property
+    def kind(self) -> str:
+        """The name under which the record travels as JSON."""
+        return type(self).__name__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(Record):
+    """An HTTP request was answered; status 0 when it never was."""
+
+    method: str
+    path: str
+    status: int
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted(Record):
+    """POST /prompt put a job into the queue."""
+
+    prompt_id: str
+    client_id: str | None
+    number: float
+    graph: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started(Record):
+    """The server took a job out of the queue and began to run it."""
+
+    prompt_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeRan(Record):
+    """A node was really executed, not taken from the cache."""
+
+    prompt_id: str
+    node_id: str
+    node_type: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished(Record):
+    """A run ended: outcome is success, error or interrupted."""
+
+    prompt_id: str
+    outcome: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterruptRequested(Record):
+    """POST /interrupt; prompt_id is None for a global one."""
+
+    prompt_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deleted(Record):
+    """A pending job was taken out of the queue."""
+
+    prompt_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uploaded(Record):
+    """A file was uploaded; size in bytes, name as the server returned it."""
+
+    name: str
+    subfolder: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SocketOpened(Record):
+    """A WebSocket was accepted."""
+
+    client_id: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SocketClosed(Record):
+    """A WebSocket is gone."""
+
+    client_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelLoaded(Record):
+    """A checkpoint was loaded into the one place in memory."""
+
+    model: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultUsed(Record):
+    """A scripted fault struck."""
+
+    fault: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held(Record):
+    """A job reached a gate."""
+
+    gate: str
+    prompt_id: str | None
+
+
+RECORDS: dict[str, type[Record]] = {
+    cls.__name__: cls
+    for cls in (
+        Request, Submitted, Started, NodeRan, Finished, InterruptRequested, Deleted, Uploaded,
+        SocketOpened, SocketClosed, ModelLoaded, FaultUsed, Held,
+    )
+}  # fmt: skip
+
+R = TypeVar("R", bound=Record)
+
+
+def to_json(record: Record) -> dict[str, Any]:
+    """The record as a JSON object with its kind."""
+    return {"kind": record.kind, **asdict(record)}
+
+
+def from_json(data: Mapping[str, Any]) -> Record:
+    """The record that `to_json` wrote."""
+    cls = RECORDS[data["kind"]]
+    return cls(**{f.name: data[f.name] for f in fields(cls)})
+
+
+class StandInLog:
+    """A thread-safe list of records, with the questions that tests ask about it."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._records: list[Record] = []
+        self._requests: Counter[tuple[str, str]] = Counter()
+        self._changed = threading.Condition()
+        self._file: TextIO | None = file.open("a", encoding="utf-8") if file else None
+
+    def add(self, record: Record) -> None:
+        """Append a record and wake everybody who waits."""
+        with self._changed:
+            self._records.append(record)
+            if isinstance(record, Request):
+                self._requests[record.method, record.path] += 1
+            if self._file:
+                # Flushed line by line, so that the record of a killed server survives it.
+                self._file.write(json.dumps(to_json(record)) + "\n")
+                self._file.flush()
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Close the log file, if there is one."""
+        with self._changed:
+            if self._file:
+                self._file.close()
+                self._file = None
+
+    def replace(self, records: Iterable[Record]) -> None:
+        """Put other records in place of all (used for the log of another process)."""
+        with self._changed:
+            self._records = list(records)
+            self._requests = Counter(
+                (record.method, record.path)
+                for record in self._records
+                if isinstance(record, Request)
+            )
+            self._changed.notify_all()
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Everything so far, oldest first."""
+        with self._changed:
+            return tuple(self._records)
+
+    def of(self, cls: type[R]) -> list[R]:
+        """All records of one kind, oldest first."""
+        return [record for record in self.records if isinstance(record, cls)]
+
+    @property
+    def submitted(self) -> list[str]:
+        """Prompt ids in the order in which they were queued."""
+        return [record.prompt_id for record in self.of(Submitted)]
+
+    def executions(self, prompt_id: str) -> int:
+        """How often the server began to run that prompt."""
+        return sum(record.prompt_id == prompt_id for record in self.of(Started))
+
+    @property
+    def executed_ids(self) -> list[str]:
+        """Prompt ids whose run ended, whatever the outcome."""
+        return [record.prompt_id for record in self.of(Finished)]
+
+    @property
+    def interrupted(self) -> list[str]:
+        """Prompt ids whose run ended in an interruption."""
+        return [r.prompt_id for r in self.of(Finished) if r.outcome == "interrupted"]
+
+    @property
+    def interrupt_requests(self) -> list[str | None]:
+        """What POST /interrupt named; None for a global one."""
+        return [record.prompt_id for record in self.of(InterruptRequested)]
+
+    @property
+    def deleted(self) -> list[str]:
+        """Prompt ids that left the queue without running."""
+        return [record.prompt_id for record in self.of(Deleted)]
+
+    @property
+    def uploads(self) -> list[Uploaded]:
+        """Uploads that were accepted."""
+        return self.of(Uploaded)
+
+    @property
+    def ws_connections(self) -> list[str]:
+        """Client ids of all WebSockets that were ever accepted."""
+        return [record.client_id for record in self.of(SocketOpened)]
+
+    @property
+    def open_sockets(self) -> int:
+        """How many WebSockets are open now."""
+        return len(self.of(SocketOpened)) - len(self.of(SocketClosed))
+
+    @property
+    def model_loads(self) -> list[str]:
+        """Every load of a checkpoint, in order."""
+        return [record.model for record in self.of(ModelLoaded)]
+
+    def http_count(self, path: str, method: str | None = None) -> int:
+        """Requests to a path (without prefix and /api), of one method or of any."""
+        with self._changed:
+            return sum(
+                count
+                for (verb, where), count in self._requests.items()
+                if where == path and method in (None, verb)
+            )
+
+    def wait_for(self, predicate: Callable[[StandInLog], object], timeout: float = 10.0) -> bool:
+        """Block until the predicate holds for this log; False after `timeout` seconds.
+
+        In a coroutine use `until`, which does not block the loop.
+        """
+        with self._changed:
+            return self._changed.wait_for(lambda: bool(predicate(self)), timeout)
+
+    async def until(self, predicate: Callable[[StandInLog], object], timeout: float = 10.0) -> bool:
+        """Like `wait_for`, from a coroutine."""
+        return await asyncio.to_thread(self.wait_for, predicate, timeout)

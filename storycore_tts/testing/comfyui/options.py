@@ -1,0 +1,58 @@
+"""How a stand-in server is set up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+OLD_VERSION = "0.3.64"
+MODERN_VERSION = "0.36.0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Everything that can be set; the defaults are a ComfyUI 0.3.64 on this machine."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0: a free one, kept over restarts."""
+    version: str | None = None
+    """What /system_stats says; None: 0.3.64, or 0.36.0 when `modern`."""
+    modern: bool = False
+    """Behave as ComfyUI of 2026 does: UUID prompt ids, /api/jobs, missing_node_type."""
+    instant: bool = False
+    """No speech synthesis and no files: a one-second tone from memory, about 1 ms a job."""
+    seconds_per_step: float = 0.0
+    """Seconds that a generation takes, or each step of a training, beyond the real work."""
+    model_load_seconds: float = 0.0
+    """Seconds that loading a model takes."""
+    node_pack: bool = True
+    """Whether the Qwen-TTS nodes are installed."""
+    checkpoints: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Server paths of fine-tuned checkpoints and their speakers; no speakers: a base model."""
+    token: str | None = None
+    """If set, every request needs `Authorization: Bearer <token>`, else it gets 401."""
+    path_prefix: str = ""
+    """As behind a reverse proxy: "/comfy" serves everything below /comfy."""
+    data_dir: Path | None = None
+    """Where input, output and temp lie; None: a temporary folder."""
+    has_cuda: bool = True
+    """Without it device "cuda" and training raise, as on a CPU build of torch."""
+    max_upload_size: int = 104_857_600
+    """Bytes; larger requests get 413."""
+    history_limit: int = 10_000
+    """Entries; the oldest are forgotten."""
+    log_file: Path | None = None
+    """Write the log there too, as JSON lines, flushed."""
+
+    @property
+    def comfyui_version(self) -> str:
+        """The version that the server reports."""
+        return self.version or (MODERN_VERSION if self.modern else OLD_VERSION)
+
+    @property
+    def prefix(self) -> str:
+        """The path prefix as "/comfy", or ""."""
+        trimmed = self.path_prefix.strip("/")
+        return f"/{trimmed}" if trimmed else ""

@@ -1,0 +1,145 @@
+"""The server's files: input, output and temp, on disk or (instant mode) in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+FOLDERS = ("input", "output", "temp")
+MEDIA_TYPES = {
+    ".flac": "audio/flac",
+    ".wav": "audio/x-wav",
+    ".mp3": "audio/mpeg",
+    ".opus": "audio/ogg",
+    ".ogg": "audio/ogg",
+    ".txt": "text/plain",
+    ".png": "image/png",
+}
+
+
+class OutsideFolder(ValueError):
+    """A name leads out of the folder that it is meant for."""
+
+
+class Storage:
+    """Files by folder type, subfolder and name, with ComfyUI's rules for names."""
+
+    def __init__(self, data_dir: Path | None, *, in_memory: bool) -> None:
+        self._temporary = data_dir is None
+        self.root = (data_dir or Path(tempfile.mkdtemp(prefix="standin-comfyui-"))).resolve()
+        self._in_memory = in_memory
+        self._memory: dict[tuple[str, str, str], bytes] = {}
+        self._counters: dict[tuple[str, str], int] = {}
+        for folder in FOLDERS:
+            (self.root / folder).mkdir(parents=True, exist_ok=True)
+
+    def forget_temp(self) -> None:
+        """What a start of ComfyUI does: the temp folder is emptied."""
+        shutil.rmtree(self.root / "temp", ignore_errors=True)
+        (self.root / "temp").mkdir(parents=True, exist_ok=True)
+
+    def close(self) -> None:
+        """Remove the folder if it is a temporary one."""
+        if self._temporary:
+            shutil.rmtree(self.root, ignore_errors=True)
+
+    def folder(self, kind: str, subfolder: str = "") -> Path:
+        """The folder, or OutsideFolder."""
+        base = self.root / kind
+        folder = _normal(base / subfolder)
+        if not folder.is_relative_to(base):
+            raise OutsideFolder(str(folder))
+        return folder
+
+    def read(self, kind: str, subfolder: str, name: str) -> bytes | None:
+        """The file's bytes, or None if there is none."""
+        kept = self._memory.get((kind, subfolder, name))
+        if kept is not None:
+            return kept
+        path = self.folder(kind, subfolder) / Path(name).name
+        return path.read_bytes() if path.is_file() else None
+
+    def write(self, kind: str, subfolder: str, name: str, data: bytes) -> None:
+        """Write an output."""
+        if self._in_memory:
+            self._memory[kind, subfolder, name] = data
+            return
+        folder = self.folder(kind, subfolder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+    def delete(self, kind: str, subfolder: str, name: str) -> None:
+        """Remove a file if it is there."""
+        self._memory.pop((kind, subfolder, name), None)
+        (self.folder(kind, subfolder) / name).unlink(missing_ok=True)
+
+    def next_name(self, kind: str, prefix: str, suffix: str) -> tuple[str, str]:
+        """Subfolder and file name that come next for a prefix: "a/b" → "a", "b_00001_.flac"."""
+        subfolder, stem = os.path.split(os.path.normpath(prefix))
+        folder = self.folder(kind, subfolder)
+        if self._in_memory:
+            count = self._counters.get((kind, prefix), 0) + 1
+            self._counters[kind, prefix] = count
+        else:
+            count = _highest(folder, stem) + 1
+        return subfolder, f"{stem}_{count:05}_{suffix}"
+
+    # Uploads and what LoadAudio names
+
+    def upload(
+        self, data: bytes, name: str, *, kind: str, subfolder: str, overwrite: bool
+    ) -> tuple[str, str]:
+        """Keep an upload under its name or, if that is taken by other bytes, "name (1)".
+
+        Returns the name and the subfolder. OutsideFolder for a path that leads out; a name with
+        a folder of its own that does not exist is a FileNotFoundError, as it is there.
+        """
+        folder = self.folder(kind, os.path.normpath(subfolder) if subfolder else "")
+        target = _normal(folder / name)
+        if not target.is_relative_to(self.root / kind):
+            raise OutsideFolder(str(target))
+        folder.mkdir(parents=True, exist_ok=True)
+        stem, suffix = Path(name).stem, Path(name).suffix
+        count = 1
+        while not overwrite and target.exists():
+            if target.read_bytes() == data:
+                return name, subfolder
+            name = f"{stem} ({count}){suffix}"
+            target = folder / name
+            count += 1
+        target.write_bytes(data)
+        return name, subfolder
+
+    def annotated(self, name: str) -> Path:
+        """The path of "name", "sub/name" or "name [temp]", the input folder if nothing is said."""
+        kind = "input"
+        if found := re.fullmatch(r"(.*) \[(input|output|temp)\]", name, re.DOTALL):
+            name, kind = found[1], found[2]
+        return self.root / kind / name
+
+    def digest(self, name: str) -> str:
+        """A hash of an annotated file's content, "" if it is missing."""
+        path = self.annotated(name)
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+    def inputs(self) -> list[str]:
+        """Audio files that lie directly in the input folder."""
+        audio = {suffix for suffix, kind in MEDIA_TYPES.items() if kind.startswith("audio/")}
+        return sorted(p.name for p in (self.root / "input").iterdir() if p.suffix.lower() in audio)
+
+
+def _normal(path: Path) -> Path:
+    # Not resolve(): a link inside the folder may well lead out of it.
+    return Path(os.path.normpath(path))
+
+
+def _highest(folder: Path, stem: str) -> int:
+    if not folder.is_dir():
+        return 0
+    pattern = re.compile(re.escape(stem) + r"_(\d+)_")
+    found = (pattern.match(entry.name) for entry in folder.iterdir())
+    return max((int(match[1]) for match in found if match), default=0)

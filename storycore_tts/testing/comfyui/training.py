@@ -1,0 +1,116 @@
+"""FB_Qwen3TTSTrain: everything about a fine-tuning but the learning."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import math
+from pathlib import Path
+
+from .checkpoints import write_checkpoint
+from .nodes import NodeFailed, NodeRun, Result, pause
+from .speech import Audio, Speaking, encode, instant_audio, speak
+
+AUDIO_SUFFIXES = {".wav", ".mp3", ".flac", ".ogg", ".m4a"}
+REPORT_EVERY = 10
+"""Steps of an epoch between two loss reports; the first step always reports."""
+
+
+async def train(run: NodeRun) -> Result:
+    """The node: checks, encodes, steps, validates, leaves checkpoints behind."""
+    inputs = run.inputs
+    folder = Path(inputs["audio_folder"])
+    _check_folder(folder)
+    say(run, "Initializing...")
+    say(run, "Loading Base Model...")
+    if not run.server.options.has_cuda:
+        raise NodeFailed("AssertionError", "Torch not compiled with CUDA enabled")
+    # Training drops whatever model the voice nodes had loaded.
+    run.model.key = None
+    await pause(run.server.options.model_load_seconds)
+    pairs = count_pairs(folder)
+    say(run, f"Encoding {pairs} samples...")
+    if not pairs:
+        raise NodeFailed("ValueError", "No valid audio/txt pairs found in folder.")
+    say(run, "Starting Training...")
+    _check_init_model(inputs["init_model"])
+    checkpoint = await _epochs(run, math.ceil(pairs / inputs["batch_size"]))
+    say(run, "Done!")
+    return Result((str(checkpoint),))
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise NodeFailed("ValueError", f"Audio folder not found: {folder}")
+
+
+def count_pairs(folder: Path) -> int:
+    """Audio files that have a transcript of the same name beside them."""
+    return sum(
+        path.suffix.lower() in AUDIO_SUFFIXES and path.with_suffix(".txt").is_file()
+        for path in folder.iterdir()
+    )
+
+
+def _check_init_model(name: str) -> None:
+    if not name.endswith("-Base"):
+        # Only base models have the speaker encoder that training calls.
+        raise NodeFailed("TypeError", "'NoneType' object is not callable")
+    if "0.6B" in name:
+        # The node's copy of the recipe adds embeddings of the text's and the talker's width.
+        raise NodeFailed(
+            "RuntimeError",
+            "The size of tensor a (2048) must match the size of tensor b (1024) "
+            "at non-singleton dimension 2",
+        )
+
+
+async def _epochs(run: NodeRun, steps: int) -> Path:
+    inputs = run.inputs
+    epochs = inputs["num_epochs"]
+    checkpoint = Path(inputs["output_dir"])
+    for epoch in range(epochs):
+        for step in range(steps):
+            await run.hold("running")
+            await pause(run.server.options.seconds_per_step)
+            run.progress(epoch * steps + step + 1, epochs * steps)
+            if step % REPORT_EVERY == 0:
+                update(run, "progress", epoch=epoch + 1, loss=_loss(epoch * steps + step))
+        if (epoch + 1) % inputs["validate_every"] == 0 or epoch == epochs - 1:
+            # The folder counts epochs from 0, the frames from 1.
+            checkpoint = Path(inputs["output_dir"]) / f"checkpoint-epoch-{epoch}"
+            write_checkpoint(checkpoint, inputs["speaker_name"])
+            update(run, "validation", epoch=epoch + 1, audio_base64=await _sample(run, checkpoint))
+    return checkpoint
+
+
+def _loss(step: int) -> float:
+    """Falls as a loss does: fast, then slowly, towards 1.5."""
+    return 1.5 + 8.5 * math.exp(-step / 20)
+
+
+async def _sample(run: NodeRun, checkpoint: Path) -> str:
+    name = run.inputs["speaker_name"].lower()
+    speaking = Speaking(
+        text=run.inputs["test_text"],
+        speaker=name,
+        language=run.inputs["language"],
+        character=f"{checkpoint} {name}",
+    )
+    if run.server.options.instant:
+        audio = instant_audio()
+    else:
+        audio = Audio(await asyncio.to_thread(speak, speaking))
+    wav = base64.b64encode(encode(audio, "WAV")).decode()
+    return f"data:audio/wav;base64,{wav}"
+
+
+def say(run: NodeRun, message: str) -> None:
+    """Broadcast a status line."""
+    update(run, "status", message=message)
+
+
+def update(run: NodeRun, kind: str, **data: object) -> None:
+    """Broadcast news of the training: to everybody, and without a prompt id."""
+    event = {"node": run.node_id, "type": kind, **data}
+    run.server.broadcast("qwen3tts_training_update", event)

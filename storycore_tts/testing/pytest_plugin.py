@@ -1,0 +1,40 @@
+"""pytest fixtures for a stand-in ComfyUI, registered as a pytest plugin.
+
+pytest imports this module in every run, so nothing heavy is imported before a test asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from .comfyui import StandInComfyUI
+
+
+@pytest.fixture
+def standin_comfyui_factory() -> Iterator[Callable[..., StandInComfyUI]]:
+    """Makes running stand-ins: `standin_comfyui_factory(modern=True)`; stopped after the test."""
+    from .comfyui import StandInComfyUI
+
+    servers: list[StandInComfyUI] = []
+
+    def make(**settings: Any) -> StandInComfyUI:
+        server = StandInComfyUI(**settings)
+        server.start()
+        servers.append(server)
+        return server
+
+    yield make
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def standin_comfyui(
+    standin_comfyui_factory: Callable[..., StandInComfyUI],
+) -> StandInComfyUI:
+    """A running stand-in ComfyUI with the default options, fresh for each test."""
+    return standin_comfyui_factory()
