@@ -26,7 +26,7 @@ class Progress:
         stage: Where the job is. Stages never go back.
         fraction: Share of this stage that is done, 0..1; None when nobody knows.
         message: What the backend says about it, if it says anything.
-        queue_position: Jobs before ours while queued, the running one among them; 0 is next.
+        queue_position: Jobs before ours while queued, the running one among them.
         epoch: Training epoch under way, from 1.
         step: Training steps done, in all epochs.
         total_steps: Training steps in all epochs.

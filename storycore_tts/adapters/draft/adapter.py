@@ -187,13 +187,14 @@ class _Line:
         """Wait until no earlier call is left.
 
         Args:
-            on_position: Told, at each change, how many calls wait before this one.
+            on_position: Told, at each change, how many calls are before this one, the one that
+                speaks among them.
         """
         moved = asyncio.Event()
         self._calls.append(moved)
         try:
             while (earlier := self._calls.index(moved)) > 0:
-                on_position(earlier - 1)
+                on_position(earlier)
                 await moved.wait()
                 moved.clear()
             yield

@@ -146,8 +146,9 @@ def speak(
 ) -> tuple[NDArray[np.float32], int]:
     """Speak a text; blocks, and may be called from any thread.
 
-    Control characters but the newline count as spaces, and no markup is interpreted. The samples depend on the
-    arguments alone, as long as nobody else in this process holds the wheel's library open.
+    Control characters but the newline count as spaces, and no markup is interpreted. The samples
+    depend on the arguments alone, as long as nobody else in this process holds the wheel's
+    library open.
 
     Args:
         text: What to say, of any length.

@@ -152,7 +152,7 @@ async def test_waiting_calls_hear_their_place_in_the_line(adapter):
     news = [[] for _ in range(3)]
     await asyncio.gather(*(adapter.synthesize(HELLO, on_progress=heard.append) for heard in news))
     places = [[p.queue_position for p in heard if p.stage is Stage.QUEUED] for heard in news]
-    assert places == [[], [0], [1, 0]]
+    assert places == [[], [1], [2, 1]]
     assert all(heard[-1].fraction == 1.0 for heard in news)
 
 
@@ -218,7 +218,7 @@ async def test_cancelling_a_waiting_call_moves_the_others_up(adapter):
     await asyncio.gather(second, return_exceptions=True)
     assert isinstance(await first, Speech)
     assert isinstance(await third, Speech)
-    assert [p.queue_position for p in heard if p.stage is Stage.QUEUED] == [1, 0]
+    assert [p.queue_position for p in heard if p.stage is Stage.QUEUED] == [2, 1]
 
 
 async def test_a_cancelled_call_leaves_no_word_behind(adapter, monkeypatch):

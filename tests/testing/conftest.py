@@ -1,0 +1,198 @@
+"""A client for the stand-in that knows nothing but HTTP and WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import wave
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+import websockets
+
+from storycore_tts.testing.comfyui import StandInComfyUI
+
+ENDS = {"execution_success", "execution_error", "execution_interrupted"}
+TIMEOUT = 10.0
+
+
+class Client:
+    """One client id, its HTTP connection and its socket."""
+
+    def __init__(
+        self, client_id: str, http: httpx.AsyncClient, ws: websockets.ClientConnection
+    ) -> None:
+        self.client_id = client_id
+        self.http = http
+        self.ws = ws
+
+    async def submit(self, graph: dict[str, Any], **extra: Any) -> str:
+        body = {"prompt": graph, "client_id": self.client_id, **extra}
+        answer = await self.http.post("/prompt", json=body)
+        assert answer.status_code == 200, answer.text
+        prompt_id: str = answer.json()["prompt_id"]
+        return prompt_id
+
+    async def frame(self) -> dict[str, Any]:
+        message = await asyncio.wait_for(self.ws.recv(), TIMEOUT)
+        frame: dict[str, Any] = json.loads(message)
+        return frame
+
+    async def frames_until(self, event: str) -> list[dict[str, Any]]:
+        frames = [await self.frame()]
+        while frames[-1]["type"] != event:
+            frames.append(await self.frame())
+        return frames
+
+    async def frames_of_run(self) -> list[dict[str, Any]]:
+        """Everything up to the null executing that ends a run."""
+        frames = [await self.frame()]
+        while frames[-1]["type"] != "executing" or frames[-1]["data"]["node"] is not None:
+            frames.append(await self.frame())
+        return frames
+
+    async def run(self, graph: dict[str, Any], **extra: Any) -> tuple[str, list[dict[str, Any]]]:
+        prompt_id = await self.submit(graph, **extra)
+        return prompt_id, await self.frames_of_run()
+
+    async def history(self, prompt_id: str) -> dict[str, Any]:
+        answer: dict[str, Any] = (await self.http.get(f"/history/{prompt_id}")).json()
+        return answer
+
+    async def outcome(self, graph: dict[str, Any]) -> dict[str, Any]:
+        """Run a graph; its history entry."""
+        prompt_id, _ = await self.run(graph)
+        entry: dict[str, Any] = (await self.history(prompt_id))[prompt_id]
+        return entry
+
+    async def error(self, graph: dict[str, Any]) -> dict[str, Any]:
+        """Run a graph that fails; the execution_error's data."""
+        entry = await self.outcome(graph)
+        assert entry["status"]["status_str"] == "error", entry
+        event, data = entry["status"]["messages"][-1]
+        assert event == "execution_error"
+        error: dict[str, Any] = data
+        return error
+
+    async def file(self, graph: dict[str, Any]) -> bytes:
+        """Run a graph; the first file that it saved."""
+        entry = await self.outcome(graph)
+        assert entry["status"]["status_str"] == "success", entry["status"]
+        (output,) = entry["outputs"].values()
+        return (await self.http.get("/view", params=output["audio"][0])).content
+
+    async def audio(self, graph: dict[str, Any]) -> np.ndarray:
+        """Run a graph; the samples of what it saved."""
+        samples, rate = soundfile.read(io.BytesIO(await self.file(graph)), dtype="float32")
+        assert rate == 24_000
+        return samples
+
+    async def upload(self, name: str, data: bytes, **form: str) -> httpx.Response:
+        return await self.http.post("/upload/image", files={"image": (name, data)}, data=form)
+
+
+Connect = Callable[..., Awaitable[Client]]
+
+
+@pytest.fixture
+def server() -> Iterator[StandInComfyUI]:
+    """Instant: for what has nothing to do with speech."""
+    with StandInComfyUI(instant=True) as running:
+        yield running
+
+
+@pytest.fixture
+def speaking() -> Iterator[StandInComfyUI]:
+    """With a voice and with files."""
+    with StandInComfyUI() as running:
+        yield running
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """`await connect(server, "id")`: a client whose greeting has been read."""
+    async with AsyncExitStack() as stack:
+
+        async def make(server: Any, client_id: str = "ann", *, greeted: bool = True) -> Client:
+            http = httpx.AsyncClient(base_url=server.url, timeout=TIMEOUT, trust_env=False)
+            await stack.enter_async_context(http)
+            address = f"{server.url.replace('http', 'ws', 1)}/ws?clientId={client_id}"
+            ws = await websockets.connect(address, max_size=None, proxy=None)
+            stack.push_async_callback(ws.close)
+            client = Client(client_id, http, ws)
+            if greeted:
+                assert (await client.frame())["data"]["sid"] == client_id
+            return client
+
+        yield make
+
+
+@pytest.fixture
+def voice_graph() -> Callable[..., dict[str, Any]]:
+    """A CustomVoice node, 1, and a SaveAudio node, 2."""
+
+    def make(prefix: str = "lab/cv", **inputs: Any) -> dict[str, Any]:
+        usual = {
+            "text": "Hello world", "speaker": "Ryan", "model_choice": "1.7B", "device": "cuda",
+            "precision": "bf16", "language": "English", "seed": 1, "instruct": "",
+            "max_new_tokens": 512, "top_p": 0.8, "top_k": 20, "temperature": 1.0,
+            "repetition_penalty": 1.05, "attention": "sdpa",
+            "unload_model_after_generate": False, "custom_model_path": "",
+            "custom_speaker_name": "",
+        }  # fmt: skip
+        return {
+            "1": {"class_type": "FB_Qwen3TTSCustomVoice", "inputs": usual | inputs},
+            "2": {
+                "class_type": "SaveAudio",
+                "inputs": {"audio": ["1", 0], "filename_prefix": prefix},
+            },
+        }
+
+    return make
+
+
+@pytest.fixture
+def clone_graph() -> Callable[..., dict[str, Any]]:
+    """LoadAudio, 0, a VoiceClone node, 1, and a SaveAudio node, 2."""
+
+    def make(audio: str = "ref.wav", prefix: str = "lab/vc", **inputs: Any) -> dict[str, Any]:
+        usual = {
+            "target_text": "Hello world", "model_choice": "1.7B", "device": "cuda",
+            "precision": "bf16", "language": "English", "ref_audio": ["0", 0], "ref_text": "",
+            "seed": 1, "max_new_tokens": 512, "x_vector_only": True, "attention": "sdpa",
+            "custom_model_path": "",
+        }  # fmt: skip
+        return {
+            "0": {"class_type": "LoadAudio", "inputs": {"audio": audio}},
+            "1": {"class_type": "FB_Qwen3TTSVoiceClone", "inputs": usual | inputs},
+            "2": {
+                "class_type": "SaveAudio",
+                "inputs": {"audio": ["1", 0], "filename_prefix": prefix},
+            },
+        }
+
+    return make
+
+
+@pytest.fixture
+def wav() -> Callable[..., bytes]:
+    """A WAV file of a sine wave: `wav(seconds, hertz)`."""
+
+    def make(seconds: float = 1.0, hertz: float = 220.0) -> bytes:
+        times = np.arange(int(seconds * 24_000)) / 24_000
+        samples = (8000 * np.sin(2 * np.pi * hertz * times)).astype("<i2")
+        buffer = io.BytesIO()
+        with wave.open(buffer, "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(24_000)
+            file.writeframes(samples.tobytes())
+        return buffer.getvalue()
+
+    return make

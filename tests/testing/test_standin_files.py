@@ -1,0 +1,142 @@
+"""GET /view and POST /upload/image."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+import soundfile
+
+from storycore_tts.testing.comfyui import StandInComfyUI
+
+CV = {"filename": "cv_00001_.flac", "subfolder": "lab", "type": "output"}
+
+
+async def test_a_result_is_flac_with_the_whole_graph_in_it(speaking, connect, voice_graph):
+    client = await connect(speaking)
+    await client.run(voice_graph())
+    answer = await client.http.get("/view", params=CV)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "audio/flac"
+    assert answer.headers["content-disposition"] == 'filename="cv_00001_.flac"'
+    file = soundfile.SoundFile(io.BytesIO(answer.content))
+    assert (file.samplerate, file.channels, file.subtype) == (24_000, 1, "PCM_16")
+    assert json.loads(file.comment) == {"prompt": voice_graph()}
+    assert (speaking.storage.root / "output/lab/cv_00001_.flac").read_bytes() == answer.content
+
+
+async def test_files_are_numbered(speaking, connect, voice_graph):
+    client = await connect(speaking)
+    names = []
+    for seed in (1, 2):
+        entry = await client.outcome(voice_graph(seed=seed))
+        names.append(entry["outputs"]["2"]["audio"][0]["filename"])
+    assert names == ["cv_00001_.flac", "cv_00002_.flac"]
+    (speaking.storage.root / "output/lab/cv_00002_.flac").unlink()
+    entry = await client.outcome(voice_graph(seed=3))  # a number that became free comes again
+    assert entry["outputs"]["2"]["audio"][0]["filename"] == "cv_00002_.flac"
+
+
+async def test_a_preview_lies_in_the_temp_folder(server, connect, voice_graph):
+    client = await connect(server)
+    graph = voice_graph()
+    graph["2"] = {"class_type": "PreviewAudio", "inputs": {"audio": ["1", 0]}}
+    (file,) = (await client.outcome(graph))["outputs"]["2"]["audio"]
+    assert file["type"] == "temp"
+    assert file["filename"].startswith("ComfyUI_temp_")
+    assert (await client.http.get("/view", params=file)).content.startswith(b"fLaC")
+
+
+async def test_a_part_can_be_fetched(server, connect, voice_graph):
+    client = await connect(server)
+    await client.run(voice_graph())
+    whole = (await client.http.get("/view", params=CV)).content
+    part = await client.http.get("/view", params=CV, headers={"Range": "bytes=0-9"})
+    assert (part.status_code, part.content) == (206, whole[:10])
+    assert part.headers["content-range"] == f"bytes 0-9/{len(whole)}"
+    tail = await client.http.get("/view", params=CV, headers={"Range": "bytes=100-"})
+    assert tail.content == whole[100:]
+    beyond = await client.http.get("/view", params=CV, headers={"Range": f"bytes={10**9}-"})
+    assert beyond.status_code == 416
+
+
+@pytest.mark.parametrize(
+    ("params", "status"),
+    [
+        ({"filename": "nope.flac", "type": "output"}, 404),
+        ({"type": "output"}, 404),
+        ({**CV, "subfolder": "../.."}, 403),
+        ({"filename": "../secret.flac", "type": "output"}, 400),
+        ({"filename": "x.flac", "type": "elsewhere"}, 400),
+    ],
+)
+async def test_what_view_refuses_has_no_body(server, connect, params, status):
+    client = await connect(server)
+    answer = await client.http.get("/view", params=params)
+    assert (answer.status_code, answer.content) == (status, b"")
+
+
+async def test_an_upload_keeps_its_name_unless_other_bytes_have_it(server, connect, wav):
+    client = await connect(server)
+    one, two = wav(hertz=220), wav(hertz=330)
+    uploads = [(one, {}), (one, {}), (two, {}), (two, {}), (two, {"overwrite": "true"})]
+    names = []
+    for data, form in uploads:
+        answer = await client.upload("ref.wav", data, **form)
+        assert answer.status_code == 200
+        assert set(answer.json()) == {"name", "subfolder", "type"}
+        names.append(answer.json()["name"])
+    assert names == ["ref.wav", "ref.wav", "ref (1).wav", "ref (1).wav", "ref.wav"]
+    assert (server.storage.root / "input/ref.wav").read_bytes() == two
+    info = (await client.http.get("/object_info/LoadAudio")).json()
+    offered = info["LoadAudio"]["input"]["required"]["audio"][0]
+    assert offered == ["ref (1).wav", "ref.wav"]
+
+
+async def test_an_upload_into_a_subfolder(server, connect, wav, clone_graph):
+    client = await connect(server)
+    answer = await client.upload("ref.wav", wav(), subfolder="lab/sub")
+    assert answer.json() == {"name": "ref.wav", "subfolder": "lab/sub", "type": "input"}
+    entry = await client.outcome(clone_graph(audio="lab/sub/ref.wav"))
+    assert entry["status"]["status_str"] == "success"
+
+
+async def test_an_upload_can_be_named_with_its_folder(server, connect, wav, clone_graph):
+    client = await connect(server)
+    await client.upload("t.wav", wav(), type="temp")
+    entry = await client.outcome(clone_graph(audio="t.wav [temp]"))
+    assert entry["status"]["status_str"] == "success"
+
+
+async def test_uploads_that_lead_out_of_the_folder_are_refused(server, connect, wav):
+    client = await connect(server)
+    assert (await client.upload("x.wav", wav(), subfolder="../../x")).status_code == 400
+    assert (await client.upload("../evil.wav", wav())).status_code == 400
+
+
+async def test_a_name_with_a_folder_makes_the_server_stumble(server, connect, wav):
+    client = await connect(server)
+    assert (await client.upload("a/b.wav", wav())).status_code == 500
+
+
+async def test_an_upload_without_a_file(server, connect):
+    client = await connect(server)
+    assert (await client.http.post("/upload/image")).status_code == 400
+    assert (await client.http.post("/upload/audio")).status_code == 405
+
+
+async def test_an_upload_that_is_too_large(connect, wav):
+    with StandInComfyUI(instant=True, max_upload_size=10_000) as server:
+        client = await connect(server)
+        assert (await client.upload("ref.wav", wav())).status_code == 413
+        features = (await client.http.get("/features")).json()
+        assert features["max_upload_size"] == 10_000
+
+
+async def test_a_prefix_that_leads_out_fails_after_the_generation(server, connect, voice_graph):
+    client = await connect(server)
+    error = await client.error(voice_graph(prefix="../../x"))
+    assert error["node_type"] == "SaveAudio"
+    assert error["executed"] == ["1"]
+    assert "outside the output folder" in error["exception_message"]

@@ -1,0 +1,252 @@
+"""What the voice nodes say, with which voice, and what they refuse."""
+
+from __future__ import annotations
+
+import io
+import json
+import wave
+
+import numpy as np
+import pytest
+
+from storycore_tts.testing.comfyui import StandInComfyUI
+
+TEXT = "The quick brown fox jumps over the lazy dog."
+
+
+def differ(one, other):
+    return len(one) != len(other) or not np.array_equal(one, other)
+
+
+async def test_every_speaker_has_a_voice(speaking, connect, voice_graph):
+    client = await connect(speaking)
+    ryan = await client.audio(voice_graph(speaker="Ryan"))
+    vivian = await client.audio(voice_graph(speaker="Vivian"))
+    assert np.abs(ryan).max() > 0.05
+    assert differ(ryan, vivian)
+
+
+async def test_longer_texts_last_longer(speaking, connect, voice_graph):
+    client = await connect(speaking)
+    short = await client.audio(voice_graph(text="Hello."))
+    long = await client.audio(voice_graph(text=f"{TEXT} {TEXT}"))
+    assert len(long) > 3 * len(short)
+
+
+async def test_a_seed_gives_the_same_samples_again(speaking, connect, voice_graph):
+    client = await connect(speaking)
+    first = await client.audio(voice_graph(text=TEXT, seed=1))
+    other = await client.audio(voice_graph(text=TEXT, seed=2))
+    again = await client.audio(voice_graph(text=TEXT, seed=1))
+    assert not differ(first, again)
+    assert differ(first, other)
+
+
+async def test_only_the_large_model_hears_instructions(speaking, connect, voice_graph):
+    client = await connect(speaking)
+    audio = {
+        (size, instruct): await client.audio(voice_graph(model_choice=size, instruct=instruct))
+        for size in ("1.7B", "0.6B")
+        for instruct in ("", "whisper slowly")
+    }
+    assert differ(audio["1.7B", ""], audio["1.7B", "whisper slowly"])
+    assert not differ(audio["0.6B", ""], audio["0.6B", "whisper slowly"])
+
+
+async def test_the_token_budget_cuts_the_audio(speaking, connect, voice_graph):
+    client = await connect(speaking)
+    samples = await client.audio(voice_graph(text=f"{TEXT} " * 25, max_new_tokens=512))
+    assert len(samples) / 24_000 == 512 / 12.5
+
+
+async def test_a_clone_depends_on_the_references_content(speaking, connect, clone_graph, wav):
+    client = await connect(speaking)
+    for name, hertz in (("a.wav", 220), ("same.wav", 220), ("b.wav", 330)):
+        await client.upload(name, wav(hertz=hertz))
+    a, same, b = [
+        await client.audio(clone_graph(audio=name)) for name in ("a.wav", "same.wav", "b.wav")
+    ]
+    assert not differ(a, same)
+    assert differ(a, b)
+
+
+async def test_a_stereo_reference_at_48_khz_works(speaking, connect, clone_graph):
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(48_000)
+        file.writeframes(bytes(4 * 48_000))
+    client = await connect(speaking)
+    await client.upload("stereo.wav", buffer.getvalue())
+    assert len(await client.audio(clone_graph(audio="stereo.wav")))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "kind", "message"),
+    [
+        ({"target_text": ""}, "RuntimeError", "Target text is required\n"),
+        ({"ref_audio": "ref.wav"}, "RuntimeError", "Unsupported reference audio format\n"),
+        (
+            {"x_vector_only": False},
+            "RuntimeError",
+            "Generation failed: ref_text is required when x_vector_only_mode=False (ICL mode). "
+            "Bad index=0\n",
+        ),
+    ],
+)
+async def test_clones_that_fail(server, connect, clone_graph, wav, inputs, kind, message):
+    client = await connect(server)
+    await client.upload("ref.wav", wav())
+    error = await client.error(clone_graph(**inputs))
+    assert (error["exception_type"], error["exception_message"]) == (kind, message)
+
+
+async def test_a_reference_that_is_too_short(server, connect, clone_graph, wav):
+    client = await connect(server)
+    await client.upload("ref.wav", wav(seconds=0.02))
+    error = await client.error(clone_graph())
+    assert "Padding size should be less" in error["exception_message"]
+    assert error["executed"] == ["0"]
+    assert error["current_inputs"]["ref_audio"][0].startswith("{'waveform': tensor([[[")
+
+
+async def test_a_reference_that_is_no_audio(server, connect, clone_graph):
+    client = await connect(server)
+    await client.upload("ref.wav", b"no audio")
+    error = await client.error(clone_graph())
+    assert error["node_type"] == "LoadAudio"
+
+
+async def test_a_clone_needs_a_reference(server, connect, clone_graph):
+    client = await connect(server)
+    graph = clone_graph()
+    del graph["0"], graph["1"]["inputs"]["ref_audio"]
+    error = await client.error(graph)
+    assert "reference audio" in error["exception_message"]
+
+
+async def test_blank_text_fails_after_the_generation(server, connect, voice_graph):
+    client = await connect(server)
+    _, frames = await client.run(voice_graph(text="   "))
+    assert [f["data"]["value"] for f in frames if f["type"] == "progress"] == [1, 2, 3]
+    (error,) = [frame["data"] for frame in frames if frame["type"] == "execution_error"]
+    assert error["exception_message"] == "Invalid audio data generated\n"
+
+
+def design_graph(**inputs):
+    usual = {
+        "text": "Hello world", "instruct": "a calm old man", "model_choice": "1.7B",
+        "device": "cuda", "precision": "bf16", "language": "English", "seed": 1,
+    }  # fmt: skip
+    return {
+        "1": {"class_type": "FB_Qwen3TTSVoiceDesign", "inputs": usual | inputs},
+        "2": {"class_type": "SaveAudio", "inputs": {"audio": ["1", 0], "filename_prefix": "vd"}},
+    }
+
+
+async def test_a_description_designs_a_voice(speaking, connect):
+    client = await connect(speaking)
+    man = await client.audio(design_graph())
+    woman = await client.audio(design_graph(instruct="a cheerful young woman"))
+    assert differ(man, woman)
+
+
+async def test_designs_that_fail(server, connect):
+    client = await connect(server)
+    small = await client.error(design_graph(model_choice="0.6B"))
+    assert small["exception_message"] == "❌ VoiceDesign only supports 1.7B models!\n"
+    silent = await client.error(design_graph(instruct=""))
+    assert silent["exception_message"] == "Text and instruction description are required\n"
+
+
+# Checkpoints ----------------------------------------------------------------------------------
+
+CHECKPOINTS = {"/models/emma": ["Emma"], "/models/base": []}
+
+
+@pytest.fixture
+def tuned():
+    with StandInComfyUI(checkpoints=CHECKPOINTS) as running:
+        yield running
+
+
+async def test_a_fine_tuned_speaker_has_its_own_voice(tuned, connect, voice_graph):
+    client = await connect(tuned)
+    stock = await client.audio(voice_graph())
+    emma = await client.audio(
+        voice_graph(custom_model_path="/models/emma", custom_speaker_name="EMMA")
+    )
+    assert differ(stock, emma)
+
+
+async def test_a_checkpoint_that_does_not_exist_is_the_stock_voice(tuned, connect, voice_graph):
+    client = await connect(tuned)
+    stock = await client.audio(voice_graph())
+    missing = await client.audio(voice_graph(custom_model_path="/models/nope"))
+    assert not differ(stock, missing)
+
+
+async def test_a_speaker_that_the_checkpoint_lacks(tuned, connect, voice_graph):
+    client = await connect(tuned)
+    error = await client.error(
+        voice_graph(custom_model_path="/models/nope", custom_speaker_name="Emma")
+    )
+    assert error["exception_type"] == "ValueError"
+    assert error["exception_message"].startswith("Unsupported speakers: ['emma']. Supported: [")
+    error = await client.error(voice_graph(custom_model_path="/models/emma"))
+    assert error["exception_message"] == "Unsupported speakers: ['ryan']. Supported: ['emma']\n"
+
+
+async def test_a_checkpoint_of_the_wrong_kind(tuned, connect, voice_graph, clone_graph, wav):
+    client = await connect(tuned)
+    error = await client.error(voice_graph(custom_model_path="/models/base"))
+    assert "does not support generate_custom_voice" in error["exception_message"]
+    await client.upload("ref.wav", wav())
+    error = await client.error(clone_graph(custom_model_path="/models/emma"))
+    assert "does not support generate_voice_clone" in error["exception_message"]
+
+
+async def test_a_checkpoint_folder_on_disk_is_read(server, connect, voice_graph, tmp_path):
+    config = {"tts_model_type": "custom_voice", "talker_config": {"spk_id": {"bea": 3000}}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    client = await connect(server)
+    entry = await client.outcome(
+        voice_graph(custom_model_path=str(tmp_path), custom_speaker_name="Bea")
+    )
+    assert entry["status"]["status_str"] == "success"
+
+
+# Models ---------------------------------------------------------------------------------------
+
+
+async def test_one_model_is_kept_and_auto_attention_reloads_it(server, connect, voice_graph):
+    client = await connect(server)
+    for seed in (1, 2):
+        await client.run(voice_graph(seed=seed, attention="sdpa"))
+    assert server.log.model_loads == ["CustomVoice 1.7B"]
+    await client.run(voice_graph(seed=3, model_choice="0.6B"))
+    await client.run(voice_graph(seed=4, precision="fp32"))
+    assert len(server.log.model_loads) == 3
+    for seed in (5, 6):
+        await client.run(voice_graph(seed=seed, attention="auto"))
+    assert len(server.log.model_loads) == 5
+
+
+async def test_a_model_can_be_unloaded(server, connect, voice_graph):
+    client = await connect(server)
+    for seed in (1, 2):
+        await client.run(voice_graph(seed=seed, unload_model_after_generate=True))
+    assert len(server.log.model_loads) == 2
+
+
+async def test_without_a_gpu_cuda_fails(connect, voice_graph):
+    with StandInComfyUI(instant=True, has_cuda=False) as server:
+        client = await connect(server)
+        error = await client.error(voice_graph(device="cuda"))
+        assert error["exception_type"] == "AssertionError"
+        assert error["exception_message"] == "Torch not compiled with CUDA enabled\n"
+        entry = await client.outcome(voice_graph(device="cpu"))
+        assert entry["status"]["status_str"] == "success"
+        stats = (await client.http.get("/system_stats")).json()
+        assert stats["devices"][0]["type"] == "cpu"
