@@ -6,6 +6,7 @@ refusal names the file, the key, the value and what would be allowed.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,13 +14,18 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from storycore_tts.domain.errors import ConfigurationError, UnsupportedLanguage, did_you_mean
+from storycore_tts.domain.errors import (
+    ConfigurationError,
+    UnsupportedLanguage,
+    did_you_mean,
+    shown,
+)
 from storycore_tts.domain.languages import language_named
 from storycore_tts.domain.sampling import MAX_SEED, Sampling
 
@@ -28,6 +34,9 @@ ENVIRONMENT_PREFIX = "STORYCORE_TTS_"
 CONFIG_VARIABLE = "STORYCORE_TTS_CONFIG"
 # Variables of ours that are no settings: where the file is, and what the live tests run against.
 _NOT_SETTINGS = (CONFIG_VARIABLE, "STORYCORE_TTS_LIVE_COMFYUI_URL", "STORYCORE_TTS_LIVE_MODEL_DIR")
+_MOST_LEAVES = 1000  # values in one file; an alias in YAML can stand for any number of them
+_LONGEST_URL = 2000
+_DEEPEST = 3  # parts of a key, as in comfyui.timeouts.idle
 _USUAL_FILES = ("storycore-tts.yaml", "config/storycore-tts.yaml", "config/default.yaml")
 
 Seconds = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
@@ -45,7 +54,7 @@ class _Block(BaseModel):
         use_attribute_docstrings=True,
     )
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:  # "self" may be a key, and is then refused
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -198,10 +207,10 @@ def load_config(
         ConfigurationError: Something in it is refused.
     """
     environment = os.environ if environ is None else environ
-    layers = [_Layer("default", _leaves(_block_of(_default_yaml(), "default.yaml")))]
+    layers = [_layer("default", _default_yaml())]
     file = _config_file(path, environment)
     if file is not None:
-        layers.append(_Layer(str(file), _leaves(_block_of(_read(file), str(file)))))
+        layers.append(_layer(str(file), _read(file)))
     layers += _environment_layers(environment)
 
     leaves: dict[tuple[str, ...], Any] = {}
@@ -231,14 +240,16 @@ class _Layer:
 class _Yaml(yaml.SafeLoader):
     """YAML as people mean it: ``2e-5`` is a number, and a key that stands twice is a mistake."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands here twice", node.start_mark
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if (key.tag, key.value) in seen:
+                raise yaml.composer.ComposerError(
+                    None, None, f"the key {key.value!r} stands here twice", key.start_mark
                 )
-        return super().construct_mapping(node, deep)
+            seen.add((key.tag, key.value))
+        return node
 
 
 _Yaml.add_implicit_resolver(
@@ -248,11 +259,14 @@ _Yaml.add_implicit_resolver(
 )
 
 
+# What SafeLoader raises at a date such as 2026-99-99, and at tags such as !!int '' or !!bool x.
+_UNFIT_TAGS = (ValueError, TypeError, AttributeError, LookupError, OverflowError)
+
+
 def _parse(text: str, source: str) -> Any:
     try:
         return yaml.load(text, _Yaml)  # noqa: S506 — a SafeLoader
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        # ValueError: a date such as 2026-99-99; TypeError: a key that cannot be one.
+    except (yaml.YAMLError, *_UNFIT_TAGS, RecursionError) as error:
         raise ConfigurationError(
             f"{source} is not valid YAML: {' '.join(str(error).split())}.", source=source
         ) from None
@@ -287,7 +301,7 @@ def _block_of(document: Any, source: str) -> dict[str, Any]:
             return {}
         if not isinstance(block, dict):
             raise ConfigurationError(
-                f"{source}: {key or 'the document'} must be a mapping, not {block!r}.",
+                f"{source}: {key or 'the document'} must be a mapping, not {shown(block)}.",
                 source=source,
                 key=key,
                 value=block,
@@ -296,7 +310,7 @@ def _block_of(document: Any, source: str) -> dict[str, Any]:
         block, key = block.get(name), f"{key}.{name}".lstrip(".")
     if not isinstance(block, dict | None):
         raise ConfigurationError(
-            f"{source}: tts.qwen must be a mapping, not {block!r}.",
+            f"{source}: tts.qwen must be a mapping, not {shown(block)}.",
             source=source,
             key=key,
             value=block,
@@ -313,12 +327,27 @@ def _environment_layers(environment: Mapping[str, str]) -> Iterator[_Layer]:
             yield _Layer(f"environment variable {name}", {key: _parse(text, name)})
 
 
-def _leaves(block: Mapping[Any, Any], above: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    found: dict[tuple[str, ...], Any] = {}
+def _layer(source: str, document: Any) -> _Layer:
+    leaves: dict[tuple[str, ...], Any] = {}
+    for number, (path, value) in enumerate(_leaves(_block_of(document, source)), start=1):
+        if number > _MOST_LEAVES:
+            raise ConfigurationError(
+                f"{source}: tts.qwen holds more than {_MOST_LEAVES} values.", source=source
+            )
+        leaves[path] = value
+    return _Layer(source, leaves)
+
+
+def _leaves(
+    block: Mapping[Any, Any], above: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Walk as deep as settings go: an alias in a document may contain itself."""
     for key, value in block.items():
         path = (*above, str(key))
-        found |= _leaves(value, path) if isinstance(value, dict) and value else {path: value}
-    return found
+        if isinstance(value, dict) and value and len(path) < _DEEPEST:
+            yield from _leaves(value, path)
+        else:
+            yield path, value
 
 
 def _nested(leaves: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
@@ -338,7 +367,7 @@ class _Refusal(ConfigurationError, ValueError):
         self, key: str, value: object, allowed: str, *, unknown: bool = False, source: str = ""
     ) -> None:
         where = f"{source}: " if source else ""
-        what = "is not a key that exists" if unknown else f"cannot be {value!r}"
+        what = "is not a key that exists" if unknown else f"cannot be {shown(value)}"
         super().__init__(
             f"{where}{key} {what}. Allowed: {allowed}",
             source=source or None,
@@ -351,7 +380,8 @@ class _Refusal(ConfigurationError, ValueError):
 
 def _refusal(block: type[_Block], error: ValidationError) -> _Refusal:
     """Turn pydantic's first objection into one sentence with key, value and what is allowed."""
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    first = errors[0]
     key, value, kind = str(first["loc"][0]), first["input"], first["type"]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, _Refusal):
@@ -362,9 +392,14 @@ def _refusal(block: type[_Block], error: ValidationError) -> _Refusal:
         return _Refusal(key, value, _one_of(known, key), unknown=True)
     if kind == "literal_error":
         choices = get_args(block.model_fields[key].annotation)
-        return _Refusal(key, value, _one_of(choices, str(value)))
-    said = str(cause or first["msg"]).removeprefix("Input should be ")
-    return _Refusal(key, value, said)
+        return _Refusal(
+            key, value, _one_of(choices, value if isinstance(value, str) else shown(value))
+        )
+    if get_origin(block.model_fields[key].annotation) is dict:
+        key = ".".join(str(part) for part in first["loc"])
+    ours = [e for e in errors if e["loc"][0] == first["loc"][0]]  # of a union: one each
+    said = [str(cause or e["msg"]).removeprefix("Input should be ") for e in ours]
+    return _Refusal(key, value, " or ".join(dict.fromkeys(said)))
 
 
 def _one_of(choices: Iterable[str], wrong: str) -> str:
@@ -398,12 +433,33 @@ def _checked_url(url: str) -> str:
         raise ValueError(f"{example} ({error})") from None
     if parts.scheme not in ("http", "https"):
         raise ValueError(f"{example}: it begins with http:// or https://")
-    if not parts.hostname or not port_is_right:
+    if not parts.hostname or not port_is_right or not _is_host(parts.hostname, parts.netloc):
         raise ValueError(f"{example}: it names a host, and a port from 1 to 65535 if any")
-    if parts.username or parts.password:
+    if "@" in parts.netloc:
         raise ValueError("an address without user and password; put them into comfyui.headers")
-    if parts.query or parts.fragment:
+    if "?" in url or "#" in url:
         raise ValueError(f"{example}: it ends before any ? or #")
     if not url.isprintable() or " " in url:
         raise ValueError(f"{example}: without spaces and control characters")
-    return url.rstrip("/")
+    if len(url) > _LONGEST_URL:
+        raise ValueError(f"{example}: of {_LONGEST_URL} characters at most")
+    return f"{parts.scheme}{url[len(parts.scheme) :]}".rstrip("/")
+
+
+def _is_host(host: str, netloc: str) -> bool:
+    """Tell whether the HTTP library takes this host."""
+    try:
+        if "[" in netloc:
+            return bool(ipaddress.IPv6Address(host))
+        if host.replace(".", "").isdigit():
+            return bool(ipaddress.IPv4Address(host))
+    except ValueError:
+        return False
+    if host.isascii():
+        return re.fullmatch(r"[\w.-]+", host) is not None
+    import httpx  # knows which letters a name may have; needed for such names only
+
+    try:
+        return bool(httpx.URL(f"http://{host}").host)
+    except httpx.InvalidURL:
+        return False

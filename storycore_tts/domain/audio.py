@@ -30,6 +30,22 @@ _FORMATS = {
 }
 SUFFIXES = tuple(_FORMATS)
 
+_BLOCK = 2**20  # samples that are decoded at a time
+_MOST_FRAMES = 240_000_000  # 10 minutes at 384 kHz; a small file can unpack to far more
+
+
+class _Memory(io.BytesIO):
+    """A file's bytes. Offsets from a damaged header are ignored, as the decoder's callbacks want.
+
+    An exception in there would not reach us; the interpreter would print it.
+    """
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):
+            return self.tell()
+
 
 class UndecodableAudio(Exception):
     """Bytes that are no audio file, or a damaged one; adapters turn it into an error of theirs."""
@@ -66,23 +82,38 @@ def decode(data: bytes) -> tuple[Samples, int]:
     """Decode an audio file to mono samples and their rate in Hz; channels are averaged.
 
     Raises:
-        UndecodableAudio: Not audio, damaged, shorter than its header says, or not finite.
+        UndecodableAudio: Not audio, damaged, shorter than its header says, not finite, or longer
+            than any speech.
     """
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
+        with soundfile.SoundFile(_Memory(data)) as file:
             promised, sample_rate = file.frames, file.samplerate
-            frames = file.read(dtype="float32", always_2d=True)
+            samples = _read_mono(file)
     except (soundfile.SoundFileError, ValueError, MemoryError, OverflowError) as error:
         # ValueError and the two others: sizes in a damaged header that nobody could allocate.
-        raise UndecodableAudio(f"{len(data)} bytes are no readable audio file: {error}") from error
-    if len(frames) < promised:
+        reason = str(error).rstrip(".")
+        raise UndecodableAudio(f"{len(data)} bytes are no readable audio file: {reason}") from error
+    if len(samples) < promised:
         raise UndecodableAudio(
-            f"the file ends after {len(frames)} of the {promised} frames that it announces"
+            f"the file ends after {len(samples)} of the {promised} frames that it announces"
         )
-    samples = frames.mean(axis=1, dtype=np.float32)
     if not np.isfinite(samples).all():
         raise UndecodableAudio("the file holds samples that are not finite numbers")
     return samples, sample_rate
+
+
+def _read_mono(file: soundfile.SoundFile) -> Samples:
+    """Read block by block: what a header announces is never allocated in advance."""
+    blocks: list[Samples] = [np.zeros(0, np.float32)]
+    frames = 0
+    while frames <= _MOST_FRAMES:
+        block = file.read(max(1, _BLOCK // file.channels), dtype="float32", always_2d=True)
+        if not len(block):
+            return np.concatenate(blocks)
+        with np.errstate(over="ignore", invalid="ignore"):  # decode looks for them afterwards
+            blocks.append(block.mean(axis=1, dtype=np.float32))
+        frames += len(block)
+    raise UndecodableAudio(f"the file unpacks to more than {_MOST_FRAMES} frames")
 
 
 def peak(samples: Samples) -> float:

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from reprlib import Repr
 from typing import ClassVar
 
 
@@ -242,6 +243,20 @@ class JobCancelled(TTSError):
 
     Cancelling on our side is asyncio's own ``CancelledError``; this is the other case.
     """
+
+
+_brief = Repr()
+_brief.maxlevel = 3
+_brief.maxstring = _brief.maxother = 200
+_brief.maxlong = 60
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it: its repr, cut short however deep or long it is."""
+    try:
+        return _brief.repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return "a number that is too long to show"
 
 
 def did_you_mean(wrong: str, allowed: Iterable[str]) -> str:

@@ -36,6 +36,8 @@ def language_named(spelling: str) -> str:
     Raises:
         UnsupportedLanguage: The model does not speak it.
     """
+    if not isinstance(spelling, str):
+        raise UnsupportedLanguage(f"A language is a string, not {type(spelling).__name__}.")
     folded = spelling.strip().casefold()
     locale = folded.replace("_", "-").split("-", 1)[0]
     found = _BY_SPELLING.get(folded) or _BY_SPELLING.get(locale)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass, field, fields
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from storycore_tts.domain.audio import (
     decode,
     is_silent,
 )
-from storycore_tts.domain.errors import InvalidReferenceAudio, InvalidRequest
+from storycore_tts.domain.errors import InvalidReferenceAudio, InvalidRequest, shown
 from storycore_tts.domain.languages import AUTO, language_named
 from storycore_tts.domain.sampling import Sampling, check_range
 from storycore_tts.domain.text import reading_seconds, speakable, token_budget
@@ -56,7 +56,7 @@ class SpeechRequest:
         _set(self, speaker=_one_line("speaker", self.speaker))
         _set(self, instruct=speakable(self.instruct, what="instruct") if self.instruct else "")
         if self.checkpoint is not None:
-            _set(self, checkpoint=_one_line("checkpoint", str(self.checkpoint)))
+            _set(self, checkpoint=_one_line("checkpoint", self.checkpoint))
         self.token_budget  # noqa: B018 — raises here, before anything is started
 
     @property
@@ -65,7 +65,7 @@ class SpeechRequest:
         return token_budget(self.text, limit=self.sampling.max_new_tokens)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays do not compare to one truth
 class ReferenceAudio:
     """A recording of the voice to clone.
 
@@ -83,15 +83,25 @@ class ReferenceAudio:
     transcript: str | None = None
 
     def __post_init__(self) -> None:
-        samples = np.ascontiguousarray(self.samples, dtype=np.float32)
+        try:
+            with np.errstate(over="ignore"):  # infinite then, which is refused below
+                samples = np.ascontiguousarray(self.samples, dtype=np.float32)
+        except (ValueError, TypeError) as error:
+            raise InvalidReferenceAudio(
+                f"The reference's samples are no array of numbers: {error}.",
+                hint="Use ReferenceAudio.from_file or ReferenceAudio.from_bytes for a file.",
+            ) from None
         if samples.ndim != 1:
             raise InvalidReferenceAudio(
                 f"The reference's samples must have the shape (n,), not {samples.shape}.",
                 hint="Average the channels first, or use ReferenceAudio.from_file.",
             )
-        if not 4000 <= self.sample_rate <= 384_000:
+        if not isinstance(self.sample_rate, int | np.integer) or not (
+            4000 <= self.sample_rate <= 384_000
+        ):
             raise InvalidReferenceAudio(
-                f"A sample rate of {self.sample_rate} Hz is outside 4000..384000."
+                f"A sample rate of {shown(self.sample_rate)} Hz is no whole number from 4000 to "
+                "384000."
             )
         if not np.isfinite(samples).all():
             raise InvalidReferenceAudio("The reference holds samples that are not finite numbers.")
@@ -199,7 +209,7 @@ class CloneRequest:
                 hint="Give its transcript, or choose x_vector_only for the timbre alone.",
             )
         if self.checkpoint is not None:
-            _set(self, checkpoint=_one_line("checkpoint", str(self.checkpoint)))
+            _set(self, checkpoint=_one_line("checkpoint", self.checkpoint))
         self.token_budget  # noqa: B018 — raises here, before anything is started
 
     @property
@@ -252,7 +262,7 @@ class TrainingRequest:
 
     def __post_init__(self) -> None:
         for name in ("dataset", "output_dir", "speaker_name", "model_choice"):
-            _set(self, **{name: _one_line(name, str(getattr(self, name)))})
+            _set(self, **{name: _one_line(name, getattr(self, name))})
         _set(self, language=language_named(self.language))
         _set(self, test_text=speakable(self.test_text, what="test_text"))
         check_range("learning_rate", self.learning_rate, 1e-7, 1e-3)
@@ -263,8 +273,9 @@ class TrainingRequest:
         check_range("validate_every", self.validate_every, 1, 10, whole=True)
 
 
-def _one_line(name: str, value: str) -> str:
+def _one_line(name: str, value: str | PathLike[str]) -> str:
     """Return a name or a path, stripped, if it could be one."""
+    value = fspath(value) if isinstance(value, PathLike) else value
     if not isinstance(value, str):
         raise InvalidRequest(f"{name} must be a string, not {type(value).__name__}.")
     clean = value.strip()

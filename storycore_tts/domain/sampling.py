@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.domain.errors import InvalidRequest, shown
 
 MAX_SEED = 2**64 - 1  # of the ComfyUI nodes and of torch.manual_seed
 
@@ -19,9 +18,9 @@ def check_range(name: str, value: object, low: float, high: float, *, whole: boo
     wanted = "a whole number" if whole else "a number"
     kinds: tuple[type, ...] = (int,) if whole else (int, float)
     if not isinstance(value, kinds) or isinstance(value, bool):
-        raise InvalidRequest(f"{name} must be {wanted}, not {value!r}.")
-    if not (math.isfinite(value) and low <= value <= high):  # type: ignore[arg-type, operator]
-        raise InvalidRequest(f"{name} is {value!r}; it must be {wanted} from {low} to {high}.")
+        raise InvalidRequest(f"{name} must be {wanted}, not {shown(value)}.")
+    if not low <= value <= high:  # type: ignore[operator]
+        raise InvalidRequest(f"{name} is {shown(value)}; it must be {wanted} from {low} to {high}.")
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,8 @@ class AudioFolder:
         target = target.absolute()
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            writable = os.access(target if target.exists() else target.parent, os.W_OK)
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            writable = os.access(target if _exists(target) else target.parent, os.W_OK)
+        except (OSError, ValueError) as error:  # ValueError: a NUL or a surrogate in the path
             raise InvalidRequest(f"Cannot write to {target}: {error}.") from None
         if not writable or target.is_dir():
             raise InvalidRequest(f"Cannot write to {target}: no permission, or it is a folder.")
@@ -54,3 +54,12 @@ class AudioFolder:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="storycore-tts-"))
         return self._folder / f"{stem}-{uuid4().hex[:12]}.wav"
+
+
+def _exists(path: Path) -> bool:
+    """Like ``Path.exists``, which says no to a name that can never be one; this raises."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    return True

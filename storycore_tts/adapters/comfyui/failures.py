@@ -35,7 +35,7 @@ def refused_prompt_error(body: Mapping[str, Any], graph: Graph) -> TTSError:
     if isinstance(node_errors, dict) and node_errors:
         return node_errors_error(node_errors)
     error = body.get("error")
-    error = error if isinstance(error, dict) else {"message": str(error)}
+    error = error if isinstance(error, dict) else {"message": error}
     said = _sentence(error.get("message"), error.get("details"))
     kind = error.get("type")
     missing = "does not exist" in said or "not found" in said

@@ -47,8 +47,7 @@ class InputSpec:
     def read(cls, name: str, declared: Any, *, required: bool) -> InputSpec:
         """Read one declaration: ``[type or list of choices, options]``."""
         kind = declared[0] if isinstance(declared, list) and declared else None
-        options = declared[1] if isinstance(declared, list) and len(declared) > 1 else {}
-        options = options if isinstance(options, dict) else {}
+        options = _mapping(declared[1] if isinstance(declared, list) and len(declared) > 1 else {})
         # Since 2026 a list of choices may be spelled ["COMBO", {"options": [...]}].
         listed = kind if isinstance(kind, list) else options.get("options")
         choices = tuple(str(choice) for choice in listed) if isinstance(listed, list) else None
@@ -87,12 +86,11 @@ class NodeSpec:
                 else "It belongs to ComfyUI itself: update ComfyUI.",
                 backend=BACKEND,
             )
-        declared = info.get("input")
-        sections = declared if isinstance(declared, dict) else {}
+        sections = _mapping(info.get("input"))
         inputs = {
             name: InputSpec.read(name, declaration, required=section == "required")
             for section in ("required", "optional")
-            for name, declaration in (sections.get(section) or {}).items()
+            for name, declaration in _mapping(sections.get(section)).items()
         }
         return cls(class_type, str(info.get("python_module") or ""), inputs)
 
@@ -151,6 +149,10 @@ class NodeSpec:
             hint=f"It takes: {', '.join(choices)}.",
             backend=BACKEND,
         )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _number(value: Any, otherwise: float) -> float:

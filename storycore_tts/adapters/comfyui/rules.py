@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,12 +48,16 @@ def read_queue(body: Any) -> QueueSnapshot | None:
     if not isinstance(running, list) or not isinstance(pending, list):
         return None
     entries = [e for e in (*running, *pending) if isinstance(e, list) and len(e) > 2]
-    waiting = sorted((e for e in entries if e in pending), key=lambda e: e[0])
+    waiting = sorted((e for e in entries if e in pending), key=_number)
     return QueueSnapshot(
         running=tuple(str(e[1]) for e in running if e in entries),
         pending=tuple(str(e[1]) for e in waiting),
         graphs={str(e[1]): e[2] for e in entries},
     )
+
+
+def _number(entry: list[Any]) -> float:
+    return entry[0] if isinstance(entry[0], int | float) else math.inf
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ def parse_frame(text: str | bytes) -> tuple[str, Mapping[str, Any]] | None:
         return None
     try:
         frame = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # ValueError: also a number of thousands of digits
         return None
     if not isinstance(frame, dict) or not isinstance(frame.get("data"), dict):
         return None
@@ -151,10 +156,18 @@ def speech_progress(kind: str, data: Mapping[str, Any], *, voice_node: str) -> P
     if not isinstance(value, int | float) or not isinstance(total, int | float) or total <= 0:
         return None
     if total != 3:
-        return Progress(Stage.GENERATING, min(1.0, max(0.0, value / total)))
+        return Progress(Stage.GENERATING, _share(value, total))
     if value < 2:
         return Progress(Stage.LOADING)
     return Progress(Stage.GENERATING, 0.0 if value == 2 else 1.0)
+
+
+def _share(done: float, total: float) -> float:
+    """Return how much is done, 0..1, whatever numbers the server counts with."""
+    try:
+        return min(1.0, max(0.0, done / total))
+    except OverflowError:  # an integer beyond any float
+        return 0.0
 
 
 def training_progress(kind: str, data: Mapping[str, Any], *, node: str) -> Progress | None:
@@ -164,14 +177,15 @@ def training_progress(kind: str, data: Mapping[str, Any], *, node: str) -> Progr
     if kind == "progress":
         step, total = data.get("value"), data.get("max")
         if isinstance(step, int) and isinstance(total, int) and total > 0:
-            return Progress(Stage.TRAINING, min(1.0, step / total), step=step, total_steps=total)
+            return Progress(Stage.TRAINING, _share(step, total), step=step, total_steps=total)
     if kind != TRAINING_UPDATE:
         return None
     epoch, loss, message = data.get("epoch"), data.get("loss"), data.get("message")
     if data.get("type") == "status" and isinstance(message, str):
         return Progress(Stage.LOADING, message=message)
     if data.get("type") == "progress" and isinstance(epoch, int):
-        number = float(loss) if isinstance(loss, int | float) else None
+        is_loss = isinstance(loss, int | float) and not abs(loss) > 1e300
+        number = float(loss) if is_loss else None  # type: ignore[arg-type]
         return Progress(Stage.TRAINING, epoch=epoch, loss=number)
     if data.get("type") == "validation" and isinstance(epoch, int):
         return Progress(Stage.TRAINING, epoch=epoch, message=f"validated epoch {epoch}")

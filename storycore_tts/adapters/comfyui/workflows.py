@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from storycore_tts.adapters.comfyui.nodes import NodeSpec
+from storycore_tts.adapters.comfyui.nodes import NODE_PACK, NodeSpec
 from storycore_tts.adapters.comfyui.rules import Graph, Node
+from storycore_tts.adapters.comfyui.transport import BACKEND
+from storycore_tts.domain.errors import GenerationFailed
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest, TrainingRequest
-from storycore_tts.domain.sampling import Sampling
+from storycore_tts.domain.text import token_budget
 from storycore_tts.domain.voices import find_speaker
 from storycore_tts.settings import QwenTTSConfig
 
@@ -24,6 +26,9 @@ SPEAKING_AND_TRAINING = (CUSTOM_VOICE, VOICE_CLONE, TRAIN)
 
 VOICE_ID, REFERENCE_ID, OUTPUT_ID = "voice", "reference", "output"  # node ids within a graph
 FOLDER = "storycore_tts"  # below ComfyUI's input and output folders
+
+# Without these the node speaks in a voice that nobody asked for.
+_NEVER_DROPPED = ("custom_model_path", "custom_speaker_name", "ref_audio", "x_vector_only")
 
 # The pack cuts the text at these marks and puts silence there, of any length. In a line of a script
 # it is text like any other, and means the same on every backend.
@@ -61,7 +66,7 @@ def custom_voice(
         "instruct": request.instruct,
         "language": request.language,
         **_model(config),
-        **_sampling(request.sampling, request.token_budget, seed, spec),
+        **_sampling(request, seed, spec),
         **custom,
     }
     return {VOICE_ID: _node(spec, voice), OUTPUT_ID: _save_audio(VOICE_ID, job)}
@@ -97,7 +102,7 @@ def voice_clone(
         "x_vector_only": request.x_vector_only,
         "custom_model_path": request.checkpoint or "",
         **_model(config),
-        **_sampling(request.sampling, request.token_budget, seed, spec),
+        **_sampling(request, seed, spec),
     }
     return {
         REFERENCE_ID: {"class_type": "LoadAudio", "inputs": {"audio": uploaded}},
@@ -136,6 +141,15 @@ def training(request: TrainingRequest, spec: NodeSpec, *, node_id: str) -> Graph
 
 
 def _node(spec: NodeSpec, inputs: dict[str, Any]) -> Node:
+    for name in _NEVER_DROPPED:
+        if inputs.get(name) and name not in spec.inputs:
+            raise GenerationFailed(
+                f"The node {spec.class_type} on this server takes no {name}: it would speak in "
+                "another voice.",
+                hint=f"Update {NODE_PACK} there to 1.0.6.",
+                node_type=spec.class_type,
+                backend=BACKEND,
+            )
     return {"class_type": spec.class_type, "inputs": spec.fit(inputs)}
 
 
@@ -155,10 +169,13 @@ def _model(config: QwenTTSConfig) -> dict[str, Any]:
     }
 
 
-def _sampling(sampling: Sampling, budget: int, seed: int, spec: NodeSpec) -> dict[str, Any]:
+def _sampling(request: SpeechRequest | CloneRequest, seed: int, spec: NodeSpec) -> dict[str, Any]:
+    sampling, budget = request.sampling, request.token_budget
     tokens = spec.inputs.get("max_new_tokens")
     if tokens is not None and budget < tokens.low <= sampling.max_new_tokens:
         budget = int(tokens.low)
+    if tokens is not None and budget > tokens.high:
+        budget = token_budget(request.text, limit=int(tokens.high))
     return {
         "seed": seed,
         "max_new_tokens": budget,

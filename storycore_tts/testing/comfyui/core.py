@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -25,6 +25,8 @@ from .storage import Storage
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 GIB = 1024**3
+SHUTDOWN_SECONDS = 0.01
+"""How long a stopping server waits for requests; some hang by design, and 0 means for ever."""
 
 
 class Core:
@@ -110,11 +112,13 @@ class Core:
         return app
 
     @contextlib.asynccontextmanager
-    async def listening(self, port: int) -> Any:
+    async def listening(self, port: int) -> AsyncIterator[int]:
         """Serve on a port (0: a free one) and yield the port; cut everything off at the end."""
-        # Nobody waits for requests that hang by design, hence no time for them to finish.
         runner = web.AppRunner(
-            self.application(), access_log=None, handle_signals=False, shutdown_timeout=0
+            self.application(),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=SHUTDOWN_SECONDS,
         )
         await runner.setup()
         worker: asyncio.Task[None] | None = None

@@ -71,7 +71,9 @@ class JobQueue:
     async def take(self) -> Job:
         """The next job, as soon as there is one; it is then the running one."""
         while True:
-            await self._filled.wait()
+            while not self._heap:
+                # Looped, because what was put may be deleted before this task's turn comes.
+                await self._filled.wait()
             job = self._heap[0][2]
             # While it is held it can still be deleted, or another can overtake it.
             await self._faults.pass_gate("queue", prompt_id=job.prompt_id, client_id=job.client_id)

@@ -65,12 +65,14 @@ class Sockets:
 
     def send(self, event: str, data: Mapping[str, Any], client_id: str | None = None) -> None:
         """Send a frame to one client, if it is connected, or (None) to all."""
-        frame = Frame.of(event, data)
         if client_id is None:
-            for connection in list(self._by_id.values()):
+            recipients = list(self._by_id.values())
+        else:
+            recipients = [self._by_id[client_id]] if client_id in self._by_id else []
+        if recipients:
+            frame = Frame.of(event, data)
+            for connection in recipients:
                 connection.frames.put_nowait(frame)
-        elif connected := self._by_id.get(client_id):
-            connected.frames.put_nowait(frame)
 
     def send_status(self) -> None:
         """Tell everybody how many jobs there are."""

@@ -1,0 +1,82 @@
+"""The commands put together, and the way in."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from storycore_tts.__about__ import __version__
+from storycore_tts.entrypoints.cli import console, failures
+from storycore_tts.entrypoints.cli.commands import (
+    clone,
+    demo,
+    doctor,
+    say,
+    speakers,
+    standin,
+    train,
+)
+from storycore_tts.entrypoints.cli.groups import add_command
+from storycore_tts.entrypoints.cli.interrupts import sigterm_interrupts
+
+_PROGRAM = "storycore-tts"
+_UsageError: Any = typer.BadParameter.__mro__[
+    1
+]  # typer brings click along since 0.26, and hides it
+
+# Plain help: rich's would take longer to import than everything else together.
+app = typer.Typer(name=_PROGRAM, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        console.answer(f"{_PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Say the version."),
+    ] = False,
+) -> None:
+    """Qwen3-TTS voices: speak, clone and train, through ComfyUI or as a draft.
+
+    The result's path goes to stdout, everything else to stderr. Exit status: 0; 2 wrong use or
+    input; 3 backend unavailable; 4 generation failed; 130 interrupted.
+    """
+
+
+for _function in (
+    say.say,
+    clone.clone,
+    train.train,
+    speakers.speakers,
+    doctor.doctor,
+    demo.demo,
+    standin.standin,
+):
+    add_command(app, _function)
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """Parse the arguments and run the command; the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    console.never_choke_on_characters()
+    try:
+        with sigterm_interrupts():
+            status = typer.main.get_command(app).main(
+                arguments, prog_name=_PROGRAM, standalone_mode=False
+            )
+    except _UsageError as error:
+        error.show()
+        if "--json" in arguments:
+            console.answer_json(failures.wrong_use(error.format_message()))
+        return int(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return failures.INTERRUPTED
+    return int(status or 0)

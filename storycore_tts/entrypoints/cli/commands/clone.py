@@ -1,0 +1,80 @@
+"""``storycore-tts clone``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.entrypoints.cli import inputs, results, settings
+from storycore_tts.entrypoints.cli.options import Backend, Output, Reporting, SamplingOptions
+
+
+def clone(
+    ref_audio: Annotated[
+        Path,
+        Argument(metavar="REF_AUDIO", help="A recording of the voice; 3 to 15 seconds work best."),
+    ],
+    text: Annotated[
+        str, Argument(metavar="TEXT", help='What to say; "-" reads it from stdin, as UTF-8.')
+    ],
+    *,
+    ref_text: Annotated[
+        str | None,
+        Option("--ref-text", metavar="TEXT", help="What the recording says, word for word."),
+    ] = None,
+    ref_text_file: Annotated[
+        Path | None,
+        Option("--ref-text-file", metavar="FILE", help="The same, in a UTF-8 file."),
+    ] = None,
+    x_vector_only: Annotated[
+        bool,
+        Option("--x-vector-only", help="Take the timbre only; so it is without a transcript."),
+    ] = False,
+    language: Annotated[
+        str | None,
+        Option("--language", "-l", metavar="NAME", help="Name, code or locale: French, fr, fr-FR."),
+    ] = None,
+    checkpoint: Annotated[
+        str | None,
+        Option(
+            "--checkpoint", metavar="FOLDER", help="Another Base model, as the backend sees it."
+        ),
+    ] = None,
+    output: Output,
+    sampling: SamplingOptions,
+    backend: Backend,
+    reporting: Reporting,
+) -> None:
+    """Speak a text in the voice of a recording.
+
+    Prints the path of the audio file.
+    """
+    from storycore_tts.domain.requests import CloneRequest, ReferenceAudio
+
+    config = settings.load(backend).config
+    transcript = _transcript(ref_text, ref_text_file)
+    reference = ReferenceAudio.from_file(ref_audio, transcript=transcript)
+    request = CloneRequest(
+        text=inputs.text_of(text),
+        reference=reference,
+        x_vector_only=x_vector_only or reference.transcript is None,
+        language=config.default_language if language is None else language,
+        sampling=sampling.over(config),
+        checkpoint=checkpoint,
+    )
+    results.make_speech(
+        lambda tts, on_progress: tts.clone(request, on_progress=on_progress),
+        config=config,
+        stem="clone",
+        output=output,
+        reporting=reporting,
+    )
+
+
+def _transcript(text: str | None, file: Path | None) -> str | None:
+    if text is not None and file is not None:
+        raise InvalidRequest("Give --ref-text or --ref-text-file, not both.")
+    return inputs.text_in(file) if file is not None else text

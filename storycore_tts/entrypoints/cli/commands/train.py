@@ -1,0 +1,95 @@
+"""``storycore-tts train``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Option
+
+from storycore_tts.entrypoints.cli import console, progress, settings
+from storycore_tts.entrypoints.cli.interrupts import run_async
+from storycore_tts.entrypoints.cli.options import Backend, Reporting, TrainingOptions
+
+if TYPE_CHECKING:
+    from storycore_tts.domain.requests import TrainingRequest
+    from storycore_tts.domain.speech import TrainedVoice
+    from storycore_tts.settings import QwenTTSConfig
+
+
+def train(
+    audio_folder: Annotated[
+        str,
+        Argument(
+            metavar="AUDIO_FOLDER",
+            help="Recordings, each with a .txt of the same name that holds its words.",
+        ),
+    ],
+    *,
+    output_dir: Annotated[
+        str, Option("--output-dir", metavar="FOLDER", help="Where the checkpoints go.")
+    ],
+    speaker_name: Annotated[
+        str, Option("--speaker-name", metavar="NAME", help="The new voice's name.")
+    ],
+    language: Annotated[
+        str, Option("--language", "-l", metavar="NAME", help="Of the recordings.")
+    ] = "English",
+    test_text: Annotated[
+        str | None,
+        Option("--test-text", metavar="TEXT", help="What validation samples say."),
+    ] = None,
+    training: TrainingOptions,
+    backend: Backend,
+    reporting: Reporting,
+) -> None:
+    """Train a voice on recordings of one speaker.
+
+    Both folders are the backend's own; a folder that exists on this machine is taken to be the
+    same there. Prints the path of the checkpoint, for say --checkpoint.
+    """
+    from storycore_tts.domain.requests import TrainingRequest
+
+    config = settings.load(backend).config
+    dataset, checkpoints = _as_the_backend_sees(audio_folder, output_dir)
+    said: dict[str, Any] = {} if test_text is None else {"test_text": test_text}
+    request = TrainingRequest(
+        dataset=dataset,
+        output_dir=checkpoints,
+        speaker_name=speaker_name,
+        language=language,
+        model_choice=config.model_choice,
+        **said,
+        **training.over(config),
+    )
+    _report(run_async(_train(request, config, reporting)), reporting)
+
+
+async def _train(
+    request: TrainingRequest, config: QwenTTSConfig, reporting: Reporting
+) -> TrainedVoice:
+    from storycore_tts.container import open_tts
+
+    async with open_tts(config) as tts:
+        with progress.shown(quiet=reporting.quiet) as on_progress:
+            return await tts.train(request, on_progress=on_progress)
+
+
+def _report(voice: TrainedVoice, reporting: Reporting) -> None:
+    for warning in voice.warnings:
+        console.tell(f"warning: {warning}")
+    if not reporting.quiet:
+        loss = f", loss {voice.loss_history[-1]:.3f}" if voice.loss_history else ""
+        console.tell(f"{voice.speaker_name}: {voice.epochs} epochs{loss}")
+    if reporting.as_json:
+        console.answer_json(asdict(voice))
+    else:
+        console.answer(voice.checkpoint_path)
+
+
+def _as_the_backend_sees(dataset: str, output_dir: str) -> tuple[str, str]:
+    """Make both folders absolute if the first exists here: a server has another working folder."""
+    if not Path(dataset).is_dir():
+        return dataset, output_dir
+    return str(Path(dataset).absolute()), str(Path(output_dir).absolute())

@@ -1,0 +1,106 @@
+"""Errors as exit statuses, as sentences on stderr and as JSON."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from storycore_tts.domain.errors import (
+    AuthenticationFailed,
+    BackendUnavailable,
+    ConfigurationError,
+    InvalidRequest,
+    TTSError,
+)
+from storycore_tts.entrypoints.cli import console
+
+BUG = 1
+WRONG_INPUT = 2
+UNAVAILABLE = 3
+FAILED = 4
+INTERRUPTED = 130
+
+
+def exit_status(error: TTSError) -> int:
+    """Return the exit status that belongs to an error of ours."""
+    if isinstance(error, InvalidRequest | ConfigurationError):
+        return WRONG_INPUT
+    if isinstance(error, BackendUnavailable | AuthenticationFailed):
+        return UNAVAILABLE
+    return FAILED
+
+
+def guarded(work: Callable[[], int | None], *, as_json: bool, debug: bool) -> int:
+    """Run a command; whatever it raises becomes a message and an exit status.
+
+    Args:
+        work: The command; what it returns is the exit status, None for 0.
+        as_json: Also print the error as a JSON object on stdout.
+        debug: Also print the traceback on stderr.
+    """
+    try:
+        return work() or 0
+    except KeyboardInterrupt:
+        return _failed(INTERRUPTED, _described("Interrupted", "Interrupted."), as_json)
+    except Exception as error:  # noqa: BLE001 - the outermost edge: what nobody expected is a bug,
+        # and a user gets a sentence about it rather than a traceback
+        if debug:
+            console.tell(traceback.format_exc().rstrip())
+        return _failed(*_understood(error), as_json)
+
+
+def wrong_use(message: str) -> dict[str, Any]:
+    """Return the JSON object that says how the command line was used wrongly."""
+    return {"error": _described("UsageError", message, hint="See storycore-tts --help.")}
+
+
+def _failed(status: int, described: dict[str, Any], as_json: bool) -> int:
+    console.tell(f"error: {described['message']}")
+    if described["hint"]:
+        console.tell(f"hint: {described['hint']}")
+    if as_json:
+        with suppress(OSError):  # the message above has said it
+            console.answer_json({"error": described})
+    return status
+
+
+def _understood(error: Exception) -> tuple[int, dict[str, Any]]:
+    """Return the exit status of an error, and its JSON object."""
+    kind = type(error).__name__
+    if isinstance(error, TTSError):
+        return exit_status(error), _described(
+            kind, error.message, hint=error.hint, backend=error.backend, retryable=error.retryable
+        )
+    if isinstance(error, OSError):
+        return FAILED, _described(kind, _os_message(error))
+    return BUG, _described(
+        kind,
+        f"This is a bug in storycore-tts: {kind}: {error}",
+        hint="Please report it; run again with --debug to see where it happened.",
+    )
+
+
+def _described(
+    kind: str,
+    message: str,
+    *,
+    hint: str | None = None,
+    backend: str | None = None,
+    retryable: bool = False,
+) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "message": message,
+        "hint": hint,
+        "backend": backend,
+        "retryable": retryable,
+    }
+
+
+def _os_message(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    if error.filename:
+        return f"Cannot write {error.filename}: {reason}."
+    return f"The operating system refuses: {reason}."

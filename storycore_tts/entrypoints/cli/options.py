@@ -1,0 +1,127 @@
+"""Options that several commands share, in groups."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
+
+if TYPE_CHECKING:
+    from storycore_tts.domain.sampling import Sampling
+    from storycore_tts.settings import QwenTTSConfig
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """How a command says what it did."""
+
+    as_json: Annotated[
+        bool, Option("--json", help="Print one JSON document on stdout, errors too.")
+    ] = False
+    quiet: Annotated[bool, Option("--quiet", "-q", help="No progress on stderr.")] = False
+    debug: Annotated[bool, Option("--debug", help="Show the traceback of an error.")] = False
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Who speaks, and where the settings are."""
+
+    config: Annotated[
+        Path | None,
+        Option("--config", metavar="FILE", help="YAML file with a tts.qwen block."),
+    ] = None
+    backend: Annotated[
+        str | None, Option("--backend", metavar="NAME", help="Adapter: comfyui, draft, …")
+    ] = None
+    comfyui_url: Annotated[
+        str | None, Option("--url", metavar="URL", help="Address of the ComfyUI server.")
+    ] = None
+    model_choice: Annotated[
+        str | None, Option("--model-choice", metavar="SIZE", help="0.6B or 1.7B.")
+    ] = None
+    device: Annotated[
+        str | None, Option("--device", metavar="NAME", help="auto, cuda, mps or cpu.")
+    ] = None
+    precision: Annotated[
+        str | None, Option("--precision", metavar="NAME", help="bf16 or fp32.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where the audio goes."""
+
+    out: Annotated[
+        Path | None,
+        Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Write here: .wav, .flac, .mp3 or .ogg.  [default: a new wav file]",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How the model draws its tokens; what is not given comes from the settings."""
+
+    seed: Annotated[
+        int | None, Option("--seed", metavar="N", help="0 to 2**64-1.  [default: a fresh one]")
+    ] = None
+    max_new_tokens: Annotated[
+        int | None,
+        Option(
+            "--max-new-tokens",
+            metavar="N",
+            help="Longest audio in tokens, 12.5 a second: 1 to 8192.",
+        ),
+    ] = None
+    top_p: Annotated[float | None, Option("--top-p", metavar="X", help="Nucleus: 0 to 1.")] = None
+    top_k: Annotated[
+        int | None, Option("--top-k", metavar="N", help="Candidates: 0 (all of them) to 1000.")
+    ] = None
+    temperature: Annotated[
+        float | None, Option("--temperature", metavar="X", help="0.01 to 5.")
+    ] = None
+    repetition_penalty: Annotated[
+        float | None, Option("--repetition-penalty", metavar="X", help="0.5 to 5; 1 is none.")
+    ] = None
+
+    def over(self, config: QwenTTSConfig) -> Sampling:
+        """Return the configured sampling, with what was given in its place.
+
+        Raises:
+            InvalidRequest: A value out of its range.
+        """
+        return config.generation.sampling(**asdict(self))
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How a voice is trained; what is not given comes from the settings."""
+
+    num_epochs: Annotated[
+        int | None, Option("--epochs", metavar="N", help="Rounds over the recordings: 1 to 100.")
+    ] = None
+    learning_rate: Annotated[
+        float | None, Option("--learning-rate", metavar="X", help="1e-7 to 1e-3.")
+    ] = None
+    batch_size: Annotated[
+        int | None, Option("--batch-size", metavar="N", help="Recordings a step: 1 to 8.")
+    ] = None
+    gradient_accumulation_steps: Annotated[
+        int | None,
+        Option("--gradient-accumulation", metavar="N", help="Steps a weight update: 1 to 64."),
+    ] = None
+    validate_every: Annotated[
+        int | None,
+        Option("--validate-every", metavar="N", help="Epochs between validations: 1 to 10."),
+    ] = None
+
+    def over(self, config: QwenTTSConfig) -> dict[str, Any]:
+        """Return the configured hyper-parameters, with what was given in their place."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return {**config.training.model_dump(), **given}

@@ -1,0 +1,54 @@
+"""``storycore-tts demo``."""
+
+import subprocess
+import sys
+
+import soundfile
+
+SPEAKERS = ["ryan.wav", "serena.wav", "clone-of-ryan.wav"]
+
+
+def test_the_demo_speaks_twice_and_clones_once(command, tmp_path):
+    answer = command("demo", cwd=tmp_path)
+    assert answer.status == 0
+    assert answer.out.splitlines() == [str(tmp_path / "demo-output" / name) for name in SPEAKERS]
+    for path in answer.out.splitlines():
+        samples, rate = soundfile.read(path)
+        assert 1.5 < len(samples) / rate < 10
+        assert abs(samples).max() > 0.05
+    assert "These voices are espeak-ng" in answer.err
+    assert "tts.qwen.comfyui_url" in answer.err
+    assert "dBFS" in answer.err
+    assert "generating" in answer.err
+
+
+def test_json_and_another_folder(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("STORYCORE_TTS_COMFYUI_URL", "http://127.0.0.1:9")  # no business of the demo
+    answer = cli("demo", "--out-dir", tmp_path / "here", "--json", "--quiet")
+    assert [file["path"] for file in answer.json["files"]] == [
+        str(tmp_path / "here" / name) for name in SPEAKERS
+    ]
+    assert all(-40 < file["peak_dbfs"] <= 0 for file in answer.json["files"])
+    assert "espeak-ng" in answer.json["note"]
+
+
+def test_without_its_extra_the_demo_says_what_to_install():
+    for package in ("aiohttp", "soxr", "espeakng_loader"):
+        code = (
+            f"import sys; sys.modules[{package!r}] = None\n"
+            "from storycore_tts.entrypoints.cli import main\n"
+            "sys.exit(main(['demo']))\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 3, package
+        assert "pip install 'storycore-tts[demo]'" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_cannot_be_made(cli, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    answer = cli("demo", "--out-dir", tmp_path / "file" / "below")
+    assert answer.status == 2
+    assert "Cannot write to" in answer.err

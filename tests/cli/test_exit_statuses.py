@@ -1,0 +1,199 @@
+"""Every kind of failure: its exit status, its message, its JSON, and no traceback."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from storycore_tts.domain import errors
+from storycore_tts.entrypoints.cli import failures
+from storycore_tts.testing.comfyui import (
+    Answer,
+    InterruptedByAnother,
+    NodePackMissing,
+    SilentAudio,
+    out_of_memory,
+)
+
+DOWN = "http://127.0.0.1:9"
+WRONG = [
+    ["say"],
+    ["say", "Hello.", "--seed", "many"],
+    ["sing", "Hello."],
+    ["say", "Hello.", "--nonsense"],
+    ["standin", "--port", "70000"],
+    ["say", "!?", "--backend", "draft"],
+    ["say", "Hello.", "--backend", "draft", "--speaker", "Emily"],
+    ["say", "Hello.", "--language", "Klingon"],
+    ["say", "Hello.", "--top-p", "2"],
+    ["say", "Hello.", "--backend", "nonsense"],
+    ["say", "Hello.", "--url", "ftp://here"],
+    ["say", "Hello.", "--config", "none.yaml"],
+    ["say", "Hello.", "--out", "hello.txt"],
+    ["say", "Hello.", "--model-choice", "7B"],
+    ["say", "word " * 5000, "--backend", "draft"],
+]
+
+
+@pytest.mark.parametrize("arguments", WRONG, ids=lambda a: " ".join(a)[:40])
+def test_wrong_use_and_input_is_2(cli, arguments):
+    answer = cli(*arguments)
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err
+
+
+@pytest.mark.parametrize("arguments", WRONG, ids=lambda a: " ".join(a)[:40])
+def test_json_tells_errors_too(cli, arguments):
+    answer = cli(*arguments, "--json")
+    assert answer.status == 2
+    error = answer.json["error"]
+    assert set(error) == {"type", "message", "hint", "backend", "retryable"}
+    assert error["message"] in answer.err
+    assert error["retryable"] is False
+
+
+def test_an_option_is_named_in_the_refusal_of_its_value(cli):
+    for option, value in [
+        ("--backend", "nonsense"),
+        ("--url", "ftp://here"),
+        ("--model-choice", "7B"),
+        ("--device", "tpu"),
+        ("--precision", "fp16"),
+    ]:
+        answer = cli("say", "Hello.", option, value)
+        assert answer.status == 2
+        assert f"error: {option}: tts.qwen." in answer.err
+        assert "STORYCORE_TTS" not in answer.err
+
+
+def test_a_bad_suffix_is_found_before_anybody_is_asked(cli, server):
+    assert cli("say", "Hello.", "--url", server.url, "--out", "a.txt").status == 2
+    assert server.log.records == ()
+
+
+def test_a_place_that_cannot_be_written_to_is_found_early(cli, server, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    assert cli("say", "Hello.", "--url", server.url, "--out", "file/a.wav").status == 2
+    assert server.log.records == ()
+
+
+def test_a_server_that_is_down_is_3(command):
+    answer = command("say", "Hello.", "--url", DOWN, "--json")
+    assert (answer.status, answer.json["error"]["backend"]) == (3, "comfyui")
+    assert answer.json["error"]["retryable"] is True
+    assert "hint: Start ComfyUI" in answer.err
+
+
+def test_a_missing_node_pack_is_3(cli, server):
+    server.faults.add(NodePackMissing())
+    assert cli("say", "Hello.", "--url", server.url).status == 3
+
+
+def test_refused_credentials_are_3(cli, server):
+    server.faults.add(Answer(path="*", status=401, times=None))
+    answer = cli("say", "Hello.", "--url", server.url, "--json")
+    assert (answer.status, answer.json["error"]["type"]) == (3, "AuthenticationFailed")
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (out_of_memory(), "OutOfMemory"),
+        (SilentAudio(), "SilentAudio"),
+        (InterruptedByAnother(), "JobCancelled"),
+    ],
+    ids=["memory", "silence", "interrupted"],
+)
+def test_a_failed_generation_is_4(cli, speaking_server, fault, kind):
+    speaking_server.faults.add(fault)
+    answer = cli("say", "Hello.", "--url", speaking_server.url, "--json")
+    assert (answer.status, answer.json["error"]["type"]) == (4, kind)
+
+
+def test_a_file_that_cannot_be_written_is_4(cli, monkeypatch):
+    def full(self, path):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("storycore_tts.domain.speech.Speech.save", full)
+    answer = cli("say", "Hello.", "--backend", "draft", "--out", "a.wav", "--json")
+    assert (answer.status, answer.json["error"]["type"]) == (4, "OSError")
+    assert "a.wav: No space left on device." in answer.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_full_stdout_is_4(form):
+    arguments = ["-m", "storycore_tts.entrypoints.cli", "speakers", "--backend", "draft", *form]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 4
+    assert done.stderr == "error: Cannot write stdout: No space left on device.\n"
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_bug_is_1_and_shows_its_traceback_on_request_only(cli, monkeypatch, form):
+    def stumble(*_, **__):
+        raise KeyError("stumbled")
+
+    monkeypatch.setattr("storycore_tts.settings.load_config", stumble)
+    answer = cli("speakers", *form)
+    assert answer.status == 1
+    assert "This is a bug in storycore-tts: KeyError" in answer.err
+    assert "--debug" in answer.err
+    assert "Traceback" in cli("speakers", "--debug", *form).err
+
+
+def test_debug_shows_where_our_own_errors_come_from(cli):
+    answer = cli("say", "!?", "--backend", "draft", "--debug")
+    assert answer.status == 2
+    assert "Traceback" in answer.err
+    assert "InvalidRequest" in answer.err
+
+
+def every_error(kind=errors.TTSError):
+    return [kind] + [sub for child in kind.__subclasses__() for sub in every_error(child)]
+
+
+@pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__name__)
+def test_every_error_of_ours_has_a_status(kind):
+    error = kind.__new__(kind)
+    if issubclass(kind, errors.InvalidRequest | errors.ConfigurationError):
+        wanted = 2
+    elif issubclass(kind, errors.BackendUnavailable | errors.AuthenticationFailed):
+        wanted = 3
+    else:
+        wanted = 4
+    assert failures.exit_status(error) == wanted
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_no_encoding_chokes(command, tmp_path, encoding):
+    environ = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    out = tmp_path / "灯台.wav"
+    answer = command("say", "Hello.", "--backend", "draft", "--out", out, env=environ)
+    assert answer.status == 0
+    assert answer.path.endswith(r"\u706f\u53f0.wav")
+    told = command("say", "Hello.", "--backend", "draft", "-o", out, "--json", env=environ).json
+    assert told["path"] == str(out)
+    assert command("doctor", "--backend", "draft", env=environ).status == 0
+    refused = command("say", "灯台", "--language", "灯台", env=environ)
+    assert refused.status == 2
+
+
+def test_closed_streams_are_no_reason_to_fail(tmp_path):
+    code = (
+        "import sys; sys.stdout = sys.stderr = None\n"
+        "from storycore_tts.entrypoints.cli import main\n"
+        "sys.exit(main(['say', 'Hello.', '--backend', 'draft', '--out', 'a.wav']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "a.wav").stat().st_size > 1000

@@ -1,0 +1,72 @@
+"""Help, version, and how fast they come."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from storycore_tts import __version__
+
+COMMANDS = ["say", "clone", "train", "speakers", "doctor", "demo", "standin"]
+HEAVY = {
+    "aiohttp", "dependency_injector", "httpx", "numpy", "pydantic", "rich", "soundfile",
+    "tenacity", "torch", "websockets", "yaml",
+}  # fmt: skip
+
+
+def test_help_lists_every_command_and_the_exit_statuses(cli):
+    answer = cli("--help")
+    assert answer.status == 0
+    assert all(f"\n  {name} " in answer.out for name in COMMANDS)
+    assert "3 backend unavailable" in " ".join(answer.out.split())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(cli, name):
+    answer = cli(name, "--help")
+    assert answer.status == 0
+    assert f"Usage: storycore-tts {name}" in answer.out
+    undocumented = [line for line in answer.out.splitlines() if line.rstrip().endswith(" None")]
+    assert not undocumented
+
+
+def test_no_command_shows_the_help(cli):
+    answer = cli()
+    assert "Usage: storycore-tts" in answer.out + answer.err
+
+
+def test_version(command):
+    assert command("--version").out == f"storycore-tts {__version__}\n"
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import json, sys\n"
+        "from storycore_tts.entrypoints.cli import main\n"
+        "status = main(['--help'])\n"
+        "print(json.dumps([status, sorted(sys.modules)]), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    status, modules = json.loads(done.stderr)
+    assert status == 0
+    assert not HEAVY & {name.partition(".")[0] for name in modules}
+
+
+def test_help_takes_at_most_three_times_the_import_of_typer():
+    help_, typer = (
+        [sys.executable, "-m", "storycore_tts.entrypoints.cli", "--help"],
+        [sys.executable, "-c", "import typer"],
+    )
+    times = {"help": [], "typer": []}
+    for _ in range(7):  # in turns, so that a busy moment slows both
+        times["help"].append(seconds(help_))
+        times["typer"].append(seconds(typer))
+    assert min(times["help"]) <= 3 * min(times["typer"])
+
+
+def seconds(command):
+    began = time.perf_counter()
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - began

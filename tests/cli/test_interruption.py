@@ -1,0 +1,69 @@
+"""Ctrl-C and SIGTERM: exit status 130, and the job is off the server."""
+
+import signal
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from storycore_tts.entrypoints.cli import console, inputs
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda n: n.name)
+@pytest.mark.parametrize("modern", [False, True], ids=["0.3.64", "0.36"])
+def test_a_running_job_is_interrupted(start, standin_comfyui_factory, number, modern):
+    server = standin_comfyui_factory(instant=True, modern=modern)
+    gate = server.faults.hold("running")
+    child = start("say", "Hello.", "--url", server.url)
+    assert gate.reached.wait(20)
+    child.send_signal(number)
+    out, err = child.communicate(timeout=20)
+    assert (child.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "error: Interrupted."
+    assert "Traceback" not in err
+    gate.release()
+    assert server.log.wait_for(lambda log: log.interrupted == log.submitted)
+
+
+def test_a_waiting_job_leaves_the_queue(start, server):
+    gate = server.faults.hold("running")
+    first = start("say", "First.", "--url", server.url)
+    assert gate.reached.wait(20)
+    second = start("clone", recorded(), "Second.", "--url", server.url, "--json")
+    assert server.log.wait_for(lambda log: len(log.submitted) == 2, 20)
+    second.send_signal(signal.SIGINT)
+    out, _ = second.communicate(timeout=20)
+    assert second.returncode == 130
+    assert '"type": "Interrupted"' in out
+    assert server.log.deleted == server.log.submitted[1:]
+    gate.release()
+    first.communicate(timeout=20)
+    assert first.returncode == 0
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda n: n.name)
+def test_a_signal_where_no_event_loop_runs(cli, monkeypatch, number):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(inputs, "text_of", lambda _: signal.raise_signal(number))
+    answer = cli("say", "-", "--backend", "draft", "--debug")
+    assert (answer.status, answer.err) == (130, "error: Interrupted.\n")
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_interrupts_while_the_arguments_are_read(cli, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(console, "answer", interrupt)
+    assert cli("--version").status == 130
+
+
+def recorded():
+    times = np.arange(24_000 * 4) / 24_000
+    soundfile.write("tone.wav", 0.3 * np.sin(2 * np.pi * 220 * times), 24_000)
+    return "tone.wav"

@@ -1,0 +1,82 @@
+"""What is shown while a job is under way."""
+
+import pytest
+
+from storycore_tts.domain.progress import Progress, Stage
+from storycore_tts.entrypoints.cli import console, progress
+
+NEWS = [
+    Progress(Stage.QUEUED),
+    Progress(Stage.QUEUED, queue_position=2),
+    Progress(Stage.QUEUED, queue_position=2),
+    Progress(Stage.QUEUED, queue_position=0),
+    Progress(Stage.LOADING),
+    Progress(Stage.LOADING, message="Encoding 4 samples..."),
+    Progress(Stage.GENERATING, 0.0),
+    Progress(Stage.GENERATING, 0.5),
+    Progress(Stage.DOWNLOADING),
+    Progress(Stage.DOWNLOADING, 1.0),
+]
+TRAINING = [
+    Progress(Stage.TRAINING, 0.25, step=1, total_steps=4),
+    Progress(Stage.TRAINING, epoch=1, loss=10.0),
+    Progress(Stage.TRAINING, 0.5, step=2, total_steps=4),
+    Progress(Stage.TRAINING, epoch=1, loss=9.0),
+    Progress(Stage.TRAINING, 0.75, step=3, total_steps=4),
+    Progress(Stage.TRAINING, epoch=2, loss=8.0),
+    Progress(Stage.TRAINING, epoch=2, message="validated epoch 2"),
+]
+
+
+def shown(capsys, news):
+    with progress.shown(quiet=False) as listen:
+        for item in news:
+            listen(item)
+    return capsys.readouterr()
+
+
+def test_one_line_for_every_change(capsys):
+    printed = shown(capsys, NEWS)
+    assert printed.out == ""
+    assert printed.err.splitlines() == [
+        "queued",
+        "queued: 2 before us",
+        "queued: next",
+        "loading",
+        "loading: Encoding 4 samples...",
+        "generating",
+        "downloading",
+    ]
+
+
+def test_one_line_for_every_epoch(capsys):
+    assert shown(capsys, TRAINING).err.splitlines() == [
+        "training: epoch 1, loss 10.000",
+        "training: epoch 2, loss 8.000",
+        "training: validated epoch 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("news", "last"),
+    [
+        (NEWS, "downloading"),
+        (TRAINING[:-1], "training: epoch 2, step 3 of 4, loss 8.000"),
+        (TRAINING, "training: validated epoch 2"),
+    ],
+    ids=["speech", "epochs", "validation"],
+)
+def test_a_bar_on_a_terminal(capsys, monkeypatch, news, last):
+    monkeypatch.setattr(console, "stderr_is_terminal", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    printed = shown(capsys, news)
+    assert printed.out == ""
+    assert last in printed.err
+
+
+def test_quiet(capsys):
+    with progress.shown(quiet=True) as listen:
+        for item in NEWS:
+            listen(item)
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,64 @@
+"""``storycore-tts standin``."""
+
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_until_interrupted(start, number):
+    child = start("standin", "--port", 0, "--modern", "--instant", "--path-prefix", "/comfy")
+    first = child.stdout.readline()
+    assert first.startswith("listening on http://127.0.0.1:")
+    url = first.split()[-1]
+    answer = httpx.get(f"{url}/system_stats", trust_env=False).raise_for_status()
+    assert answer.json()["system"]["comfyui_version"] == "0.36.0"
+    child.send_signal(number)
+    out, err = child.communicate(timeout=20)
+    assert (child.returncode, out, err) == (0, "", "")
+
+
+def test_the_command_line_speaks_to_it(start, cli, tmp_path):
+    child = start(
+        "standin", "--instant", "--token", "abc", "--log", tmp_path / "log.jsonl",
+        "--checkpoint", "/voices/mara=mara,mira",
+    )  # fmt: skip
+    url = child.stdout.readline().split()[-1]
+    (tmp_path / "mine.yaml").write_text(
+        f"tts: {{qwen: {{comfyui_url: '{url}', comfyui: {{headers: "
+        "{Authorization: Bearer abc}}}}"
+    )
+    spoken = cli(
+        "say", "Hi.", "--config", "mine.yaml", "--checkpoint", "/voices/mara", "-s", "mira"
+    )
+    assert spoken.status == 0
+    assert "Submitted" in (tmp_path / "log.jsonl").read_text()
+
+
+def test_a_port_that_is_taken(cli):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        answer = cli("standin", "--port", taken.getsockname()[1])
+    assert answer.status == 2
+    assert "cannot start on 127.0.0.1" in answer.err
+
+
+def test_a_checkpoint_without_speakers(cli):
+    answer = cli("standin", "--checkpoint", "/voices/mara")
+    assert answer.status == 2
+    assert "PATH=SPEAKER" in answer.err
+
+
+def test_without_its_extra_it_says_what_to_install():
+    code = (
+        "import sys; sys.modules['aiohttp'] = None\n"
+        "from storycore_tts.entrypoints.cli import main\n"
+        "sys.exit(main(['standin']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "pip install 'storycore-tts[demo]'" in done.stderr

@@ -1,0 +1,167 @@
+"""Nothing accepted is lost, and nothing runs twice."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import tracemalloc
+
+import pytest
+
+from storycore_tts import (
+    BackendUnavailable,
+    JobLost,
+    QwenTTSComfyUIClient,
+    QwenTTSConfig,
+    SpeechRequest,
+)
+from storycore_tts.adapters.comfyui import ComfyUIAdapter
+from storycore_tts.testing.comfyui import (
+    AbortSocket,
+    Answer,
+    CloseSocket,
+    DeletedByAnother,
+    DropFrames,
+    DuplicateFrames,
+    Hang,
+    HistoryEmpty,
+    HistoryLost,
+    HistoryStatusNull,
+    QueueCleared,
+    RefuseSocket,
+    ResetAfter,
+    ResetBefore,
+    SilenceSocket,
+    StandInComfyUI,
+    StripPromptId,
+    binary_frame,
+    huge_frame,
+    invalid_json,
+    unknown_event,
+)
+
+LINE = SpeechRequest("Hello, this is a test.", "Ryan")
+
+
+async def test_two_hundred_calls_share_one_socket_and_each_runs_once(
+    server: StandInComfyUI, tmp_path
+):
+    config = QwenTTSConfig(comfyui_url=server.url, output_dir=str(tmp_path))
+    used = []
+    async with QwenTTSComfyUIClient(config) as client:
+        for round_ in range(5):
+            results = await asyncio.gather(
+                *(client.generate_voice(f"Line {round_} {number}.") for number in range(200))
+            )
+            assert len({result.audio_path for result in results}) == 200
+            assert all(result.duration == pytest.approx(1.0, abs=0.01) for result in results)
+            for result in results:
+                result.audio_path.unlink()
+            del results, result
+            gc.collect()
+            if not tracemalloc.is_tracing():
+                tracemalloc.start()
+            server.log.replace([r for r in server.log.records if r.kind != "Request"])
+            used.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert len(server.log.ws_connections) == 1
+    assert len(server.log.submitted) == 1000
+    assert sorted(server.log.executed_ids) == sorted(server.log.submitted)
+    assert len(set(server.log.executed_ids)) == 1000
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ResetAfter(path="/prompt", method="POST"),
+        Answer(path="/history/*", method="GET", status=502),
+        Answer(path="/queue", method="GET", status=500),
+        AbortSocket(on="execution_start"),
+        AbortSocket(on="execution_success"),
+        CloseSocket(on="progress"),
+        SilenceSocket(on="execution_start"),
+        DropFrames(types=("executing", "executed", "execution_success"), times=None),
+        DropFrames(
+            types=("executing", "executed", "execution_success", "status", "execution_start"),
+            times=None,
+        ),
+        DuplicateFrames(times=None),
+        StripPromptId(times=None),
+        RefuseSocket(times=None),
+        HistoryEmpty(times=4),
+        HistoryStatusNull(),
+        unknown_event(),
+        binary_frame(),
+        invalid_json(),
+        huge_frame(),
+    ],
+    ids=lambda fault: f"{type(fault).__name__}-{getattr(fault, 'on', getattr(fault, 'path', ''))}",
+)
+async def test_the_audio_comes_all_the_same(server: StandInComfyUI, adapter: ComfyUIAdapter, fault):
+    server.faults.add(fault)
+    speech = await asyncio.wait_for(adapter.synthesize(LINE), 15)
+    assert speech.duration == pytest.approx(1.0, abs=0.01)
+    assert len(server.log.submitted) == 1
+    assert server.log.executions(server.log.submitted[0]) == 1
+
+
+async def test_a_submission_that_the_server_never_saw_is_not_repeated_by_us(
+    server: StandInComfyUI, adapter: ComfyUIAdapter
+):
+    server.faults.add(ResetBefore(path="/prompt", method="POST"))
+    with pytest.raises(BackendUnavailable) as failed:
+        await asyncio.wait_for(adapter.synthesize(LINE), 15)
+    assert failed.value.retryable
+    assert server.log.submitted == []
+
+
+@pytest.mark.parametrize("fault", [DeletedByAnother(), QueueCleared(), HistoryLost()])
+async def test_a_job_that_the_server_forgot_is_reported_as_lost(
+    server: StandInComfyUI, adapter: ComfyUIAdapter, fault
+):
+    server.faults.add(fault)
+    with pytest.raises(JobLost, match="no longer knows the job") as lost:
+        await asyncio.wait_for(adapter.synthesize(LINE), 15)
+    assert lost.value.retryable
+
+
+async def test_a_restarted_server_has_lost_the_job(server: StandInComfyUI, adapter: ComfyUIAdapter):
+    gate = server.faults.hold("running")
+    call = asyncio.ensure_future(adapter.synthesize(LINE))
+    await asyncio.to_thread(gate.reached.wait, 10)
+    await asyncio.to_thread(server.restart)
+    with pytest.raises(JobLost):
+        await asyncio.wait_for(call, 15)
+    speech = await adapter.synthesize(LINE)  # over a new socket
+    assert speech.duration == pytest.approx(1.0, abs=0.01)
+
+
+async def test_a_server_that_dies_is_noticed_within_its_limit(
+    server: StandInComfyUI, adapter: ComfyUIAdapter
+):
+    gate = server.faults.hold("running")
+    call = asyncio.ensure_future(adapter.synthesize(LINE))
+    await asyncio.to_thread(gate.reached.wait, 10)
+    await asyncio.to_thread(server.stop)
+    with pytest.raises(BackendUnavailable, match="went away while the job was under way"):
+        await asyncio.wait_for(call, 15)
+
+
+async def test_closing_in_mid_job_fails_the_call_instead_of_hanging(
+    server: StandInComfyUI, adapter: ComfyUIAdapter
+):
+    gate = server.faults.hold("running")
+    call = asyncio.ensure_future(adapter.synthesize(LINE))
+    await asyncio.to_thread(gate.reached.wait, 10)
+    await adapter.aclose()
+    with pytest.raises(BackendUnavailable, match="closed in mid-job"):
+        await asyncio.wait_for(call, 15)
+    gate.release()
+
+
+async def test_a_queue_that_never_answers_does_not_hold_the_result_back(
+    server: StandInComfyUI, adapter: ComfyUIAdapter
+):
+    server.faults.add(Hang(path="/queue", times=None))
+    speech = await asyncio.wait_for(adapter.synthesize(LINE), 2.9)
+    assert speech.duration == pytest.approx(1.0, abs=0.01)

@@ -1,0 +1,126 @@
+"""What ComfyUI of 2026 does differently."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+import pytest
+
+from storycore_tts.testing.comfyui import StandInComfyUI
+
+ID = "11111111-1111-4111-8111-111111111111"
+
+
+@pytest.fixture
+def modern():
+    with StandInComfyUI(instant=True, modern=True) as running:
+        yield running
+
+
+async def test_versions(server, modern, connect):
+    for running, version in ((server, "0.3.64"), (modern, "0.36.0")):
+        client = await connect(running)
+        stats = (await client.http.get("/system_stats")).json()
+        assert stats["system"]["comfyui_version"] == version
+
+
+async def test_a_canonical_uuid_is_taken(modern, connect, voice_graph):
+    client = await connect(modern)
+    assert await client.submit(voice_graph(), prompt_id=ID) == ID
+    prompt_id = await client.submit(voice_graph())
+    assert str(uuid.UUID(prompt_id)) == prompt_id
+
+
+@pytest.mark.parametrize("prompt_id", ["my-job", str(uuid.UUID(int=2**127)).upper() + "A", 7])
+async def test_other_prompt_ids_are_refused(modern, connect, voice_graph, prompt_id):
+    client = await connect(modern)
+    answer = await client.http.post(
+        "/prompt", json={"prompt": voice_graph(), "prompt_id": prompt_id}
+    )
+    assert answer.status_code == 400
+    assert answer.json()["error"]["type"] == "invalid_prompt_id"
+    assert modern.log.submitted == []
+
+
+async def test_an_unknown_node_has_its_own_error(modern, connect, voice_graph):
+    client = await connect(modern)
+    graph = voice_graph()
+    graph["1"]["class_type"] = "NoSuchNode"
+    answer = await client.http.post("/prompt", json={"prompt": graph})
+    assert answer.status_code == 400
+    body = answer.json()
+    assert body["node_errors"] == {}
+    assert body["error"]["type"] == "missing_node_type"
+    assert body["error"]["extra_info"]["class_type"] == "NoSuchNode"
+
+
+async def test_no_null_executing_follows_an_error(modern, connect, voice_graph):
+    client = await connect(modern)
+    await client.submit(voice_graph(text=""))
+    await client.frames_until("execution_error")
+    _, frames = await client.run(voice_graph())
+    # The next null belongs to the next job.
+    assert [f["type"] for f in frames].count("execution_start") == 1
+    assert frames[-2]["type"] == "status"
+
+
+async def test_a_job_can_be_looked_up(modern, connect, voice_graph):
+    client = await connect(modern)
+    gate = modern.faults.hold("running")
+    running = await client.submit(voice_graph(seed=1))
+    assert await asyncio.to_thread(gate.reached.wait, 5)
+    waiting = await client.submit(voice_graph(seed=2))
+
+    async def job(prompt_id):
+        return (await client.http.get(f"/api/jobs/{prompt_id}")).json()
+
+    assert (await job(running))["status"] == "in_progress"
+    assert (await job(waiting))["status"] == "pending"
+    gate.release()
+    assert await modern.log.until(lambda log: len(log.executed_ids) == 2)
+    done = await job(running)
+    assert done["status"] == "completed"
+    assert done["outputs"]["2"]["audio"][0]["type"] == "output"
+    assert done["preview_output"]["nodeId"] == "2"
+    assert done["execution_end_time"] >= done["execution_start_time"]
+    listed = (await client.http.get("/api/jobs")).json()
+    assert {item["id"] for item in listed["jobs"]} == {running, waiting}
+    assert listed["pagination"]["total"] == 2
+
+
+async def test_failed_and_cancelled_jobs_say_so(modern, connect, voice_graph):
+    client = await connect(modern)
+    failed = await client.submit(voice_graph(text=""))
+    assert await modern.log.until(lambda log: failed in log.executed_ids)
+    body = (await client.http.get(f"/api/jobs/{failed}")).json()
+    assert body["status"] == "failed"
+    assert body["execution_error"]["exception_message"] == "Text is required\n"
+    missing = await client.http.get(f"/api/jobs/{ID}")
+    assert missing.status_code == 404
+
+
+async def test_jobs_can_be_cancelled(modern, connect, voice_graph):
+    client = await connect(modern)
+    gate = modern.faults.hold("running")
+    running = await client.submit(voice_graph(seed=1))
+    assert await asyncio.to_thread(gate.reached.wait, 5)
+    waiting = await client.submit(voice_graph(seed=2))
+
+    async def cancel(prompt_id):
+        return await client.http.post(f"/api/jobs/{prompt_id}/cancel")
+
+    assert (await cancel(waiting)).json() == {"cancelled": True}
+    assert (await cancel(running)).json() == {"cancelled": True}
+    gate.release()
+    assert await modern.log.until(lambda log: log.interrupted == [running])
+    assert modern.log.deleted == [waiting]
+    assert (await cancel(running)).json() == {"cancelled": False}
+    assert (await client.http.get(f"/api/jobs/{running}")).json()["status"] == "cancelled"
+    assert (await cancel(ID)).status_code == 404
+
+
+async def test_the_old_server_has_no_jobs_endpoint(server, connect):
+    client = await connect(server)
+    assert (await client.http.get(f"/api/jobs/{ID}")).status_code == 404
+    assert (await client.http.post(f"/api/jobs/{ID}/cancel")).status_code == 405

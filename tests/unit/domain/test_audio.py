@@ -1,0 +1,292 @@
+"""Sound files: encoding, decoding, and files that are broken in every way."""
+
+import struct
+import tracemalloc
+import wave
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from storycore_tts.domain import audio
+from storycore_tts.domain.audio import (
+    SILENCE_PEAK,
+    SUFFIXES,
+    UndecodableAudio,
+    check_suffix,
+    decode,
+    encode,
+    is_silent,
+    peak,
+)
+from storycore_tts.domain.errors import InvalidReferenceAudio, InvalidRequest
+from storycore_tts.domain.requests import ReferenceAudio
+
+KINDS = [
+    ("WAV", "PCM_U8"),
+    ("WAV", "PCM_16"),
+    ("WAV", "PCM_24"),
+    ("WAV", "PCM_32"),
+    ("WAV", "FLOAT"),
+    ("WAV", "DOUBLE"),
+    ("WAV", "MS_ADPCM"),
+    ("FLAC", "PCM_16"),
+    ("FLAC", "PCM_24"),
+    ("OGG", "VORBIS"),
+    ("OGG", "OPUS"),
+    ("MP3", "MPEG_LAYER_III"),
+    ("AIFF", "PCM_16"),
+    ("CAF", "PCM_16"),
+    ("W64", "PCM_16"),
+]
+
+
+@contextmanager
+def at_most(megabytes):
+    """Fail if more memory than that is allocated at any moment."""
+    tracemalloc.start()
+    try:
+        yield
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < megabytes * 1_000_000
+
+
+def reference_or_refusal(data):
+    """Return what ``from_bytes`` makes of it; anything but a reference or a refusal fails."""
+    try:
+        reference = ReferenceAudio.from_bytes(data)
+    except InvalidReferenceAudio as error:
+        assert error.message
+        return None
+    assert reference.samples.dtype == np.float32
+    assert reference.samples.ndim == 1
+    assert np.isfinite(reference.samples).all()
+    assert 0.5 <= reference.duration <= 600
+    assert peak(reference.samples) >= SILENCE_PEAK
+    return reference
+
+
+@pytest.mark.parametrize(("container", "encoding"), KINDS)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_files_of_every_kind_become_mono(container, encoding, channels, audio_file, tone):
+    data = audio_file(container, encoding, channels=channels)
+    reference = ReferenceAudio.from_bytes(data, transcript="Ah.")
+    assert reference.sample_rate == 24_000
+    assert reference.duration == pytest.approx(1.0, abs=0.1)
+    assert np.sqrt(np.mean(reference.samples**2)) == pytest.approx(0.5 / np.sqrt(2), abs=0.03)
+    assert reference.transcript == "Ah."
+
+
+@pytest.mark.parametrize("rate", [4000, 8000, 16_000, 44_100, 48_000, 96_000, 192_000])
+def test_the_sample_rate_of_the_file_is_kept(rate, audio_file):
+    reference = ReferenceAudio.from_bytes(audio_file(rate=rate))
+    assert (reference.sample_rate, reference.duration) == (rate, 1.0)
+
+
+def test_channels_are_averaged():
+    left, right = np.full(100, 0.5, np.float32), np.full(100, -0.25, np.float32)
+    buffer = audio.io.BytesIO()
+    audio.soundfile.write(buffer, np.stack([left, right], 1), 8000, format="WAV", subtype="FLOAT")
+    samples, rate = decode(buffer.getvalue())
+    assert rate == 8000
+    assert samples.tolist() == [0.125] * 100
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("seconds", [0.1, 1.0, 3.3])
+def test_a_round_trip_keeps_duration_and_loudness(suffix, seconds, tone):
+    samples, rate = decode(encode(tone(seconds), 24_000, suffix))
+    assert rate == 24_000
+    assert len(samples) / rate == pytest.approx(seconds, abs=0.06)
+    assert peak(samples) == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_a_lossless_round_trip_is_exact_to_sixteen_bits(suffix, tone):
+    samples, _ = decode(encode(tone(), 24_000, suffix))
+    assert np.abs(samples - tone()).max() <= 1 / 32768
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_too_loud_samples_are_clipped_and_not_wrapped(suffix):
+    loud = np.tile(np.array([2.0, -2.0], np.float32), 500)
+    samples, _ = decode(encode(loud, 24_000, suffix))
+    assert samples[::2].min() > 0.99
+    assert samples[1::2].max() < -0.99
+
+
+def test_no_samples_at_all_still_make_a_wav():
+    samples, rate = decode(encode(np.zeros(0, np.float32), 24_000, ".wav"))
+    assert (samples.size, rate) == (0, 24_000)
+
+
+def test_a_wav_can_be_read_by_others(tone):
+    with wave.open(audio.io.BytesIO(encode(tone(), 24_000, ".wav"))) as file:
+        assert file.getparams()[:4] == (1, 2, 24_000, 24_000)
+
+
+@pytest.mark.parametrize("path", ["a.wav", "a.WAV", "x/y.Flac", "a.b.mp3", "a.ogg"])
+def test_a_known_suffix_is_returned_in_lower_case(path):
+    assert check_suffix(path) == f".{path.rpartition('.')[2].lower()}"
+
+
+@pytest.mark.parametrize("path", ["a", "a.", ".wav", "a.aac", "a.wav.txt", "", "wav", "a.wav/b"])
+def test_another_suffix_is_refused_with_the_known_ones(path):
+    with pytest.raises(InvalidRequest) as caught:
+        check_suffix(path)
+    assert all(suffix in caught.value.hint for suffix in SUFFIXES)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "", ".aac", "mp3"])
+def test_encoding_refuses_another_suffix(suffix, tone):
+    with pytest.raises(InvalidRequest, match="unknown suffix"):
+        encode(tone(), 24_000, suffix)
+
+
+@pytest.mark.parametrize(
+    ("samples", "silent"),
+    [([], True), ([0.0], True), ([0.003, -0.003], True), ([0.0, -0.0032], False), ([1.0], False)],
+)
+def test_silence_is_what_stays_below_minus_fifty_decibels(samples, silent):
+    assert is_silent(np.array(samples, np.float32)) is silent
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00" * 100, b"Hello", b"RIFF", b"fLaC", b"OggS", b"ID3"])
+def test_what_is_no_audio_is_refused_with_advice(data):
+    with pytest.raises(InvalidReferenceAudio, match="Cannot read my file") as caught:
+        ReferenceAudio.from_bytes(data, name="my file")
+    assert "ffmpeg" in caught.value.hint
+
+
+@pytest.mark.parametrize(("container", "encoding"), KINDS)
+def test_a_file_without_frames_is_refused(container, encoding, audio_file):
+    assert reference_or_refusal(audio_file(container, encoding, seconds=0)) is None
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_float_files_with_numbers_that_are_not_finite_are_refused(value, channels, tone):
+    samples = np.repeat(tone()[:, None], channels, axis=1)
+    samples[100, 0] = value
+    samples[100, -1] = -value
+    buffer = audio.io.BytesIO()
+    audio.soundfile.write(buffer, samples, 24_000, format="WAV", subtype="FLOAT")
+    with pytest.raises(InvalidReferenceAudio, match="not finite"):
+        ReferenceAudio.from_bytes(buffer.getvalue())
+
+
+@pytest.mark.parametrize("size", [3.4e38, 1e300])
+def test_float_files_whose_average_overflows_are_refused(size, tone):
+    samples = np.repeat(tone()[:, None].astype(np.float64), 2, axis=1)
+    samples[100] = size
+    buffer = audio.io.BytesIO()
+    audio.soundfile.write(buffer, samples, 24_000, format="WAV", subtype="DOUBLE")
+    with pytest.raises(InvalidReferenceAudio, match="not finite"):
+        ReferenceAudio.from_bytes(buffer.getvalue())
+
+
+def flac_with_total_samples(data, total):
+    """Write another number of samples into a FLAC file's header."""
+    packed = int.from_bytes(data[18:26], "big") >> 36 << 36 | total
+    return data[:18] + packed.to_bytes(8, "big") + data[26:]
+
+
+@pytest.mark.parametrize("total", [2**30, 2**36 - 1])
+def test_a_header_that_announces_gigabytes_does_not_allocate_them(total, audio_file):
+    data = flac_with_total_samples(audio_file("FLAC"), total)
+    with at_most(megabytes=32), pytest.raises(InvalidReferenceAudio, match="Cannot read") as caught:
+        ReferenceAudio.from_bytes(data)
+    assert ".." not in caught.value.message
+
+
+def test_a_file_that_ends_before_its_header_says_is_refused(monkeypatch):
+    class Short:
+        frames, samplerate, channels = 9, 8000, 1
+        left = [4, 3, 0]
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        def read(self, *_, **__):
+            return np.zeros((self.left.pop(0), 1), np.float32)
+
+    monkeypatch.setattr(audio.soundfile, "SoundFile", lambda _: Short())
+    with pytest.raises(UndecodableAudio, match="ends after 7 of the 9 frames"):
+        decode(b"")
+
+
+@pytest.mark.parametrize("size", [2**31 - 1, 2**32 - 1, 2**32 - 44])
+def test_a_wav_header_of_four_gigabytes_does_not_allocate_them(size, audio_file):
+    data = bytearray(audio_file())
+    struct.pack_into("<I", data, 4, size)
+    struct.pack_into("<I", data, 40, size)
+    with at_most(megabytes=32):
+        reference_or_refusal(bytes(data))
+
+
+@pytest.mark.parametrize(("channels", "rate"), [(0, 24_000), (65_535, 24_000), (1, 0), (1, 2**31)])
+def test_a_wav_header_of_impossible_shape_is_refused(channels, rate, audio_file):
+    data = bytearray(audio_file())
+    struct.pack_into("<HI", data, 22, channels, rate)
+    assert reference_or_refusal(bytes(data)) is None
+
+
+def test_a_file_that_unpacks_to_more_than_any_speech_is_left_alone(monkeypatch, audio_file):
+    monkeypatch.setattr(audio, "_MOST_FRAMES", 20_000)
+    with pytest.raises(UndecodableAudio, match="more than 20000 frames"):
+        decode(audio_file("FLAC"))
+
+
+def test_decoding_in_blocks_is_decoding_at_once(monkeypatch, audio_file):
+    whole, _ = decode(audio_file("OGG", "VORBIS"))
+    monkeypatch.setattr(audio, "_BLOCK", 777)
+    blocks, _ = decode(audio_file("OGG", "VORBIS"))
+    assert np.array_equal(blocks, whole)
+
+
+@pytest.mark.parametrize(("container", "encoding"), KINDS)
+def test_a_truncated_file_is_never_taken_for_a_whole_one(container, encoding, audio_file):
+    data = audio_file(container, encoding)
+    for share in (0.01, 0.1, 0.5, 0.9):
+        reference = reference_or_refusal(data[: int(len(data) * share)])
+        assert reference is None or reference.duration < 0.95
+
+
+@settings(max_examples=50)
+@given(st.sampled_from(KINDS), st.data())
+def test_a_truncated_file_is_a_reference_or_a_refusal(audio_file, kind, data):
+    whole = audio_file(*kind)
+    reference_or_refusal(whole[: data.draw(st.integers(0, len(whole)))])
+
+
+@settings(max_examples=300)
+@given(
+    kind=st.sampled_from(KINDS),
+    flips=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 7)), min_size=1, max_size=8),
+    near_the_header=st.booleans(),
+)
+def test_a_file_with_flipped_bits_is_a_reference_or_a_refusal(
+    audio_file, kind, flips, near_the_header
+):
+    damaged = bytearray(audio_file(*kind))
+    span = min(len(damaged), 120) if near_the_header else len(damaged)
+    for where, bit in flips:
+        damaged[int(where * span)] ^= 1 << bit
+    with at_most(megabytes=64):
+        reference_or_refusal(bytes(damaged))
+
+
+@settings(max_examples=200)
+@given(
+    st.sampled_from([b"", b"RIFF\xff\xff\xff\xffWAVE", b"fLaC", b"OggS\x00\x02", b"ID3", b"\xff\xfb"]),
+    st.binary(max_size=500),
+)
+def test_random_bytes_are_a_reference_or_a_refusal(start, rest):
+    reference_or_refusal(start + rest)

@@ -1,0 +1,146 @@
+"""Languages and speakers, in the spellings that people use."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storycore_tts.domain.errors import UnknownSpeaker, UnsupportedLanguage, did_you_mean
+from storycore_tts.domain.languages import LANGUAGES, language_named
+from storycore_tts.domain.voices import described, find_speaker
+
+SPEAKERS = "Aiden Dylan Eric Ono_anna Ryan Serena Sohee Uncle_fu Vivian".split()
+
+
+def test_the_model_speaks_ten_languages():
+    assert list(LANGUAGES.values()) == ["zh", "en", "ja", "ko", "fr", "de", "es", "pt", "ru", "it"]
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+@pytest.mark.parametrize("write", [str, str.lower, str.upper, lambda name: f"  {name}\n"])
+def test_a_language_is_found_by_its_name_in_any_case(name, write):
+    assert language_named(write(name)) == name
+
+
+@pytest.mark.parametrize(("name", "code"), LANGUAGES.items())
+@pytest.mark.parametrize("form", ["{}", "{}-XX", "{}_XX", "{}-Latn-XX", "{}_xx.UTF-8"])
+def test_a_language_is_found_by_its_code_and_by_any_locale(name, code, form):
+    assert language_named(form.format(code)) == name
+    assert language_named(form.format(code).upper()) == name
+
+
+@pytest.mark.parametrize(
+    ("spelling", "name"),
+    [("zh-CN", "Chinese"), ("pt_BR", "Portuguese"), ("en-US", "English"), ("AUTO", "Auto")],
+)
+def test_well_known_locales_are_found(spelling, name):
+    assert language_named(spelling) == name
+
+
+@pytest.mark.parametrize(
+    ("spelling", "suggestion"),
+    [("Germn", "German"), ("englisch", "English"), ("Japan", "Japanese"), ("itlian", "Italian")],
+)
+def test_a_near_miss_gets_the_closest_language(spelling, suggestion):
+    with pytest.raises(UnsupportedLanguage) as caught:
+        language_named(spelling)
+    assert f"Did you mean '{suggestion}'?" in caught.value.message
+    assert repr(spelling) in caught.value.message
+    assert all(name in caught.value.hint for name in [*LANGUAGES, "Auto"])
+
+
+@pytest.mark.parametrize("spelling", ["", " ", "-", "_", "xx", "x-en", "e", "tlh", "\x00"])
+def test_other_spellings_are_refused_without_a_guess(spelling):
+    with pytest.raises(UnsupportedLanguage) as caught:
+        language_named(spelling)
+    assert "Did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize("spelling", [None, 5, b"en", ["English"]])
+def test_a_language_that_is_no_string_is_refused(spelling):
+    with pytest.raises(UnsupportedLanguage, match=f"not {type(spelling).__name__}"):
+        language_named(spelling)
+
+
+@given(st.text())
+def test_any_text_is_a_language_or_is_refused(spelling):
+    try:
+        assert language_named(spelling) in {*LANGUAGES, "Auto"}
+    except UnsupportedLanguage:
+        pass
+
+
+@pytest.mark.parametrize("offered", SPEAKERS)
+@pytest.mark.parametrize(
+    "write", [str, str.lower, str.upper, lambda n: n.replace("_", " "), lambda n: f" {n.title()} "]
+)
+def test_a_speaker_is_found_in_any_case_with_spaces_or_underscores(offered, write):
+    assert find_speaker(write(offered), SPEAKERS, backend="comfyui") == offered
+
+
+def test_the_spelling_is_that_of_the_backend_which_offers_it():
+    assert find_speaker("ono_ANNA", ["Ono Anna"], backend="direct") == "Ono Anna"
+    assert find_speaker("Ono Anna", ["ono_anna"], backend="direct") == "ono_anna"
+
+
+def test_an_unknown_speaker_gets_the_closest_name_and_the_list():
+    with pytest.raises(UnknownSpeaker) as caught:
+        find_speaker("Rian", SPEAKERS, backend="comfyui")
+    assert "no speaker 'Rian' on the comfyui backend" in caught.value.message
+    assert "Did you mean 'Ryan'?" in caught.value.message
+    assert all(name in caught.value.hint for name in SPEAKERS)
+    assert caught.value.backend == "comfyui"
+
+
+def test_offered_names_may_come_from_a_generator_and_may_be_none_at_all():
+    assert find_speaker("eric", (name for name in SPEAKERS), backend="b") == "Eric"
+    with pytest.raises(UnknownSpeaker, match="no speaker 'Eric'"):
+        find_speaker("Eric", [], backend="b")
+
+
+@given(st.text())
+def test_any_text_is_a_speaker_or_is_refused(wanted):
+    try:
+        assert find_speaker(wanted, SPEAKERS, backend="b") in SPEAKERS
+    except UnknownSpeaker as error:
+        assert repr(wanted) in error.message
+
+
+@pytest.mark.parametrize("name", SPEAKERS)
+def test_the_nine_voices_are_described_in_whatever_spelling(name):
+    speaker = described(name.replace("_", " ").upper())
+    assert speaker.name == name.replace("_", " ").upper()
+    assert (speaker.description, speaker.language) == (
+        described(name).description,
+        described(name).language,
+    )
+    assert speaker.description
+    assert speaker.language in LANGUAGES
+
+
+def test_each_voice_has_its_own_description():
+    assert len({described(name).description for name in SPEAKERS}) == 9
+    assert described("Ryan").language == "English"
+    assert described("Ono_anna").language == "Japanese"
+
+
+def test_a_voice_that_nobody_described_is_still_a_voice():
+    assert (described("Mia").name, described("Mia").description) == ("Mia", "")
+    assert described("Mia").language == ""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("comfyiu", " Did you mean 'ComfyUI'?"),
+        ("COMFYUI", " Did you mean 'ComfyUI'?"),
+        ("draught", " Did you mean 'draft'?"),
+        ("zzz", ""),
+        ("", ""),
+    ],
+)
+def test_did_you_mean_names_the_closest_or_nothing(wrong, said):
+    assert did_you_mean(wrong, ["ComfyUI", "draft", "direct"]) == said
+
+
+def test_did_you_mean_knows_nothing_where_nothing_is_allowed():
+    assert did_you_mean("a", []) == ""

@@ -1,0 +1,325 @@
+"""Requests check themselves when they are made."""
+
+import copy
+from dataclasses import FrozenInstanceError
+from pathlib import Path, PureWindowsPath
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storycore_tts.domain.errors import (
+    InvalidReferenceAudio,
+    InvalidRequest,
+    UnsupportedLanguage,
+)
+from storycore_tts.domain.requests import (
+    CloneRequest,
+    ReferenceAudio,
+    SpeechRequest,
+    TrainingRequest,
+)
+from storycore_tts.domain.sampling import Sampling
+from storycore_tts.domain.text import reading_seconds
+
+
+@pytest.fixture
+def reference(tone):
+    return ReferenceAudio(tone(4.0), transcript="Once upon a time there was a voice.")
+
+
+@pytest.fixture
+def make(reference):
+    """Makes a request of each kind by the name of the kind."""
+    wanted = {
+        "speech": (SpeechRequest, {"text": "Hello.", "speaker": "Ryan"}),
+        "clone": (CloneRequest, {"text": "Hello.", "reference": reference}),
+        "training": (
+            TrainingRequest,
+            {"dataset": "/data/mia", "output_dir": "/data/out", "speaker_name": "mia"},
+        ),
+    }
+
+    def make(kind, **values):
+        request, defaults = wanted[kind]
+        return request(**{**defaults, **values})
+
+    return make
+
+
+def test_a_speech_request_is_stored_in_the_models_spelling(make):
+    request = make(
+        "speech", text=" Hello\x00there. ", speaker=" uncle fu ", language="de-DE", instruct=" Calm. "
+    )
+    assert request.text == "Hello there."
+    assert (request.speaker, request.language) == ("uncle fu", "German")
+    assert (request.instruct, request.checkpoint) == ("Calm.", None)
+    assert request.sampling == Sampling()
+
+
+@pytest.mark.parametrize("kind", ["speech", "clone", "training"])
+def test_a_request_cannot_be_changed_afterwards(kind, make):
+    request = make(kind)
+    with pytest.raises(FrozenInstanceError):
+        request.language = "Klingon"
+
+
+@pytest.mark.parametrize("kind", ["speech", "clone", "training"])
+def test_an_unknown_language_is_refused(kind, make):
+    with pytest.raises(UnsupportedLanguage, match="Did you mean 'French'"):
+        make(kind, language="Frensh")
+
+
+@pytest.mark.parametrize("kind", ["speech", "clone"])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "nothing that can be spoken"),
+        ("?!", "nothing that can be spoken"),
+        ("\ud83d", "half a surrogate"),
+        (None, "must be a string, not NoneType"),
+        ("word " * 20_000, "too long for one generation"),
+    ],
+)
+def test_text_that_cannot_be_spoken_is_refused(kind, text, said, make):
+    with pytest.raises(InvalidRequest, match=said):
+        make(kind, text=text)
+
+
+@pytest.mark.parametrize("kind", ["speech", "clone"])
+def test_the_limit_on_tokens_is_the_requests_own(kind, make):
+    text = "word " * 100
+    assert make(kind, text=text, sampling=Sampling(max_new_tokens=2048)).token_budget == 1792
+    assert make(kind, text=text, sampling=Sampling(max_new_tokens=600)).token_budget == 600
+    with pytest.raises(InvalidRequest, match="max_new_tokens=100"):
+        make(kind, text=text, sampling=Sampling(max_new_tokens=100))
+
+
+NAMES = [
+    ("speech", "speaker"),
+    ("speech", "checkpoint"),
+    ("clone", "checkpoint"),
+    ("training", "dataset"),
+    ("training", "output_dir"),
+    ("training", "speaker_name"),
+    ("training", "model_choice"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), NAMES)
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("", "is empty"),
+        (" \n", "is empty"),
+        ("a\x00b", "control character"),
+        ("a\nb", "control character"),
+        ("\udcff", "half a surrogate"),
+        (5, "must be a string, not int"),
+        (b"a", "must be a string, not bytes"),
+    ],
+)
+def test_names_and_folders_must_be_one_line_of_text(kind, name, value, said, make):
+    with pytest.raises(InvalidRequest, match=f"{name} .*{said}") as caught:
+        make(kind, **{name: value})
+    str(caught.value).encode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(k, n) for k, n in NAMES if n != "checkpoint"]
+)
+def test_none_is_no_name(kind, name, make):
+    with pytest.raises(InvalidRequest, match=f"{name} must be a string, not NoneType"):
+        make(kind, **{name: None})
+
+
+@pytest.mark.parametrize(("kind", "name"), NAMES)
+def test_a_path_object_is_taken_as_its_own_text(kind, name, make):
+    assert getattr(make(kind, **{name: Path("/models/mia")}), name) == str(Path("/models/mia"))
+    windows = PureWindowsPath(r"C:\models\mia")
+    assert getattr(make(kind, **{name: windows}), name) == r"C:\models\mia"
+
+
+def test_an_instruction_without_words_is_refused_and_an_empty_one_is_none(make):
+    assert make("speech", instruct="").instruct == ""
+    with pytest.raises(InvalidRequest, match="The instruct holds nothing"):
+        make("speech", instruct="...")
+
+
+@given(st.text())
+def test_any_text_makes_a_request_or_a_refusal(text):
+    for values in ({"text": text, "speaker": "Ryan"}, {"text": "Hi.", "speaker": text}):
+        try:
+            request = SpeechRequest(**values, instruct=values["text"], checkpoint=values["speaker"])
+        except InvalidRequest:
+            continue
+        for sent in (request.text, request.speaker, request.instruct, request.checkpoint):
+            assert sent.strip() == sent != ""
+            sent.encode()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "accepted"), [(0, False), (0.49, False), (0.5, True), (600, True), (600.1, False)]
+)
+def test_a_reference_lasts_half_a_second_to_ten_minutes(seconds, accepted, tone):
+    samples = tone(seconds, rate=4000)
+    if accepted:
+        assert ReferenceAudio(samples, 4000).duration == seconds
+    else:
+        with pytest.raises(InvalidReferenceAudio, match=f"is {seconds:.2f} s long") as caught:
+            ReferenceAudio(samples, 4000)
+        assert "3 to 15 s work best" in caught.value.hint
+
+
+@pytest.mark.parametrize("shape", [(24_000, 2), (2, 24_000), (24_000, 1), (1, 1, 24_000)])
+def test_a_reference_of_several_dimensions_is_refused(shape):
+    with pytest.raises(InvalidReferenceAudio, match=r"must have the shape \(n,\)"):
+        ReferenceAudio(np.ones(shape, np.float32))
+
+
+@pytest.mark.parametrize(
+    "samples", ["reference.wav", ["a"] * 24_000, [[0.5], [0.5, 0.5]], [None, "x"], object()]
+)
+def test_a_reference_that_is_no_array_of_numbers_is_refused(samples):
+    with pytest.raises(InvalidReferenceAudio, match="no array of numbers") as caught:
+        ReferenceAudio(samples)
+    assert "from_file" in caught.value.hint
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+def test_a_reference_that_is_not_finite_is_refused(value, tone):
+    samples = tone().astype(np.float64)
+    samples[7] = value
+    with pytest.raises(InvalidReferenceAudio, match="not finite"):
+        ReferenceAudio(samples)
+
+
+@pytest.mark.parametrize("rate", [0, -1, 3999, 384_001, 24_000.0, float("nan"), "24000", None])
+def test_an_impossible_sample_rate_is_refused(rate, tone):
+    with pytest.raises(InvalidReferenceAudio, match=r"sample rate of .* 4000 to 384000"):
+        ReferenceAudio(tone(), rate)
+
+
+def test_a_sample_rate_may_come_from_numpy(tone):
+    assert ReferenceAudio(tone(), np.int64(24_000)).duration == 1.0
+
+
+@pytest.mark.parametrize("loudness", [0.0, 0.001, 0.003])
+def test_a_silent_reference_is_refused(loudness, tone):
+    with pytest.raises(InvalidReferenceAudio, match="silent"):
+        ReferenceAudio(tone(loudness=loudness))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_samples_are_stored_as_float32(dtype, tone):
+    assert ReferenceAudio(tone().astype(dtype)).samples.dtype == np.float32
+    assert ReferenceAudio(tone().astype(dtype).tolist()).samples.shape == (24_000,)
+
+
+@pytest.mark.parametrize(("given", "kept"), [(None, None), ("", None), (" \n", None), (" A. ", "A.")])
+def test_an_empty_transcript_is_none(given, kept, tone):
+    assert ReferenceAudio(tone(), transcript=given).transcript == kept
+
+
+def test_a_transcript_without_words_is_refused(tone):
+    with pytest.raises(InvalidRequest, match="The transcript holds nothing"):
+        ReferenceAudio(tone(), transcript="...")
+
+
+def test_references_can_be_compared_and_be_keys(reference, tone, make):
+    other = ReferenceAudio(tone(4.0), transcript=reference.transcript)
+    assert reference != other
+    assert len({reference, other, reference}) == 2
+    assert make("clone") == copy.copy(make("clone"))
+    assert len({make("clone"), make("clone")}) == 1
+
+
+def test_a_file_is_read_by_its_path(tmp_path, audio_file):
+    path = tmp_path / "voice.flac"
+    path.write_bytes(audio_file("FLAC"))
+    for spelling in (path, str(path)):
+        reference = ReferenceAudio.from_file(spelling, transcript="Ah.")
+        assert (reference.duration, reference.transcript) == (1.0, "Ah.")
+
+
+@pytest.mark.parametrize("name", ["missing.wav", ".", "a\x00b.wav", "x" * 300 + ".wav"])
+def test_a_file_that_cannot_be_opened_is_refused_by_name(name, tmp_path):
+    with pytest.raises(InvalidReferenceAudio, match="Cannot open the reference"):
+        ReferenceAudio.from_file(f"{tmp_path}/{name}")
+
+
+def test_a_file_that_is_no_audio_is_refused_by_name(tmp_path):
+    path = tmp_path / "notes.wav"
+    path.write_text("Not a sound.")
+    with pytest.raises(InvalidReferenceAudio, match=r"Cannot read .*notes\.wav"):
+        ReferenceAudio.from_file(path)
+
+
+def test_cloning_needs_a_transcript_or_the_timbre_alone(tone):
+    bare = ReferenceAudio(tone(4.0))
+    with pytest.raises(InvalidRequest, match="what is said in the reference") as caught:
+        CloneRequest("Hello.", bare)
+    assert "x_vector_only" in caught.value.hint
+    assert CloneRequest("Hello.", bare, x_vector_only=True).x_vector_only
+
+
+@pytest.mark.parametrize(
+    ("seconds", "letters", "warned"),
+    [
+        (5.0, 75, []),
+        (2.9, 44, ["2.9 s long"]),
+        (15.1, 226, ["15.1 s long"]),
+        (3.0, 45, []),
+        (15.0, 225, []),
+        (8.0, 29, ["other words"]),
+        (8.0, 31, []),
+        (8.0, 300, []),
+        (8.0, 302, ["other words"]),
+        (1.0, 75, ["1.0 s long", "other words"]),
+    ],
+)
+def test_what_spoils_a_clone_is_said(seconds, letters, warned, tone):
+    reference = ReferenceAudio(tone(seconds, 8000), 8000, transcript="a" * letters)
+    assert reading_seconds(reference.transcript) == pytest.approx(letters / 15)
+    warnings = reference.warnings()
+    assert [part in warning for part, warning in zip(warned, warnings, strict=True)] == [
+        True for _ in warned
+    ]
+    assert CloneRequest("Hello.", reference).warnings() == warnings
+
+
+def test_a_clone_of_the_timbre_alone_says_so(reference):
+    assert CloneRequest("Hello.", reference).warnings() == ()
+    (warning,) = CloneRequest("Hello.", reference, x_vector_only=True).warnings()
+    assert "x-vector only" in warning
+
+
+RANGES = {
+    "learning_rate": (1e-7, 1e-3, 1e-8, 1e-2),
+    "num_epochs": (1, 100, 0, 101),
+    "batch_size": (1, 8, 0, 9),
+    "gradient_accumulation_steps": (1, 64, 0, 65),
+    "validate_every": (1, 10, 0, 11),
+}
+
+
+@pytest.mark.parametrize(("name", "values"), RANGES.items())
+def test_training_numbers_keep_to_the_nodes_ranges(name, values, make):
+    low, high, too_low, too_high = values
+    assert getattr(make("training", **{name: low}), name) == low
+    assert getattr(make("training", **{name: high}), name) == high
+    for wrong in (too_low, too_high, True, None, "1", float("nan")):
+        with pytest.raises(InvalidRequest, match=name):
+            make("training", **{name: wrong})
+
+
+@pytest.mark.parametrize("name", [name for name in RANGES if name != "learning_rate"])
+def test_training_counts_are_whole_numbers(name, make):
+    with pytest.raises(InvalidRequest, match="must be a whole number"):
+        make("training", **{name: 2.0})
+
+
+def test_the_test_text_must_be_speakable(make):
+    with pytest.raises(InvalidRequest, match="The test_text holds nothing"):
+        make("training", test_text="")

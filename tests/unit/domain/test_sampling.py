@@ -1,0 +1,94 @@
+"""Ranges of numbers, and how the model draws its tokens."""
+
+import math
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.domain.sampling import MAX_SEED, Sampling, check_range
+
+RANGES = {
+    "max_new_tokens": (1, 8192, True),
+    "top_p": (0, 1, False),
+    "top_k": (0, 1000, True),
+    "temperature": (0.01, 5, False),
+    "repetition_penalty": (0.5, 5, False),
+    "seed": (0, MAX_SEED, True),
+}
+anything = st.one_of(
+    st.floats(), st.integers(), st.booleans(), st.none(), st.text(), st.complex_numbers()
+)
+
+
+@pytest.mark.parametrize(("name", "limits"), RANGES.items())
+def test_both_ends_of_a_range_are_in_it(name, limits):
+    low, high, _ = limits
+    assert getattr(Sampling(**{name: low}), name) == low
+    assert getattr(Sampling(**{name: high}), name) == high
+
+
+@pytest.mark.parametrize(("name", "limits"), RANGES.items())
+def test_beyond_either_end_is_refused_with_the_range(name, limits):
+    low, high, whole = limits
+    step = 1 if whole else 0.001
+    for value in (low - step, high + step):
+        with pytest.raises(InvalidRequest) as caught:
+            Sampling(**{name: value})
+        assert caught.value.message.startswith(f"{name} is {value}")
+        assert f"from {low} to {high}" in caught.value.message
+
+
+@pytest.mark.parametrize("name", RANGES)
+@pytest.mark.parametrize("value", [True, False, "1", b"1", [], 1j, math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_refused_everywhere(name, value):
+    with pytest.raises(InvalidRequest, match=name):
+        Sampling(**{name: value})
+
+
+@pytest.mark.parametrize("name", [name for name, (_, _, whole) in RANGES.items() if whole])
+def test_whole_numbers_are_not_written_with_a_point(name):
+    with pytest.raises(InvalidRequest, match="must be a whole number, not 1.0"):
+        Sampling(**{name: 1.0})
+
+
+@pytest.mark.parametrize("name", [name for name in RANGES if name != "seed"])
+def test_only_the_seed_may_be_left_open(name):
+    assert Sampling(seed=None).seed is None
+    with pytest.raises(InvalidRequest, match=name):
+        Sampling(**{name: None})
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+@pytest.mark.parametrize("name", RANGES)
+def test_integers_beyond_any_float_are_refused_like_any_other(name, digits):
+    with pytest.raises(InvalidRequest, match=name) as caught:
+        Sampling(**{name: 10**digits})
+    assert len(str(caught.value)) < 300
+
+
+@given(st.sampled_from(sorted(RANGES)), anything)
+@example("seed", MAX_SEED)
+def test_a_value_is_kept_or_refused(name, value):
+    low, high, whole = RANGES[name]
+    kinds = (int,) if whole else (int, float)
+    fits = isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high
+    try:
+        assert getattr(Sampling(**{name: value}), name) is value
+    except InvalidRequest as error:
+        assert name in error.message
+        fits = fits or (name == "seed" and value is None)
+        assert not fits
+    else:
+        assert fits or (name == "seed" and value is None)
+
+
+@given(st.floats(allow_nan=False), st.floats(allow_nan=False), st.floats())
+def test_check_range_lets_through_exactly_what_lies_between(low, high, value):
+    try:
+        check_range("x", value, low, high)
+    except InvalidRequest:
+        assert not low <= value <= high
+    else:
+        assert low <= value <= high

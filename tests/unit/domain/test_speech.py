@@ -1,0 +1,78 @@
+"""What comes back, and how it is saved."""
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+
+from storycore_tts.domain.audio import SUFFIXES, decode
+from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.domain.progress import Stage
+from storycore_tts.domain.speech import Speech
+
+
+@pytest.fixture
+def speech(tone):
+    return Speech(tone(1.5), 24_000, backend="test", model="m")
+
+
+def test_duration_counts_samples(speech):
+    assert speech.duration == 1.5
+
+
+def test_two_speeches_are_the_same_only_if_they_are_one(speech, tone):
+    assert speech == speech  # noqa: PLR0124 — arrays would refuse
+    assert speech != Speech(tone(1.5), 24_000, backend="test", model="m")
+    assert len({speech, speech}) == 1
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_holds_the_speech_in_the_format_of_its_suffix(suffix, speech, tmp_path):
+    saved = speech.save(tmp_path / "new" / "folder" / f"line{suffix.upper()}")
+    assert saved == tmp_path / "new" / "folder" / f"line{suffix.upper()}"
+    assert saved.read_bytes()[:4] in (b"RIFF", b"fLaC", b"OggS") or suffix == ".mp3"
+    assert soundfile.info(io.BytesIO(saved.read_bytes())).format == suffix[1:].upper()
+    samples, rate = decode(saved.read_bytes())
+    assert len(samples) / rate == pytest.approx(1.5, abs=0.06)
+    assert np.abs(samples).max() > 0.4
+
+
+def test_a_relative_path_comes_back_absolute(speech, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert speech.save("line.wav") == tmp_path / "line.wav"
+    assert (tmp_path / "line.wav").is_file()
+
+
+def test_an_older_file_is_replaced(speech, tmp_path):
+    (tmp_path / "line.wav").write_text("old")
+    assert len(decode(speech.save(tmp_path / "line.wav").read_bytes())[0]) == 36_000
+
+
+@pytest.mark.parametrize("name", ["line", "line.aac", ".wav", "line.wav.bak"])
+def test_another_suffix_is_refused_before_anything_is_made(name, speech, tmp_path):
+    with pytest.raises(InvalidRequest, match="unknown suffix"):
+        speech.save(tmp_path / "new" / name)
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_disks_own_refusal_is_passed_on(speech, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        speech.save(tmp_path / "file" / "line.wav")
+
+
+def test_bytes_are_those_of_a_wav_unless_said_otherwise(speech):
+    assert speech.encode()[:4] == b"RIFF"
+    assert speech.encode(".ogg")[:4] == b"OggS"
+
+
+def test_stages_stand_in_the_order_in_which_they_come():
+    assert [stage.value for stage in Stage] == [
+        "uploading",
+        "queued",
+        "loading",
+        "generating",
+        "training",
+        "downloading",
+    ]

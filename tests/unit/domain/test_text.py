@@ -1,0 +1,153 @@
+"""What can be spoken, how long it takes, and what it may cost."""
+
+import sys
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.domain.text import reading_seconds, speakable, token_budget
+
+LIMIT = 8192
+SPOKEN = {"Ll", "Lm", "Lo", "Lt", "Lu", "Nd", "Nl", "No", "Sc", "Sk", "Sm", "So"}
+REFUSED = {"Cc", "Cf", "Cn", "Co", "Cs", "Mc", "Me", "Mn", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps"}
+REFUSED |= {"Zl", "Zp", "Zs"}
+
+
+def one_of_each_category():
+    found = {}
+    for code in range(sys.maxunicode + 1):
+        found.setdefault(unicodedata.category(chr(code)), chr(code))
+    return found
+
+
+EXAMPLES = one_of_each_category()
+
+
+def test_every_unicode_category_is_judged():
+    assert set(EXAMPLES) == SPOKEN | REFUSED
+
+
+@pytest.mark.parametrize("category", sorted(SPOKEN))
+def test_letters_digits_and_symbols_can_be_spoken(category):
+    assert speakable(EXAMPLES[category]) == EXAMPLES[category]
+
+
+@pytest.mark.parametrize("category", sorted(REFUSED))
+def test_other_categories_alone_are_nothing_to_say(category):
+    with pytest.raises(InvalidRequest):
+        speakable(EXAMPLES[category] * 3)
+
+
+@pytest.mark.parametrize("category", sorted((SPOKEN | REFUSED) - {"Cs"}))
+def test_no_category_spoils_a_sentence(category):
+    assert speakable(f"One{EXAMPLES[category]}two.").startswith("One")
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("  Hello.\n", "Hello."),
+        ("One\x00two\x07three\x1b[0m", "One two three [0m"),
+        ("One\ntwo\tthree", "One\ntwo\tthree"),
+        ("One\r\ntwo", "One \ntwo"),
+        ("One\x7ftwo\x85three", "One two three"),
+        ("\x00Hello\x00", "Hello"),
+        ("👍🏽", "👍🏽"),
+    ],
+)
+def test_control_characters_become_spaces_and_ends_are_stripped(given, sent):
+    assert speakable(given) == sent
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t", "...", "—!?", "\x00\x01", "\u200b", "\u0301"])
+def test_nothing_to_say_is_refused_with_advice(text):
+    with pytest.raises(InvalidRequest, match="no letter, no digit, no symbol") as caught:
+        speakable(text, what="test_text")
+    assert "The test_text" in caught.value.message
+    assert caught.value.hint == "Pass at least one word."
+
+
+@pytest.mark.parametrize("text", ["\ud800", "Hello \udfff there", "\ude00\ud83d"])
+def test_half_a_surrogate_pair_is_refused(text):
+    with pytest.raises(InvalidRequest, match="half a surrogate pair") as caught:
+        speakable(text)
+    str(caught.value).encode()  # the message itself can be printed anywhere
+
+
+@pytest.mark.parametrize("text", [None, 5, b"Hello", ["Hello"]])
+def test_what_is_no_string_is_refused(text):
+    with pytest.raises(InvalidRequest, match=f"must be a string, not {type(text).__name__}"):
+        speakable(text)
+
+
+def test_a_hundred_thousand_characters_are_cleaned_but_do_not_fit():
+    text = "word " * 20_000
+    assert len(speakable(text)) == 99_999
+    with pytest.raises(InvalidRequest, match=r"99999|100000") as caught:
+        token_budget(text, limit=LIMIT)
+    assert "Split it at sentences" in caught.value.hint
+
+
+@given(st.text())
+def test_what_is_spoken_is_clean_and_cleaning_it_again_changes_nothing(text):
+    try:
+        clean = speakable(text)
+    except InvalidRequest:
+        return
+    assert clean == clean.strip() != ""
+    assert not any(unicodedata.category(c) == "Cc" and c not in "\n\t" for c in clean)
+    assert speakable(clean) == clean
+    clean.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("a" * 15, 1.0), ("你" * 9, 2.0), ("か" * 9, 2.0), ("한" * 9, 2.0), ("", 0)]
+)
+def test_reading_takes_longer_where_a_character_is_a_syllable(text, seconds):
+    assert reading_seconds(text) == pytest.approx(seconds)
+
+
+@given(st.text(max_size=50), st.text(max_size=50))
+def test_more_text_never_takes_less_time(text, more):
+    assert reading_seconds(text + more) >= reading_seconds(text) >= 0
+
+
+@given(st.integers(1, 6000), st.integers(1, 6000), st.sampled_from("a你"))
+def test_the_budget_grows_with_the_text_in_steps_of_256(shorter, longer, letter):
+    shorter, longer = sorted([shorter, longer])
+    try:
+        budgets = [token_budget(letter * n, limit=LIMIT) for n in (shorter, longer)]
+    except InvalidRequest:
+        return
+    assert 512 <= budgets[0] <= budgets[1] <= LIMIT
+    assert all(budget % 256 == 0 for budget in budgets)
+
+
+@given(st.integers(1, 500), st.integers(1, LIMIT))
+def test_the_budget_keeps_to_the_limit_and_is_enough_for_the_text(length, limit):
+    text = "a" * length
+    try:
+        budget = token_budget(text, limit=limit)
+    except InvalidRequest as error:
+        assert str(limit) in str(error)
+        assert reading_seconds(text) / 2 * 12.5 > limit
+    else:
+        assert reading_seconds(text) / 2 * 12.5 <= budget <= limit
+        assert budget == limit or budget >= reading_seconds(text) * 12.5
+
+
+@pytest.mark.parametrize(
+    ("letters", "budget"), [(1, 512), (153, 512), (154, 768), (230, 768), (300, 1024)]
+)
+def test_the_budget_is_four_times_an_ordinary_reading(letters, budget):
+    assert token_budget("a" * letters, limit=LIMIT) == budget
+
+
+def test_the_longest_text_that_fits_is_the_fastest_reading_of_the_limit():
+    longest = 2 * 15 * 2048 * 2 // 25  # 2x the pace, 15 letters a second, 12.5 tokens a second
+    assert token_budget("a" * longest, limit=2048) == 2048
+    with pytest.raises(InvalidRequest, match=r"max_new_tokens=2048 ends after 164 s"):
+        token_budget("a" * (longest + 1), limit=2048)
