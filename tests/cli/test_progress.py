@@ -51,6 +51,7 @@ def test_one_line_for_every_change(capsys):
 
 def test_one_line_for_every_epoch(capsys):
     assert shown(capsys, TRAINING).err.splitlines() == [
+        "training: step 1 of 4",
         "training: epoch 1, loss 10.000",
         "training: epoch 2, loss 8.000",
         "training: validated epoch 2",

@@ -56,6 +56,13 @@ def test_a_failure_leaves_no_folder_behind(cli, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_failure_leaves_the_configured_folder_alone(cli, tmp_path, monkeypatch):
+    (tmp_path / "audio").mkdir()
+    monkeypatch.setenv("STORYCORE_TTS_OUTPUT_DIR", "audio")
+    assert cli("say", LINE, "--url", "http://127.0.0.1:9").status == 3
+    assert (tmp_path / "audio").is_dir()
+
+
 def test_json_says_how_the_speech_was_made(cli, tmp_path, server):
     answer = cli(
         "say", LINE, "--url", server.url, "--json", "--seed", 7, "-s", "serena", "-l", "fr",

@@ -6,6 +6,7 @@ for the caller to judge. Facts about the routes were read off ComfyUI 0.3.64 on 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import Mapping
@@ -27,8 +28,9 @@ from storycore_tts.domain.errors import (
 from storycore_tts.settings import QwenTTSConfig
 
 BACKEND = "comfyui"
-# Enough to keep one server busy; httpx's pool slows down with every connection that it holds.
-_CONNECTIONS = 16
+# Enough to keep one server busy. The semaphore keeps requests out of httpx's pool until one of
+# these is free: the pool looks through all that wait and all that is open at every request.
+_CONNECTIONS = 8
 
 
 @dataclass(frozen=True)
@@ -132,15 +134,13 @@ class ComfyUITransport:
     def __init__(self, config: QwenTTSConfig, tls: ssl.SSLContext) -> None:
         self.url = config.comfyui_url
         self._timeouts = config.comfyui.timeouts
+        self._free = asyncio.Semaphore(_CONNECTIONS)
         try:
             self._http = httpx.AsyncClient(
                 base_url=self.url,
                 headers=config.comfyui.headers,
                 verify=tls,
-                # Waiting for a free connection is no fault of the server; the job's limit ends it.
-                timeout=httpx.Timeout(
-                    self._timeouts.request, connect=self._timeouts.connect, pool=None
-                ),
+                timeout=httpx.Timeout(self._timeouts.request, connect=self._timeouts.connect),
                 limits=httpx.Limits(
                     max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS
                 ),
@@ -192,7 +192,8 @@ class ComfyUITransport:
         """
         body = {"prompt": graph, "client_id": client_id, "prompt_id": prompt_id}
         try:
-            response = await self._http.post("/prompt", json=body)
+            async with self._free:
+                response = await self._http.post("/prompt", json=body)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.LocalProtocolError) as error:
             raise self._failure(error) from error
         except httpx.TransportError as error:
@@ -281,7 +282,8 @@ class ComfyUITransport:
 
     async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
-            return await self._http.request(method, path, **options)
+            async with self._free:
+                return await self._http.request(method, path, **options)
         except httpx.TransportError as error:
             raise self._failure(error) from error
 

@@ -85,7 +85,7 @@ def answer_table(
     console = rich_console()
     with console.capture() as captured:
         console.print(table)
-    answer(captured.get().rstrip("\n"))
+    answer("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _forget_stdout() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, get_type_hints
 
 import typer
@@ -24,8 +24,9 @@ def add_command(app: typer.Typer, function: Callable[..., int | None]) -> None:
         function: Takes arguments, options and groups of options; returns the exit status, None
             for 0. What it raises becomes a message and an exit status.
     """
-    hints = get_type_hints(function, include_extras=True)
-    groups = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    # Not get_type_hints: on Python 3.10 it hides what is annotated behind an Optional of its own.
+    parameters = inspect.signature(function, eval_str=True).parameters
+    groups = {p.name: p.annotation for p in parameters.values() if is_dataclass(p.annotation)}
 
     def call(**values: Any) -> None:
         status = guarded(
@@ -35,32 +36,27 @@ def add_command(app: typer.Typer, function: Callable[..., int | None]) -> None:
         )
         raise typer.Exit(status)
 
-    flat = _flattened(function, hints, groups)
+    flat = [option for parameter in parameters.values() for option in _flattened(parameter)]
     call.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
     app.command(name=function.__name__, help=inspect.getdoc(function))(call)
 
 
-def _flattened(
-    function: Callable[..., Any], hints: Mapping[str, Any], groups: Mapping[str, Any]
-) -> list[inspect.Parameter]:
-    flat: list[inspect.Parameter] = []
-    for name, parameter in inspect.signature(function).parameters.items():
-        if name in groups:
-            kinds = get_type_hints(groups[name], include_extras=True)
-            flat += [_option(field, kinds[field.name]) for field in fields(groups[name])]
-        else:
-            flat.append(
-                parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name])
-            )
-    return flat
-
-
-def _option(field: Field[Any], kind: Any) -> inspect.Parameter:
-    default = inspect.Parameter.empty if field.default is MISSING else field.default
-    return inspect.Parameter(
-        field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind
-    )
+def _flattened(parameter: inspect.Parameter) -> list[inspect.Parameter]:
+    """Return the options of a group; anything else stands for itself."""
+    keyword_only = inspect.Parameter.KEYWORD_ONLY
+    if not is_dataclass(parameter.annotation):
+        return [parameter.replace(kind=keyword_only)]
+    kinds = get_type_hints(parameter.annotation, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name,
+            keyword_only,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=kinds[field.name],
+        )
+        for field in fields(parameter.annotation)
+    ]
 
 
 def _grouped(values: Mapping[str, Any], groups: Mapping[str, Any]) -> dict[str, Any]:

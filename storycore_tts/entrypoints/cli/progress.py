@@ -56,8 +56,8 @@ class _Lines:
         from storycore_tts.domain.progress import Stage
 
         news = (progress.stage, progress.queue_position, progress.epoch, progress.message)
-        if progress.stage is Stage.TRAINING and progress.epoch is None:
-            return  # a step; the epochs are enough for a log
+        if progress.epoch is None and self._last[:1] == (Stage.TRAINING,):
+            return  # a step; the first one and the epochs are enough for a log
         if news != self._last:
             self._last = news
             console.tell(described(progress))

@@ -52,8 +52,8 @@ def make_speech(
     try:
         speech = run_async(work())
     except BaseException:
-        if output.out is None:
-            with suppress(OSError):  # the folder that was made for the file, if it is empty
+        if output.out is None and config.output_dir is None:
+            with suppress(OSError):  # the temporary folder that was made for the file
                 target.parent.rmdir()
         raise
     report(speech, target, reporting)

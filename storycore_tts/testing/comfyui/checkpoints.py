@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,10 @@ class Checkpoint:
 class Checkpoints:
     """Finds checkpoints by their path on the server."""
 
-    def __init__(self, declared: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self, declared: Mapping[str, Sequence[str]], on_disk: Callable[[str], Path]
+    ) -> None:
+        self._on_disk = on_disk
         self._declared = {
             path: Checkpoint(
                 "custom_voice" if speakers else "base", "1b7", tuple(s.lower() for s in speakers)
@@ -34,7 +37,7 @@ class Checkpoints:
             return None
         if path in self._declared:
             return self._declared[path]
-        config = Path(path) / "config.json"
+        config = self._on_disk(path) / "config.json"
         if not config.is_file():
             return None
         data = json.loads(config.read_text(encoding="utf-8"))

@@ -61,6 +61,7 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         model_load_seconds=given.model_load_seconds,
         node_pack=not given.no_node_pack,
         checkpoints=dict(given.checkpoint),
+        server_paths=dict(given.server_path),
         token=given.token,
         path_prefix=given.path_prefix,
         data_dir=given.data_dir,
@@ -90,6 +91,10 @@ def _parser() -> argparse.ArgumentParser:
         "--checkpoint", type=_checkpoint, action="append", default=[],
         metavar="PATH=SPEAKER[,SPEAKER]", help="a fine-tuned checkpoint; may be repeated",
     )  # fmt: skip
+    add(
+        "--server-path", type=_server_path, action="append", default=[],
+        metavar="PATH=FOLDER", help="a folder that the server knows as PATH; may be repeated",
+    )  # fmt: skip
     add("--token", help="demand this bearer token")
     add("--path-prefix", default="", help="serve below this path")
     add("--data-dir", type=Path, help="folder for input, output and temp (a temporary one)")
@@ -105,3 +110,10 @@ def _checkpoint(text: str) -> tuple[str, list[str]]:
     if not equals:
         raise argparse.ArgumentTypeError("expected PATH=SPEAKER[,SPEAKER]")
     return path, [name for name in speakers.split(",") if name]
+
+
+def _server_path(text: str) -> tuple[str, Path]:
+    path, equals, folder = text.rpartition("=")
+    if not equals or not path:
+        raise argparse.ArgumentTypeError("expected PATH=FOLDER")
+    return path, Path(folder)

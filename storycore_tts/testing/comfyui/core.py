@@ -37,7 +37,7 @@ class Core:
         self.log = log
         self.faults = faults
         self.storage = storage
-        self.checkpoints = Checkpoints(options.checkpoints)
+        self.checkpoints = Checkpoints(options.checkpoints, options.on_disk)
         self.catalogue = NodeCatalogue(faults, node_pack=options.node_pack)
         self.history = History(options.history_limit)
         self.queue = JobQueue(log, faults)

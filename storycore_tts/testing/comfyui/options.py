@@ -31,6 +31,8 @@ class Options:
     """Whether the Qwen-TTS nodes are installed."""
     checkpoints: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Server paths of fine-tuned checkpoints and their speakers; no speakers: a base model."""
+    server_paths: Mapping[str, Path] = field(default_factory=dict)
+    """Folders that the server knows under another path: "/data/voices" -> where they really lie."""
     token: str | None = None
     """If set, every request needs `Authorization: Bearer <token>`, else it gets 401."""
     path_prefix: str = ""
@@ -56,3 +58,10 @@ class Options:
         """The path prefix as "/comfy", or ""."""
         trimmed = self.path_prefix.strip("/")
         return f"/{trimmed}" if trimmed else ""
+
+    def on_disk(self, path: str) -> Path:
+        """Where a path of the server's really lies."""
+        for known, real in self.server_paths.items():
+            if path == known or path.startswith((f"{known}/", f"{known}\\")):
+                return real.joinpath(*path[len(known) + 1 :].replace("\\", "/").split("/"))
+        return Path(path)

@@ -246,6 +246,8 @@ class StandInProcess:
         arguments += [flag for flag, on in switches.items() if on]
         for path, speakers in options.checkpoints.items():
             arguments += ["--checkpoint", f"{path}={','.join(speakers)}"]
+        for path, folder in options.server_paths.items():
+            arguments += ["--server-path", f"{path}={folder}"]
         return arguments
 
     def __enter__(self) -> StandInProcess:

@@ -19,8 +19,9 @@ REPORT_EVERY = 10
 async def train(run: NodeRun) -> Result:
     """The node: checks, encodes, steps, validates, leaves checkpoints behind."""
     inputs = run.inputs
-    folder = Path(inputs["audio_folder"])
-    _check_folder(folder)
+    folder = run.server.options.on_disk(inputs["audio_folder"])
+    if not folder.is_dir():
+        raise NodeFailed("ValueError", f"Audio folder not found: {inputs['audio_folder']}")
     say(run, "Initializing...")
     say(run, "Loading Base Model...")
     if not run.server.options.has_cuda:
@@ -36,12 +37,7 @@ async def train(run: NodeRun) -> Result:
     _check_init_model(inputs["init_model"])
     checkpoint = await _epochs(run, math.ceil(pairs / inputs["batch_size"]))
     say(run, "Done!")
-    return Result((str(checkpoint),))
-
-
-def _check_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        raise NodeFailed("ValueError", f"Audio folder not found: {folder}")
+    return Result((checkpoint,))
 
 
 def count_pairs(folder: Path) -> int:
@@ -65,10 +61,10 @@ def _check_init_model(name: str) -> None:
         )
 
 
-async def _epochs(run: NodeRun, steps: int) -> Path:
+async def _epochs(run: NodeRun, steps: int) -> str:
     inputs = run.inputs
     epochs = inputs["num_epochs"]
-    checkpoint = Path(inputs["output_dir"])
+    checkpoint: str = inputs["output_dir"]
     for epoch in range(epochs):
         for step in range(steps):
             await run.hold("running")
@@ -78,8 +74,8 @@ async def _epochs(run: NodeRun, steps: int) -> Path:
                 update(run, "progress", epoch=epoch + 1, loss=_loss(epoch * steps + step))
         if (epoch + 1) % inputs["validate_every"] == 0 or epoch == epochs - 1:
             # The folder counts epochs from 0, the frames from 1.
-            checkpoint = Path(inputs["output_dir"]) / f"checkpoint-epoch-{epoch}"
-            write_checkpoint(checkpoint, inputs["speaker_name"])
+            checkpoint = f"{inputs['output_dir'].rstrip('/')}/checkpoint-epoch-{epoch}"
+            write_checkpoint(run.server.options.on_disk(checkpoint), inputs["speaker_name"])
             update(run, "validation", epoch=epoch + 1, audio_base64=await _sample(run, checkpoint))
     return checkpoint
 
@@ -89,7 +85,7 @@ def _loss(step: int) -> float:
     return 1.5 + 8.5 * math.exp(-step / 20)
 
 
-async def _sample(run: NodeRun, checkpoint: Path) -> str:
+async def _sample(run: NodeRun, checkpoint: str) -> str:
     name = run.inputs["speaker_name"].lower()
     speaking = Speaking(
         text=run.inputs["test_text"],

@@ -285,7 +285,9 @@ def test_a_file_with_flipped_bits_is_a_reference_or_a_refusal(
 
 @settings(max_examples=200)
 @given(
-    st.sampled_from([b"", b"RIFF\xff\xff\xff\xffWAVE", b"fLaC", b"OggS\x00\x02", b"ID3", b"\xff\xfb"]),
+    st.sampled_from(
+        [b"", b"RIFF\xff\xff\xff\xffWAVE", b"fLaC", b"OggS\x00\x02", b"ID3", b"\xff\xfb"]
+    ),
     st.binary(max_size=500),
 )
 def test_random_bytes_are_a_reference_or_a_refusal(start, rest):

@@ -127,7 +127,12 @@ def test_each_error_keeps_what_it_was_told():
     failed = GenerationFailed("No.", node_type="N", node_id="1", exception_type="ValueError")
     assert (failed.node_type, failed.node_id, failed.exception_type) == ("N", "1", "ValueError")
     refused = ConfigurationError("No.", source="f.yaml", key="a.b", value=3, allowed="2")
-    assert (refused.source, refused.key, refused.value, refused.allowed) == ("f.yaml", "a.b", 3, "2")
+    assert (refused.source, refused.key, refused.value, refused.allowed) == (
+        "f.yaml",
+        "a.b",
+        3,
+        "2",
+    )
 
 
 @pytest.mark.parametrize(

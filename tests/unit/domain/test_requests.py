@@ -50,7 +50,11 @@ def make(reference):
 
 def test_a_speech_request_is_stored_in_the_models_spelling(make):
     request = make(
-        "speech", text=" Hello\x00there. ", speaker=" uncle fu ", language="de-DE", instruct=" Calm. "
+        "speech",
+        text=" Hello\x00there. ",
+        speaker=" uncle fu ",
+        language="de-DE",
+        instruct=" Calm. ",
     )
     assert request.text == "Hello there."
     assert (request.speaker, request.language) == ("uncle fu", "German")
@@ -126,9 +130,7 @@ def test_names_and_folders_must_be_one_line_of_text(kind, name, value, said, mak
     str(caught.value).encode()
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"), [(k, n) for k, n in NAMES if n != "checkpoint"]
-)
+@pytest.mark.parametrize(("kind", "name"), [(k, n) for k, n in NAMES if n != "checkpoint"])
 def test_none_is_no_name(kind, name, make):
     with pytest.raises(InvalidRequest, match=f"{name} must be a string, not NoneType"):
         make(kind, **{name: None})
@@ -217,7 +219,9 @@ def test_samples_are_stored_as_float32(dtype, tone):
     assert ReferenceAudio(tone().astype(dtype).tolist()).samples.shape == (24_000,)
 
 
-@pytest.mark.parametrize(("given", "kept"), [(None, None), ("", None), (" \n", None), (" A. ", "A.")])
+@pytest.mark.parametrize(
+    ("given", "kept"), [(None, None), ("", None), (" \n", None), (" A. ", "A.")]
+)
 def test_an_empty_transcript_is_none(given, kept, tone):
     assert ReferenceAudio(tone(), transcript=given).transcript == kept
 

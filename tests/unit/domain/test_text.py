@@ -104,7 +104,8 @@ def test_what_is_spoken_is_clean_and_cleaning_it_again_changes_nothing(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("a" * 15, 1.0), ("你" * 9, 2.0), ("か" * 9, 2.0), ("한" * 9, 2.0), ("", 0)]
+    ("text", "seconds"),
+    [("a" * 15, 1.0), ("你" * 9, 2.0), ("か" * 9, 2.0), ("한" * 9, 2.0), ("", 0)],
 )
 def test_reading_takes_longer_where_a_character_is_a_syllable(text, seconds):
     assert reading_seconds(text) == pytest.approx(seconds)

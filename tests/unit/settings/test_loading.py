@@ -143,7 +143,12 @@ def test_a_whole_block_in_the_environment_replaces_what_it_names_and_no_more(loa
         ("TRAINING__LEARNING_RATE", "2e-5", "training.learning_rate", 2e-5),
         ("COMFYUI__TIMEOUTS__IDLE", "60", "comfyui.timeouts.idle", 60.0),
         ("COMFYUI__VERIFY_TLS", "/etc/ca.pem", "comfyui.verify_tls", "/etc/ca.pem"),
-        ("COMFYUI__HEADERS__AUTHORIZATION", "Bearer x", "comfyui.headers.authorization", "Bearer x"),
+        (
+            "COMFYUI__HEADERS__AUTHORIZATION",
+            "Bearer x",
+            "comfyui.headers.authorization",
+            "Bearer x",
+        ),
         ("COMFYUI__HEADERS", "{X-Key: abc}", "comfyui.headers.X-Key", "abc"),
         ("OUTPUT_DIR", "/tmp/voices", "output_dir", "/tmp/voices"),
         ("DEFAULT_LANGUAGE", "fr-FR", "default_language", "French"),

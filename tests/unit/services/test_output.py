@@ -1,0 +1,112 @@
+"""Where audio goes on this machine."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from storycore_tts.domain.audio import decode
+from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.domain.speech import Speech
+from storycore_tts.services.output import AudioFolder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return AudioFolder(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["line.wav", "new/folder/line.MP3", "line.flac", "ü 好.ogg"])
+@pytest.mark.parametrize("spell", [str, Path])
+def test_a_wanted_path_is_kept_and_its_folder_made(name, spell, folder, tmp_path):
+    target = folder.reserve(spell(tmp_path / name), stem="voice")
+    assert target == tmp_path / name
+    assert target.parent.is_dir()
+    assert not target.exists()
+
+
+def test_a_relative_path_becomes_absolute(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert folder.reserve("line.wav", stem="voice") == tmp_path / "line.wav"
+
+
+def test_without_a_wish_each_name_is_new_and_a_wav_in_the_folder(folder, tmp_path):
+    targets = {folder.reserve(None, stem="voice") for _ in range(20)}
+    assert len(targets) == 20
+    for target in targets:
+        assert target.parent == tmp_path / "out"
+        assert target.name.startswith("voice-")
+        assert target.suffix == ".wav"
+
+
+def test_without_a_folder_one_is_made_when_it_is_first_needed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = AudioFolder(None)
+    assert list(tmp_path.iterdir()) == []
+    first, second = (folder.reserve(None, stem="voice") for _ in range(2))
+    assert first.parent == second.parent
+    assert first.parent.name.startswith("storycore-tts-")
+    assert first.parent.parent == tmp_path
+
+
+@pytest.mark.parametrize("name", ["line", "line.aac", "", ".wav", "line.wav/"])
+def test_another_suffix_is_refused_before_anything_is_made(name, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wanted = f"new/{name}" if name != "line.wav/" else "new/line.wav/x"
+    with pytest.raises(InvalidRequest, match="unknown suffix"):
+        folder.reserve(wanted, stem="voice")
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_empty_path_is_refused(folder):
+    with pytest.raises(InvalidRequest, match="unknown suffix"):
+        folder.reserve("", stem="voice")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a\x00b.wav", "a\x00b/line.wav", "\ud800.wav", "x" * 300 + ".wav", "x" * 300 + "/line.wav"],
+)
+def test_a_name_that_can_never_be_one_is_refused(name, folder, tmp_path):
+    with pytest.raises(InvalidRequest, match="Cannot write to"):
+        folder.reserve(f"{tmp_path}/{name}", stem="voice")
+
+
+def test_a_folder_is_no_file(folder, tmp_path):
+    (tmp_path / "line.wav").mkdir()
+    with pytest.raises(InvalidRequest, match="it is a folder"):
+        folder.reserve(tmp_path / "line.wav", stem="voice")
+
+
+def test_a_file_is_no_folder(folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidRequest, match="Cannot write to"):
+        folder.reserve(tmp_path / "file" / "line.wav", stem="voice")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_place_without_permission_is_refused(there, folder, tmp_path, monkeypatch):
+    target = tmp_path / "line.wav"
+    if there:
+        target.write_text("old")
+    asked = []
+    monkeypatch.setattr(os, "access", lambda path, mode: asked.append((path, mode)))
+    with pytest.raises(InvalidRequest, match="no permission"):
+        folder.reserve(target, stem="voice")
+    assert asked == [(target if there else tmp_path, os.W_OK)]
+
+
+def test_an_older_file_is_left_alone_until_the_audio_is_there(folder, tmp_path):
+    (tmp_path / "line.wav").write_text("old")
+    assert folder.reserve(tmp_path / "line.wav", stem="voice") == tmp_path / "line.wav"
+    assert (tmp_path / "line.wav").read_text() == "old"
+
+
+async def test_audio_is_written_to_the_reserved_path(folder):
+    samples = np.linspace(-0.5, 0.5, 2400, dtype=np.float32)
+    target = folder.reserve(None, stem="voice")
+    written = await folder.write(Speech(samples, 24_000, backend="b", model="m"), target)
+    assert written == target
+    assert np.allclose(decode(target.read_bytes())[0], samples, atol=1e-4)
