@@ -112,7 +112,10 @@ class Bare:
     async def polling(self) -> None:
         """Ask history every half second."""
         prompt_id = await self.submit()
-        while prompt_id not in (history := (await self.http.get(f"/history/{prompt_id}")).json()):
+        while True:
+            history = (await self.http.get(f"/history/{prompt_id}")).json()
+            if prompt_id in history:
+                break
             await asyncio.sleep(POLL_SECONDS)
         await self.fetch(history[prompt_id])
 

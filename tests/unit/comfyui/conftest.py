@@ -4,10 +4,20 @@ import pytest
 
 from storycore_tts.adapters.comfyui.nodes import NodeSpec
 
-SPEAKERS = "Aiden Dylan Eric Ono_anna Ryan Serena Sohee Uncle_fu Vivian".split()
-LANGUAGES = (
-    "Auto Chinese English Japanese Korean French German Spanish Portuguese Russian Italian".split()
-)
+SPEAKERS = ["Aiden", "Dylan", "Eric", "Ono_anna", "Ryan", "Serena", "Sohee", "Uncle_fu", "Vivian"]
+LANGUAGES = [
+    "Auto",
+    "Chinese",
+    "English",
+    "Japanese",
+    "Korean",
+    "French",
+    "German",
+    "Spanish",
+    "Portuguese",
+    "Russian",
+    "Italian",
+]
 
 MODEL = {
     "model_choice": [["0.6B", "1.7B"], {"default": "1.7B"}],

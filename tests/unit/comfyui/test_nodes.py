@@ -102,7 +102,7 @@ def test_numbers_keep_to_the_nodes_limits(custom_voice, name, low, high):
 
 def test_limits_are_those_of_the_server_at_hand(spec):
     narrow = spec("CustomVoice", top_k=["INT", {"min": 5, "max": 6}])
-    with pytest.raises(InvalidRequest, match="top_k is 20; .* takes 5 to 6"):
+    with pytest.raises(InvalidRequest, match=r"top_k is 20; .* takes 5 to 6"):
         narrow.fit({**VALUES, "top_k": 20})
     assert spec("CustomVoice", top_k=["INT"]).fit({**VALUES, "top_k": 10**9})["top_k"] == 10**9
 

@@ -240,13 +240,13 @@ def test_the_token_budget_is_scaled_within_the_nodes_and_the_callers_limits(
 
 def test_text_that_cannot_fit_into_the_nodes_most_is_refused(speak):
     request = SpeechRequest("a" * 9900, "Ryan", sampling=Sampling(max_new_tokens=8192))
-    with pytest.raises(InvalidRequest, match="too long for one generation.*4096"):
+    with pytest.raises(InvalidRequest, match=r"too long for one generation.*4096"):
         speak(request)
 
 
 def test_a_limit_below_the_nodes_least_is_refused(speak):
     request = SpeechRequest("Hi.", "Ryan", sampling=Sampling(max_new_tokens=256))
-    with pytest.raises(InvalidRequest, match="max_new_tokens is 256; .* takes 512 to 4096"):
+    with pytest.raises(InvalidRequest, match=r"max_new_tokens is 256; .* takes 512 to 4096"):
         speak(request)
 
 

@@ -56,11 +56,10 @@ def at_most(megabytes):
 
 
 def reference_or_refusal(data):
-    """Return what ``from_bytes`` makes of it; anything but a reference or a refusal fails."""
+    """Return what ``from_bytes`` makes of it, or None; any error but a refusal gets through."""
     try:
         reference = ReferenceAudio.from_bytes(data)
-    except InvalidReferenceAudio as error:
-        assert error.message
+    except InvalidReferenceAudio:
         return None
     assert reference.samples.dtype == np.float32
     assert reference.samples.ndim == 1
@@ -206,7 +205,7 @@ def test_a_header_that_announces_gigabytes_does_not_allocate_them(total, audio_f
 def test_a_file_that_ends_before_its_header_says_is_refused(monkeypatch):
     class Short:
         frames, samplerate, channels = 9, 8000, 1
-        left = [4, 3, 0]
+        left = iter([4, 3, 0])
 
         def __enter__(self):
             return self
@@ -215,7 +214,7 @@ def test_a_file_that_ends_before_its_header_says_is_refused(monkeypatch):
             return None
 
         def read(self, *_, **__):
-            return np.zeros((self.left.pop(0), 1), np.float32)
+            return np.zeros((next(self.left), 1), np.float32)
 
     monkeypatch.setattr(audio.soundfile, "SoundFile", lambda _: Short())
     with pytest.raises(UndecodableAudio, match="ends after 7 of the 9 frames"):
