@@ -268,8 +268,16 @@ def _parse(text: str, source: str) -> Any:
         return yaml.load(text, _Yaml)  # noqa: S506 — a SafeLoader
     except (yaml.YAMLError, *_UNFIT_TAGS, RecursionError) as error:
         raise ConfigurationError(
-            f"{source} is not valid YAML: {' '.join(str(error).split())}.", source=source
+            f"{source} is not valid YAML: {_yaml_problem(error)}.", source=source
         ) from None
+
+
+def _yaml_problem(error: Exception) -> str:
+    """Say what is wrong and where, without the line itself: it may hold a password."""
+    mark = getattr(error, "problem_mark", None)
+    where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    said = getattr(error, "problem", None) or getattr(error, "reason", None) or error
+    return f"{' '.join(str(said).split())}{where}"
 
 
 def _read(path: Path) -> Any:

@@ -19,6 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
 from storycore_tts.adapters.comfyui.rules import parse_frame
+from storycore_tts.adapters.comfyui.waiting import wait_at_most
 from storycore_tts.settings import QwenTTSConfig
 
 _log = logging.getLogger(__name__)
@@ -66,9 +67,7 @@ class EventStream:
 
         Job frames go only to a socket that is open when the job is submitted.
         """
-        try:
-            await asyncio.wait_for(self._settled.wait(), timeout)
-        except asyncio.TimeoutError:
+        if not await wait_at_most(self._settled, timeout):
             _log.warning("no WebSocket to %s yet; asking history instead", self._config.comfyui_url)
 
     async def run(self) -> None:

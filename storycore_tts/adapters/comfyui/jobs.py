@@ -11,7 +11,6 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -32,6 +31,7 @@ from storycore_tts.adapters.comfyui.transport import (
     SubmissionUncertain,
     Submitted,
 )
+from storycore_tts.adapters.comfyui.waiting import wait_at_most
 from storycore_tts.domain.errors import (
     BackendTimeout,
     BackendUnavailable,
@@ -183,8 +183,7 @@ class Job:
             if self._session.closed:
                 raise BackendUnavailable("The client was closed in mid-job.", backend=BACKEND)
             self._check_limits()
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._watched.news.wait(), self._next_limit())
+            await wait_at_most(self._watched.news, self._next_limit())
 
     async def _read_events(self) -> Outcome | None:
         frames = self._watched.frames

@@ -11,7 +11,7 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from storycore_tts.adapters.comfyui.events import EventStream
 from storycore_tts.adapters.comfyui.nodes import NodeSpec
 from storycore_tts.adapters.comfyui.rules import TRAINING_UPDATE, QueueSnapshot
 from storycore_tts.adapters.comfyui.transport import ComfyUITransport, ServerInfo
+from storycore_tts.adapters.comfyui.waiting import wait_at_most
 from storycore_tts.domain.errors import BackendUnavailable, TTSError
 from storycore_tts.settings import QwenTTSConfig
 
@@ -153,8 +154,7 @@ class Session:
     async def _watch_queue(self) -> None:
         """Look at the queue for all jobs at once: often after news, now and then without."""
         while True:
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._look.wait(), _LOOK_EVERY)
+            await wait_at_most(self._look, _LOOK_EVERY)
             self._look.clear()
             if self._jobs:
                 await self._look_at_queue()
