@@ -47,13 +47,16 @@ def read_queue(body: Any) -> QueueSnapshot | None:
     running, pending = body.get("queue_running"), body.get("queue_pending")
     if not isinstance(running, list) or not isinstance(pending, list):
         return None
-    entries = [e for e in (*running, *pending) if isinstance(e, list) and len(e) > 2]
-    waiting = sorted((e for e in entries if e in pending), key=_number)
+    under_way, waiting = _entries(running), sorted(_entries(pending), key=_number)
     return QueueSnapshot(
-        running=tuple(str(e[1]) for e in running if e in entries),
+        running=tuple(str(e[1]) for e in under_way),
         pending=tuple(str(e[1]) for e in waiting),
-        graphs={str(e[1]): e[2] for e in entries},
+        graphs={str(e[1]): e[2] for e in (*under_way, *waiting)},
     )
+
+
+def _entries(listed: list[Any]) -> list[list[Any]]:
+    return [entry for entry in listed if isinstance(entry, list) and len(entry) > 2]
 
 
 def _number(entry: list[Any]) -> float:

@@ -160,6 +160,7 @@ def test_entries_that_are_none_are_left_out():
 
 
 @given(st.lists(json_values | st.lists(json_values, min_size=3)), st.lists(json_values))
+@example([[1, "both", {}]], [[1, "both", {}]])
 def test_any_queue_can_be_read(running, pending):
     snapshot = read_queue({"queue_running": running, "queue_pending": pending})
     assert len(snapshot.running) <= len(running)
