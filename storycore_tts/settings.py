@@ -39,6 +39,8 @@ _LONGEST_URL = 2000
 _DEEPEST = 3  # parts of a key, as in comfyui.timeouts.idle
 _USUAL_FILES = ("storycore-tts.yaml", "config/storycore-tts.yaml", "config/default.yaml")
 
+_USER_AND_PASSWORD = re.compile(r"(?<=//)[^/]*@")
+
 Seconds = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
 
 
@@ -368,46 +370,46 @@ def _nested(leaves: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
     return block
 
 
-class _Refusal(ConfigurationError, ValueError):
-    """A refusal by one block; also a ValueError, so that pydantic says which block it was."""
-
-    def __init__(
-        self, key: str, value: object, allowed: str, *, unknown: bool = False, source: str = ""
-    ) -> None:
-        where = f"{source}: " if source else ""
-        what = "is not a key that exists" if unknown else f"cannot be {shown(value)}"
-        super().__init__(
-            f"{where}{key} {what}. Allowed: {allowed}",
-            source=source or None,
-            key=key,
-            value=value,
-            allowed=allowed,
-        )
-        self.unknown = unknown
+def _refused(
+    key: str, value: object, allowed: str, *, unknown_key: bool = False, source: str = ""
+) -> ConfigurationError:
+    where = f"{source}: " if source else ""
+    what = "is not a key that exists" if unknown_key else f"cannot be {shown(value)}"
+    return ConfigurationError(
+        f"{where}{key} {what}. Allowed: {allowed}",
+        source=source or None,
+        key=key,
+        value=value,
+        allowed=allowed,
+        unknown_key=unknown_key,
+    )
 
 
-def _refusal(block: type[_Block], error: ValidationError) -> _Refusal:
+def _refusal(block: type[_Block], error: ValidationError) -> ConfigurationError:
     """Turn pydantic's first objection into one sentence with key, value and what is allowed."""
     errors = error.errors(include_url=False)
     first = errors[0]
     key, value, kind = str(first["loc"][0]), first["input"], first["type"]
     cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, _Refusal):
+    if isinstance(cause, ConfigurationError):
         inner = f"{key}.{cause.key}"
-        return _Refusal(inner, cause.value, cause.allowed or "", unknown=cause.unknown)
+        return _refused(inner, cause.value, cause.allowed or "", unknown_key=cause.unknown_key)
     if kind == "extra_forbidden":
         known = list(block.model_fields)
-        return _Refusal(key, value, _one_of(known, key), unknown=True)
+        return _refused(key, value, _one_of(known, key), unknown_key=True)
     if kind == "literal_error":
         choices = get_args(block.model_fields[key].annotation)
-        return _Refusal(
+        return _refused(
             key, value, _one_of(choices, value if isinstance(value, str) else shown(value))
         )
     if get_origin(block.model_fields[key].annotation) is dict:
-        key = ".".join(str(part) for part in first["loc"])
+        # Headers hold credentials: an error names the header and keeps its value to itself.
+        key, value = ".".join(str(part) for part in first["loc"]), "…"
+    if isinstance(value, str):
+        value = _USER_AND_PASSWORD.sub("…@", value)
     ours = [e for e in errors if e["loc"][0] == first["loc"][0]]  # of a union: one each
     said = [str(cause or e["msg"]).removeprefix("Input should be ") for e in ours]
-    return _Refusal(key, value, " or ".join(dict.fromkeys(said)))
+    return _refused(key, value, " or ".join(dict.fromkeys(said)))
 
 
 def _one_of(choices: Iterable[str], wrong: str) -> str:
@@ -416,17 +418,16 @@ def _one_of(choices: Iterable[str], wrong: str) -> str:
 
 def _located(refusal: ConfigurationError, sources: Mapping[str, str]) -> ConfigurationError:
     """Say which file, or which variable, the refused value stands in."""
-    assert isinstance(refusal, _Refusal)
     key = refusal.key or ""
     source = next((s for k, s in sources.items() if k == key or k.startswith(f"{key}.")), None)
     while source is None and "." in key:  # a mapping was expected where a value stands
         key = key.rpartition(".")[0]
         source = sources.get(key)
-    return _Refusal(
+    return _refused(
         f"tts.qwen.{refusal.key}",
         refusal.value,
         refusal.allowed or "",
-        unknown=refusal.unknown,
+        unknown_key=refusal.unknown_key,
         source=source or "",
     )
 

@@ -65,6 +65,10 @@ class TTSError(Exception):
         ended = self.message.endswith((".", "!", "?"))
         return f"{self.message}{'' if ended else '.'} {self.hint}"
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let an error cross to another process: exceptions only keep positional arguments."""
+        return _restored, (type(self), self.args, self.__dict__)
+
 
 class InvalidRequest(TTSError):
     """What was asked for cannot be done by anyone; nothing was started."""
@@ -90,7 +94,7 @@ class InvalidDataset(InvalidRequest):
     """The training folder cannot be trained on."""
 
 
-class ConfigurationError(TTSError):
+class ConfigurationError(TTSError, ValueError):
     """A setting was refused before anything started.
 
     Args:
@@ -98,6 +102,7 @@ class ConfigurationError(TTSError):
         key: Its dotted path, such as ``tts.qwen.generation.top_p``.
         value: What was found there.
         allowed: What would be accepted, in words.
+        unknown_key: The key itself is the mistake: there is none of that name.
     """
 
     def __init__(
@@ -108,6 +113,7 @@ class ConfigurationError(TTSError):
         key: str | None = None,
         value: object = None,
         allowed: str | None = None,
+        unknown_key: bool = False,
         hint: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
@@ -115,6 +121,7 @@ class ConfigurationError(TTSError):
         self.key = key
         self.value = value
         self.allowed = allowed
+        self.unknown_key = unknown_key
 
 
 class BackendUnavailable(TTSError):
@@ -257,6 +264,12 @@ def shown(value: object) -> str:
         return _brief.repr(value)
     except ValueError:  # an integer of thousands of digits
         return "a number that is too long to show"
+
+
+def _restored(kind: type[TTSError], args: tuple[object, ...], state: dict[str, object]) -> TTSError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 def did_you_mean(wrong: str, allowed: Iterable[str]) -> str:

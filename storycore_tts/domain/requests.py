@@ -15,6 +15,7 @@ from storycore_tts.domain.audio import (
     UndecodableAudio,
     decode,
     is_silent,
+    peak,
 )
 from storycore_tts.domain.errors import InvalidReferenceAudio, InvalidRequest, shown
 from storycore_tts.domain.languages import AUTO, language_named
@@ -23,6 +24,7 @@ from storycore_tts.domain.text import reading_seconds, speakable, token_budget
 
 _SHORTEST_REFERENCE = 0.5  # s; the codec's padding fails on clips of a few frames
 _LONGEST_REFERENCE = 600.0  # s; a reference is a clip, and it is held in memory
+_LOUDEST = 2.0  # lossy codecs overshoot full scale by less
 _GOOD_REFERENCE = (3.0, 15.0)  # s; outside it the model swallows words or leaks the reference
 
 
@@ -109,6 +111,11 @@ class ReferenceAudio:
             raise InvalidReferenceAudio(
                 f"The reference is {len(samples) / self.sample_rate:.2f} s long.",
                 hint="Cloning needs 0.5 s to 10 minutes of speech; 3 to 15 s work best.",
+            )
+        if peak(samples) > _LOUDEST:
+            raise InvalidReferenceAudio(
+                f"The reference's samples reach {peak(samples):.0f}; they must lie in −1..1.",
+                hint="Divide 16-bit integers by 32768 before you pass them as floats.",
             )
         if is_silent(samples):
             raise InvalidReferenceAudio(

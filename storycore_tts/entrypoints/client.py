@@ -293,8 +293,8 @@ class QwenTTSComfyUIClient:
         }
         given = {name: value for name, value in wanted.items() if value is not None}
         request = TrainingRequest(
-            dataset=str(audio_folder),
-            output_dir=str(output_dir),
+            dataset=audio_folder,
+            output_dir=output_dir,
             speaker_name=speaker_name,
             language=language,
             model_choice=self.config.model_choice,

@@ -42,7 +42,7 @@ REFUSALS = [
     ("training: {num_epochs: [3]}", "training.num_epochs", [3], "a valid integer"),
     ("comfyui: {timeouts: {job: 0}}", "comfyui.timeouts.job", 0, "greater than 0"),
     ("comfyui: {timeouts: {job: .inf}}", "comfyui.timeouts.job", float("inf"), "number"),
-    ("comfyui: {headers: {X-Key: 1}}", "comfyui.headers.X-Key", 1, "a valid string"),
+    ("comfyui: {headers: {X-Key: 1}}", "comfyui.headers.X-Key", "…", "a valid string"),
     ("comfyui: {verify_tls: 3}", "comfyui.verify_tls", 3, "a valid boolean or a valid string"),
     ("draft: {words_per_minute: 79}", "draft.words_per_minute", 79, "or equal to 80"),
     ("comfyui_url: 127.0.0.1:8188", "comfyui_url", "127.0.0.1:8188", "begins with http://"),
