@@ -13,6 +13,7 @@ from storycore_tts.testing.comfyui import (
     InterruptedByAnother,
     StandInComfyUI,
 )
+from storycore_tts.testing.comfyui.log import FaultUsed
 
 LINE = SpeechRequest("Hello, this is a test.", "Ryan")
 
@@ -66,6 +67,23 @@ async def test_cancelling_while_the_server_takes_the_job_leaves_nothing_behind(
     snapshot = await adapter._session().transport.queue()
     assert snapshot.pending == ()
     assert all(server.log.executions(job) == 0 for job in server.log.submitted)
+
+
+async def test_a_server_too_slow_to_wait_for_is_told_in_the_background(
+    server: StandInComfyUI, make_adapter
+):
+    adapter = make_adapter(server.url, cancel=0.2)
+    await adapter.speakers()
+    gate = server.faults.hold("running")
+    server.faults.add(Delay(path="/prompt", method="POST", seconds=0.8))
+    call = asyncio.ensure_future(adapter.synthesize(LINE))
+    assert await server.log.until(lambda log: log.of(FaultUsed))
+    await cancelled(call)
+    assert server.log.submitted == []
+    await asyncio.wait(adapter._session()._background, timeout=10)
+    gate.release()
+    [job] = server.log.submitted
+    assert await server.log.until(lambda log: job in [*log.interrupted, *log.deleted])
 
 
 async def test_a_second_cancel_does_not_leave_the_job_behind(

@@ -88,6 +88,7 @@ async def test_concurrent_calls_get_their_own_words(standin_comfyui, make_adapte
     [
         ResetAfter(path="/prompt", method="POST"),
         Answer(path="/history/*", method="GET", status=502),
+        Answer(path="/history/*", method="GET", status=502, times=2),
         Answer(path="/queue", method="GET", status=500),
         AbortSocket(on="execution_start"),
         AbortSocket(on="execution_success"),

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -206,7 +207,12 @@ class Job:
         if self._time() < self._ask_at:
             return None
         self._ask_at = math.inf
-        return await self._ask_history()
+        try:
+            return await self._ask_history()
+        except BackendUnavailable as error:
+            # Looks at the queue find out whether the server is gone, and lead here again.
+            _log.info("history cannot be asked: %s", error)
+            return None
 
     async def _read_queue(self) -> Outcome | None:
         """Draw conclusions from the last look at the queue."""
@@ -223,27 +229,34 @@ class Job:
                 position = len(snapshot.running) + snapshot.pending.index(job.prompt_id)
                 self._report(Progress(Stage.QUEUED, queue_position=position))
         else:
-            outcome = await self._ask_history()
-            if outcome is None:
-                raise JobLost(
-                    "The ComfyUI server no longer knows the job: it restarted, or another client "
-                    "deleted the job from its queue.",
-                    hint="Ask again; the text was not spoken.",
-                    backend=BACKEND,
-                )
-            return outcome
+            return await self._ended_or_lost()
         return None
+
+    async def _ended_or_lost(self) -> Outcome | None:
+        """Judge a job that is not in the queue; None when history cannot be asked just now.
+
+        Raises:
+            JobLost: History does not know it either.
+        """
+        try:
+            outcome = await self._ask_history()
+        except BackendUnavailable as error:
+            _log.info("history cannot be asked: %s", error)
+            return None
+        if outcome is None:
+            raise JobLost(
+                "The ComfyUI server no longer knows the job: it restarted, or another client "
+                "deleted the job from its queue.",
+                hint="Ask again; the text was not spoken.",
+                backend=BACKEND,
+            )
+        return outcome
 
     async def _ask_history(self) -> Outcome | None:
         """Ask how the job ended; None when history still does not know after a few looks."""
         for pause in _HISTORY_PAUSES:
             await asyncio.sleep(pause)
-            try:
-                entry = await self._transport.history(self._watched.prompt_id)
-            except BackendUnavailable as error:
-                # The look at the queue finds out whether the server is gone.
-                _log.info("history cannot be asked: %s", error)
-                return None
+            entry = await self._transport.history(self._watched.prompt_id)
             outcome = outcome_of_history(entry) if entry is not None else None
             if outcome is not None:
                 return outcome
@@ -292,27 +305,25 @@ class Job:
         )
 
     async def _leave(self, submission: asyncio.Future[None]) -> None:
-        """Take the job off the server, whatever ended our wait; no second cancel stops that."""
-        leaving = asyncio.ensure_future(self._settle_and_withdraw(submission))
-        while not leaving.done():
-            try:
-                await asyncio.shield(leaving)
-            except asyncio.CancelledError:
-                if leaving.cancelled():
-                    raise
+        """Take the job off the server, whatever ended our wait; no second cancel stops that.
 
-    async def _settle_and_withdraw(self, submission: asyncio.Future[None]) -> None:
-        try:
-            await asyncio.wait_for(self._withdraw_after(submission), self._timeouts.cancel)
-        except (asyncio.TimeoutError, TTSError) as error:
-            reason = error if isinstance(error, TTSError) else "no answer"
-            _log.warning("job %s stays on the server: %s", self._watched.prompt_id, reason)
+        We wait for it a little; a server that is slower than that is told in the background.
+        """
+        leaving = self._session.in_background(self._withdraw_after(submission))
+        over = self._time() + self._timeouts.cancel
+        while not leaving.done() and self._time() < over:
+            # A second cancellation changes nothing: the job must be off the server first.
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([leaving], timeout=over - self._time())
 
     async def _withdraw_after(self, submission: asyncio.Future[None]) -> None:
         await asyncio.wait([submission])
-        taken = not submission.cancelled() and submission.exception() is None
-        if taken and not self._session.closed:
+        if submission.cancelled() or submission.exception() is not None or self._session.closed:
+            return
+        try:
             await self._withdraw()
+        except TTSError as error:
+            _log.warning("job %s stays on the server: %s", self._watched.prompt_id, error)
 
     async def _withdraw(self) -> None:
         """Cancel the job wherever it is: waiting, running, or nowhere."""

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import ssl
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,6 +70,7 @@ class Session:
         self.transport = ComfyUITransport(config, tls)
         self.stream = EventStream(config, tls, self._on_frame, self._look_soon)
         self._jobs: set[WatchedJob] = set()
+        self._background: set[asyncio.Task[None]] = set()
         self._look = asyncio.Event()
         self._stop = asyncio.Event()
         self.closed = False
@@ -114,8 +115,15 @@ class Session:
         finally:
             self._jobs.discard(job)
 
+    def in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something to its end, or to ours, whether anybody waits for it or not."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
     async def _run(self) -> None:
-        tasks = [
+        tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(self._stop.wait()),
             asyncio.create_task(self.stream.run()),
             asyncio.create_task(self._watch_queue()),
@@ -126,6 +134,7 @@ class Session:
             for task in done:
                 task.result()
         finally:
+            tasks += self._background
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

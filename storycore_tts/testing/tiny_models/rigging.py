@@ -17,7 +17,9 @@ random values for that (`Dimension`), and the first two layers work on them:
   of the layer's MLP, silent below its threshold, fires when the sum is above 0, and the end
   token's row of the output layer reads it.
 
-So a text of n tokens lasts 2n + 1 frames. A reference's frames count 0: they are coded with the
+So a text of n tokens lasts 2n + 1 frames. (A transcript with more tokens than its recording has
+frames is read on beside the first frames spoken; these come on top, as many as were too many.)
+A reference's frames count 0: they are coded with the
 first 64 codes only, which the talker is rigged not to say itself. Left padding is masked by the
 package, and nothing here depends on absolute positions: heads compare along the rotary
 embedding's slowest pair of dimensions, which turns by 0.05 rad in 8000 positions.
@@ -28,6 +30,7 @@ divide by nearly the same number everywhere, and counts stay counts.
 
 from __future__ import annotations
 
+import math
 from enum import IntEnum
 from typing import Any
 
@@ -151,9 +154,13 @@ class Rig:
         first, second = self._talker.model.layers[0], self._talker.model.layers[1]
         self._look_at(first.self_attn, 0, [Dimension.MARK, Dimension.ANCHOR])
         self._carry(first.self_attn, Dimension.MARK, Dimension.SEEN, _SEEN_SCALE)
+        # A mark that is read beside a spoken frame (see the module) must still count 0.
+        both = {Dimension.COUNT: 1.0, Dimension.MARK: 1.0}
+        self._fire(first.mlp, both, 1.5, Dimension.COUNT, -1.0)
         self._look_at_own_text(second.self_attn)
         self._carry(second.self_attn, Dimension.COUNT, Dimension.LEFT, _LEFT_SCALE)
-        self._fire_above_zero(second.mlp)
+        one_frame = _LEFT_SCALE / math.exp(_MARK_BONUS)
+        self._fire(second.mlp, {Dimension.LEFT: 1.0 / one_frame}, 0.5, Dimension.OVER, 1.0)
 
     def choose_end(self, *, ends: bool) -> None:
         """The output layer: what is never said, and the end token where there is to be one."""
@@ -225,13 +232,27 @@ class Rig:
         attention.v_proj.weight[rows.start, source] = 1.0 / self._gain
         attention.o_proj.weight[target, rows.start] = scale
 
-    def _fire_above_zero(self, mlp: Any) -> None:
-        """Layer 2's MLP, first unit: OVER = SiLU(40 · sum − 20) / 20."""
-        share = _LEFT_SCALE / (torch.e**_MARK_BONUS)  # what one frame is in LEFT
-        for projection in (mlp.gate_proj, mlp.up_proj):
-            projection.weight[0] = 0.0
-        mlp.down_proj.weight[:, 0] = 0.0
-        mlp.gate_proj.weight[0, Dimension.LEFT] = 2.0 * _STEEPNESS / (share * self._gain)
-        mlp.gate_proj.weight[0, Dimension.CARRIER] = -_STEEPNESS / (CARRIER * self._gain)
-        mlp.up_proj.weight[0, Dimension.CARRIER] = 1.0 / (CARRIER * self._gain)
-        mlp.down_proj.weight[Dimension.OVER, 0] = 1.0 / _STEEPNESS
+    def _fire(
+        self, mlp: Any, inputs: dict[Dimension, float], above: float, target: Dimension, by: float
+    ) -> None:
+        """An MLP's first unit: add `by` to a dimension where a sum of others is above a threshold.
+
+        The sum is of whole numbers and the threshold lies halfway between two: below it nothing is
+        added, one half above it `by`, and more of it further up.
+
+        Args:
+            mlp: A layer's.
+            inputs: What each dimension counts.
+            above: The threshold.
+            target: The dimension to write to.
+            by: What to add.
+        """
+        gate, up, down = mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight
+        for weight in (gate[0], up[0], down[:, 0]):
+            weight.zero_()
+        steepness = 2.0 * _STEEPNESS / self._gain
+        for dimension, weight in inputs.items():
+            gate[0, dimension] = steepness * weight
+        gate[0, Dimension.CARRIER] = -steepness * above / CARRIER
+        up[0, Dimension.CARRIER] = 1.0 / (CARRIER * self._gain)
+        down[target, 0] = by / _STEEPNESS
