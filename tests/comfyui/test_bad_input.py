@@ -24,7 +24,7 @@ from storycore_tts.domain.audio import encode
 from storycore_tts.testing.comfyui import Answer, InjectFrame, StandInComfyUI
 
 on_one_server = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 any_text = st.text(st.characters(codec=None), max_size=300)
 json_values = st.recursive(
