@@ -5,13 +5,21 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check soak bench clean
+# The torch that `make direct` installs; on a machine without a GPU, a CPU build is enough.
+TORCH ?= torch
+
+.PHONY: demo test direct check soak bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/storycore-tts demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+# Adds torch and qwen_tts, so that `make test` covers the direct backend too.
+direct: $(VENV)/.dev
+	$(INSTALL) '$(TORCH)' -r .ci/direct-requirements.txt
+	$(INSTALL) --no-deps 'qwen-tts==0.1.1'
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
