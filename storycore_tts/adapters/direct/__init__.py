@@ -5,8 +5,8 @@ in a worker thread.
 
 From the outside in: ``adapter`` turns requests into ``jobs``; ``pool`` gives each model a thread
 and lets the models take turns; ``batching`` chooses what is spoken together; ``engine`` is the
-model itself, with the hook (``watch``) that follows and stops it. ``checkpoints`` and ``devices`` know
-which model, and on what; ``prompts`` keeps references that were prepared for cloning; ``streaming``
+model itself, with the hook (``watch``) that follows and stops it. ``checkpoints`` and ``devices``
+know which model, and on what; ``prompts`` keeps references prepared for cloning; ``streaming``
 decodes what is not finished yet.
 """
 
