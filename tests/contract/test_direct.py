@@ -30,15 +30,16 @@ def config(models: dict[str, str], **settings: Any) -> QwenTTSConfig:
     return QwenTTSConfig(direct={"models": models}, **settings)
 
 
-class TestDirect(AdapterContract):
-    @pytest.fixture(scope="class")
-    def models(self, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-        torch = pytest.importorskip("torch", reason=MISSING)
-        install_torchaudio_placeholder()
-        pytest.importorskip("qwen_tts", reason=MISSING)
-        torch.set_num_threads(1)  # the models are too small for more
-        return models_in(build_tiny_models(tmp_path_factory.mktemp("models")).folder)
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    torch = pytest.importorskip("torch", reason=MISSING)
+    install_torchaudio_placeholder()
+    pytest.importorskip("qwen_tts", reason=MISSING)
+    torch.set_num_threads(1)  # the models are too small for more
+    return models_in(build_tiny_models(tmp_path_factory.mktemp("models")).folder)
 
+
+class TestDirect(AdapterContract):
     @pytest.fixture
     async def adapter(self, models: dict[str, str]) -> AsyncIterator[DirectAdapter]:
         adapter = create(config(models, device="cpu", precision="fp32"))

@@ -266,6 +266,7 @@ class Worker:
             self.last_used = time.monotonic()
             with self._pool.changed:
                 self._speaking = ()
+                self._pool.changed.notify_all()
 
     def _speak(self, batch: Sequence[Job]) -> None:
         for job in batch:

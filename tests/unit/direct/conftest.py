@@ -139,3 +139,8 @@ def line(text: str = "Hello.", **settings: Any) -> Line:
 @pytest.fixture
 def make_line() -> Callable[..., Line]:
     return line
+
+
+@pytest.fixture
+def make_config() -> Callable[..., QwenTTSConfig]:
+    return config_for
