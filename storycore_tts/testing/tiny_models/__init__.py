@@ -1,4 +1,4 @@
-"""Random Qwen3-TTS checkpoints of a few megabytes that the real ``qwen_tts`` loads and runs.
+r"""Random Qwen3-TTS checkpoints of a few megabytes that the real ``qwen_tts`` loads and runs.
 
 They speak noise, but they speak it through the real package: the same loading, the same prompts,
 the same sampling, the same codec. So tests of what stands around the model need neither
@@ -12,8 +12,8 @@ Building needs ``torch`` and ``storycore-tts[direct]``; importing this package n
 **What is as in the real checkpoints, because the package relies on it:**
 
 * The prompt is cut by position: the package takes the first 3 tokens of a text as the role and
-  drops the last 5. So ``<|im_start|>assistant\\n`` must be 3 tokens and
-  ``<|im_end|>\\n<|im_start|>assistant\\n`` 5 (`text`).
+  drops the last 5. So ``<|im_start|>assistant\n`` must be 3 tokens and
+  ``<|im_end|>\n<|im_start|>assistant\n`` 5 (`text`).
 * The ids of speakers, languages and control tokens, and a talker vocabulary of 3072: generation
   forbids its last 1024 ids but the end token, and fine-tuning writes a new speaker to row 3000.
 * Codebook 0 can be any id up to 2047, so the codec decodes 2048 codes per codebook. The codes
@@ -27,7 +27,7 @@ Building needs ``torch`` and ``storycore-tts[direct]``; importing this package n
 * The 0.6B kind calls itself ``0b6``, on which the package drops instructions.
 
 **What is not random:** when the talker ends. Random weights never say so and would run into every
-token budget. Here the audio lasts two frames per token of text, plus one, whatever the voice,
+token budget. Here the audio lasts two frames per token of text, plus two, whatever the voice,
 the instruction, the reference or the batch; `rigging` explains how.
 """
 

@@ -63,7 +63,7 @@ def build_tiny_models(
 
     Takes seconds. The same options and the same package versions give the same bytes. A crash
     leaves no half checkpoint; other options replace what was built before. Torch's random state
-    is left as it was.
+    is left as it was. Call `install_torchaudio_placeholder` before you import qwen_tts.
 
     Args:
         folder: Where to put them; made if missing.
@@ -94,7 +94,6 @@ def build_tiny_models(
     if not missing:
         return models
 
-    # The package's own imports come with warnings about what this machine lacks.
     install_torchaudio_placeholder()
     import torch
 

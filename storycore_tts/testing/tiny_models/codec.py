@@ -20,13 +20,13 @@ and from clipping (1.0)."""
 
 
 def write_codec(folder: Path, seed: int) -> None:
-    """Write a codec checkpoint into `folder`. Seeds torch's global generator."""
+    """Write a codec checkpoint into `folder`. Seeds the global generator of the CPU."""
     config = codec_config()
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", config)
     write_json(folder / "preprocessor_config.json", FEATURE_EXTRACTOR_CONFIG)
 
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # the CPU only
     model = Qwen3TTSTokenizerV2Model(
         Qwen3TTSTokenizerV2Config(
             **{key: config[key] for key in config if key not in ("architectures", "model_type")}

@@ -12,17 +12,17 @@ random values for that (`Dimension`), and the first two layers work on them:
   all alike. The mean of "is a mark" is then 0 before any mark, 1/2 after one, 2/3 after two.
 * **Layer 2, "how much is left to say?"** One head looks only at positions that have seen as many
   marks as the asking one: at the text, not at a transcript or an instruction. It sums +1 for
-  each spoken frame and −2 for each token of text. (Attention takes a mean. The mark itself gets a
-  share so large and a value of 0 that the mean is this sum over nearly a constant.) Then a unit
-  of the layer's MLP, silent below its threshold, fires when the sum is above 0, and the end
-  token's row of the output layer reads it.
+  each spoken frame, −2 for each token of text and −1 for the mark. (Attention takes a mean. The
+  anchor has a share so large, and a value of 0, that the mean is this sum over nearly a constant.)
+  Then a unit of the layer's MLP, silent below its threshold, fires when the sum is above 0, and
+  the end token's row of the output layer reads it.
 
-So a text of n tokens lasts 2n + 1 frames. (A transcript with more tokens than its recording has
-frames is read on beside the first frames spoken; these come on top, as many as were too many.)
-A reference's frames count 0: they are coded with the
-first 64 codes only, which the talker is rigged not to say itself. Left padding is masked by the
-package, and nothing here depends on absolute positions: heads compare along the rotary
-embedding's slowest pair of dimensions, which turns by 0.05 rad in 8000 positions.
+So a text of n tokens lasts 2n + 2 frames; in bf16, give or take 2. A transcript with more tokens
+than its recording has frames is read on beside the first spoken frames, and these come on top. A
+reference's frames count 0: they are coded with the first 64 codes only, which the talker is rigged
+not to say itself. Left padding is masked by the package, and nothing here depends on absolute
+positions: heads compare along the rotary embedding's slowest pair of dimensions, which turns by
+0.05 rad in 8000 positions.
 
 Every position carries one large constant, the carrier, so that the norms before each layer
 divide by nearly the same number everywhere, and counts stay counts.
@@ -34,28 +34,24 @@ import math
 from enum import IntEnum
 from typing import Any
 
-import torch
-
 from .configs import END_ID, REFERENCE_CODES
 from .text import TextVocabulary
-
-Tensor = torch.Tensor
 
 FRAMES_PER_TOKEN = 2
 CARRIER = 32.0
 """Beside it, the random part of a hidden state has a norm of 1 to 2: 0.2 % of the whole."""
 FORBIDDEN = -20.0
-"""Logit of what is not to be said. The others are within ±10."""
-END = 40.0
+"""Logit of what is not to be said. The others are within ±15."""
+END = 60.0
 """The end token's logit once the text is said."""
 
-_SHARPNESS = 128.0
+_SHARPNESS = 192.0
 """Attention's scores lie within ± this where a head is to choose."""
-_LEVELS = (12.0, 7.0, 0.7)
-"""Slope and shift that turn a share of marks 0, 1/2, 2/3 into −7, −0.7, 0.7 (the tangents of −82°,
-−35°, 35°), and the size of the last two."""
-_MARK_BONUS = 7.5
-"""What the mark's own score is higher by, so that its share is e^7.5, about 1800 positions."""
+_LEVELS = (12.0, 7.0)
+"""Slope and shift that turn a share of marks 0, 1/2, 2/3 into −7, −1, 1: the tangents of −82°, −45°
+and 45°."""
+_ANCHOR_BONUS = 7.5
+"""What the anchor's score is higher by, so that its share is that of e^7.5, about 1800, others."""
 _SEEN_SCALE = 4.0
 """How large a share of marks is written: above bf16's grain, small beside the carrier."""
 _LEFT_SCALE = 8.0
@@ -69,7 +65,7 @@ class Dimension(IntEnum):
 
     CARRIER = 0
     COUNT = 1
-    """+1 for a spoken frame, −2 for a token of text."""
+    """+1 for a spoken frame, −2 for a token of text, −1 for the mark."""
     MARK = 2
     """1 for the mark before a text."""
     ANCHOR = 3
@@ -106,6 +102,7 @@ class Rig:
         embedding[:, Dimension.COUNT] = 1.0
         embedding[[*text.specials.values(), text.start_mark], Dimension.COUNT] = 0.0
         embedding[text.start_mark, Dimension.MARK] = 1.0
+        embedding[text.start_mark, Dimension.COUNT] = 1.0 / FRAMES_PER_TOKEN
         embedding[text.specials["<tts_text_bos>"], Dimension.ANCHOR] = 1.0
 
         # Through the projection's SiLU: it maps 0 to 0 and 32 to 32, exactly, even in bf16.
@@ -154,13 +151,9 @@ class Rig:
         first, second = self._talker.model.layers[0], self._talker.model.layers[1]
         self._look_at(first.self_attn, 0, [Dimension.MARK, Dimension.ANCHOR])
         self._carry(first.self_attn, Dimension.MARK, Dimension.SEEN, _SEEN_SCALE)
-        # A mark that is read beside a spoken frame (see the module) must still count 0.
-        both = {Dimension.COUNT: 1.0, Dimension.MARK: 1.0}
-        self._fire(first.mlp, both, 1.5, Dimension.COUNT, -1.0)
         self._look_at_own_text(second.self_attn)
         self._carry(second.self_attn, Dimension.COUNT, Dimension.LEFT, _LEFT_SCALE)
-        one_frame = _LEFT_SCALE / math.exp(_MARK_BONUS)
-        self._fire(second.mlp, {Dimension.LEFT: 1.0 / one_frame}, 0.5, Dimension.OVER, 1.0)
+        self._fire_above_zero(second.mlp)
 
     def choose_end(self, *, ends: bool) -> None:
         """The output layer: what is never said, and the end token where there is to be one."""
@@ -195,15 +188,12 @@ class Rig:
         """Layer 2, first head: look at positions that have seen as many marks as this one.
 
         The share of marks becomes an angle; a score is the cosine between two angles. Being flat
-        at its maximum, it forgives bf16's rounding.
+        at its maximum, it forgives bf16's rounding. The anchor's key stands at a right angle to all
+        of these, and queries lean towards it, so that its score is the highest everywhere.
         """
         rows = self._rows(0)
-        slope, shift, size = _LEVELS
-        # The bonus b stands at a right angle to the others, on both sides: the mark's cosine is 1,
-        # that of others at the same level the ratio of the lengths without and with b.
-        length = 1.0 + size**2
-        ratio = 1.0 - _MARK_BONUS / _SHARPNESS
-        bonus = (length / ratio**2 - length) ** 0.5
+        slope, shift = _LEVELS
+        lean = math.pi / 4 + math.asin(_ANCHOR_BONUS / _SHARPNESS / 2**0.5)  # sin − cos = bonus
         for projection in (attention.q_proj.weight, attention.k_proj.weight):
             projection[rows] = 0.0
             tangent, one = (projection[rows.start + slow] for slow in self._slow[:2])
@@ -211,8 +201,9 @@ class Rig:
             tangent[Dimension.CARRIER] = -shift / CARRIER
             one[Dimension.CARRIER] = 1.0 / CARRIER
         row = rows.start + self._slow[2]
-        attention.q_proj.weight[row, Dimension.CARRIER] = bonus / CARRIER
-        attention.k_proj.weight[row, Dimension.MARK] = bonus
+        attention.q_proj.weight[row, Dimension.CARRIER] = math.hypot(1.0, 1.0) * math.tan(lean)
+        attention.q_proj.weight[row, Dimension.CARRIER] /= CARRIER
+        attention.k_proj.weight[row, Dimension.ANCHOR] = 1000.0  # leaves nothing of the angle
         self._sharpen(attention)
 
     def _sharpen(self, attention: Any) -> None:
@@ -232,27 +223,13 @@ class Rig:
         attention.v_proj.weight[rows.start, source] = 1.0 / self._gain
         attention.o_proj.weight[target, rows.start] = scale
 
-    def _fire(
-        self, mlp: Any, inputs: dict[Dimension, float], above: float, target: Dimension, by: float
-    ) -> None:
-        """An MLP's first unit: add `by` to a dimension where a sum of others is above a threshold.
-
-        The sum is of whole numbers and the threshold lies halfway between two: below it nothing is
-        added, one half above it `by`, and more of it further up.
-
-        Args:
-            mlp: A layer's.
-            inputs: What each dimension counts.
-            above: The threshold.
-            target: The dimension to write to.
-            by: What to add.
-        """
+    def _fire_above_zero(self, mlp: Any) -> None:
+        """Layer 2's MLP, first unit: OVER = SiLU(40 · sum − 20) / 20."""
         gate, up, down = mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight
         for weight in (gate[0], up[0], down[:, 0]):
             weight.zero_()
-        steepness = 2.0 * _STEEPNESS / self._gain
-        for dimension, weight in inputs.items():
-            gate[0, dimension] = steepness * weight
-        gate[0, Dimension.CARRIER] = -steepness * above / CARRIER
+        one_frame = _LEFT_SCALE / math.exp(_ANCHOR_BONUS)  # what it adds to LEFT
+        gate[0, Dimension.LEFT] = 2.0 * _STEEPNESS / (one_frame * self._gain)
+        gate[0, Dimension.CARRIER] = -_STEEPNESS / (CARRIER * self._gain)
         up[0, Dimension.CARRIER] = 1.0 / (CARRIER * self._gain)
-        down[target, 0] = by / _STEEPNESS
+        down[Dimension.OVER, 0] = 1.0 / _STEEPNESS

@@ -31,11 +31,11 @@ _LOG_MEL = (-6.0, 3.0)
 def write_model(
     folder: Path, config: dict[str, Any], text: TextVocabulary, *, ends: bool, seed: int
 ) -> None:
-    """Write config and weights into `folder`. Seeds torch's global generator."""
+    """Write config and weights into `folder`. Seeds the global generator of the CPU."""
     write_json(folder / "config.json", config)
     write_json(folder / "generation_config.json", GENERATION_CONFIG)
 
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # the CPU only
     model = Qwen3TTSForConditionalGeneration(Qwen3TTSConfig(**_arguments(config))).eval()
     with torch.no_grad():
         _randomise_talker(model.talker)
@@ -87,8 +87,8 @@ def _randomise_talker(talker: Any) -> None:
             reader.weight[:, :RESERVED] = 0.0
         for writer in (attention.o_proj, mlp.down_proj):
             writer.weight[:RESERVED] = 0.0
-    # At the end, a hidden state's random part is about as large as a speaker is heard.
-    talker.codec_head.weight.normal_(std=_LOGITS / (gain * _SPEAKER))
+    # At the end, a hidden state's random part is about twice as large as a speaker is heard.
+    talker.codec_head.weight.normal_(std=_LOGITS / (gain * 2.0 * _SPEAKER))
 
 
 def _randomise_code_predictor(predictor: Any) -> None:

@@ -134,7 +134,7 @@ def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
     """The tokens' ids, and the pairs that are joined, the most important first."""
     space = _as_byte_letters(b" ")
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
-    merges = [tuple(pair) for pair in PAIRS.split()]
+    merges = [(pair[0], pair[1]) for pair in PAIRS.split()]
     merges += [(space, letter) for letter in letters + [letter.upper() for letter in letters]]
     merges += [
         (_as_byte_letters(bytes([lead])), _as_byte_letters(bytes([second])))
@@ -161,4 +161,4 @@ def _as_byte_letters(data: bytes) -> str:
 
 def _check(ids: list[int], expected: int) -> None:
     if len(ids) != expected:
-        raise AssertionError(f"the tokenizer makes {len(ids)} tokens where there must be {expected}")
+        raise AssertionError(f"the tokenizer makes {len(ids)} tokens, not {expected}")

@@ -200,9 +200,7 @@ async def test_a_cancelled_line_that_waits_is_never_spoken(
     assert [texts for _, texts, _ in studio.batches] == [["first"], ["last"]]
 
 
-async def test_closing_ends_what_waits_and_all_threads(
-    studio: Studio, make_line: MakeLine
-) -> None:
+async def test_closing_ends_what_waits_and_all_threads(studio: Studio, make_line: MakeLine) -> None:
     pool = studio.pool()
     studio.gate.clear()
     jobs = [submitted(pool, make_line()) for _ in range(2)]
