@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,9 +32,10 @@ def tone(seconds: float, *, pitch: float = 220.0, sample_rate: int = 24_000) -> 
 
 
 def write_recording(
-    folder: Path, name: str, text: str | None, *, seconds: float = 1.2, pitch: float = 220.0
+    folder: Path, name: str, text: str | None, *, seconds: float = 1.2, pitch: float | None = None
 ) -> Path:
-    """A recording, and its transcript beside it unless it is None."""
+    """A recording, and its transcript beside it unless it is None; other names sound otherwise."""
+    pitch = pitch or 100 + zlib.crc32(name.encode()) % 400
     audio = folder / f"{name}.wav"
     soundfile.write(audio, tone(seconds, pitch=pitch), 24_000)
     if text is not None:

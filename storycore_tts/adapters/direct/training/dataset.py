@@ -21,7 +21,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from storycore_tts.domain.audio import Samples, UndecodableAudio, decode, is_silent
 from storycore_tts.domain.errors import InvalidDataset, InvalidRequest, shown
@@ -99,14 +98,17 @@ def check_dataset(folder_or_jsonl: Path) -> Dataset:
     """
     source = folder_or_jsonl
     report = _Report(source)
+    entries, recordings = [], []
     try:
-        entries = _entries_of_folder(source, report) if source.is_dir() else _lines(source, report)
-    except OSError as error:
+        for entry in (_folder if source.is_dir() else _lines)(source, report):
+            entries.append(entry)
+            if found := _checked(entry, report):
+                recordings.append(found)
+    except OSError as error:  # of the source itself; those of its files are in the report
         raise InvalidDataset(
             f"Cannot open the dataset {source}: {error.strerror}.",
             hint="Give a folder of recordings with a .txt beside each, or a .jsonl file.",
         ) from error
-    recordings = [found for entry in entries if (found := _checked(entry, report))]
     reference = _reference(entries, report)
     if not entries and not report.errors:
         report.error(source.name, "holds no recording")
@@ -168,23 +170,21 @@ class _Report:
         count = "a fault" if len(self.errors) == 1 else f"{len(self.errors)} faults"
         listed = "\n".join(f"  {line}" for line in self.errors)
         raise InvalidDataset(
-            f"The dataset {self._source} has {count}:\n{listed}\n",
-            hint="Mend these files or take them out; nothing was trained.",
+            f"The dataset {self._source} has {count}:\n{listed}\nNothing was trained.",
+            hint="Mend these files or take them out.",
         )
 
 
-def _entries_of_folder(folder: Path, report: _Report) -> list[_Entry]:
+def _folder(folder: Path, report: _Report) -> Iterator[_Entry]:
     files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
-    entries = []
     transcripts = {file for file in files if file.suffix == ".txt"}
     for audio in files:
         if audio.suffix.lower() in AUDIO_SUFFIXES:
             transcript = audio.with_suffix(".txt")
             transcripts.discard(transcript)
-            entries.append(_Entry(audio.name, audio, _words(audio, transcript, report)))
+            yield _Entry(audio.name, audio, _words(audio, transcript, report))
     for transcript in sorted(transcripts):
         report.warning(transcript.name, "no recording belongs to this transcript")
-    return entries
 
 
 def _words(audio: Path, transcript: Path, report: _Report) -> str | None:
@@ -199,19 +199,14 @@ def _words(audio: Path, transcript: Path, report: _Report) -> str | None:
     return None
 
 
-_Line: TypeAlias = tuple[str, object]
-
-
-def _lines(file: Path, report: _Report) -> list[_Entry]:
-    entries = []
-    for name, line in _parsed(file, report):
-        if not isinstance(line, dict):
-            report.error(name, "is no JSON object")
-            continue
-        audio, text, reference = (line.get(key) for key in ("audio", "text", "ref_audio"))
+def _lines(file: Path, report: _Report) -> Iterator[_Entry]:
+    for number, line in _parsed(file, report):
+        name, audio = f"line {number}", line.get("audio")
         if not isinstance(audio, str) or not audio:
             report.error(name, f"'audio' must be a path, not {shown(audio)}")
             continue
+        name = f"{name} ({audio})"
+        text, reference = line.get("text"), line.get("ref_audio")
         if not isinstance(text, str):
             report.error(name, f"'text' must be a string, not {shown(text)}")
             text = None
@@ -219,20 +214,23 @@ def _lines(file: Path, report: _Report) -> list[_Entry]:
             report.error(name, f"'ref_audio' must be a path, not {shown(reference)}")
             reference = None
         at = file.parent
-        path = at / reference if reference is not None else None
-        entries.append(_Entry(f"{name} ({audio})", at / audio, text, path))
-    return entries
+        yield _Entry(name, at / audio, text, at / reference if reference else None)
 
 
-def _parsed(file: Path, report: _Report) -> Iterator[_Line]:
-    """Yield the lines of a .jsonl file that are JSON, each with a name for the report."""
+def _parsed(file: Path, report: _Report) -> Iterator[tuple[int, dict[str, object]]]:
+    """Yield the lines of a .jsonl file that are JSON objects, with their numbers from 1."""
     for number, line in enumerate(file.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
-        name = f"line {number}"
-        if line.strip():
-            try:
-                yield name, json.loads(line)
-            except ValueError as error:  # no JSON, or no UTF-8
-                report.error(name, f"is no JSON: {error}")
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except ValueError as error:  # no JSON, or no UTF-8
+            report.error(f"line {number}", f"is no JSON: {error}")
+            continue
+        if isinstance(value, dict):
+            yield number, value
+        else:
+            report.error(f"line {number}", "is no JSON object")
 
 
 def _checked(entry: _Entry, report: _Report) -> Recording | None:
