@@ -82,4 +82,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
         warnings.simplefilter("ignore")  # the package's imports speak of what this machine lacks
         install_torchaudio_placeholder()
         pytest.importorskip("qwen_tts", reason="fine-tuning needs storycore-tts[direct]")
+    import torch
+
+    torch.set_num_threads(1)  # so small a model only waits for its threads, on a busy machine most
     return build_tiny_models(tmp_path_factory.mktemp("tiny"))
