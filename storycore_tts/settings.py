@@ -136,6 +136,31 @@ class DraftConfig(_Block):
     words_per_minute: Annotated[int, Field(ge=80, le=450)] = 165
 
 
+class DirectConfig(_Block):
+    """How the model runs in this process."""
+
+    models: dict[
+        Literal["1.7B-CustomVoice", "1.7B-Base", "0.6B-CustomVoice", "0.6B-Base"],
+        Annotated[str, Field(min_length=1)],
+    ] = {}
+    """Where a model is: a folder on this machine, or a repository on the Hugging Face Hub. One
+    that is not named here is ``Qwen/Qwen3-TTS-12Hz-{size}-{kind}`` on the Hub."""
+    max_loaded_models: Annotated[int, Field(ge=1, le=64)] = 1
+    """The one that was used least recently makes room for the next."""
+    idle_unload_seconds: Seconds | None = 300.0
+    """A model that nobody used for so long gives its memory back; None: never."""
+    max_batch_size: Annotated[int, Field(ge=1, le=256)] = 16
+    """Lines that are spoken at once; the memory that a line needs grows with its length."""
+    batch_window_ms: Annotated[float, Field(ge=0, le=1000)] = 10.0
+    """How long a line waits for others to share its batch, in milliseconds."""
+    first_chunk_frames: Annotated[int, Field(ge=1, le=250)] = 4
+    """Codec frames in a stream's first chunk; 12.5 frames are one second."""
+    chunk_frames: Annotated[int, Field(ge=1, le=250)] = 12
+    """Codec frames in its other chunks."""
+    clone_cache_megabytes: Annotated[float, Field(ge=0, le=65_536)] = 64.0
+    """What references that were prepared for cloning may occupy; 0 keeps none."""
+
+
 class QwenTTSConfig(QwenTTSModelConfig):
     """The ``tts.qwen`` block: ``QwenTTSConfig(comfyui_url="http://…", model_choice="1.7B")``.
 
@@ -152,6 +177,7 @@ class QwenTTSConfig(QwenTTSModelConfig):
     generation: QwenTTSGenerationConfig = QwenTTSGenerationConfig()
     training: QwenTTSTrainingConfig = QwenTTSTrainingConfig()
     comfyui: ComfyUIConfig = ComfyUIConfig()
+    direct: DirectConfig = DirectConfig()
     draft: DraftConfig = DraftConfig()
 
     @field_validator("backend")
@@ -397,14 +423,15 @@ def _refusal(block: type[_Block], error: ValidationError) -> ConfigurationError:
     if kind == "extra_forbidden":
         known = list(block.model_fields)
         return _refused(key, value, _one_of(known, key), unknown_key=True)
-    if kind == "literal_error":
+    if kind == "literal_error" and get_origin(block.model_fields[key].annotation) is not dict:
         choices = get_args(block.model_fields[key].annotation)
         return _refused(
             key, value, _one_of(choices, value if isinstance(value, str) else shown(value))
         )
     if get_origin(block.model_fields[key].annotation) is dict:
         # Headers hold credentials: an error names the header and keeps its value to itself.
-        key, value = ".".join(str(part) for part in first["loc"]), "…"
+        value = "…" if key == "headers" else value
+        key = ".".join(str(part) for part in first["loc"])
     if isinstance(value, str):
         value = _USER_AND_PASSWORD.sub("…@", value)
     ours = [e for e in errors if e["loc"][0] == first["loc"][0]]  # of a union: one each

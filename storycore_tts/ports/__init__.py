@@ -1,10 +1,12 @@
 """The ports: what any backend can be asked, whoever it is.
 
-An adapter implements ``Adapter`` and those of the three ports that its ``capabilities`` name.
+An adapter implements ``Adapter`` and those of the ports that its ``capabilities`` name:
+three, and streaming for those who can.
 """
 
 from storycore_tts.ports.adapter import Adapter, BackendStatus, Capabilities, Problem
 from storycore_tts.ports.cloner import VoiceCloner
+from storycore_tts.ports.streaming import SpeechChunk, StreamingSynthesizer
 from storycore_tts.ports.synthesizer import SpeechSynthesizer
 from storycore_tts.ports.trainer import VoiceTrainer
 
@@ -13,7 +15,9 @@ __all__ = [
     "BackendStatus",
     "Capabilities",
     "Problem",
+    "SpeechChunk",
     "SpeechSynthesizer",
+    "StreamingSynthesizer",
     "VoiceCloner",
     "VoiceTrainer",
 ]

@@ -18,6 +18,7 @@ class Capabilities:
         checkpoints: ``SpeechRequest.checkpoint`` works.
         instruct: ``SpeechRequest.instruct`` changes the voice.
         seeds: The same seed gives the same audio.
+        streaming: It implements ``StreamingSynthesizer``.
     """
 
     speech: bool = False
@@ -26,6 +27,7 @@ class Capabilities:
     checkpoints: bool = False
     instruct: bool = False
     seeds: bool = False
+    streaming: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,23 @@
+"""Qwen3 voices in this process: the package ``qwen_tts`` behind all ports, and streaming.
+
+Needs the extra ``storycore-tts[direct]``. Nothing of it is imported before the first call, and then
+in a worker thread.
+
+From the outside in: ``adapter`` turns requests into ``jobs``; ``pool`` gives each model a thread
+and lets the models take turns; ``batching`` chooses what is spoken together; ``engine`` is the
+model itself, with the hook (``watch``) that follows and stops it. ``checkpoints`` and ``devices``
+know which model, and on what; ``prompts`` keeps references prepared for cloning; ``streaming``
+decodes what is not finished yet.
+"""
+
+from __future__ import annotations
+
+from storycore_tts.adapters.direct.adapter import DirectAdapter
+from storycore_tts.settings import QwenTTSConfig
+
+__all__ = ["DirectAdapter", "create"]
+
+
+def create(config: QwenTTSConfig) -> DirectAdapter:
+    """Make the adapter; the factory behind the entry point ``direct``."""
+    return DirectAdapter(config)

@@ -1,0 +1,254 @@
+"""The ports on a Qwen3-TTS model in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+
+from storycore_tts.adapters.direct import failures
+from storycore_tts.adapters.direct.checkpoints import (
+    Checkpoint,
+    Kind,
+    configured,
+    fetched,
+    is_here,
+    read_card,
+)
+from storycore_tts.adapters.direct.devices import Hardware, place
+from storycore_tts.adapters.direct.engine import Engine
+from storycore_tts.adapters.direct.failures import BACKEND
+from storycore_tts.adapters.direct.jobs import Job, Line, Piece, Spoken
+from storycore_tts.adapters.direct.pool import Limits, ModelKey, Pool
+from storycore_tts.adapters.direct.prompts import PromptCache
+from storycore_tts.domain.audio import SAMPLE_RATE, is_silent
+from storycore_tts.domain.errors import TTSError
+from storycore_tts.domain.progress import OnProgress, Progress, Stage
+from storycore_tts.domain.requests import CloneRequest, SpeechRequest
+from storycore_tts.domain.speech import Speech, Timings
+from storycore_tts.domain.voices import Speaker, described, find_speaker
+from storycore_tts.ports import BackendStatus, Capabilities, Problem, SpeechChunk
+from storycore_tts.settings import QwenTTSConfig
+
+_PACKAGE = "qwen-tts"
+_DEAF = "the 0.6B model does not listen to instruct; choose model_choice 1.7B"
+
+
+class DirectAdapter:
+    """``SpeechSynthesizer``, ``VoiceCloner`` and ``StreamingSynthesizer`` without a server.
+
+    Requests that wait at the same time, for one model and with the same sampling, are spoken in one
+    batch. A request with a fixed seed is spoken alone: the same request gives the same samples
+    every time on the same machine. The seed that was used is always recorded, and repeats what was
+    spoken alone; in a batch, the numbers that a line gets depend on its neighbours too.
+
+    It may be used from any event loop.
+
+    Args:
+        config: Which model speaks, and on what.
+    """
+
+    def __init__(self, config: QwenTTSConfig) -> None:
+        self._config = config
+        direct = config.direct
+        limits = Limits(
+            models=direct.max_loaded_models,
+            idle=direct.idle_unload_seconds,
+            batch=direct.max_batch_size,
+            window=direct.batch_window_ms / 1000,
+            keep=not config.unload_model_after_generate,
+        )
+        prompts = PromptCache(int(direct.clone_cache_megabytes * 2**20))
+        self._pool = Pool(limits, lambda key: Engine(key.checkpoint, key.version, config, prompts))
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """All but training; ``instruct`` is for the 1.7B models."""
+        return Capabilities(
+            speech=True,
+            cloning=True,
+            checkpoints=True,
+            instruct=self._config.model_choice == "1.7B",
+            seeds=True,
+            streaming=True,
+        )
+
+    async def synthesize(
+        self, request: SpeechRequest, *, on_progress: OnProgress | None = None
+    ) -> Speech:
+        """See ``SpeechSynthesizer.synthesize``."""
+        return await self._speech(request, on_progress)
+
+    async def speakers(self) -> list[Speaker]:
+        """See ``SpeechSynthesizer.speakers``; reads the checkpoint's config, loads nothing."""
+        stock = configured(self._config, "custom_voice")
+        card = await asyncio.to_thread(read_card, stock)
+        return [described(name) for name in card.speakers]
+
+    async def clone(
+        self, request: CloneRequest, *, on_progress: OnProgress | None = None
+    ) -> Speech:
+        """See ``VoiceCloner.clone``."""
+        return await self._speech(request, on_progress)
+
+    async def synthesize_stream(
+        self, request: SpeechRequest | CloneRequest, *, on_progress: OnProgress | None = None
+    ) -> AsyncIterator[SpeechChunk]:
+        """See ``StreamingSynthesizer.synthesize_stream``.
+
+        The chunks joined are what the same seed gives as a whole, to within the codec's memory:
+        each is decoded with the 72 frames before it. A stream shares no batch.
+        """
+        key, line, warnings = await self._checked(request)
+        job, report = Job(line, streamed=True), _forward_only(on_progress)
+        delivered, audible = 0, False
+        try:
+            self._pool.submit(key, job)
+            while news := await job.heard():
+                for item in news:
+                    if isinstance(item, Progress):
+                        report(item)
+                        continue
+                    yield SpeechChunk(
+                        samples=item.samples,
+                        sample_rate=SAMPLE_RATE,
+                        start=delivered / SAMPLE_RATE,
+                        seed=item.seed,
+                        warnings=(*warnings, *item.warnings),
+                    )
+                    delivered += len(item.samples)
+                    audible = audible or not is_silent(item.samples)
+            job.result()
+        finally:
+            job.cancel()
+        if not audible:
+            raise failures.silence(delivered / SAMPLE_RATE)
+
+    async def status(self) -> BackendStatus:
+        """See ``Adapter.status``: the package, the device, and where the checkpoints are."""
+        return await asyncio.to_thread(self._look)
+
+    async def aclose(self) -> None:
+        """Stop what is being spoken, end the threads and free the memory; safe to call twice."""
+        await asyncio.to_thread(self._pool.close)
+
+    async def _speech(
+        self, request: SpeechRequest | CloneRequest, on_progress: OnProgress | None
+    ) -> Speech:
+        called = time.perf_counter()
+        key, line, warnings = await self._checked(request)
+        spoken = await self._result(key, Job(line), on_progress)
+        return Speech(
+            samples=spoken.samples,
+            sample_rate=SAMPLE_RATE,
+            backend=BACKEND,
+            model=key.checkpoint.name,
+            speaker=line.speaker,
+            language=line.language,
+            seed=spoken.seed,
+            x_vector_only=line.x_vector_only,
+            timings=Timings(spoken.queued, spoken.generating, time.perf_counter() - called),
+            warnings=(*warnings, *spoken.warnings),
+        )
+
+    async def _checked(
+        self, request: SpeechRequest | CloneRequest
+    ) -> tuple[ModelKey, Line, tuple[str, ...]]:
+        """Hold a request against its checkpoint, without loading it; returns its warnings too."""
+        kind: Kind = "base" if isinstance(request, CloneRequest) else "custom_voice"
+        own = request.checkpoint
+        checkpoint = configured(self._config, kind) if own is None else Checkpoint(own, kind)
+        card = await asyncio.to_thread(read_card, checkpoint)
+        card.check_language(request.language)
+        line = Line(request.text, request.language, request.sampling, request.token_budget)
+        if isinstance(request, CloneRequest):
+            line = replace(line, reference=request.reference, x_vector_only=request.x_vector_only)
+            warnings = request.warnings()
+        else:
+            speaker = find_speaker(request.speaker, card.speakers, backend=BACKEND)
+            line = replace(line, speaker=speaker, instruct=request.instruct)
+            deaf = bool(request.instruct) and not card.hears_instruct
+            warnings = (_DEAF,) if deaf else ()
+        return ModelKey(checkpoint, card.stamp), line, warnings
+
+    async def _result(self, key: ModelKey, job: Job, on_progress: OnProgress | None) -> Spoken:
+        """Hand a job over, pass its news on, and return what it ends with."""
+        report = _forward_only(on_progress)
+        try:
+            self._pool.submit(key, job)
+            while news := await job.heard():
+                for item in news:
+                    assert not isinstance(item, Piece), "only streams are delivered in pieces"
+                    report(item)
+            return job.result()
+        finally:
+            job.cancel()
+
+    def _look(self) -> BackendStatus:
+        """Find out what is there and what is missing; imports torch."""
+        stock = [configured(self._config, "custom_voice"), configured(self._config, "base")]
+        device, details, problems = "", {}, list[Problem]()
+        try:
+            installed = version(_PACKAGE)
+            placement = place(self._config, Hardware.here())
+            device = placement.title
+            details["precision"] = placement.dtype
+            details["attention"] = placement.attention
+            for checkpoint in stock:
+                details[checkpoint.name] = _whereabouts(checkpoint)
+        except (PackageNotFoundError, ImportError) as error:
+            installed = ""
+            missing = failures.missing_package(error)
+            problems.append(Problem(missing.message, missing.hint or ""))
+        except TTSError as error:
+            problems.append(Problem(error.message, error.hint or ""))
+        if self._pool.closed:
+            problems.append(Problem(failures.closed().message, "Open another one."))
+        details["loaded"] = ", ".join(key.checkpoint.name for key in self._pool.loaded) or "nothing"
+        return BackendStatus(
+            BACKEND,
+            reachable=not problems,
+            version=installed,
+            device=device,
+            models=tuple(checkpoint.name for checkpoint in stock),
+            queue_length=self._pool.length,
+            details=details,
+            problems=tuple(problems),
+        )
+
+
+def _whereabouts(checkpoint: Checkpoint) -> str:
+    """Say where a checkpoint is.
+
+    Raises:
+        TTSError: A folder that was named holds none.
+    """
+    if checkpoint.folder is not None:
+        read_card(checkpoint)
+    if is_here(checkpoint):
+        return "on this machine"
+    if checkpoint.folder is not None:
+        fetched(checkpoint)  # says which files are missing
+    return "not downloaded yet; the first use does it"
+
+
+def _forward_only(on_progress: OnProgress | None) -> Callable[[Progress], None]:
+    """Wrap a listener so that nothing goes back when a line is tried again."""
+    order = list(Stage)
+    last: Progress | None = None
+
+    def report(progress: Progress) -> None:
+        nonlocal last
+        if on_progress is None or (last is not None and _goes_back(progress, last)):
+            return
+        last = progress
+        on_progress(progress)
+
+    def _goes_back(new: Progress, old: Progress) -> bool:
+        if new.stage is not old.stage:
+            return order.index(new.stage) < order.index(old.stage)
+        return (new.fraction or 0.0) < (old.fraction or 0.0)
+
+    return report

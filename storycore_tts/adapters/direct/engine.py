@@ -1,0 +1,260 @@
+"""A loaded model: ``qwen_tts`` with a watch on it. Everything in here runs in a worker's thread."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import secrets
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from storycore_tts.adapters.direct import failures
+from storycore_tts.adapters.direct.checkpoints import Checkpoint, fetched
+from storycore_tts.adapters.direct.devices import Hardware, Placement, place
+from storycore_tts.adapters.direct.jobs import Job, Piece
+from storycore_tts.adapters.direct.prompts import PromptCache, PromptKey
+from storycore_tts.adapters.direct.streaming import ChunkDecoder
+from storycore_tts.adapters.direct.watch import Abandoned, Watch
+from storycore_tts.domain.audio import SAMPLE_RATE, Samples
+from storycore_tts.domain.requests import ReferenceAudio
+from storycore_tts.settings import QwenTTSConfig
+
+_PAD_SECONDS = 0.5  # silence after a reference, so that its last word does not leak into the clone
+
+# How the sub-talker draws codebooks 1 to 15: the published values, as the ComfyUI nodes use them.
+# Sent with every call, because the package would take what is missing from the checkpoint.
+_SUB_TALKER = {
+    "subtalker_dosample": True,
+    "subtalker_top_k": 50,
+    "subtalker_top_p": 1.0,
+    "subtalker_temperature": 0.9,
+}
+
+
+@dataclass(frozen=True)
+class Take:
+    """What came of one row.
+
+    Args:
+        samples: At 24 kHz; empty for a stream.
+        seconds: How much was spoken.
+        ran_away: Whether it ended only because its budget did.
+    """
+
+    samples: Samples
+    seconds: float
+    ran_away: bool
+
+
+class Engine:
+    """One model in memory.
+
+    Args:
+        checkpoint: What to load.
+        version: Which state of the checkpoint this is.
+        config: Device, precision, attention, and how to stream.
+        prompts: Where references that were prepared for cloning are kept.
+
+    Raises:
+        BackendUnavailable: A package, the weights or the device is missing.
+        OutOfMemory: It does not fit.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, version: object, config: QwenTTSConfig, prompts: PromptCache
+    ) -> None:
+        self._name = checkpoint.name
+        self._identity = (checkpoint, version)
+        self._streaming = config.direct
+        self._prompts = prompts
+        with failures.loading(checkpoint.name):
+            package = _package()
+            self.placement: Placement = place(config, Hardware.here())
+            self._model: Any = _loaded(package, str(fetched(checkpoint)), self.placement)
+
+    def speak(self, batch: Sequence[Job], seed: int) -> list[Take]:
+        """Speak lines that are drawn alike, all at once.
+
+        Args:
+            batch: Their jobs; they hear how far it is.
+            seed: Of torch's generator, whose state is put back afterwards.
+
+        Returns:
+            A take for each job, or none at all when none is wanted any more.
+
+        Raises:
+            OutOfMemory: The batch does not fit.
+            GenerationFailed: The model failed.
+        """
+        talker = self._model.model.talker
+        with failures.generating(self._name, len(batch)):
+            prompts = [self._prompt(job) for job in batch]
+            stream = self._stream(batch[0], prompts[0], seed) if batch[0].streamed else None
+            watch = Watch(batch, end=talker.config.codec_eos_token_id, stream=stream)
+            hook = talker.register_forward_hook(watch)
+            try:
+                with self._seeded(seed), self._decoding(whole=stream is None):
+                    waves = self._generate(batch, prompts)
+            except Abandoned:
+                return []
+            finally:
+                hook.remove()
+            if stream is not None:
+                stream.finish()
+        return [
+            Take(_clean(wave), watch.seconds(index), watch.ran_away(index))
+            for index, wave in enumerate(waves)
+        ]
+
+    def unload(self) -> None:
+        """Give the memory back."""
+        self._model = None
+        give_back_memory()
+
+    def _generate(self, batch: Sequence[Job], prompts: Sequence[Any]) -> list[Any]:
+        lines = [job.line for job in batch]
+        drawn = lines[0].sampling
+        options = {
+            "text": [line.text for line in lines],
+            "language": [line.language for line in lines],
+            "max_new_tokens": max(line.budget for line in lines),
+            "do_sample": True,
+            "top_k": drawn.top_k,
+            "top_p": drawn.top_p,
+            "temperature": drawn.temperature,
+            "repetition_penalty": drawn.repetition_penalty,
+            **_SUB_TALKER,
+        }
+        if lines[0].reference is None:
+            options["speaker"] = [line.speaker for line in lines]
+            options["instruct"] = [line.instruct for line in lines]
+            waves, _ = self._model.generate_custom_voice(**options)
+        else:
+            waves, _ = self._model.generate_voice_clone(voice_clone_prompt=list(prompts), **options)
+        return list(waves)
+
+    def _prompt(self, job: Job) -> Any:
+        reference, only = job.line.reference, job.line.x_vector_only
+        if reference is None:
+            return None
+        key = PromptKey.of(self._identity, reference, x_vector_only=only)
+        return self._prompts.get(key, lambda: self._prepared(reference, x_vector_only=only))
+
+    def _prepared(self, reference: ReferenceAudio, *, x_vector_only: bool) -> tuple[Any, int]:
+        """Prepare a recording for cloning; returns it, in the CPU's memory, and its bytes."""
+        pad = np.zeros(int(_PAD_SECONDS * reference.sample_rate), np.float32)
+        # Never a string: the package would fetch one that looks like a URL.
+        audio = (np.concatenate([reference.samples, pad]), int(reference.sample_rate))
+        (prompt,) = self._model.create_voice_clone_prompt(
+            ref_audio=audio,
+            ref_text=None if x_vector_only else reference.transcript,
+            x_vector_only_mode=x_vector_only,
+        )
+        size = 0
+        for name in ("ref_code", "ref_spk_embedding"):
+            tensor = getattr(prompt, name)
+            if tensor is not None:
+                setattr(prompt, name, tensor.cpu())
+                size += tensor.numel() * tensor.element_size()
+        return prompt, size
+
+    def _stream(self, job: Job, prompt: Any, seed: int) -> ChunkDecoder:
+        import torch
+
+        codec, device = self._model.model.speech_tokenizer, self._model.device
+        spoken_before = getattr(prompt, "ref_code", None)
+
+        def decode(frames: Sequence[Any]) -> Samples:
+            waves, _ = codec.decode([{"audio_codes": torch.stack(list(frames))}])
+            return _clean(waves[0])
+
+        return ChunkDecoder(
+            decode,
+            lambda samples: job.tell(Piece(samples, seed, job.warnings)),
+            first=self._streaming.first_chunk_frames,
+            then=self._streaming.chunk_frames,
+            before=() if spoken_before is None else list(spoken_before.to(device)),
+        )
+
+    @contextlib.contextmanager
+    def _seeded(self, seed: int) -> Iterator[None]:
+        """Seed torch's generators, which the whole process shares, and put them back afterwards."""
+        import torch
+
+        on_gpu = self.placement.device.startswith("cuda")
+        with torch.random.fork_rng(devices=[self.placement.device] if on_gpu else []):
+            torch.manual_seed(seed)
+            yield
+
+    @contextlib.contextmanager
+    def _decoding(self, *, whole: bool) -> Iterator[None]:
+        """Keep the package from decoding at the end what a stream has decoded on the way."""
+        model = self._model.model
+        codec = model.speech_tokenizer
+        model.speech_tokenizer = codec if whole else _Silent()
+        try:
+            yield
+        finally:
+            model.speech_tokenizer = codec
+
+
+class _Silent:
+    """Stands where the codec stands, and decodes nothing."""
+
+    def decode(self, encoded: Sequence[Any]) -> tuple[list[Samples], int]:
+        return [np.zeros(0, np.float32) for _ in encoded], SAMPLE_RATE
+
+
+def fresh_seed() -> int:
+    """Return a seed nobody chose; below 2**53, so that any JSON reader keeps it."""
+    return secrets.randbelow(2**53)
+
+
+def give_back_memory() -> None:
+    """Return freed memory to the device and to the system."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
+def _package() -> Any:
+    """Import the package; what it prints at that goes to stderr, for stdout is the caller's."""
+    import torch  # noqa: F401 — first, and outside of the redirection: it takes longest
+    import transformers  # noqa: F401
+
+    with contextlib.redirect_stdout(sys.stderr):
+        import qwen_tts
+
+    return qwen_tts
+
+
+def _loaded(package: Any, folder: str, placement: Placement) -> Any:
+    import torch
+    from safetensors import SafetensorError
+
+    try:
+        model = package.Qwen3TTSModel.from_pretrained(
+            folder,
+            device_map=placement.device,
+            dtype=getattr(torch, placement.dtype),
+            attn_implementation=placement.attention,
+        )
+    except SafetensorError as error:  # of no common kind
+        raise OSError(f"the weights are damaged: {error}") from error
+    talker = model.model.talker
+    # Said once here; transformers would assume the same, and log it at every call.
+    talker.generation_config.pad_token_id = talker.config.codec_eos_token_id
+    return model
+
+
+def _clean(wave: Any) -> Samples:
+    return np.clip(np.asarray(wave, dtype=np.float32), -1.0, 1.0)

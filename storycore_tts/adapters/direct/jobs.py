@@ -1,0 +1,215 @@
+"""One line on its way: asked for on an event loop, spoken in a worker's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from storycore_tts.domain.audio import Samples
+from storycore_tts.domain.progress import Progress
+from storycore_tts.domain.requests import ReferenceAudio
+from storycore_tts.domain.sampling import MAX_SEED, Sampling
+from storycore_tts.domain.text import reading_seconds
+
+_ATTEMPTS = 2  # of a line that runs away: the second is with another seed
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is to be said, and how.
+
+    Args:
+        text: The words.
+        language: In the model's spelling.
+        sampling: How tokens are drawn.
+        budget: Talker tokens that it may cost.
+        speaker: In the checkpoint's spelling; "" for a clone.
+        instruct: How to say it, in words.
+        reference: The recording to clone.
+        x_vector_only: Take the timbre alone.
+    """
+
+    text: str
+    language: str
+    sampling: Sampling
+    budget: int
+    speaker: str = ""
+    instruct: str = ""
+    reference: ReferenceAudio | None = None
+    x_vector_only: bool = False
+
+    @property
+    def likeness(self) -> tuple[object, ...]:
+        """Equal for lines that one batch can hold: their mode, and all that is drawn alike."""
+        drawn = self.sampling
+        return (
+            self.reference is None,
+            self.x_vector_only,
+            (drawn.top_p, drawn.top_k, drawn.temperature, drawn.repetition_penalty),
+        )
+
+    @property
+    def seconds(self) -> float:
+        """How long it takes to say at an ordinary pace."""
+        return reading_seconds(self.text)
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What a job ends with.
+
+    Args:
+        samples: At 24 kHz; empty for a stream, whose pieces were delivered before.
+        seed: The seed that was used.
+        warnings: What was done in spite of doubts.
+        queued: Seconds until its batch began.
+        generating: Seconds from there to the end.
+    """
+
+    samples: Samples
+    seed: int
+    warnings: tuple[str, ...]
+    queued: float
+    generating: float
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Samples of a stream at 24 kHz, and what is known about the line by then."""
+
+    samples: Samples
+    seed: int
+    warnings: tuple[str, ...]
+
+
+News: TypeAlias = Progress | Piece
+
+
+class Job:
+    """A line, whoever waits for it, and what he is told.
+
+    The waiting side lives on the event loop on which the job was made; ``tell``, ``finish`` and
+    ``fail`` may be called in any thread.
+
+    Args:
+        line: What is to be said.
+        streamed: Whether its samples are delivered while they are made.
+    """
+
+    def __init__(self, line: Line, *, streamed: bool = False) -> None:
+        self.line = line
+        self.streamed = streamed
+        self.seed = line.sampling.seed
+        """The seed that the next attempt must use, or None for any."""
+        self.warnings: tuple[str, ...] = ()
+        self.cancelled = False
+        self.submitted = time.perf_counter()
+        self._began: float | None = None
+        self._attempts = 0
+        self._mail: deque[News] = deque()
+        self._end: Spoken | BaseException | None = None
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+
+    @property
+    def alone(self) -> bool:
+        """It shares no batch: a fixed seed repeats only alone, and a stream waits for nobody."""
+        return self.streamed or self.seed is not None
+
+    @property
+    def done(self) -> bool:
+        """It has ended, one way or the other."""
+        return self._end is not None
+
+    # On the event loop
+
+    async def heard(self) -> list[Progress | Piece]:
+        """Wait for news and return it; nothing more will come after an empty list."""
+        while not self._mail and self._end is None:
+            await self._woken.wait()
+            self._woken.clear()
+        return [self._mail.popleft() for _ in range(len(self._mail))]
+
+    def result(self) -> Spoken:
+        """Return what the job ended with, or raise it."""
+        assert self._end is not None, "the job has not ended"
+        if isinstance(self._end, BaseException):
+            raise self._end
+        return self._end
+
+    def cancel(self) -> None:
+        """Want it no more: the worker stops within three steps, and says nothing any more."""
+        self.cancelled = True
+
+    # In a worker's thread
+
+    def begin(self) -> None:
+        """Note that an attempt begins."""
+        self._attempts += 1
+        self._began = self._began or time.perf_counter()
+
+    def add_warnings(self, warnings: Sequence[str]) -> None:
+        """Add doubts that the result is to carry, once each."""
+        self.warnings = tuple(dict.fromkeys((*self.warnings, *warnings)))
+
+    def tell(self, news: News) -> None:
+        """Send news to whoever waits."""
+        self._mail.append(news)
+        self._wake()
+
+    def finish(self, samples: Samples, seed: int) -> None:
+        """End well."""
+        began = self._began or self.submitted
+        ended = time.perf_counter()
+        queued, generating = began - self.submitted, ended - began
+        self._end = self._end or Spoken(samples, seed, self.warnings, queued, generating)
+        self._wake()
+
+    def fail(self, error: BaseException) -> None:
+        """End with an error."""
+        self._end = self._end or error
+        self._wake()
+
+    def try_again(self, seed: int) -> bool:
+        """Prepare for another attempt, after one with ``seed`` ran away; False if it was the last.
+
+        Where the caller fixed the seed, the next one is the next number, so that the same request
+        still gives the same samples.
+        """
+        if self.streamed or self._attempts >= _ATTEMPTS:
+            return False
+        if self.seed is not None:
+            self.seed = (self.seed + 1) % (MAX_SEED + 1)
+        told = f"with the seed {seed} the model did not stop speaking; another one was taken"
+        self.add_warnings([told])
+        return True
+
+    def _wake(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._woken.set)
+        except RuntimeError:  # the loop was closed over our head: nobody waits any more
+            self.cancelled = True
+
+
+class Answering:
+    """A context in which whatever goes wrong reaches those who wait; the worker goes on.
+
+    Args:
+        batch: Their jobs.
+    """
+
+    def __init__(self, batch: Sequence[Job]) -> None:
+        self._batch = batch
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        if error is not None:
+            for job in self._batch:
+                job.fail(error)
+        return isinstance(error, Exception)

@@ -1,0 +1,274 @@
+"""What a training leaves on disk: each folder is there as a whole, or not at all.
+
+::
+
+    output_dir/
+      checkpoint-epoch-1/          every validate_every-th epoch and the last one; epochs from 0
+        config.json, model.safetensors, …    loads in qwen_tts, here, and in the ComfyUI nodes
+        validation.wav                       test_text in the new voice
+        training.json                        what it was trained on, and its losses so far
+      training-state-epoch-2/      the last whole epoch: weights, optimizer, training.json
+
+There is one state, of about three times the weights' size; it goes when the last epoch is done.
+Each folder is written under another name, brought to the disk, and renamed. What a crash leaves
+under such a name is swept away by the next training in that folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from storycore_tts.adapters.direct.training.voice import SLOT
+from storycore_tts.domain.audio import SAMPLE_RATE, Samples, encode
+from storycore_tts.domain.errors import InvalidRequest, shown
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CHECKPOINT = "checkpoint-epoch-"
+STATE = "training-state-epoch-"
+_PARTIAL = ".partial-"  # being written, or being deleted
+_RECORD = "training.json"
+_WEIGHTS = "model.safetensors"
+_OPTIMIZER = "optimizer.pt"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a checkpoint or a state says of itself.
+
+    Args:
+        terms: Everything that decides what is learned: request, dataset, base model, seed, dtype.
+        losses: Mean loss of each epoch so far, in nats.
+    """
+
+    terms: Mapping[str, object]
+    losses: tuple[float, ...]
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that were finished."""
+        return len(self.losses)
+
+
+class OutputFolder:
+    """The folder that one training writes to.
+
+    Args:
+        path: Made if it is missing.
+        terms: See ``Record``; values must survive JSON.
+    """
+
+    def __init__(self, path: Path, terms: Mapping[str, object]) -> None:
+        self._path = path
+        self._terms = dict(terms)
+
+    def open(self) -> None:
+        """Make the folder and sweep away what a crash left; whole folders are not touched.
+
+        Raises:
+            InvalidRequest: The folder holds another training's checkpoints, or cannot be made.
+        """
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+            for kind in (CHECKPOINT, STATE):
+                for left in self._path.glob(f"{_PARTIAL}{kind}*"):
+                    shutil.rmtree(left)
+        except OSError as error:
+            raise InvalidRequest(
+                f"Cannot write to the output folder {self._path}: {error.strerror}."
+            ) from error
+        for folder in (*self._whole(CHECKPOINT), *self._whole(STATE)):
+            self._refuse_stranger(folder)
+
+    def last_checkpoint(self) -> tuple[Path, Record] | None:
+        """Return the checkpoint of the latest epoch, if there is one."""
+        return self._last(CHECKPOINT)
+
+    def last_state(self) -> tuple[Path, Record] | None:
+        """Return what to go on from, if an epoch was finished; ``read_state`` reads it."""
+        return self._last(STATE)
+
+    def write_checkpoint(
+        self,
+        losses: tuple[float, ...],
+        *,
+        base_model: Path,
+        weights: Mapping[str, Tensor],
+        speaker: str,
+        sample: Samples,
+    ) -> Path:
+        """Write the checkpoint of the last of these epochs, in the form of upstream's.
+
+        Args:
+            losses: Mean loss of each epoch so far.
+            base_model: Folder of the model that training began with; all but its weights is copied.
+            weights: Of the whole model, without its speaker encoder, the voice in its slot.
+            speaker: As the package looks it up.
+            sample: How it sounds, at 24 kHz.
+        """
+        target = self._path / f"{CHECKPOINT}{len(losses) - 1}"
+        with _written_whole(target) as folder:
+            shutil.copytree(
+                base_model,
+                folder,
+                ignore=_weights_of(base_model),
+                copy_function=shutil.copyfile,  # without the mode: a hub's files are read-only
+                dirs_exist_ok=True,
+            )
+            _write_config(folder / "config.json", speaker)
+            self._write(folder, weights, losses)
+            (folder / "validation.wav").write_bytes(encode(sample, SAMPLE_RATE, ".wav"))
+        return target
+
+    def write_state(
+        self, losses: tuple[float, ...], weights: Mapping[str, Tensor], optimizer: Mapping[str, Any]
+    ) -> None:
+        """Write what it takes to go on after the last of these epochs; older states go."""
+        target = self._path / f"{STATE}{len(losses) - 1}"
+        with _written_whole(target) as folder:
+            self._write(folder, weights, losses)
+            torch.save(optimizer, folder / _OPTIMIZER)
+        self.drop_states(keep=target)
+
+    def drop_states(self, *, keep: Path | None = None) -> None:
+        """Delete all states but one."""
+        for folder in self._whole(STATE):
+            if folder != keep:
+                _delete(folder)
+
+    def _write(
+        self, folder: Path, weights: Mapping[str, Tensor], losses: tuple[float, ...]
+    ) -> None:
+        whole = {name: tensor.detach().contiguous() for name, tensor in weights.items()}
+        save_file(whole, folder / _WEIGHTS, metadata={"format": "pt"})  # transformers asks for it
+        record = {"terms": self._terms, "losses": losses}
+        (folder / _RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+    def _whole(self, kind: str) -> list[Path]:
+        """Return the folders of a kind, the earliest epoch first."""
+        found = {
+            int(folder.name.removeprefix(kind)): folder
+            for folder in self._path.glob(f"{kind}*")
+            if folder.name.removeprefix(kind).isdecimal()
+        }
+        return [found[epoch] for epoch in sorted(found)]
+
+    def _last(self, kind: str) -> tuple[Path, Record] | None:
+        folders = self._whole(kind)
+        return (folders[-1], _read_record(folders[-1])) if folders else None
+
+    def _refuse_stranger(self, folder: Path) -> None:
+        """Refuse to go on beside, or from, what another training wrote."""
+        try:
+            terms = _read_record(folder).terms
+        except (OSError, ValueError, KeyError, TypeError):
+            reason = f"it has no readable {_RECORD}"
+        else:
+            differing = [
+                f"{name} was {shown(terms.get(name))} and is {shown(value)}"
+                for name, value in self._terms.items()
+                if terms.get(name) != value
+            ]
+            if not differing:
+                return
+            reason = "; ".join(differing)
+        raise InvalidRequest(
+            f"{folder} belongs to another training: {reason}.",
+            hint="Choose another output_dir, or delete the old checkpoints; the same request again "
+            "goes on where it was.",
+        )
+
+
+def read_state(folder: Path, *, device: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return a state's weights and its optimizer's state, on a device."""
+    optimizer: dict[str, Any] = torch.load(
+        folder / _OPTIMIZER, map_location=device, weights_only=True
+    )
+    return load_file(folder / _WEIGHTS, device=device), optimizer
+
+
+def fingerprint(base_model: Path) -> str:
+    """Tell base models apart, without reading gigabytes: SHA-256 of config and weights' sizes."""
+    sizes = sorted((file.name, file.stat().st_size) for file in base_model.glob("*.safetensors"))
+    config = (base_model / "config.json").read_text(encoding="utf-8")
+    return hashlib.sha256(json.dumps([config, sizes]).encode()).hexdigest()
+
+
+def _read_record(folder: Path) -> Record:
+    record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    return Record(dict(record["terms"]), tuple(record["losses"]))
+
+
+def _write_config(file: Path, speaker: str) -> None:
+    config = json.loads(file.read_text(encoding="utf-8"))
+    config["tts_model_type"] = "custom_voice"
+    config["talker_config"]["spk_id"] = {speaker: SLOT}
+    config["talker_config"]["spk_is_dialect"] = {speaker: False}
+    file.write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def _weights_of(base_model: Path) -> Any:
+    """Return a filter for ``copytree``: not the base's weights, nor what a hub keeps beside them.
+
+    The codec in the folder ``speech_tokenizer`` keeps its own.
+    """
+    beside = shutil.ignore_patterns("*.safetensors", "*.safetensors.index.json", "*.bin", ".*")
+
+    def ignore(folder: str, names: list[str]) -> set[str]:
+        return beside(folder, names) if Path(folder) == base_model else set()
+
+    return ignore
+
+
+@contextmanager
+def _written_whole(target: Path) -> Iterator[Path]:
+    """Give a folder to write to, which becomes ``target`` when all of it is on the disk.
+
+    A target that is there already is from the same training, cut off before the epoch's state was
+    written: it is replaced.
+    """
+    partial = target.with_name(f"{_PARTIAL}{target.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        for file in partial.rglob("*"):
+            _sync(file)
+        _sync(partial)
+        if target.exists():
+            _delete(target)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)  # gone if all went well
+    _sync(target.parent)
+
+
+def _delete(folder: Path) -> None:
+    """Delete a folder; cut off in the middle, it does not look whole."""
+    doomed = folder.with_name(f"{_PARTIAL}{folder.name}.old")
+    folder.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+def _sync(path: Path) -> None:
+    """Bring a file or a folder to the disk; Windows does so for files that are open to write."""
+    windows = os.name == "nt"
+    if windows and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDWR if windows else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

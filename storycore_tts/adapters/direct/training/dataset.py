@@ -1,0 +1,307 @@
+"""The recordings that a voice is trained on: found, checked, and everything wrong told at once.
+
+Two forms are read:
+
+- A folder of audio files, each with a .txt of the same name beside it that holds its words; files
+  in folders below it are not looked at. The reference, from which the speaker's embedding is
+  taken, is the first recording by name, as with the ComfyUI node.
+- A .jsonl file, each line of which has ``audio``, ``text`` and, if you like, ``ref_audio``; paths
+  are relative to the file. The reference is the first ``ref_audio``, or else the first recording.
+
+Whatever would be trained wrongly, or left out without a word, is an error: audio that cannot be
+read, is silent, too short or too long; words that are missing, empty or cannot be spoken; the same
+sound twice. Whatever may be meant so is a warning: a transcript that no recording belongs to, a
+telephone's sample rate, a pace that nobody speaks at, more than one reference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from storycore_tts.domain.audio import Samples, UndecodableAudio, decode, is_silent
+from storycore_tts.domain.errors import InvalidDataset, InvalidRequest, shown
+from storycore_tts.domain.text import reading_seconds, speakable
+
+# What people call audio. Not all of it can be decoded: an .m4a that is left out without a word
+# would be missed in the voice, so it is found here, refused, and named in the report.
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".m4a", ".aac", ".wma"}
+)
+
+SHORTEST = 0.5  # s; the codec makes 12.5 frames a second, and nothing is learned from five
+LONGEST = 30.0  # s; memory grows with the longest recording, and long ones are badly cut ones
+_LOWEST_RATE = 16_000  # Hz; below it the consonants are gone, and the voice learns a telephone
+_PACE = (0.25, 2.5)  # reading time over duration; outside it the transcript has other words
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording that can be trained on.
+
+    Args:
+        audio: Its file.
+        text: What is said in it.
+        duration: In seconds.
+        sample_rate: Of the file, in Hz.
+        digest: SHA-256 of the decoded samples, in hexadecimal digits.
+    """
+
+    audio: Path
+    text: str
+    duration: float
+    sample_rate: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Recordings without a fault.
+
+    Args:
+        source: The folder or the .jsonl file.
+        recordings: At least one, in the order of the source.
+        reference: The clip that the speaker's embedding is taken from.
+        warnings: What may be meant so, for people to read.
+    """
+
+    source: Path
+    recordings: tuple[Recording, ...]
+    reference: Path
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def duration(self) -> float:
+        """Length of all recordings together, in seconds."""
+        return sum(recording.duration for recording in self.recordings)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what is trained on, wherever it lies; in hexadecimal digits."""
+        parts = [(recording.digest, recording.text) for recording in self.recordings]
+        reference = hashlib.sha256(self.reference.read_bytes()).hexdigest()
+        return hashlib.sha256(json.dumps([parts, reference]).encode()).hexdigest()
+
+
+def check_dataset(folder_or_jsonl: Path) -> Dataset:
+    """Read and check every recording; blocks while it decodes them all.
+
+    Args:
+        folder_or_jsonl: A folder of audio and .txt files, or a .jsonl file.
+
+    Raises:
+        InvalidDataset: Nothing there, or at least one fault; the message lists all of them, file
+            by file.
+    """
+    source = folder_or_jsonl
+    report = _Report(source)
+    entries, recordings = [], []
+    try:
+        for entry in (_folder if source.is_dir() else _lines)(source, report):
+            entries.append(entry)
+            if found := _checked(entry, report):
+                recordings.append(found)
+    except OSError as error:  # of the source itself; those of its files are in the report
+        raise InvalidDataset(
+            f"Cannot open the dataset {source}: {error.strerror}.",
+            hint="Give a folder of recordings with a .txt beside each, or a .jsonl file.",
+        ) from error
+    reference = _reference(entries, report)
+    if not entries and not report.errors:
+        report.error(source.name, "holds no recording")
+    report.raise_errors()
+    assert reference is not None  # there is a recording, and the first one serves if need be
+    return Dataset(source, tuple(recordings), reference, tuple(report.warnings))
+
+
+def load(audio: Path) -> tuple[Samples, int]:
+    """Decode a recording to mono samples, float32 of shape (n,), and their rate in Hz.
+
+    Raises:
+        InvalidDataset: The file has gone, or has changed, since it was checked.
+    """
+    try:
+        return decode(audio.read_bytes())
+    except (OSError, UndecodableAudio) as error:
+        raise InvalidDataset(
+            f"{audio} could be read when the dataset was checked, and no longer: {error}.",
+            hint="Leave the dataset alone while a voice is being trained on it.",
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A recording as its source names it; no text where the report has its fault already."""
+
+    name: str
+    audio: Path
+    text: str | None
+    reference: Path | None = None
+
+
+class _Report:
+    """Everything that is wrong, file by file."""
+
+    def __init__(self, source: Path) -> None:
+        self._source = source
+        self.errors: list[str] = []
+        self.warnings: list[str] = []
+        self._by_digest: dict[str, str] = {}
+
+    def error(self, name: str, what: str) -> None:
+        self.errors.append(f"{name}: {what}")
+
+    def warning(self, name: str, what: str) -> None:
+        self.warnings.append(f"{name}: {what}")
+
+    def is_new(self, digest: str, name: str) -> bool:
+        """Tell whether no other recording has the same sound; report it otherwise."""
+        first = self._by_digest.setdefault(digest, name)
+        if first != name:
+            self.error(name, f"the same sound as {first}")
+        return first == name
+
+    def raise_errors(self) -> None:
+        if not self.errors:
+            return
+        count = "a fault" if len(self.errors) == 1 else f"{len(self.errors)} faults"
+        listed = "\n".join(f"  {line}" for line in self.errors)
+        raise InvalidDataset(
+            f"The dataset {self._source} has {count}:\n{listed}\nNothing was trained.",
+            hint="Mend these files or take them out.",
+        )
+
+
+def _folder(folder: Path, report: _Report) -> Iterator[_Entry]:
+    files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+    transcripts = {file for file in files if file.suffix == ".txt"}
+    for audio in files:
+        if audio.suffix.lower() in AUDIO_SUFFIXES:
+            transcript = audio.with_suffix(".txt")
+            transcripts.discard(transcript)
+            yield _Entry(audio.name, audio, _words(audio, transcript, report))
+    for transcript in sorted(transcripts):
+        report.warning(transcript.name, "no recording belongs to this transcript")
+
+
+def _words(audio: Path, transcript: Path, report: _Report) -> str | None:
+    try:
+        return transcript.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        report.error(audio.name, f"there is no transcript {transcript.name}")
+    except UnicodeDecodeError:
+        report.error(transcript.name, "is no UTF-8 text")
+    except OSError as error:
+        report.error(transcript.name, f"cannot be opened: {error.strerror}")
+    return None
+
+
+def _lines(file: Path, report: _Report) -> Iterator[_Entry]:
+    for number, line in _parsed(file, report):
+        name, audio = f"line {number}", line.get("audio")
+        if not isinstance(audio, str) or not audio:
+            report.error(name, f"'audio' must be a path, not {shown(audio)}")
+            continue
+        name = f"{name} ({audio})"
+        text, reference = line.get("text"), line.get("ref_audio")
+        if not isinstance(text, str):
+            report.error(name, f"'text' must be a string, not {shown(text)}")
+            text = None
+        if reference is not None and (not isinstance(reference, str) or not reference):
+            report.error(name, f"'ref_audio' must be a path, not {shown(reference)}")
+            reference = None
+        at = file.parent
+        yield _Entry(name, at / audio, text, at / reference if reference else None)
+
+
+def _parsed(file: Path, report: _Report) -> Iterator[tuple[int, dict[str, object]]]:
+    """Yield the lines of a .jsonl file that are JSON objects, with their numbers from 1."""
+    for number, line in enumerate(file.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except ValueError as error:  # no JSON, or no UTF-8
+            report.error(f"line {number}", f"is no JSON: {error}")
+            continue
+        if isinstance(value, dict):
+            yield number, value
+        else:
+            report.error(f"line {number}", "is no JSON object")
+
+
+def _checked(entry: _Entry, report: _Report) -> Recording | None:
+    """Return the recording if it can be trained on; whatever is wrong goes into the report."""
+    text = _checked_text(entry, report) if entry.text is not None else None
+    sound = _checked_sound(entry.name, entry.audio, report)
+    if sound is None:
+        return None
+    samples, sample_rate = sound
+    digest = hashlib.sha256(samples.tobytes() + str(sample_rate).encode()).hexdigest()
+    if not report.is_new(digest, entry.name) or text is None:
+        return None
+    duration = len(samples) / sample_rate
+    if sample_rate < _LOWEST_RATE:
+        report.warning(entry.name, f"{sample_rate} Hz is a telephone's sound, and will be learned")
+    spoken = reading_seconds(text)
+    if not _PACE[0] <= spoken / duration <= _PACE[1]:
+        report.warning(
+            entry.name,
+            f"its words take about {spoken:.1f} s to say and it is {duration:.1f} s long: are they "
+            "the words of this recording?",
+        )
+    return Recording(entry.audio, text, duration, sample_rate, digest)
+
+
+def _checked_text(entry: _Entry, report: _Report) -> str | None:
+    assert entry.text is not None
+    if not entry.text.strip():
+        report.error(entry.name, "its transcript is empty")
+        return None
+    try:
+        return speakable(entry.text, what="transcript")
+    except InvalidRequest as error:
+        report.error(entry.name, error.message)
+        return None
+
+
+def _checked_sound(name: str, audio: Path, report: _Report) -> tuple[Samples, int] | None:
+    """Decode a file, or a reference, that can be learned from."""
+    try:
+        samples, sample_rate = decode(audio.read_bytes())
+    except OSError as error:
+        report.error(name, f"cannot be opened: {error.strerror}")
+        return None
+    except ValueError:  # a NUL in the path
+        report.error(name, "is no path")
+        return None
+    except UndecodableAudio as error:
+        report.error(name, f"cannot be read as audio: {error}")
+        return None
+    duration = len(samples) / sample_rate
+    if duration < SHORTEST:
+        report.error(name, f"is {duration:.2f} s long; {SHORTEST:g} s is the least")
+    elif duration > LONGEST:
+        report.error(name, f"is {duration:.1f} s long; cut it at pauses, {LONGEST:g} s is the most")
+    elif is_silent(samples):
+        report.error(name, "is silent: no sample rises above −50 dBFS")
+    else:
+        return samples, sample_rate
+    return None
+
+
+def _reference(entries: list[_Entry], report: _Report) -> Path | None:
+    """Return the one clip that the embedding is taken from."""
+    named = list(dict.fromkeys(entry.reference for entry in entries if entry.reference))
+    if not named:
+        return entries[0].audio if entries else None
+    if len(named) > 1:
+        report.warning(
+            "ref_audio", f"{len(named)} different ones; a voice has one, and {named[0]} is taken"
+        )
+    if named[0] not in {entry.audio for entry in entries}:
+        _checked_sound(f"ref_audio {named[0]}", named[0], report)
+    return named[0]

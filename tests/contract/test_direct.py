@@ -1,0 +1,67 @@
+"""The contract for the direct adapter: on tiny models, and on real weights where there are some."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storycore_tts import QwenTTSConfig
+from storycore_tts.adapters.direct import DirectAdapter, create
+from storycore_tts.ports import StreamingSynthesizer
+from storycore_tts.testing.contract import AdapterContract
+from storycore_tts.testing.tiny_models import build_tiny_models, install_torchaudio_placeholder
+
+LIVE_FOLDER = os.environ.get("STORYCORE_TTS_LIVE_MODEL_DIR")
+MISSING = "needs pip install 'storycore-tts[direct]'"
+
+
+def models_in(folder: Path) -> dict[str, str]:
+    """Return the checkpoints of a folder whose subfolders are named like the repositories."""
+    sizes = ("1.7B-CustomVoice", "1.7B-Base", "0.6B-CustomVoice", "0.6B-Base")
+    places = {size: folder / f"Qwen3-TTS-12Hz-{size}" for size in sizes}
+    return {size: str(place) for size, place in places.items() if place.is_dir()}
+
+
+def config(models: dict[str, str], **settings: Any) -> QwenTTSConfig:
+    return QwenTTSConfig(direct={"models": models}, **settings)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    torch = pytest.importorskip("torch", reason=MISSING)
+    install_torchaudio_placeholder()
+    pytest.importorskip("qwen_tts", reason=MISSING)
+    torch.set_num_threads(1)  # the models are too small for more
+    return models_in(build_tiny_models(tmp_path_factory.mktemp("models")).folder)
+
+
+class TestDirect(AdapterContract):
+    @pytest.fixture
+    async def adapter(self, models: dict[str, str]) -> AsyncIterator[DirectAdapter]:
+        adapter = create(config(models, device="cpu", precision="fp32"))
+        yield adapter
+        await adapter.aclose()
+
+    async def test_it_streams_as_it_says(self, adapter: DirectAdapter) -> None:
+        assert isinstance(adapter, StreamingSynthesizer) == adapter.capabilities.streaming
+
+
+if LIVE_FOLDER is None:
+
+    @pytest.mark.live
+    def test_direct_on_real_weights() -> None:
+        pytest.skip("set STORYCORE_TTS_LIVE_MODEL_DIR to a folder with Qwen3-TTS-12Hz-… in it")
+
+else:
+
+    @pytest.mark.live
+    class TestDirectOnRealWeights(AdapterContract):
+        @pytest.fixture
+        async def adapter(self) -> AsyncIterator[DirectAdapter]:
+            adapter = create(config(models_in(Path(LIVE_FOLDER)), device="auto"))
+            yield adapter
+            await adapter.aclose()

@@ -1,0 +1,101 @@
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from storycore_tts import BackendUnavailable, InvalidRequest, QwenTTSConfig, UnsupportedLanguage
+from storycore_tts.adapters.direct.checkpoints import Checkpoint, configured, fetched, read_card
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def write(**changes):
+        config = {
+            "tts_model_type": "custom_voice",
+            "tts_model_size": "1b7",
+            "talker_config": {
+                "spk_id": {"ryan": 3061, "ono_anna": 2873},
+                "codec_language_id": {"english": 2050, "sichuan_dialect": 2062},
+            },
+        }
+        (tmp_path / "config.json").write_text(json.dumps({**config, **changes}))
+        return tmp_path
+
+    return write
+
+
+def test_the_stock_checkpoints_are_the_published_ones():
+    config = QwenTTSConfig(model_choice="0.6B")
+    assert configured(config, "base").name == "Qwen/Qwen3-TTS-12Hz-0.6B-Base"
+    assert configured(config, "custom_voice").name == "Qwen/Qwen3-TTS-12Hz-0.6B-CustomVoice"
+
+
+def test_settings_name_others():
+    config = QwenTTSConfig(direct={"models": {"1.7B-Base": "/models/mine"}})
+    assert configured(config, "base").name == "/models/mine"
+    assert configured(config, "custom_voice").folder is None
+
+
+def test_a_card_says_what_the_checkpoint_speaks(folder):
+    card = read_card(Checkpoint(str(folder()), "custom_voice"))
+    assert card.speakers == ("ryan", "ono_anna")
+    assert card.languages == ("english",)
+    assert card.hears_instruct
+    card.check_language("Auto")
+    card.check_language("English")
+    with pytest.raises(UnsupportedLanguage, match=r"not speak German.*Auto, English"):
+        card.check_language("German")
+    assert not read_card(
+        Checkpoint(str(folder(tts_model_size="0b6")), "custom_voice")
+    ).hears_instruct
+
+
+def test_a_checkpoint_of_another_kind_is_the_callers_fault(folder):
+    with pytest.raises(InvalidRequest, match="to clone voices takes a 'base' one"):
+        read_card(Checkpoint(str(folder()), "base"))
+
+
+@pytest.mark.parametrize("changes", [{"talker_config": None}, {"talker_config": {}}])
+def test_another_model_is_no_checkpoint(folder, changes):
+    with pytest.raises(InvalidRequest, match="does not describe a Qwen3-TTS checkpoint"):
+        read_card(Checkpoint(str(folder(**changes)), "custom_voice"))
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    missing = str(tmp_path / "missing")
+    with pytest.raises(BackendUnavailable, match=r"missing.*tts\.qwen\.direct\.models"):
+        read_card(Checkpoint(missing, "base"))
+
+
+def test_missing_weights_are_named(folder):
+    with pytest.raises(BackendUnavailable, match=r"no model\.safetensors and no speech_tokenizer"):
+        fetched(Checkpoint(str(folder()), "custom_voice"))
+
+
+@pytest.mark.parametrize(
+    "network", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}]
+)
+def test_without_a_network_it_says_at_once_what_to_download(tmp_path, network):
+    pytest.importorskip("huggingface_hub", reason="needs pip install 'storycore-tts[direct]'")
+    script = (
+        "import time\n"
+        "from storycore_tts import BackendUnavailable, QwenTTSConfig\n"
+        "from storycore_tts.adapters.direct.checkpoints import configured, fetched, read_card\n"
+        "import huggingface_hub\n"
+        "for call in (read_card, fetched):\n"
+        "    try:\n"
+        "        call(configured(QwenTTSConfig(), 'base'))\n"
+        "    except BackendUnavailable as error:\n"
+        "        print(error)\n"
+    )
+    environment = {**os.environ, "HF_HOME": str(tmp_path), **network}
+    began = time.monotonic()
+    told = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert time.monotonic() - began < 30
+    assert told.count("Qwen/Qwen3-TTS-12Hz-1.7B-Base is not on this machine") == 2
+    assert "tts.qwen.direct.models" in told

@@ -1,0 +1,150 @@
+"""What must hold over time: memory comes back, the loop stays free, nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import gc
+import random
+import threading
+import weakref
+
+import psutil
+import pytest
+
+from storycore_tts import CloneRequest, Sampling, SpeechRequest
+from storycore_tts.testing.contract import tone_reference
+from storycore_tts.testing.tiny_models import build_tiny_models
+
+LONG = "The old house at the end of the road had been empty for years, they said. " * 2
+REFERENCES = [
+    dataclasses.replace(tone_reference(pitch, seconds=1.0), transcript="Oh, a tone.")
+    for pitch in (200.0, 240.0, 280.0)
+]
+MEBIBYTE = 2**20
+
+
+def resident():
+    """Return the memory that this process occupies, in bytes."""
+    gc.collect()
+    return psutil.Process().memory_info().rss
+
+
+async def unloaded(adapter):
+    def wait():
+        with adapter._pool.changed:
+            assert adapter._pool.changed.wait_for(lambda: not adapter._pool._workers, 60)
+
+    await asyncio.to_thread(wait)
+
+
+async def test_an_unloaded_model_gives_its_memory_back(models, open_adapter, tmp_path):
+    await open_adapter(models).synthesize(SpeechRequest("Hi.", "ryan"))  # imports stay
+    large = build_tiny_models(tmp_path, hidden_size=512, layers=8)
+    size = (large.path("custom_voice") / "model.safetensors").stat().st_size
+    assert size > 100 * MEBIBYTE
+    adapter = open_adapter(large)
+    before = resident()
+    await adapter.synthesize(SpeechRequest("Hi.", "ryan"))
+    (worker,) = adapter._pool._workers.values()
+    model = weakref.ref(worker.engine._model.model)
+    del worker
+    loaded = resident()
+    await asyncio.to_thread(adapter._pool.unload_idle)
+    assert model() is None
+    returned = loaded - resident()
+    assert loaded - before > 0.8 * size
+    assert returned > 0.8 * (loaded - before)
+
+
+async def test_an_idle_model_is_unloaded(models, open_adapter):
+    adapter = open_adapter(models, direct={"idle_unload_seconds": 0.2})
+    await adapter.synthesize(SpeechRequest("Hi.", "ryan"))
+    await unloaded(adapter)
+    assert (await adapter.status()).details["loaded"] == "nothing"
+    await adapter.synthesize(SpeechRequest("Hi.", "ryan"))
+
+
+async def test_the_loop_is_free_while_a_model_speaks(models, open_adapter):
+    adapter = open_adapter(models)
+    await adapter.synthesize(SpeechRequest("Hi.", "ryan"))
+    call = asyncio.ensure_future(adapter.synthesize(SpeechRequest(LONG, "ryan")))
+    loop = asyncio.get_running_loop()
+    late, last = [], loop.time()
+    while not call.done():
+        await asyncio.sleep(0.01)
+        now = loop.time()
+        late.append(now - last - 0.01)
+        last = now
+    assert sorted(late)[int(len(late) * 0.99)] < 0.05, "a 10 ms ticker missed by more than 50 ms"
+
+
+@pytest.mark.timeout(600)
+async def test_many_requests_leave_nothing_behind(models, open_adapter):
+    await endure(models, open_adapter, requests=200)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+async def test_ten_thousand_requests_leave_nothing_behind(models, open_adapter):
+    await endure(models, open_adapter, requests=10_000)
+
+
+async def endure(models, open_adapter, *, requests, at_once=16):
+    """Speak short lines of all kinds, a tenth of them cancelled; compare with the first tenth."""
+    adapter = open_adapter(models, direct={"max_loaded_models": 2, "clone_cache_megabytes": 0.01})
+    dice = random.Random(0)
+    loop, free = asyncio.get_running_loop(), asyncio.Semaphore(at_once)
+    finished = cancelled = 0
+
+    async def one(number):
+        nonlocal finished, cancelled
+        call = asyncio.ensure_future(any_request(adapter, dice))
+        if number % 10 == 0:
+            loop.call_later(dice.uniform(0, 0.5), call.cancel)
+        try:
+            await call
+            finished += 1
+        except asyncio.CancelledError:
+            cancelled += 1
+        finally:
+            free.release()
+
+    async def run(numbers):
+        async with contextlib.AsyncExitStack() as stack:
+            tasks = []
+            for number in numbers:
+                await free.acquire()
+                tasks.append(asyncio.ensure_future(one(number)))
+            stack.push_async_callback(asyncio.gather, *tasks)
+
+    first = requests // 10
+    await run(range(first))
+    memory, threads, tasks = resident(), threading.active_count(), len(asyncio.all_tasks())
+    await run(range(first, requests))
+    assert finished + cancelled == requests
+    assert cancelled > 0
+    assert adapter._pool.length == 0
+    assert threading.active_count() <= threads
+    assert len(asyncio.all_tasks()) <= tasks
+    grown = (resident() - memory) / MEBIBYTE
+    assert grown < 40, f"{grown:.0f} MiB more after {requests} requests"
+
+
+async def any_request(adapter, dice):
+    sampling = Sampling(seed=dice.choice([None, None, None, dice.randrange(2**64)]))
+    text, reference = dice.choice(["Hi.", "Yes.", "No, no."]), dice.choice(REFERENCES)
+    kind = dice.randrange(8)
+    if kind == 0:
+        async with contextlib.aclosing(
+            adapter.synthesize_stream(SpeechRequest(text, "ryan", sampling=sampling))
+        ) as stream:
+            async for _ in stream:
+                pass
+    elif kind < 3:
+        request = CloneRequest(text, reference, x_vector_only=kind == 1, sampling=sampling)
+        await adapter.clone(request)
+    else:
+        speaker = dice.choice(["ryan", "vivian", "eric"])
+        await adapter.synthesize(SpeechRequest(text, speaker, sampling=sampling))

@@ -1,0 +1,267 @@
+"""Speaking with the real package on tiny models."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+from storycore_tts import (
+    BackendUnavailable,
+    CloneRequest,
+    GenerationFailed,
+    InvalidRequest,
+    OutOfMemory,
+    RunawayGeneration,
+    Sampling,
+    SpeechRequest,
+    UnknownSpeaker,
+)
+from storycore_tts.adapters.direct import create
+from storycore_tts.adapters.direct.streaming import SAMPLES_PER_FRAME
+from storycore_tts.testing.contract import tone_reference
+
+SHORT = "Good morning."
+LONG = "The old house at the end of the road had been empty for years, they said. " * 4
+REFERENCE = dataclasses.replace(tone_reference(220.0), transcript="Oh, the tone goes on and on.")
+
+
+def engine_of(adapter):
+    """Return the engine of the only model that is loaded."""
+    (worker,) = (w for w in adapter._pool._workers.values() if w.engine is not None)
+    return worker.engine
+
+
+class Steps:
+    """Counts the talker's steps, and can fail or call back at one of them."""
+
+    def __init__(self, adapter):
+        self.count = 0
+        self.at = {}
+        engine_of(adapter)._model.model.talker.register_forward_pre_hook(self)
+
+    def __call__(self, module, args):
+        self.count += 1
+        if self.count in self.at:
+            self.at[self.count]()
+
+
+async def idle(adapter):
+    """Wait until nothing is spoken any more."""
+
+    def wait():
+        pool = adapter._pool
+        with pool.changed:
+            workers = pool._workers.values()
+            assert pool.changed.wait_for(lambda: not any(w._speaking for w in workers), 60)
+
+    await asyncio.to_thread(wait)
+
+
+@pytest.fixture
+async def warm(models, open_adapter):
+    adapter = open_adapter(models)
+    await adapter.synthesize(SpeechRequest(SHORT, "Ryan"))
+    return adapter
+
+
+async def test_a_batch_gives_each_its_own_line(models, open_adapter):
+    adapter = open_adapter(models, direct={"batch_window_ms": 1000, "max_batch_size": 5})
+    texts = [" ".join(["word"] * count) for count in (2, 9, 4, 12, 6)]
+    together = await asyncio.gather(*(adapter.synthesize(SpeechRequest(t, "ryan")) for t in texts))
+    assert len({speech.seed for speech in together}) == 1, "they were no batch"
+    by_text = sorted(zip(texts, together, strict=True), key=lambda pair: len(pair[0]))
+    for (_, shorter), (_, longer) in itertools.pairwise(by_text):
+        assert shorter.duration < longer.duration
+
+
+async def test_the_processs_own_random_numbers_are_left_alone(torch, warm):
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    await warm.synthesize(SpeechRequest(SHORT, "ryan"))
+    assert torch.equal(torch.rand(3), expected)
+
+
+async def test_a_cancelled_call_stops_within_three_steps(warm):
+    steps, loop = Steps(warm), asyncio.get_running_loop()
+    call = asyncio.ensure_future(warm.synthesize(SpeechRequest(LONG, "ryan")))
+    reached = asyncio.Event()
+    steps.at[10] = lambda: loop.call_soon_threadsafe(reached.set)
+    await reached.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    at_cancel = steps.count
+    await idle(warm)
+    assert steps.count - at_cancel <= 3
+
+
+async def test_the_others_in_a_batch_go_on(models, open_adapter):
+    adapter = open_adapter(models, direct={"batch_window_ms": 1000, "max_batch_size": 3})
+    lines = ["Good morning. " * 3, SHORT, LONG]
+    heard = asyncio.Event()
+    calls = [
+        asyncio.ensure_future(
+            adapter.synthesize(
+                SpeechRequest(text, "ryan"),
+                on_progress=lambda news: heard.set() if news.message else None,
+            )
+        )
+        for text in lines
+    ]
+    await heard.wait()
+    calls[2].cancel()  # the longest one
+    others = await asyncio.gather(*calls[:2])
+    alone = await adapter.synthesize(SpeechRequest(lines[0], "ryan"))
+    assert others[0].duration == alone.duration > others[1].duration
+    with pytest.raises(asyncio.CancelledError):
+        await calls[2]
+
+
+async def test_a_batch_ends_soon_when_its_longest_line_is_cancelled(models, open_adapter):
+    adapter = open_adapter(models, direct={"max_batch_size": 2, "batch_window_ms": 1000})
+    await asyncio.gather(*(adapter.synthesize(SpeechRequest("Hi.", "ryan")) for _ in range(2)))
+    steps = Steps(adapter)
+    short = asyncio.ensure_future(adapter.synthesize(SpeechRequest(SHORT, "ryan")))
+    long = asyncio.ensure_future(adapter.synthesize(SpeechRequest(LONG, "ryan")))
+    loop, reached = asyncio.get_running_loop(), asyncio.Event()
+    steps.at[3] = lambda: loop.call_soon_threadsafe(reached.set)
+    await reached.wait()
+    long.cancel()
+    speech = await short
+    assert steps.count <= len(speech.samples) // SAMPLES_PER_FRAME + 3
+
+
+async def test_running_into_the_budget_is_an_error_after_two_tries(endless_models, open_adapter):
+    adapter = open_adapter(endless_models)
+    request = SpeechRequest("Hi.", "ryan", sampling=Sampling(max_new_tokens=20))
+    with pytest.raises(RunawayGeneration) as raised:
+        await adapter.synthesize(request)
+    assert raised.value.partial_duration == pytest.approx(19 / 12.5)
+    assert raised.value.retryable
+
+
+async def test_each_line_of_a_batch_has_its_own_budget(endless_models, open_adapter):
+    adapter = open_adapter(endless_models, direct={"batch_window_ms": 1000, "max_batch_size": 2})
+    requests = [
+        SpeechRequest("Hi.", "ryan", sampling=Sampling(max_new_tokens=tokens))
+        for tokens in (12, 30)
+    ]
+    ended = await asyncio.gather(*map(adapter.synthesize, requests), return_exceptions=True)
+    assert [error.partial_duration for error in ended] == [11 / 12.5, 29 / 12.5]
+
+
+async def test_a_runaway_stream_ends_with_the_error(endless_models, open_adapter):
+    adapter = open_adapter(endless_models)
+    request = SpeechRequest("Hi.", "ryan", sampling=Sampling(max_new_tokens=20))
+    seconds = 0.0
+    with pytest.raises(RunawayGeneration):
+        async for chunk in adapter.synthesize_stream(request):
+            seconds += chunk.duration
+    assert seconds == pytest.approx(19 / 12.5)
+
+
+async def test_instruct_with_the_small_model_is_warned_of(models, open_adapter):
+    adapter = open_adapter(models, model_choice="0.6B")
+    assert not adapter.capabilities.instruct
+    speech = await adapter.synthesize(SpeechRequest(SHORT, "ryan", instruct="whisper"))
+    assert any("does not listen to instruct" in warning for warning in speech.warnings)
+
+
+async def test_a_changed_precision_is_warned_of(models, open_adapter):
+    adapter = open_adapter(models, precision="bf16")
+    speech = await adapter.synthesize(SpeechRequest(SHORT, "ryan"))
+    assert any("fp32" in warning for warning in speech.warnings)
+
+
+async def test_doubtful_references_are_warned_of(models, open_adapter):
+    adapter = open_adapter(models)
+    short = dataclasses.replace(tone_reference(220.0, seconds=1.0), transcript="word " * 40)
+    warnings = (await adapter.clone(CloneRequest(SHORT, short))).warnings
+    assert any("3 to 15 s work best" in warning for warning in warnings)
+    assert any("transcript of other words" in warning for warning in warnings)
+
+
+async def test_a_reference_is_prepared_once(models, open_adapter):
+    adapter = open_adapter(models)
+    request = CloneRequest(SHORT, REFERENCE, sampling=Sampling(seed=1))
+    first = await adapter.clone(request)
+    engine = engine_of(adapter)
+    assert engine._prompts.size > 0
+    engine._model.create_voice_clone_prompt = None  # nobody calls it again
+    np.testing.assert_array_equal((await adapter.clone(request)).samples, first.samples)
+
+
+async def test_both_ways_of_cloning_sound_different(models, open_adapter):
+    adapter = open_adapter(models)
+    seeded = Sampling(seed=1)
+    spoken = await adapter.clone(CloneRequest(SHORT, REFERENCE, sampling=seeded))
+    timbre = await adapter.clone(
+        CloneRequest(SHORT, REFERENCE, sampling=seeded, x_vector_only=True)
+    )
+    assert spoken.samples.shape != timbre.samples.shape or (spoken.samples != timbre.samples).any()
+
+
+async def test_a_checkpoint_of_ones_own_speaks(models, open_adapter):
+    adapter = open_adapter(models)
+    folder = str(models.path("custom_voice", "0.6B"))
+    speech = await adapter.synthesize(SpeechRequest(SHORT, "Sohee", checkpoint=folder))
+    assert (speech.model, speech.speaker) == (folder, "sohee")
+    with pytest.raises(UnknownSpeaker):
+        await adapter.synthesize(SpeechRequest(SHORT, "Nobody", checkpoint=folder))
+    with pytest.raises(InvalidRequest, match="to clone voices"):
+        await adapter.clone(CloneRequest(SHORT, REFERENCE, checkpoint=folder))
+
+
+async def test_no_memory_is_told_with_advice(torch, warm):
+    def fail():
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+    Steps(warm).at[3] = fail
+    with pytest.raises(OutOfMemory, match="max_batch_size"):
+        await warm.synthesize(SpeechRequest(SHORT, "ryan"))
+    await warm.synthesize(SpeechRequest(SHORT, "ryan"))
+
+
+async def test_a_failing_model_is_told_with_its_own_words(warm):
+    def fail():
+        raise RuntimeError("shapes do not match")
+
+    Steps(warm).at[3] = fail
+    with pytest.raises(GenerationFailed, match="RuntimeError: shapes do not match") as raised:
+        await warm.synthesize(SpeechRequest(SHORT, "ryan"))
+    assert raised.value.exception_type == "RuntimeError"
+
+
+async def test_damaged_weights_are_named(models, open_adapter, tmp_path):
+    for file in models.path("base").rglob("*"):
+        if file.is_file():
+            target = tmp_path / file.relative_to(models.path("base"))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(b"not weights")
+    adapter = open_adapter(models)
+    with pytest.raises(BackendUnavailable, match="Is the download complete"):
+        await adapter.clone(CloneRequest(SHORT, REFERENCE, checkpoint=str(tmp_path)))
+
+
+async def test_a_closed_adapter_says_so(warm):
+    await warm.aclose()
+    with pytest.raises(BackendUnavailable, match="closed"):
+        await warm.synthesize(SpeechRequest(SHORT, "ryan"))
+    assert not (await warm.status()).reachable
+
+
+def test_an_adapter_outlives_its_event_loop(models, make_config):
+    adapter = create(make_config(models))
+    request = SpeechRequest(SHORT, "ryan", sampling=Sampling(seed=3))
+    first = asyncio.run(adapter.synthesize(request))
+    engine = engine_of(adapter)
+    again = asyncio.run(adapter.synthesize(request))
+    assert engine_of(adapter) is engine, "the model was loaded twice"
+    np.testing.assert_array_equal(first.samples, again.samples)
+    asyncio.run(adapter.aclose())

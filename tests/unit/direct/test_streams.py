@@ -1,0 +1,89 @@
+"""Speech that is heard while it is being made."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+from storycore_tts import CloneRequest, Sampling, SpeechRequest, Stage, StreamingSynthesizer
+from storycore_tts.adapters.direct.streaming import LEFT_CONTEXT, SAMPLES_PER_FRAME
+from storycore_tts.testing.contract import tone_reference
+
+TEXT = "The old house at the end of the road had been empty for years."
+# A piece is decoded with what the codec can hear of what was before it, so what is left is rounding
+# and the far end of its memory. The codec's own hiss is −80 dB; this is −54 dB at the worst sample.
+TOLERANCE = 2e-3
+REFERENCE = dataclasses.replace(tone_reference(220.0), transcript="Oh, the tone goes on and on.")
+SEEDED = Sampling(seed=11)
+REQUESTS = {
+    "a speaker": SpeechRequest(TEXT, "ryan", sampling=SEEDED),
+    "a clone": CloneRequest(TEXT, REFERENCE, sampling=SEEDED),
+    "a timbre": CloneRequest(TEXT, REFERENCE, x_vector_only=True, sampling=SEEDED),
+}
+
+
+async def whole(adapter, request):
+    speak = adapter.clone if isinstance(request, CloneRequest) else adapter.synthesize
+    return await speak(request)
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+async def test_the_pieces_are_the_whole(models, open_adapter, kind):
+    adapter, request = open_adapter(models), REQUESTS[kind]
+    assert isinstance(adapter, StreamingSynthesizer)
+    chunks = [chunk async for chunk in adapter.synthesize_stream(request)]
+    speech = await whole(adapter, request)
+    joined = np.concatenate([chunk.samples for chunk in chunks])
+    assert len(joined) > LEFT_CONTEXT * SAMPLES_PER_FRAME / 2
+    assert joined.shape == speech.samples.shape
+    assert np.abs(joined - speech.samples).max() < TOLERANCE
+    assert {chunk.seed for chunk in chunks} == {speech.seed}
+    assert all(chunk.sample_rate == speech.sample_rate for chunk in chunks)
+    for before, after in itertools.pairwise(chunks):
+        assert after.start == pytest.approx(before.start + before.duration)
+
+
+async def test_pieces_are_as_long_as_configured(models, open_adapter):
+    adapter = open_adapter(models, direct={"first_chunk_frames": 3, "chunk_frames": 7})
+    chunks = [chunk async for chunk in adapter.synthesize_stream(REQUESTS["a speaker"])]
+    frames = [len(chunk.samples) // SAMPLES_PER_FRAME for chunk in chunks]
+    assert frames[0] == 3
+    assert set(frames[1:-1]) == {7}
+    assert 0 < frames[-1] <= 7
+
+
+async def test_the_first_piece_comes_long_before_the_last_is_made(models, open_adapter):
+    adapter = open_adapter(models)
+    heard, order = [], []
+    stream = adapter.synthesize_stream(REQUESTS["a speaker"], on_progress=heard.append)
+    async for chunk in stream:
+        order.append(chunk)
+        if len(order) == 1:
+            assert not any(news.fraction == 1.0 for news in heard if news.stage is Stage.GENERATING)
+    assert len(order) > 3
+    assert heard[-1].fraction == 1.0
+
+
+async def test_leaving_a_stream_stops_it(models, open_adapter):
+    adapter = open_adapter(models)
+    long = dataclasses.replace(REQUESTS["a speaker"], text=TEXT * 4)
+    async with contextlib.aclosing(adapter.synthesize_stream(long)) as stream:
+        async for _ in stream:
+            break
+    assert adapter._pool.length == 0
+    await asyncio.wait_for(adapter.synthesize(SpeechRequest("Hi.", "ryan")), 60)
+
+
+async def test_a_fresh_seed_is_told_and_repeats_the_stream(models, open_adapter):
+    adapter = open_adapter(models)
+    fresh = SpeechRequest("Good morning.", "ryan")
+    chunks = [chunk async for chunk in adapter.synthesize_stream(fresh)]
+    again = dataclasses.replace(fresh, sampling=Sampling(seed=chunks[0].seed))
+    repeated = [chunk async for chunk in adapter.synthesize_stream(again)]
+    for one, other in zip(chunks, repeated, strict=True):
+        np.testing.assert_array_equal(one.samples, other.samples)
