@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
-from storycore_tts import QwenTTSConfig
+from storycore_tts import QwenTTSConfig, TrainingRequest
 from storycore_tts.adapters.direct import DirectAdapter, create
 from storycore_tts.ports import StreamingSynthesizer
 from storycore_tts.testing.contract import AdapterContract
@@ -30,6 +32,16 @@ def config(models: dict[str, str], **settings: Any) -> QwenTTSConfig:
     return QwenTTSConfig(direct={"models": models}, **settings)
 
 
+def dataset(folder: Path) -> Path:
+    """Write four recordings with their words."""
+    folder.mkdir()
+    for number in range(4):
+        tone = 0.3 * np.sin(np.arange(48_000) * 2 * np.pi * (200 + 20 * number) / 24_000)
+        soundfile.write(folder / f"{number}.wav", tone, 24_000)
+        (folder / f"{number}.txt").write_text(f"Recording number {number}.", encoding="utf-8")
+    return folder
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     torch = pytest.importorskip("torch", reason=MISSING)
@@ -45,6 +57,18 @@ class TestDirect(AdapterContract):
         adapter = create(config(models, device="cpu", precision="fp32"))
         yield adapter
         await adapter.aclose()
+
+    @pytest.fixture
+    def training(self, tmp_path: Path) -> TrainingRequest:
+        recordings = dataset(tmp_path / "recordings")
+        return TrainingRequest(
+            str(recordings),
+            str(tmp_path / "out"),
+            "Hero",
+            num_epochs=3,
+            learning_rate=1e-3,  # these models are far from anything they could unlearn
+            gradient_accumulation_steps=1,
+        )
 
     async def test_it_streams_as_it_says(self, adapter: DirectAdapter) -> None:
         assert isinstance(adapter, StreamingSynthesizer) == adapter.capabilities.streaming

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -13,21 +14,22 @@ from storycore_tts.adapters.direct.checkpoints import (
     Checkpoint,
     Kind,
     configured,
+    configured_size,
     fetched,
     is_here,
     read_card,
 )
 from storycore_tts.adapters.direct.devices import Hardware, place
-from storycore_tts.adapters.direct.engine import Engine
+from storycore_tts.adapters.direct.engine import Engine, load_package
 from storycore_tts.adapters.direct.failures import BACKEND
-from storycore_tts.adapters.direct.jobs import Job, Line, Piece, Spoken
+from storycore_tts.adapters.direct.jobs import Answering, Call, Job, Line, Result
 from storycore_tts.adapters.direct.pool import Limits, ModelKey, Pool
 from storycore_tts.adapters.direct.prompts import PromptCache
 from storycore_tts.domain.audio import SAMPLE_RATE, is_silent
 from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.progress import OnProgress, Progress, Stage
-from storycore_tts.domain.requests import CloneRequest, SpeechRequest
-from storycore_tts.domain.speech import Speech, Timings
+from storycore_tts.domain.requests import CloneRequest, SpeechRequest, TrainingRequest
+from storycore_tts.domain.speech import Speech, Timings, TrainedVoice
 from storycore_tts.domain.voices import Speaker, described, find_speaker
 from storycore_tts.ports import BackendStatus, Capabilities, Problem, SpeechChunk
 from storycore_tts.settings import QwenTTSConfig
@@ -37,12 +39,15 @@ _DEAF = "the 0.6B model does not listen to instruct; choose model_choice 1.7B"
 
 
 class DirectAdapter:
-    """``SpeechSynthesizer``, ``VoiceCloner`` and ``StreamingSynthesizer`` without a server.
+    """All ports without a server: speech, cloning, training and streaming.
 
     Requests that wait at the same time, for one model and with the same sampling, are spoken in one
     batch. A request with a fixed seed is spoken alone: the same request gives the same samples
     every time on the same machine. The seed that was used is always recorded, and repeats what was
     spoken alone; in a batch, the numbers that a line gets depend on its neighbours too.
+
+    A training has the device for itself: what is asked for meanwhile waits, as it would behind a
+    training on a ComfyUI server.
 
     It may be used from any event loop.
 
@@ -60,15 +65,17 @@ class DirectAdapter:
             window=direct.batch_window_ms / 1000,
             keep=not config.unload_model_after_generate,
         )
+        self._trainings: set[threading.Thread] = set()
         prompts = PromptCache(int(direct.clone_cache_megabytes * 2**20))
         self._pool = Pool(limits, lambda key: Engine(key.checkpoint, key.version, config, prompts))
 
     @property
     def capabilities(self) -> Capabilities:
-        """All but training; ``instruct`` is for the 1.7B models."""
+        """All there is; ``instruct`` is for the 1.7B models."""
         return Capabilities(
             speech=True,
             cloning=True,
+            training=True,
             checkpoints=True,
             instruct=self._config.model_choice == "1.7B",
             seeds=True,
@@ -126,20 +133,35 @@ class DirectAdapter:
         if not audible:
             raise failures.silence(delivered / SAMPLE_RATE)
 
+    async def train(
+        self, request: TrainingRequest, *, on_progress: OnProgress | None = None
+    ) -> TrainedVoice:
+        """See ``VoiceTrainer.train``. The folders of the request are on this machine's disk."""
+        call = Call[TrainedVoice]()
+        thread = threading.Thread(
+            target=self._train, args=(request, call), name="storycore-tts-direct training"
+        )
+        self._trainings.add(thread)
+        call.tell(Progress(Stage.QUEUED))
+        thread.start()
+        return await _ended(call, on_progress)
+
     async def status(self) -> BackendStatus:
         """See ``Adapter.status``: the package, the device, and where the checkpoints are."""
         return await asyncio.to_thread(self._look)
 
     async def aclose(self) -> None:
         """Stop what is being spoken, end the threads and free the memory; safe to call twice."""
-        await asyncio.to_thread(self._pool.close)
+        await asyncio.to_thread(self._end)
 
     async def _speech(
         self, request: SpeechRequest | CloneRequest, on_progress: OnProgress | None
     ) -> Speech:
         called = time.perf_counter()
         key, line, warnings = await self._checked(request)
-        spoken = await self._result(key, Job(line), on_progress)
+        job = Job(line)
+        self._pool.submit(key, job)
+        spoken = await _ended(job, on_progress)
         return Speech(
             samples=spoken.samples,
             sample_rate=SAMPLE_RATE,
@@ -173,18 +195,41 @@ class DirectAdapter:
             warnings = (_DEAF,) if deaf else ()
         return ModelKey(checkpoint, card.stamp), line, warnings
 
-    async def _result(self, key: ModelKey, job: Job, on_progress: OnProgress | None) -> Spoken:
-        """Hand a job over, pass its news on, and return what it ends with."""
-        report = _forward_only(on_progress)
+    def _train(self, request: TrainingRequest, call: Call[TrainedVoice]) -> None:
+        """Train in this thread, with nothing else on the device."""
         try:
-            self._pool.submit(key, job)
-            while news := await job.heard():
-                for item in news:
-                    assert not isinstance(item, Piece), "only streams are delivered in pieces"
-                    report(item)
-            return job.result()
+            with Answering([call]), self._pool.cleared():
+                call.end(self._trained(request, call))
         finally:
-            job.cancel()
+            self._trainings.discard(threading.current_thread())
+
+    def _trained(self, request: TrainingRequest, call: Call[TrainedVoice]) -> TrainedVoice:
+        base = configured_size(self._config, "base", request.model_choice)
+        read_card(base)
+        with failures.loading(base.name):
+            import torch
+
+            placement = place(self._config, Hardware.here())
+            load_package()
+            from storycore_tts.adapters.direct import training
+        try:
+            voice = training.train(
+                request,
+                base_model=fetched(base),
+                tokenizer=None,
+                device=placement.device,
+                dtype=getattr(torch, placement.dtype),
+                on_progress=call.tell,
+                cancelled=lambda: call.cancelled or self._pool.closed,
+            )
+        except training.TrainingCancelled:
+            raise failures.closed() from None  # whoever cancelled the task does not see this
+        return replace(voice, warnings=(*voice.warnings, *placement.warnings))
+
+    def _end(self) -> None:
+        self._pool.close()
+        for thread in list(self._trainings):
+            thread.join()
 
     def _look(self) -> BackendStatus:
         """Find out what is there and what is missing; imports torch."""
@@ -217,6 +262,19 @@ class DirectAdapter:
             details=details,
             problems=tuple(problems),
         )
+
+
+async def _ended(call: Call[Result], on_progress: OnProgress | None) -> Result:
+    """Pass a call's news on, and return what it ends with; whoever leaves early cancels it."""
+    report = _forward_only(on_progress)
+    try:
+        while news := await call.heard():
+            for item in news:
+                assert isinstance(item, Progress), "only streams are delivered in pieces"
+                report(item)
+        return call.result()
+    finally:
+        call.cancel()
 
 
 def _whereabouts(checkpoint: Checkpoint) -> str:

@@ -72,7 +72,12 @@ class Card:
 
 def configured(config: QwenTTSConfig, kind: Kind) -> Checkpoint:
     """Return the stock checkpoint of a kind, in the configured size."""
-    key = f"{config.model_choice}-{'CustomVoice' if kind == 'custom_voice' else 'Base'}"
+    return configured_size(config, kind, config.model_choice)
+
+
+def configured_size(config: QwenTTSConfig, kind: Kind, size: str) -> Checkpoint:
+    """Return the stock checkpoint of a kind, in a size ("0.6B", "1.7B")."""
+    key = f"{size}-{'CustomVoice' if kind == 'custom_voice' else 'Base'}"
     named = {str(size): place for size, place in config.direct.models.items()}
     return Checkpoint(named.get(key, _REPOSITORY.format(key)), kind)
 

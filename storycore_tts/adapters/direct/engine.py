@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import secrets
 import sys
@@ -72,7 +73,7 @@ class Engine:
         self._streaming = config.direct
         self._prompts = prompts
         with failures.loading(checkpoint.name):
-            package = _package()
+            package = load_package()
             self.placement: Placement = place(config, Hardware.here())
             self._model: Any = _loaded(package, str(fetched(checkpoint)), self.placement)
 
@@ -217,6 +218,10 @@ def fresh_seed() -> int:
 def give_back_memory() -> None:
     """Return freed memory to the device and to the system."""
     gc.collect()
+    if sys.platform == "linux":  # freed memory stays with glibc until it is asked for
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+        if trim is not None:
+            trim(0)
     torch = sys.modules.get("torch")
     if torch is None:
         return
@@ -226,8 +231,8 @@ def give_back_memory() -> None:
         torch.mps.empty_cache()
 
 
-def _package() -> Any:
-    """Import the package; what it prints at that goes to stderr, for stdout is the caller's."""
+def load_package() -> Any:
+    """Import ``qwen_tts``; what it prints at that goes to stderr, for stdout is the caller's."""
     import torch  # noqa: F401 — first, and outside of the redirection: it takes longest
     import transformers  # noqa: F401
 

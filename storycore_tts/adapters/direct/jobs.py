@@ -1,4 +1,4 @@
-"""One line on its way: asked for on an event loop, spoken in a worker's thread."""
+"""Work on its way: asked for on an event loop, done in a thread."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from storycore_tts.domain.audio import Samples
 from storycore_tts.domain.progress import Progress
@@ -89,11 +89,65 @@ class Piece:
 News: TypeAlias = Progress | Piece
 
 
-class Job:
-    """A line, whoever waits for it, and what he is told.
+Result = TypeVar("Result")
 
-    The waiting side lives on the event loop on which the job was made; ``tell``, ``finish`` and
-    ``fail`` may be called in any thread.
+
+class Call(Generic[Result]):
+    """Work in a thread, and whoever waits for it on the event loop on which this was made.
+
+    ``tell``, ``end`` and ``fail`` may be called in any thread.
+    """
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        """Nobody waits any more; the work asks for this between its steps."""
+        self._mail: deque[News] = deque()
+        self._end: Result | BaseException | None = None
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+
+    async def heard(self) -> list[News]:
+        """Wait for news and return it; nothing more will come after an empty list."""
+        while not self._mail and self._end is None:
+            await self._woken.wait()
+            self._woken.clear()
+        return [self._mail.popleft() for _ in range(len(self._mail))]
+
+    def result(self) -> Result:
+        """Return what the work ended with, or raise it."""
+        assert self._end is not None, "the work has not ended"
+        if isinstance(self._end, BaseException):
+            raise self._end
+        return self._end
+
+    def cancel(self) -> None:
+        """Want it no more."""
+        self.cancelled = True
+
+    def tell(self, news: News) -> None:
+        """Send news to whoever waits."""
+        self._mail.append(news)
+        self._wake()
+
+    def end(self, result: Result) -> None:
+        """End well, if it has not ended before."""
+        self._end = self._end or result
+        self._wake()
+
+    def fail(self, error: BaseException) -> None:
+        """End with an error, if it has not ended before."""
+        self._end = self._end or error
+        self._wake()
+
+    def _wake(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._woken.set)
+        except RuntimeError:  # the loop was closed over our head: nobody waits any more
+            self.cancelled = True
+
+
+class Job(Call[Spoken]):
+    """A line on its way; once it is cancelled, the worker stops within three steps.
 
     Args:
         line: What is to be said.
@@ -101,51 +155,20 @@ class Job:
     """
 
     def __init__(self, line: Line, *, streamed: bool = False) -> None:
+        super().__init__()
         self.line = line
         self.streamed = streamed
         self.seed = line.sampling.seed
         """The seed that the next attempt must use, or None for any."""
         self.warnings: tuple[str, ...] = ()
-        self.cancelled = False
         self.submitted = time.perf_counter()
         self._began: float | None = None
         self._attempts = 0
-        self._mail: deque[News] = deque()
-        self._end: Spoken | BaseException | None = None
-        self._loop = asyncio.get_running_loop()
-        self._woken = asyncio.Event()
 
     @property
     def alone(self) -> bool:
         """It shares no batch: a fixed seed repeats only alone, and a stream waits for nobody."""
         return self.streamed or self.seed is not None
-
-    @property
-    def done(self) -> bool:
-        """It has ended, one way or the other."""
-        return self._end is not None
-
-    # On the event loop
-
-    async def heard(self) -> list[Progress | Piece]:
-        """Wait for news and return it; nothing more will come after an empty list."""
-        while not self._mail and self._end is None:
-            await self._woken.wait()
-            self._woken.clear()
-        return [self._mail.popleft() for _ in range(len(self._mail))]
-
-    def result(self) -> Spoken:
-        """Return what the job ended with, or raise it."""
-        assert self._end is not None, "the job has not ended"
-        if isinstance(self._end, BaseException):
-            raise self._end
-        return self._end
-
-    def cancel(self) -> None:
-        """Want it no more: the worker stops within three steps, and says nothing any more."""
-        self.cancelled = True
-
-    # In a worker's thread
 
     def begin(self) -> None:
         """Note that an attempt begins."""
@@ -156,23 +179,11 @@ class Job:
         """Add doubts that the result is to carry, once each."""
         self.warnings = tuple(dict.fromkeys((*self.warnings, *warnings)))
 
-    def tell(self, news: News) -> None:
-        """Send news to whoever waits."""
-        self._mail.append(news)
-        self._wake()
-
     def finish(self, samples: Samples, seed: int) -> None:
         """End well."""
         began = self._began or self.submitted
-        ended = time.perf_counter()
-        queued, generating = began - self.submitted, ended - began
-        self._end = self._end or Spoken(samples, seed, self.warnings, queued, generating)
-        self._wake()
-
-    def fail(self, error: BaseException) -> None:
-        """End with an error."""
-        self._end = self._end or error
-        self._wake()
+        queued, generating = began - self.submitted, time.perf_counter() - began
+        self.end(Spoken(samples, seed, self.warnings, queued, generating))
 
     def try_again(self, seed: int) -> bool:
         """Prepare for another attempt, after one with ``seed`` ran away; False if it was the last.
@@ -188,21 +199,15 @@ class Job:
         self.add_warnings([told])
         return True
 
-    def _wake(self) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._woken.set)
-        except RuntimeError:  # the loop was closed over our head: nobody waits any more
-            self.cancelled = True
-
 
 class Answering:
     """A context in which whatever goes wrong reaches those who wait; the worker goes on.
 
     Args:
-        batch: Their jobs.
+        batch: What they wait for.
     """
 
-    def __init__(self, batch: Sequence[Job]) -> None:
+    def __init__(self, batch: Sequence[Call[Any]]) -> None:
         self._batch = batch
 
     def __enter__(self) -> None:

@@ -31,6 +31,7 @@ class Turn:
         ticket = object()
         with self._changed:
             self._line.append(ticket)
+            self._changed.notify_all()
             self._changed.wait_for(lambda: self._line[0] is ticket)
         try:
             yield
@@ -125,10 +126,12 @@ class Pool:
         with self.changed:
             return sum(worker.length for worker in self._workers.values())
 
-    def unload_idle(self) -> None:
-        """Give back the memory of all models; blocks while one is speaking."""
+    @contextmanager
+    def cleared(self) -> Iterator[None]:
+        """Wait for the turn, unload all models, and hold the turn: nothing is spoken meanwhile."""
         with GENERATION.taken():
             self._unload_all_but(0)
+            yield
 
     def make_room(self) -> None:
         """Unload those that were used least recently, so that one more fits; needs the turn."""

