@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -16,7 +17,9 @@ from storycore_tts.ports import (
     Adapter,
     BackendStatus,
     Capabilities,
+    SpeechChunk,
     SpeechSynthesizer,
+    StreamingSynthesizer,
     VoiceCloner,
     VoiceTrainer,
 )
@@ -40,7 +43,7 @@ class Defaults:
 
 
 class TextToSpeech:
-    """The three ports over one adapter, with the configured defaults.
+    """The ports over one adapter, with the configured defaults.
 
     Args:
         adapter: Whoever does the work.
@@ -120,6 +123,17 @@ class TextToSpeech:
         """
         port = self._port(VoiceCloner, self.capabilities.cloning, "clone voices")  # type: ignore[type-abstract]
         return await port.clone(request, on_progress=on_progress)
+
+    def synthesize_stream(
+        self, request: SpeechRequest | CloneRequest, *, on_progress: OnProgress | None = None
+    ) -> AsyncIterator[SpeechChunk]:
+        """See ``StreamingSynthesizer.synthesize_stream``.
+
+        Raises:
+            UnsupportedByBackend: This backend cannot stream.
+        """
+        port = self._port(StreamingSynthesizer, self.capabilities.streaming, "stream speech")  # type: ignore[type-abstract]
+        return port.synthesize_stream(request, on_progress=on_progress)
 
     async def train(
         self, request: TrainingRequest, *, on_progress: OnProgress | None = None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +17,18 @@ import soundfile
 import yaml
 
 from storycore_tts import load_config
+from storycore_tts.testing.tiny_models import build_tiny_models, install_torchaudio_placeholder
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "documentation/TESTING.md"]
+DIRECT = "documentation/DIRECT.md"
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", DIRECT, "documentation/TESTING.md"]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-def blocks(*languages: str) -> list:
+def blocks(*languages: str, documents: Sequence[str] = DOCUMENTS) -> list:
     return [
         pytest.param(code, id=f"{document}-{number}")
-        for document in DOCUMENTS
+        for document in documents
         for number, (language, code) in enumerate(
             FENCE.findall((ROOT / document).read_text(encoding="utf-8"))
         )
@@ -32,12 +36,12 @@ def blocks(*languages: str) -> list:
     ]
 
 
-def ended_well(command: list[str], folder: Path, url: str) -> None:
+def ended_well(command: list[str], folder: Path, **settings: str) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("STORYCORE_TTS_")}
     ended = subprocess.run(
         command,
         cwd=folder,
-        env={**environment, "STORYCORE_TTS_COMFYUI_URL": url, "PYTHONUTF8": "1"},
+        env={**environment, **settings, "PYTHONUTF8": "1"},
         capture_output=True,
         encoding="utf-8",
         timeout=90,
@@ -46,24 +50,80 @@ def ended_well(command: list[str], folder: Path, url: str) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-@pytest.mark.parametrize("code", blocks("python"))
+WITHOUT_TORCH = [document for document in DOCUMENTS if document != DIRECT]
+
+
+@pytest.mark.parametrize("code", blocks("python", documents=WITHOUT_TORCH))
 def test_python(standin_comfyui, tmp_path: Path, code: str):
     program = tmp_path / "test_block.py"
     program.write_text(code.replace("http://127.0.0.1:8188", standin_comfyui.url), "utf-8")
     runner = ["-m", "pytest", "-q", "-p", "no:cacheprovider"] if "\ndef test_" in code else []
-    ended_well([sys.executable, *runner, str(program)], tmp_path, standin_comfyui.url)
+    ended_well(
+        [sys.executable, *runner, str(program)],
+        tmp_path,
+        STORYCORE_TTS_COMFYUI_URL=standin_comfyui.url,
+    )
 
 
-@pytest.mark.parametrize("code", blocks("console"))
+@pytest.mark.parametrize("code", blocks("console", documents=WITHOUT_TORCH))
 def test_our_commands(standin_comfyui, tmp_path: Path, code: str):
     """Those of our own command that end by themselves run; the others are not ours to test."""
     tone = 0.3 * np.sin(np.arange(96_000) / 20)
     soundfile.write(tmp_path / "reference.wav", tone, 24_000)
-    for line in code.replace("http://127.0.0.1:8188", standin_comfyui.url).splitlines():
-        if line.startswith("storycore-tts ") and "standin" not in line:
-            command = shlex.split(line, comments=True)[1:]
-            module = [sys.executable, "-m", "storycore_tts.entrypoints.cli"]
-            ended_well([*module, *command], tmp_path, standin_comfyui.url)
+    for command in our_commands(code.replace("http://127.0.0.1:8188", standin_comfyui.url)):
+        ended_well(command, tmp_path, STORYCORE_TTS_COMFYUI_URL=standin_comfyui.url)
+
+
+def test_the_direct_document(tmp_path: Path):
+    """Its program and its commands, in order, on tiny models."""
+    needed = "needs pip install 'storycore-tts[direct]'"
+    pytest.importorskip("torch", reason=needed)
+    install_torchaudio_placeholder()
+    pytest.importorskip("qwen_tts", reason=needed)
+    models = build_tiny_models(tmp_path / "models")
+    places = {
+        "1.7B-CustomVoice": str(models.path("custom_voice")),
+        "1.7B-Base": str(models.path("base")),
+    }
+    settings = {
+        "STORYCORE_TTS_BACKEND": "direct",
+        "STORYCORE_TTS_DEVICE": "cpu",
+        "STORYCORE_TTS_PRECISION": "fp32",
+        "STORYCORE_TTS_DIRECT__MODELS": json.dumps(places),
+        "PYTHONPATH": str(torchaudio_placeholder(tmp_path / "placeholder")),
+        "OMP_NUM_THREADS": "1",
+    }
+    recordings = tmp_path / "recordings"
+    recordings.mkdir()
+    for number in range(2):
+        tone = 0.3 * np.sin(np.arange(24_000) * 2 * np.pi * (200 + 30 * number) / 24_000)
+        soundfile.write(recordings / f"{number}.wav", tone, 24_000)
+        (recordings / f"{number}.txt").write_text(f"Recording {number}.", encoding="utf-8")
+    text = (ROOT / DIRECT).read_text(encoding="utf-8")
+    for language, code in FENCE.findall(text):
+        if language == "python":
+            ended_well([sys.executable, "-c", code], tmp_path, **settings)
+        for command in our_commands(code) if language == "console" else ():
+            ended_well(command, tmp_path, **settings)
+
+
+def our_commands(code: str) -> list[list[str]]:
+    module = [sys.executable, "-m", "storycore_tts.entrypoints.cli"]
+    return [
+        [*module, *shlex.split(line, comments=True)[1:]]
+        for line in code.splitlines()
+        if line.startswith("storycore-tts ") and "standin" not in line
+    ]
+
+
+def torchaudio_placeholder(folder: Path) -> Path:
+    """Write what ``install_torchaudio_placeholder`` puts in place, for another process."""
+    package = folder / "torchaudio" / "compliance"
+    package.mkdir(parents=True)
+    for module in (folder / "torchaudio" / "__init__.py", package / "__init__.py"):
+        module.touch()
+    (package / "kaldi.py").touch()
+    return folder
 
 
 @pytest.mark.parametrize("code", blocks("yaml"))
