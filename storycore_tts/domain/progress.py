@@ -45,3 +45,31 @@ class Progress:
 
 OnProgress = Callable[[Progress], None]
 """A listener. It runs on the event loop and must return at once; what it raises ends the job."""
+
+
+def forward_only(on_progress: OnProgress | None) -> OnProgress:
+    """Wrap a listener so that nothing goes back and nothing is said twice.
+
+    A job that is tried again, or whose events come late, would otherwise seem to move backwards.
+
+    Args:
+        on_progress: The caller's listener, or None for nobody.
+    """
+    order = list(Stage)
+    last: Progress | None = None
+
+    def goes_back(new: Progress, old: Progress) -> bool:
+        if new.stage is not old.stage:
+            return order.index(new.stage) < order.index(old.stage)
+        return None not in (new.fraction, old.fraction) and new.fraction < old.fraction  # type: ignore[operator]
+
+    def report(progress: Progress) -> None:
+        nonlocal last
+        if on_progress is None or progress == last:
+            return
+        if last is not None and goes_back(progress, last):
+            return
+        last = progress
+        on_progress(progress)
+
+    return report

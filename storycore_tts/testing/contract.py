@@ -15,6 +15,7 @@ What an adapter does not offer in its ``capabilities`` is skipped. Needs pytest-
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import itertools
 
@@ -32,7 +33,13 @@ from storycore_tts.domain.requests import (
 )
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.speech import Speech
-from storycore_tts.ports import Adapter, SpeechSynthesizer, VoiceCloner, VoiceTrainer
+from storycore_tts.ports import (
+    Adapter,
+    SpeechSynthesizer,
+    StreamingSynthesizer,
+    VoiceCloner,
+    VoiceTrainer,
+)
 from storycore_tts.services.speech import Defaults, TextToSpeech
 
 SHORT = "Good morning, how are you?"
@@ -245,6 +252,34 @@ class AdapterContract:
             gaps.append(now - last - 0.01)
             last = now
         assert sorted(gaps)[int(len(gaps) * 0.99)] < 0.1, "a 10 ms ticker came late"
+
+    # Streaming
+
+    async def test_a_stream_is_the_whole_in_pieces(self, adapter: Adapter, speaker: str) -> None:
+        if not isinstance(adapter, StreamingSynthesizer):
+            assert not adapter.capabilities.streaming
+            pytest.skip("this adapter does not stream")
+        request = SpeechRequest(SHORT, speaker, sampling=SEEDED)
+        chunks = [chunk async for chunk in adapter.synthesize_stream(request)]
+        whole = await synthesizer(adapter).synthesize(request)
+        assert len(chunks) > 1
+        for before, after in itertools.pairwise(chunks):
+            assert after.start == pytest.approx(before.start + before.duration)
+        joined = np.concatenate([chunk.samples for chunk in chunks])
+        assert {chunk.sample_rate for chunk in chunks} == {SAMPLE_RATE}
+        assert {chunk.seed for chunk in chunks} == {SEEDED.seed}
+        np.testing.assert_allclose(joined, whole.samples, atol=0.01)
+
+    async def test_a_stream_that_is_left_early_frees_its_place(
+        self, adapter: Adapter, speaker: str
+    ) -> None:
+        if not isinstance(adapter, StreamingSynthesizer):
+            pytest.skip("this adapter does not stream")
+        chunks = adapter.synthesize_stream(SpeechRequest(LONG, speaker))
+        async with contextlib.aclosing(chunks):  # type: ignore[type-var]
+            async for _ in chunks:
+                break
+        check_speech(await synthesizer(adapter).synthesize(SpeechRequest(SHORT, speaker)))
 
     # Cloning
 

@@ -13,7 +13,6 @@ import soundfile
 
 from storycore_tts import QwenTTSConfig, TrainingRequest
 from storycore_tts.adapters.direct import DirectAdapter, create
-from storycore_tts.ports import StreamingSynthesizer
 from storycore_tts.testing.contract import AdapterContract
 from storycore_tts.testing.tiny_models import build_tiny_models, install_torchaudio_placeholder
 
@@ -69,9 +68,6 @@ class TestDirect(AdapterContract):
             learning_rate=1e-3,  # these models are far from anything they could unlearn
             gradient_accumulation_steps=1,
         )
-
-    async def test_it_streams_as_it_says(self, adapter: DirectAdapter) -> None:
-        assert isinstance(adapter, StreamingSynthesizer) == adapter.capabilities.streaming
 
 
 if LIVE_FOLDER is None:

@@ -46,7 +46,7 @@ from storycore_tts.domain.errors import (
     SilentAudio,
     TTSError,
 )
-from storycore_tts.domain.progress import OnProgress, Progress, Stage
+from storycore_tts.domain.progress import OnProgress, Progress, Stage, forward_only
 from storycore_tts.domain.requests import (
     CloneRequest,
     ReferenceAudio,
@@ -93,7 +93,7 @@ class ComfyUIAdapter:
     ) -> Speech:
         """See ``SpeechSynthesizer.synthesize``."""
         session, began = self._session(), time.perf_counter()
-        report = _forward_only(on_progress)
+        report = forward_only(on_progress)
         spec = await session.spec(workflows.CUSTOM_VOICE)
         prompt_id, seed = new_prompt_id(), _seed(request.sampling.seed)
         graph = workflows.custom_voice(request, self._config, spec, seed=seed, job=prompt_id)
@@ -122,7 +122,7 @@ class ComfyUIAdapter:
     ) -> Speech:
         """See ``VoiceCloner.clone``."""
         session, began = self._session(), time.perf_counter()
-        report = _forward_only(on_progress)
+        report = forward_only(on_progress)
         spec = await session.spec(workflows.VOICE_CLONE)
         report(Progress(Stage.UPLOADING))
         uploaded = await self._upload(session, request.reference)
@@ -148,7 +148,7 @@ class ComfyUIAdapter:
     ) -> TrainedVoice:
         """See ``VoiceTrainer.train``. The folders of the request are on the server's own disk."""
         session = self._session()
-        report = _forward_only(on_progress)
+        report = forward_only(on_progress)
         spec = await session.spec(workflows.TRAIN)
         prompt_id = new_prompt_id()
         node_id = f"train-{prompt_id}"
@@ -381,23 +381,6 @@ def _check_dataset_size(progress: Progress, request: TrainingRequest) -> None:
             hint="Add recordings, or lower gradient_accumulation_steps.",
             backend=BACKEND,
         )
-
-
-def _forward_only(on_progress: OnProgress | None) -> Callable[[Progress], None]:
-    """Wrap a listener so that stages never go back and nothing is said twice."""
-    order = list(Stage)
-    last: Progress | None = None
-
-    def report(progress: Progress) -> None:
-        nonlocal last
-        if on_progress is None or progress == last:
-            return
-        if last is not None and order.index(progress.stage) < order.index(last.stage):
-            return
-        last = progress
-        on_progress(progress)
-
-    return report
 
 
 def _padded_wav(reference: ReferenceAudio) -> bytes:

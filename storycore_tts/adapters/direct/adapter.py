@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
@@ -27,7 +27,7 @@ from storycore_tts.adapters.direct.pool import Limits, ModelKey, Pool
 from storycore_tts.adapters.direct.prompts import PromptCache
 from storycore_tts.domain.audio import SAMPLE_RATE, is_silent
 from storycore_tts.domain.errors import TTSError
-from storycore_tts.domain.progress import OnProgress, Progress, Stage
+from storycore_tts.domain.progress import OnProgress, Progress, Stage, forward_only
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest, TrainingRequest
 from storycore_tts.domain.speech import Speech, Timings, TrainedVoice
 from storycore_tts.domain.voices import Speaker, described, find_speaker
@@ -109,7 +109,7 @@ class DirectAdapter:
         each is decoded with the 72 frames before it. A stream shares no batch.
         """
         key, line, warnings = await self._checked(request)
-        job, report = Job(line, streamed=True), _forward_only(on_progress)
+        job, report = Job(line, streamed=True), forward_only(on_progress)
         delivered, audible = 0, False
         try:
             self._pool.submit(key, job)
@@ -266,7 +266,7 @@ class DirectAdapter:
 
 async def _ended(call: Call[Result], on_progress: OnProgress | None) -> Result:
     """Pass a call's news on, and return what it ends with; whoever leaves early cancels it."""
-    report = _forward_only(on_progress)
+    report = forward_only(on_progress)
     try:
         while news := await call.heard():
             for item in news:
@@ -290,23 +290,3 @@ def _whereabouts(checkpoint: Checkpoint) -> str:
     if checkpoint.folder is not None:
         fetched(checkpoint)  # says which files are missing
     return "not downloaded yet; the first use does it"
-
-
-def _forward_only(on_progress: OnProgress | None) -> Callable[[Progress], None]:
-    """Wrap a listener so that nothing goes back when a line is tried again."""
-    order = list(Stage)
-    last: Progress | None = None
-
-    def report(progress: Progress) -> None:
-        nonlocal last
-        if on_progress is None or (last is not None and _goes_back(progress, last)):
-            return
-        last = progress
-        on_progress(progress)
-
-    def _goes_back(new: Progress, old: Progress) -> bool:
-        if new.stage is not old.stage:
-            return order.index(new.stage) < order.index(old.stage)
-        return (new.fraction or 0.0) < (old.fraction or 0.0)
-
-    return report
