@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -96,6 +98,7 @@ class Pool:
         self.changed = threading.Condition()
         self.closed = False
         self._workers: dict[ModelKey, Worker] = {}
+        _pools.add(self)
 
     def submit(self, key: ModelKey, job: Job) -> None:
         """Put a job into the line of its model.
@@ -176,7 +179,7 @@ class Worker:
         self._pool = pool
         self._waiting: list[Job] = []
         self._speaking: Sequence[Job] = ()
-        # A daemon, so that a program which forgets to close the adapter can still end.
+        # A daemon, so that a program which forgets to close the adapter can end: _close_all ends it.
         name = f"storycore-tts-direct {key.checkpoint.name}"
         self.thread = threading.Thread(target=self._work, name=name, daemon=True)
         self.thread.start()
@@ -298,3 +301,13 @@ class Worker:
         else:
             job.tell(Progress(Stage.GENERATING, fraction=1.0))
             job.finish(take.samples, seed)
+
+
+_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Stop what still speaks: a thread that is cut off inside torch aborts the whole process."""
+    for pool in list(_pools):
+        pool.close()

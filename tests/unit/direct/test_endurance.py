@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import dataclasses
 import random
+import subprocess
+import sys
 import threading
 import weakref
 
@@ -156,3 +158,27 @@ async def any_request(adapter, dice):
     else:
         speaker = dice.choice(["ryan", "vivian", "eric"])
         await adapter.synthesize(SpeechRequest(text, speaker, sampling=sampling))
+
+
+def test_a_program_that_forgets_to_close_can_end(models):
+    script = (
+        "import asyncio, sys\n"
+        "from storycore_tts import QwenTTSConfig, SpeechRequest\n"
+        "from storycore_tts.adapters.direct import create\n"
+        "from storycore_tts.testing.tiny_models import install_torchaudio_placeholder\n"
+        "install_torchaudio_placeholder()\n"
+        "models = {'1.7B-CustomVoice': sys.argv[1]}\n"
+        "config = QwenTTSConfig(device='cpu', precision='fp32', direct={'models': models})\n"
+        "adapter = create(config)\n"
+        "async def main():\n"
+        "    spoken = asyncio.Event()\n"
+        "    hear = lambda news: spoken.set() if news.message else None\n"
+        "    request = SpeechRequest('The old house was empty. ' * 20, 'ryan')\n"
+        "    call = asyncio.ensure_future(adapter.synthesize(request, on_progress=hear))\n"
+        "    await spoken.wait()\n"
+        "    sys.exit(3)\n"
+        "asyncio.run(main())\n"
+    )
+    command = [sys.executable, "-c", script, str(models.path("custom_voice"))]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 3, ended.stderr
