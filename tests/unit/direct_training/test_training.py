@@ -68,7 +68,7 @@ def test_the_loss_falls_and_the_checkpoint_speaks_under_its_name(
     models, request_for, spoken, tmp_path: Path, size: str
 ) -> None:
     heard: list[Progress] = []
-    request = request_for(num_epochs=4)
+    request = request_for(num_epochs=4, learning_rate=1e-3)
     voice = train(request, models, base_model=models.path("base", size), on_progress=heard.append)
     assert len(voice.loss_history) == voice.epochs == 4
     assert voice.loss_history[-1] < 0.8 * voice.loss_history[0]
@@ -129,8 +129,8 @@ def test_a_request_that_was_done_is_not_done_again(models, request_for) -> None:
 def test_another_trainings_folder_is_left_alone(models, request_for, tmp_path: Path) -> None:
     voice = train(request_for(num_epochs=1), models)
     before = weights(voice.checkpoint_path)
-    with pytest.raises(InvalidRequest, match=r"another training: .*learning_rate was 0\.001"):
-        train(request_for(num_epochs=1, learning_rate=1e-4), models)
+    with pytest.raises(InvalidRequest, match=r"another training: .*learning_rate was 0\.0001"):
+        train(request_for(num_epochs=1, learning_rate=1e-5), models)
     with pytest.raises(InvalidRequest, match="speaker_name was 'hero' and is 'other'"):
         train(request_for(num_epochs=1, speaker_name="Other"), models)
     after = weights(voice.checkpoint_path)
