@@ -228,6 +228,19 @@ def test_only_a_base_model_can_be_trained(models, request_for, tmp_path: Path) -
         train(request_for(), models, base_model=tmp_path / "nowhere")
 
 
+def test_what_the_samples_could_not_say_is_refused_at_once(models, request_for) -> None:
+    heard: list[Progress] = []
+    with pytest.raises(InvalidRequest, match="too long for one generation"):
+        train(request_for(test_text="word " * 3000), models, on_progress=heard.append)
+    assert heard == []
+
+
+def test_half_precision(models, request_for) -> None:
+    voice = train(request_for(num_epochs=2, learning_rate=1e-3), models, dtype=torch.bfloat16)
+    assert voice.loss_history[1] < voice.loss_history[0]
+    assert {tensor.dtype for tensor in weights(voice.checkpoint_path).values()} == {torch.bfloat16}
+
+
 def test_a_built_in_voices_name_is_refused(models, request_for) -> None:
     with pytest.raises(InvalidRequest, match="'Uncle Fu' is the name of a built-in voice"):
         train(request_for(speaker_name="Uncle Fu"), models)
