@@ -77,6 +77,27 @@ def test_padding_changes_no_guess(spoken: Any) -> None:
     assert torch.equal(codebooks[:3], spoken.example.codes[:3, 1:])
 
 
+def test_the_loss_is_that_of_each_guess_for_its_own_frame(spoken: Any) -> None:
+    from storycore_tts.adapters.direct.training import recipe
+
+    codes, config = spoken.example.codes, spoken.model.config
+    batch = recipe.lay_out([spoken.example], config)
+    with torch.no_grad():
+        frames, codebooks = recipe.predict(spoken.model, batch, spoken.embedding)
+        told = recipe.loss(spoken.model, batch, spoken.embedding)
+    said = [*codes[:, 0].tolist(), config.talker_config.codec_eos_token_id]
+    talker = [
+        -guess.log_softmax(-1)[code]
+        for guess, code in zip(frames[0, -len(said) :], said, strict=True)
+    ]
+    sub_talker = [
+        -guess.log_softmax(-1)[code]
+        for guess, code in zip(codebooks.flatten(0, 1), codes[:, 1:].flatten(), strict=True)
+    ]
+    expected = sum(talker) / len(talker) + 0.3 * sum(sub_talker) / len(sub_talker)
+    assert told == pytest.approx(float(expected), rel=1e-4)
+
+
 def test_a_model_that_is_certain_of_what_it_said_has_little_left_to_learn(spoken: Any) -> None:
     from storycore_tts.adapters.direct.training import recipe
     from storycore_tts.adapters.direct.training.features import Example
