@@ -68,10 +68,10 @@ def test_the_loss_falls_and_the_checkpoint_speaks_under_its_name(
     models, request_for, spoken, tmp_path: Path, size: str
 ) -> None:
     heard: list[Progress] = []
-    request = request_for(num_epochs=4, learning_rate=1e-3)
+    request = request_for(num_epochs=4, learning_rate=5e-4)
     voice = train(request, models, base_model=models.path("base", size), on_progress=heard.append)
     assert len(voice.loss_history) == voice.epochs == 4
-    assert voice.loss_history[-1] < 0.8 * voice.loss_history[0]
+    assert voice.loss_history[-1] < 0.9 * voice.loss_history[0]
     assert voice.speaker_name == "Hero"
     assert folders(tmp_path / "out") == ["checkpoint-epoch-1", "checkpoint-epoch-3"]
     assert voice.checkpoint_path == str(tmp_path / "out" / "checkpoint-epoch-3")
