@@ -72,7 +72,7 @@ def test_killed_in_the_middle_of_a_file(models, request_for, tmp_path: Path) -> 
 def test_a_disk_that_refuses_is_named_and_the_last_epoch_is_kept(
     models, request_for, tmp_path: Path
 ) -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def listen(progress: Progress) -> None:
         if progress.message == "saving epoch 2":
@@ -83,7 +83,7 @@ def test_a_disk_that_refuses_is_named_and_the_last_epoch_is_kept(
         with pytest.raises(GenerationFailed, match="cannot read or write its files") as refused:
             train(request, models, on_progress=listen)
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
     assert "goes on after the last whole epoch" in str(refused.value)
     assert folders(tmp_path / "out") == ["training-state-epoch-0"]
     assert train(request, models).epochs == 3

@@ -22,7 +22,8 @@ def spoken(models, request) -> SimpleNamespace:
     tts = Qwen3TTSModel.from_pretrained(
         str(models.path("base", request.param)), device_map="cpu", dtype=torch.float32
     )
-    embedding = torch.randn(tts.model.config.talker_config.hidden_size)
+    size = tts.model.config.talker_config.hidden_size
+    embedding = torch.randn(size, generator=torch.Generator().manual_seed(0))
     embedding[:3] = 0  # the tiny models count there when to end
     voice.give(tts.model, "hero", embedding)
     ids = features.text_ids(tts.processor, TEXT)
@@ -75,6 +76,27 @@ def test_padding_changes_no_guess(spoken: Any) -> None:
     assert torch.equal(frames[1][batch.frames[1, 1:]], spoken.example.codes[:, 0])
     assert torch.equal(codebooks[3:], spoken.example.codes[:, 1:])
     assert torch.equal(codebooks[:3], spoken.example.codes[:3, 1:])
+
+
+def test_the_loss_is_that_of_each_guess_for_its_own_frame(spoken: Any) -> None:
+    from storycore_tts.adapters.direct.training import recipe
+
+    codes, config = spoken.example.codes, spoken.model.config
+    batch = recipe.lay_out([spoken.example], config)
+    with torch.no_grad():
+        frames, codebooks = recipe.predict(spoken.model, batch, spoken.embedding)
+        told = recipe.loss(spoken.model, batch, spoken.embedding)
+    said = [*codes[:, 0].tolist(), config.talker_config.codec_eos_token_id]
+    talker = [
+        -guess.log_softmax(-1)[code]
+        for guess, code in zip(frames[0, -len(said) :], said, strict=True)
+    ]
+    sub_talker = [
+        -guess.log_softmax(-1)[code]
+        for guess, code in zip(codebooks.flatten(0, 1), codes[:, 1:].flatten(), strict=True)
+    ]
+    expected = sum(talker) / len(talker) + 0.3 * sum(sub_talker) / len(sub_talker)
+    assert told == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_a_model_that_is_certain_of_what_it_said_has_little_left_to_learn(spoken: Any) -> None:

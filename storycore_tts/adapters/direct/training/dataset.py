@@ -65,25 +65,20 @@ class Dataset:
         source: The folder or the .jsonl file.
         recordings: At least one, in the order of the source.
         reference: The clip that the speaker's embedding is taken from.
+        digest: SHA-256 of sounds and words, wherever they lie; in hexadecimal digits.
         warnings: What may be meant so, for people to read.
     """
 
     source: Path
     recordings: tuple[Recording, ...]
     reference: Path
+    digest: str
     warnings: tuple[str, ...] = ()
 
     @property
     def duration(self) -> float:
         """Length of all recordings together, in seconds."""
         return sum(recording.duration for recording in self.recordings)
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of what is trained on, wherever it lies; in hexadecimal digits."""
-        parts = [(recording.digest, recording.text) for recording in self.recordings]
-        reference = hashlib.sha256(self.reference.read_bytes()).hexdigest()
-        return hashlib.sha256(json.dumps([parts, reference]).encode()).hexdigest()
 
 
 def check_dataset(folder_or_jsonl: Path) -> Dataset:
@@ -114,7 +109,9 @@ def check_dataset(folder_or_jsonl: Path) -> Dataset:
         report.error(source.name, "holds no recording")
     report.raise_errors()
     assert reference is not None  # there is a recording, and the first one serves if need be
-    return Dataset(source, tuple(recordings), reference, tuple(report.warnings))
+    learned = [(recording.digest, recording.text) for recording in recordings]
+    digest = hashlib.sha256(json.dumps([learned, _digest(*load(reference))]).encode()).hexdigest()
+    return Dataset(source, tuple(recordings), reference, digest, tuple(report.warnings))
 
 
 def load(audio: Path) -> tuple[Samples, int]:
@@ -240,7 +237,7 @@ def _checked(entry: _Entry, report: _Report) -> Recording | None:
     if sound is None:
         return None
     samples, sample_rate = sound
-    digest = hashlib.sha256(samples.tobytes() + str(sample_rate).encode()).hexdigest()
+    digest = _digest(samples, sample_rate)
     if not report.is_new(digest, entry.name) or text is None:
         return None
     duration = len(samples) / sample_rate
@@ -254,6 +251,10 @@ def _checked(entry: _Entry, report: _Report) -> Recording | None:
             "the words of this recording?",
         )
     return Recording(entry.audio, text, duration, sample_rate, digest)
+
+
+def _digest(samples: Samples, sample_rate: int) -> str:
+    return hashlib.sha256(samples.tobytes() + str(sample_rate).encode()).hexdigest()
 
 
 def _checked_text(entry: _Entry, report: _Report) -> str | None:

@@ -56,7 +56,7 @@ def encode(
     report: Callable[[float], None],
     cancelled: Cancelled,
 ) -> list[Tensor]:
-    """Encode every recording; on the CPU this takes about as long as they last.
+    """Encode every recording.
 
     Args:
         dataset: What to encode.
@@ -72,7 +72,7 @@ def encode(
         TrainingCancelled: ``cancelled`` said so.
         InvalidDataset: A file has gone, or has changed, since it was checked.
     """
-    # In float32 whatever the model trains in: rounded activations fall to other codes.
+    # In float32 as upstream, whatever the model trains in: rounding moves sounds to other codes.
     tokenizer = Qwen3TTSTokenizer.from_pretrained(
         str(codec), device_map=device, dtype=torch.float32
     )
@@ -80,7 +80,7 @@ def encode(
     for number, item in enumerate(dataset.recordings):
         check(cancelled)
         report(number / len(dataset.recordings))
-        # One by one: padded to the longest of a batch, the last frames would hear the padding.
+        # One by one, so that none is padded to the length of another.
         encoded = tokenizer.encode([recording(item.audio)], sr=SAMPLE_RATE).audio_codes[0]
         # A clone is no inference tensor, which nothing could be trained on.
         codes.append(encoded.to("cpu", torch.int64).clone())

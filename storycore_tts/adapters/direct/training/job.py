@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +22,26 @@ from storycore_tts.adapters.direct.training.checkpoint import (
 )
 from storycore_tts.adapters.direct.training.dataset import Dataset, check_dataset
 from storycore_tts.adapters.direct.training.loop import Training
-from storycore_tts.domain.errors import GenerationFailed, InvalidRequest, OutOfMemory
+from storycore_tts.domain.audio import Samples
+from storycore_tts.domain.errors import (
+    GenerationFailed,
+    InvalidRequest,
+    OutOfMemory,
+    UnsupportedLanguage,
+)
+from storycore_tts.domain.languages import AUTO
 from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.domain.requests import TrainingRequest
+from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.speech import TrainedVoice
+from storycore_tts.domain.text import token_budget
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 BACKEND = "direct"
-_CPU_OUT_OF_MEMORY = "DefaultCPUAllocator"  # torch has no exception type of its own for this
+# What torch says where it has no exception type of its own: on a CPU, and within cuBLAS.
+_NO_MEMORY = ("DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def train(
@@ -69,11 +79,14 @@ def train(
         TrainingCancelled: ``cancelled`` said so.
     """
     speaker = voice.stored_name(request.speaker_name)
+    _check_base_model(base_model, request.language)
+    token_budget(
+        request.test_text, limit=Sampling().max_new_tokens
+    )  # refused now, not epochs later
     on_progress(Progress(Stage.LOADING, message="reading the dataset"))
-    dataset = check_dataset(Path(request.dataset))
+    dataset = check_dataset(Path(request.dataset).expanduser())
     check(cancelled)
-    _check_base_model(base_model)
-    target = Path(request.output_dir).resolve()
+    target = Path(request.output_dir).expanduser().resolve()
     if target.is_relative_to(base_model.resolve()):
         raise InvalidRequest(
             f"The output folder {target} lies within the base model's.",
@@ -81,35 +94,17 @@ def train(
         )
     output = OutputFolder(target, _terms(request, dataset, base_model, tokenizer, dtype, seed))
     output.open()
-    # Whatever mode the worker's thread is in: inference mode would make every loss a constant.
-    with _memory_named(request), torch.inference_mode(False), torch.enable_grad():
+    done = output.last_checkpoint()
+    if done is not None and done[1].epochs == request.num_epochs:
+        on_progress(Progress(Stage.TRAINING, 1.0, "was done already", epoch=request.num_epochs))
+    else:
+        job = _Job(request, dataset, output, speaker, device, seed, on_progress, cancelled)
+        # Whatever mode the worker's thread is in: inference mode would make every loss a constant.
+        with _memory_named(request), torch.inference_mode(False), torch.enable_grad():
+            job.run(base_model, tokenizer or base_model / "speech_tokenizer", dtype)
         done = output.last_checkpoint()
-        if done is None or done[1].epochs < request.num_epochs:
-            codec = tokenizer or base_model / "speech_tokenizer"
-            codes = _encode(dataset, codec, device, on_progress, cancelled)
-            on_progress(Progress(Stage.LOADING, message=f"loading {base_model.name}"))
-            tts = Qwen3TTSModel.from_pretrained(
-                str(base_model), device_map=device, dtype=dtype, attn_implementation="sdpa"
-            )
-            check(cancelled)
-            _learn(
-                tts,
-                dataset,
-                codes,
-                request,
-                output,
-                speaker=speaker,
-                base_model=base_model,
-                device=device,
-                on_progress=on_progress,
-                cancelled=cancelled,
-                seed=seed,
-            )
-            done = output.last_checkpoint()
-        else:
-            on_progress(Progress(Stage.TRAINING, 1.0, "was done already", epoch=request.num_epochs))
-        assert done is not None  # the last epoch always leaves one
-        output.drop_states()
+        assert done is not None  # the last epoch leaves one
+    output.drop_states()
     checkpoint, record = done
     return TrainedVoice(
         checkpoint_path=str(checkpoint),
@@ -121,99 +116,121 @@ def train(
     )
 
 
-def _learn(
-    tts: Any,
-    dataset: Dataset,
-    codes: list[Tensor],
-    request: TrainingRequest,
-    output: OutputFolder,
-    *,
-    speaker: str,
-    base_model: Path,
-    device: str,
-    on_progress: Callable[[Progress], None],
-    cancelled: Cancelled,
-    seed: int,
-) -> None:
-    """Do the epochs that are left; each leaves a state, and some a checkpoint."""
-    model = tts.model
-    examples = [
-        features.Example(features.text_ids(tts.processor, item.text), frames)
-        for item, frames in zip(dataset.recordings, codes, strict=True)
-    ]
-    embedding = voice.embed(model, features.recording(dataset.reference))
-    voice.give(model, speaker, embedding)
-    training = Training(model, examples, embedding, request, device=device, seed=seed)
-    losses: tuple[float, ...] = ()
-    state = output.last_state()
-    if state is not None:
+@dataclass(frozen=True)
+class _Job:
+    """A training that has been checked; ``speaker`` is the name as checkpoints store it."""
+
+    request: TrainingRequest
+    dataset: Dataset
+    output: OutputFolder
+    speaker: str
+    device: str
+    seed: int
+    on_progress: Callable[[Progress], None]
+    cancelled: Cancelled
+
+    def run(self, base_model: Path, codec: Path, dtype: torch.dtype) -> None:
+        """Encode, load, and do the epochs that are left."""
+        codes = self._encoded(codec)
+        self.on_progress(Progress(Stage.LOADING, message=f"loading {base_model.name}"))
+        tts = Qwen3TTSModel.from_pretrained(
+            str(base_model), device_map=self.device, dtype=dtype, attn_implementation="sdpa"
+        )
+        check(self.cancelled)
+        examples = [
+            features.Example(features.text_ids(tts.processor, item.text), frames)
+            for item, frames in zip(self.dataset.recordings, codes, strict=True)
+        ]
+        embedding = voice.embed(tts.model, features.recording(self.dataset.reference))
+        voice.give(tts.model, self.speaker, embedding)
+        training = Training(
+            tts.model, examples, embedding, self.request, device=self.device, seed=self.seed
+        )
+        losses = self._restored(tts.model, training)
+        for epoch in training.epochs(len(losses), self.on_progress, self.cancelled):
+            losses = (*losses, epoch.loss)
+            number, last = epoch.number + 1, epoch.number + 1 == self.request.num_epochs
+            self.on_progress(replace(epoch.progress, message=f"saving epoch {number}"))
+            if last or number % self.request.validate_every == 0:
+                voice.settle(tts.model, embedding)
+                sample = self._sample(tts)
+                weights = tts.model.state_dict()
+                with _disk_named(self.request):
+                    self.output.write_checkpoint(
+                        losses,
+                        base_model=base_model,
+                        weights=weights,
+                        speaker=self.speaker,
+                        sample=sample,
+                    )
+            if not last:
+                with _disk_named(self.request):
+                    self.output.write_state(
+                        losses, tts.model.state_dict(), training.optimizer.state_dict()
+                    )
+
+    def _encoded(self, codec: Path) -> list[Tensor]:
+        count = len(self.dataset.recordings)
+        message = f"encoding {count} recording{'s' if count > 1 else ''}"
+        return features.encode(
+            self.dataset,
+            codec,
+            device=self.device,
+            report=lambda share: self.on_progress(Progress(Stage.LOADING, share, message)),
+            cancelled=self.cancelled,
+        )
+
+    def _restored(self, model: Any, training: Training) -> tuple[float, ...]:
+        """Put a model and its optimizer where the last whole epoch left them; return its losses."""
+        state = self.output.last_state()
+        if state is None:
+            return ()
         folder, record = state
-        with _disk_named(request):
-            weights, optimizer = read_state(folder, device=device)
+        with _disk_named(self.request):
+            weights, optimizer = read_state(folder, device=self.device)
         model.load_state_dict(weights)
         training.optimizer.load_state_dict(optimizer)
-        losses = record.losses
-    for epoch in training.epochs(len(losses), on_progress, cancelled):
-        losses = (*losses, epoch.loss)
-        last = epoch.number + 1 == request.num_epochs
-        on_progress(replace(epoch.progress, message=f"saving epoch {epoch.number + 1}"))
-        if last or (epoch.number + 1) % request.validate_every == 0:
-            voice.settle(model, embedding)
-            sample = voice.speak(
-                tts,
-                request.test_text,
-                speaker=speaker,
-                language=request.language,
-                seed=seed,
-                cancelled=cancelled,
-            )
-            with _disk_named(request):
-                output.write_checkpoint(
-                    losses,
-                    base_model=base_model,
-                    weights=model.state_dict(),
-                    speaker=speaker,
-                    sample=sample,
-                )
-        if not last:
-            with _disk_named(request):
-                output.write_state(losses, model.state_dict(), training.optimizer.state_dict())
+        return record.losses
+
+    def _sample(self, tts: Any) -> Samples:
+        return voice.speak(
+            tts,
+            self.request.test_text,
+            speaker=self.speaker,
+            language=self.request.language,
+            seed=self.seed,
+            cancelled=self.cancelled,
+        )
 
 
-def _encode(
-    dataset: Dataset,
-    codec: Path,
-    device: str,
-    on_progress: Callable[[Progress], None],
-    cancelled: Cancelled,
-) -> list[Tensor]:
-    count = len(dataset.recordings)
-    message = f"encoding {count} recording{'s' if count > 1 else ''}"
-
-    def report(fraction: float) -> None:
-        on_progress(Progress(Stage.LOADING, fraction, message))
-
-    return features.encode(dataset, codec, device=device, report=report, cancelled=cancelled)
-
-
-def _check_base_model(folder: Path) -> None:
+def _check_base_model(folder: Path, language: str) -> None:
     """Refuse what cannot be fine-tuned, before anything is loaded.
 
     Raises:
         InvalidRequest: No Qwen3-TTS checkpoint, or not a Base model.
+        UnsupportedLanguage: The samples could not be spoken in that language.
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         kind = config["tts_model_type"]
+        languages = [*config["talker_config"]["codec_language_id"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidRequest(
             f"{folder} holds no Qwen3-TTS model: {error}.",
             hint="Give the folder of a Qwen3-TTS-12Hz Base model.",
+            backend=BACKEND,
         ) from error
     if kind != "base":
         raise InvalidRequest(
             f"{folder} is a {kind} model; a voice is trained from a Base model.",
             hint="Use Qwen3-TTS-12Hz-1.7B-Base or Qwen3-TTS-12Hz-0.6B-Base.",
+            backend=BACKEND,
+        )
+    if language != AUTO and language.lower() not in languages:
+        raise UnsupportedLanguage(
+            f"{folder} does not speak {language}.",
+            hint=f"Use one of: {', '.join((AUTO, *map(str.title, languages)))}.",
+            backend=BACKEND,
         )
 
 
@@ -241,12 +258,12 @@ def _terms(
 
 @contextmanager
 def _memory_named(request: TrainingRequest) -> Iterator[None]:
-    """Turn torch's two ways of running out of memory into ours."""
+    """Turn torch's ways of running out of memory into ours."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not known and _CPU_OUT_OF_MEMORY not in str(error):
+        if not known and not any(told in str(error) for told in _NO_MEMORY):
             raise
         smaller = [f"batch_size (now {request.batch_size})"] if request.batch_size > 1 else []
         raise OutOfMemory(

@@ -38,7 +38,7 @@ from storycore_tts.adapters.direct.training.features import ROLE, Example
 if TYPE_CHECKING:
     from torch import Tensor
 
-SUB_TALKER_WEIGHT = 0.3  # upstream's; at 1.0 the fifteen easy codebooks drown the first
+SUB_TALKER_WEIGHT = 0.3  # upstream's; it was 1.0 before its change for stability
 WEIGHT_DECAY = 0.01
 LARGEST_GRADIENT = 1.0  # norm over all weights
 
