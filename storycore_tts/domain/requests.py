@@ -238,7 +238,8 @@ class TrainingRequest:
 
     Args:
         dataset: Folder of recordings, each with a .txt of the same name that holds its words, **as
-            the backend sees it** (on the ComfyUI server's disk, for instance).
+            the backend sees it** (on the ComfyUI server's disk, for instance). The direct backend
+            also takes a .jsonl file.
         output_dir: Folder for the checkpoints, as the backend sees it.
         speaker_name: The new voice's name.
         test_text: What the validation samples say.
