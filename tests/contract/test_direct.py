@@ -50,6 +50,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return models_in(build_tiny_models(tmp_path_factory.mktemp("models")).folder)
 
 
+@pytest.mark.timeout(400)  # some speak minutes of audio, on whatever CPU there is
 class TestDirect(AdapterContract):
     @pytest.fixture
     async def adapter(self, models: dict[str, str]) -> AsyncIterator[DirectAdapter]:

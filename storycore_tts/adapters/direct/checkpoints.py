@@ -17,7 +17,7 @@ Kind: TypeAlias = Literal["custom_voice", "base"]
 
 _REPOSITORY = "Qwen/Qwen3-TTS-12Hz-{}"
 _NEEDED = ("config.json", "model.safetensors", "speech_tokenizer/model.safetensors")
-_HUB_SECONDS = 5.0  # to reach the Hub; its library would try for a minute and a half
+_HUB_SECONDS = 5.0  # to reach the Hub
 
 
 @dataclass(frozen=True)
@@ -125,29 +125,22 @@ def fetched(checkpoint: Checkpoint) -> Path:
     """Return the checkpoint's folder; downloads what is not here yet. Blocks, for minutes at worst.
 
     Raises:
-        BackendUnavailable: Files are missing, and the Hub does not answer.
+        BackendUnavailable: Files are missing, or the Hub does not answer.
     """
-    if checkpoint.folder is not None:
-        missing = [name for name in _NEEDED if not (checkpoint.folder / name).is_file()]
-        if missing:
-            raise BackendUnavailable(
-                f"{checkpoint.folder} has no {' and no '.join(missing)}.",
-                hint="Copy the whole checkpoint there, or name another folder in "
-                "tts.qwen.direct.models.",
-                backend=BACKEND,
-                retryable=False,
-            )
-        return checkpoint.folder
-    if is_here(checkpoint):
-        here = _cached(checkpoint.name)
-        assert here is not None
-        return here
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(checkpoint.name, etag_timeout=_HUB_SECONDS))
-    except (OSError, ValueError) as error:  # what the Hub's library raises are these two
-        raise _unreachable(checkpoint.name, error) from error
+    folder = checkpoint.folder or _cached(checkpoint.name)
+    if checkpoint.folder is None and not is_here(checkpoint):
+        folder = _from_hub(checkpoint.name)
+    assert folder is not None
+    missing = [name for name in _NEEDED if not (folder / name).is_file()]
+    if missing:
+        raise BackendUnavailable(
+            f"{folder} has no {' and no '.join(missing)}.",
+            hint="Copy the whole checkpoint there, or name another folder in "
+            "tts.qwen.direct.models.",
+            backend=BACKEND,
+            retryable=False,
+        )
+    return folder
 
 
 def _config_file(checkpoint: Checkpoint) -> Path:
@@ -161,15 +154,22 @@ def _config_file(checkpoint: Checkpoint) -> Path:
                 retryable=False,
             )
         return path
-    cached = _cached(checkpoint.name)
-    if cached is not None:
-        return cached / "config.json"
-    from huggingface_hub import hf_hub_download
+    folder = _cached(checkpoint.name) or _from_hub(checkpoint.name, only="config.json")
+    return folder / "config.json"
+
+
+def _from_hub(repository: str, *, only: str | None = None) -> Path:
+    """Download a repository, or one file of it, and return its folder.
+
+    Always as a snapshot: that asks the Hub once and gives up, where the download of one file by its
+    name tries for half a minute.
+    """
+    from huggingface_hub import snapshot_download
 
     try:
-        return Path(hf_hub_download(checkpoint.name, "config.json", etag_timeout=_HUB_SECONDS))
-    except (OSError, ValueError) as error:
-        raise _unreachable(checkpoint.name, error) from error
+        return Path(snapshot_download(repository, allow_patterns=only, etag_timeout=_HUB_SECONDS))
+    except (OSError, ValueError) as error:  # what the Hub's library raises are these two
+        raise _unreachable(repository, error) from error
 
 
 def _cached(repository: str) -> Path | None:

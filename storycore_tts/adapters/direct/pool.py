@@ -179,7 +179,7 @@ class Worker:
         self._pool = pool
         self._waiting: list[Job] = []
         self._speaking: Sequence[Job] = ()
-        # A daemon, so that a program which forgets to close the adapter can end: _close_all ends it.
+        # A daemon, so that a program which forgets to close the adapter can end; see _close_all.
         name = f"storycore-tts-direct {key.checkpoint.name}"
         self.thread = threading.Thread(target=self._work, name=name, daemon=True)
         self.thread.start()

@@ -6,7 +6,13 @@ import time
 
 import pytest
 
-from storycore_tts import BackendUnavailable, InvalidRequest, QwenTTSConfig, UnsupportedLanguage
+from storycore_tts import (
+    BackendUnavailable,
+    ConfigurationError,
+    InvalidRequest,
+    QwenTTSConfig,
+    UnsupportedLanguage,
+)
 from storycore_tts.adapters.direct.checkpoints import Checkpoint, configured, fetched, read_card
 
 
@@ -96,6 +102,15 @@ def test_without_a_network_it_says_at_once_what_to_download(tmp_path, network):
     told = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
     ).stdout
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 20
     assert told.count("Qwen/Qwen3-TTS-12Hz-1.7B-Base is not on this machine") == 2
     assert "tts.qwen.direct.models" in told
+
+
+@pytest.mark.parametrize(
+    ("models", "told"),
+    [({"2B": "x"}, "1.7B-CustomVoice"), ({"1.7B-Base": ""}, "at least 1 character")],
+)
+def test_a_model_that_does_not_exist_is_refused_with_those_that_do(models, told):
+    with pytest.raises(ConfigurationError, match=told):
+        QwenTTSConfig(direct={"models": models})

@@ -16,7 +16,7 @@ from storycore_tts.testing.contract import tone_reference
 
 TEXT = "The old house at the end of the road had been empty for years."
 # A piece is decoded with what the codec can hear of what was before it, so what is left is rounding
-# and the far end of its memory. The codec's own hiss is −80 dB; this is −54 dB at the worst sample.
+# and the far end of its memory: −54 dB at the worst sample.
 TOLERANCE = 2e-3
 REFERENCE = dataclasses.replace(tone_reference(220.0), transcript="Oh, the tone goes on and on.")
 SEEDED = Sampling(seed=11)
