@@ -30,8 +30,10 @@ check: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak --timeout 3600
 
+# The second one needs what `make direct` installs.
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/comfyui_overhead.py
+	$(BIN)/python benchmarks/direct_throughput.py
 
 clean:
 	rm -rf $(VENV) demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache

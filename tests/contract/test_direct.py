@@ -66,7 +66,7 @@ class TestDirect(AdapterContract):
             str(tmp_path / "out"),
             "Hero",
             num_epochs=3,
-            learning_rate=1e-3,  # these models are far from anything they could unlearn
+            learning_rate=5e-4,  # higher ones make these models forget when to end
             gradient_accumulation_steps=1,
         )
 

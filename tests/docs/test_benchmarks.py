@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,18 +16,24 @@ PROMISED = {
         *("floor_ms", "ours_ms", "polling_ms", "ratio"),
         *("floor_50_ms", "ours_50_ms", "ratio_50"),
     },
+    "direct_throughput.py": {"speedup", "of_batch", "first_chunk_share"},
 }
+NEEDS_TORCH = {"direct_throughput.py"}
 
 
 @pytest.mark.parametrize("name", sorted(PROMISED))
 def test_a_benchmark_ends_with_its_figures(tmp_path: Path, name: str):
+    """Whether the aims were met is the benchmark's own exit status: a busy machine may miss them."""
+    if name in NEEDS_TORCH and not (find_spec("torch") and find_spec("qwen_tts")):
+        pytest.skip("needs pip install 'storycore-tts[direct]'")
     command = [sys.executable, str(BENCHMARKS / name), "--json", "--rounds", "1"]
     ended = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=110, check=True
+        command, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=110, check=False
     )
+    assert ended.stdout, ended.stderr
     figures = json.loads(ended.stdout.splitlines()[-1])
-    assert set(figures) == PROMISED[name]
-    assert all(figure > 0 for figure in figures.values())
+    assert set(figures) >= PROMISED[name]
+    assert all(figures[figure] > 0 for figure in PROMISED[name])
 
 
 def test_no_benchmark_goes_unnoticed():
