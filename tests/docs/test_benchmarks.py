@@ -23,7 +23,7 @@ NEEDS_TORCH = {"direct_throughput.py"}
 
 @pytest.mark.parametrize("name", sorted(PROMISED))
 def test_a_benchmark_ends_with_its_figures(tmp_path: Path, name: str):
-    """Whether the aims were met is the benchmark's own exit status: a busy machine may miss them."""
+    """Whether its aims were met is the exit status, which a busy machine may miss."""
     if name in NEEDS_TORCH and not (find_spec("torch") and find_spec("qwen_tts")):
         pytest.skip("needs pip install 'storycore-tts[direct]'")
     command = [sys.executable, str(BENCHMARKS / name), "--json", "--rounds", "1"]
