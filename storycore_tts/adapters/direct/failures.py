@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -110,6 +111,8 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _out_of_memory(message: str, error: BaseException) -> TTSError:
+    # Whoever keeps the error would keep the tensors that its frames hold, gigabytes of them.
+    traceback.clear_frames(error.__traceback__)
     return OutOfMemory(
         message,
         exception_type=type(error).__name__,

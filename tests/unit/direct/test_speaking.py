@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
+import weakref
 
 import numpy as np
 import pytest
@@ -223,12 +224,18 @@ async def test_a_checkpoint_of_ones_own_speaks(models, open_adapter):
 
 
 async def test_no_memory_is_told_with_advice(torch, warm):
+    held = []
+
     def fail():
+        tensor = torch.zeros(8)
+        held.append(weakref.ref(tensor))
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
 
     Steps(warm).at[3] = fail
-    with pytest.raises(OutOfMemory, match="max_batch_size"):
+    with pytest.raises(OutOfMemory, match="max_batch_size") as raised:
         await warm.synthesize(SpeechRequest(SHORT, "ryan"))
+    assert raised.value.__cause__ is not None
+    assert held[0]() is None, "who keeps the error keeps the memory"
     await warm.synthesize(SpeechRequest(SHORT, "ryan"))
 
 
