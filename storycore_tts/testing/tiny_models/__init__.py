@@ -22,8 +22,8 @@ Building needs ``torch`` and ``storycore-tts[direct]``; importing this package n
 * Rates: 24 kHz, 12.5 frames per second, 1920 samples per frame (`codec`).
 * A speaker embedding is one more row of the talker's input, so the speaker encoder's output is
   as wide as the talker (Base only).
-* Fine-tuning adds text embeddings to codec embeddings without a projection, so in the 1.7B kind
-  both are equally wide; in the 0.6B kind, as in the real one, they are not.
+* The ComfyUI node's fine-tuning adds text embeddings to codec embeddings without a projection,
+  so in the 1.7B kind both are equally wide; in the 0.6B kind, as in the real one, they are not.
 * The 0.6B kind calls itself ``0b6``, on which the package drops instructions.
 
 **What is not random:** when the talker ends. Random weights never say so and would run into every
