@@ -18,11 +18,12 @@ import asyncio
 import contextlib
 import dataclasses
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from storycore_tts.domain.audio import SAMPLE_RATE, is_silent
+from storycore_tts.domain.audio import SAMPLE_RATE, encode, is_silent
 from storycore_tts.domain.errors import InvalidRequest, UnknownSpeaker, UnsupportedByBackend
 from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.domain.requests import (
@@ -375,3 +376,13 @@ def tone_reference(pitch: float, *, seconds: float = 4.0) -> ReferenceAudio:
     time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     breath = 0.02 * np.random.default_rng(0).standard_normal(len(time))
     return ReferenceAudio((0.3 * np.sin(2 * np.pi * pitch * time) + breath).astype(np.float32))
+
+
+def tone_dataset(folder: Path, *, recordings: int = 4) -> Path:
+    """Write a training folder: recordings of 2 s, each with its words; the folder comes back."""
+    folder.mkdir()
+    for number in range(recordings):
+        samples = tone_reference(200.0 + 20.0 * number, seconds=2.0).samples
+        (folder / f"{number}.wav").write_bytes(encode(samples, SAMPLE_RATE, ".wav"))
+        (folder / f"{number}.txt").write_text(f"Recording number {number}.", encoding="utf-8")
+    return folder

@@ -6,15 +6,13 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 
 from storycore_tts import QwenTTSConfig, TrainingRequest
 from storycore_tts.container import make_adapter
 from storycore_tts.ports import Adapter
 from storycore_tts.testing.comfyui import StandInComfyUI
-from storycore_tts.testing.contract import AdapterContract
+from storycore_tts.testing.contract import AdapterContract, tone_dataset
 
 LIVE_URL = os.environ.get("STORYCORE_TTS_LIVE_COMFYUI_URL")
 
@@ -23,16 +21,6 @@ async def opened(name: str, config: QwenTTSConfig) -> AsyncIterator[Adapter]:
     adapter = make_adapter(name, config)
     yield adapter
     await adapter.aclose()
-
-
-def dataset(folder: Path) -> Path:
-    """Write four recordings with their words, as the training node reads them."""
-    folder.mkdir()
-    for number in range(4):
-        tone = 0.3 * np.sin(np.arange(48_000) * 2 * np.pi * (200 + 20 * number) / 24_000)
-        soundfile.write(folder / f"{number}.wav", tone, 24_000)
-        (folder / f"{number}.txt").write_text(f"Recording number {number}.", encoding="utf-8")
-    return folder
 
 
 class TestDraft(AdapterContract):
@@ -55,7 +43,7 @@ class TestComfyUIOnTheStandIn(AdapterContract):
 
     @pytest.fixture
     def training(self, tmp_path: Path) -> TrainingRequest:
-        recordings = dataset(tmp_path / "recordings")
+        recordings = tone_dataset(tmp_path / "recordings")
         return TrainingRequest(str(recordings), str(tmp_path / "out"), "贞贞 Hero", num_epochs=3)
 
 

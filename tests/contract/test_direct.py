@@ -7,13 +7,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
 
 from storycore_tts import QwenTTSConfig, TrainingRequest
 from storycore_tts.adapters.direct import DirectAdapter, create
-from storycore_tts.testing.contract import AdapterContract
+from storycore_tts.testing.contract import AdapterContract, tone_dataset
 from storycore_tts.testing.tiny_models import build_tiny_models, install_torchaudio_placeholder
 
 LIVE_FOLDER = os.environ.get("STORYCORE_TTS_LIVE_MODEL_DIR")
@@ -29,16 +27,6 @@ def models_in(folder: Path) -> dict[str, str]:
 
 def config(models: dict[str, str], **settings: Any) -> QwenTTSConfig:
     return QwenTTSConfig(direct={"models": models}, **settings)
-
-
-def dataset(folder: Path) -> Path:
-    """Write four recordings with their words."""
-    folder.mkdir()
-    for number in range(4):
-        tone = 0.3 * np.sin(np.arange(48_000) * 2 * np.pi * (200 + 20 * number) / 24_000)
-        soundfile.write(folder / f"{number}.wav", tone, 24_000)
-        (folder / f"{number}.txt").write_text(f"Recording number {number}.", encoding="utf-8")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +48,7 @@ class TestDirect(AdapterContract):
 
     @pytest.fixture
     def training(self, tmp_path: Path) -> TrainingRequest:
-        recordings = dataset(tmp_path / "recordings")
+        recordings = tone_dataset(tmp_path / "recordings")
         return TrainingRequest(
             str(recordings),
             str(tmp_path / "out"),
