@@ -136,4 +136,4 @@ def test_a_narrow_terminal(cli, server, monkeypatch):
     answer = cli("doctor", "--url", server.url)
     tables = [line for line in answer.out.splitlines() if line[:1] in "┏┃┡│└"]
     assert len(tables) > 30
-    assert max(map(len, tables)) <= 60  # advice below them is for the terminal to wrap: it is copied
+    assert max(map(len, tables)) <= 60  # the advice below is copied, and not cut
