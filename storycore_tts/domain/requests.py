@@ -24,6 +24,7 @@ from storycore_tts.domain.text import reading_seconds, speakable, token_budget
 
 _SHORTEST_REFERENCE = 0.5  # s; the codec's padding fails on clips of a few frames
 _LONGEST_REFERENCE = 600.0  # s; a reference is a clip, and it is held in memory
+_PAD_SECONDS = 0.5  # of silence after a reference
 _LOUDEST = 2.0  # lossy codecs overshoot full scale by less
 _GOOD_REFERENCE = (3.0, 15.0)  # s; outside it the model swallows words or leaks the reference
 
@@ -159,6 +160,14 @@ class ReferenceAudio:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise InvalidReferenceAudio(f"Cannot open the reference {path}: {reason}.") from error
         return cls.from_bytes(data, transcript=transcript, name=str(path))
+
+    def padded(self) -> Samples:
+        """Return the samples with half a second of silence after them, as a model is given them.
+
+        Without it the reference's last word leaks into the clone.
+        """
+        pad = np.zeros(int(_PAD_SECONDS * self.sample_rate), np.float32)
+        return np.concatenate([self.samples, pad])
 
     @property
     def duration(self) -> float:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 from storycore_tts.domain.errors import InvalidRequest, shown
 
 MAX_SEED = 2**64 - 1  # of the ComfyUI nodes and of torch.manual_seed
+
+
+def fresh_seed() -> int:
+    """Return a seed that nobody chose; below 2**53, so that any JSON reader keeps it."""
+    return secrets.randbelow(2**53)
 
 
 def check_range(name: str, value: object, low: float, high: float, *, whole: bool = False) -> None:

@@ -6,13 +6,11 @@ import asyncio
 import hashlib
 import math
 import re
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import tenacity
 
 from storycore_tts.adapters.comfyui import workflows
@@ -53,6 +51,7 @@ from storycore_tts.domain.requests import (
     SpeechRequest,
     TrainingRequest,
 )
+from storycore_tts.domain.sampling import fresh_seed
 from storycore_tts.domain.speech import Speech, Timings, TrainedVoice
 from storycore_tts.domain.text import TOKENS_PER_SECOND
 from storycore_tts.domain.voices import Speaker, described
@@ -60,7 +59,6 @@ from storycore_tts.ports import BackendStatus, Capabilities, Problem
 from storycore_tts.settings import QwenTTSConfig
 
 _FRAME = int(SAMPLE_RATE / TOKENS_PER_SECOND)  # samples of one codec frame
-_PAD_SECONDS = 0.5  # silence after a reference, so that its last word does not leak into the clone
 _INLINE_BYTES = 200_000  # files up to this size decode faster than a thread takes them up
 _DATASET_SIZE = re.compile(r"Encoding (\d+) samples")  # what the training node says at its start
 
@@ -384,10 +382,8 @@ def _check_dataset_size(progress: Progress, request: TrainingRequest) -> None:
 
 
 def _padded_wav(reference: ReferenceAudio) -> bytes:
-    pad = np.zeros(int(_PAD_SECONDS * reference.sample_rate), np.float32)
-    return encode(np.concatenate([reference.samples, pad]), reference.sample_rate, ".wav")
+    return encode(reference.padded(), reference.sample_rate, ".wav")
 
 
 def _seed(wanted: int | None) -> int:
-    """Return the seed to use; a fresh one stays below 2**53, so that any JSON reader keeps it."""
-    return secrets.randbelow(2**53) if wanted is None else wanted
+    return fresh_seed() if wanted is None else wanted

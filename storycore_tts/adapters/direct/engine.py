@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,8 +22,6 @@ from storycore_tts.adapters.direct.watch import Abandoned, Watch
 from storycore_tts.domain.audio import SAMPLE_RATE, Samples
 from storycore_tts.domain.requests import ReferenceAudio
 from storycore_tts.settings import QwenTTSConfig
-
-_PAD_SECONDS = 0.5  # silence after a reference, so that its last word does not leak into the clone
 
 # How the sub-talker draws codebooks 1 to 15: the published values, as the ComfyUI nodes use them.
 # Sent with every call, because the package would take what is missing from the checkpoint.
@@ -147,9 +144,8 @@ class Engine:
 
     def _prepared(self, reference: ReferenceAudio, *, x_vector_only: bool) -> tuple[Any, int]:
         """Prepare a recording for cloning; returns it, in the CPU's memory, and its bytes."""
-        pad = np.zeros(int(_PAD_SECONDS * reference.sample_rate), np.float32)
         # Never a string: the package would fetch one that looks like a URL.
-        audio = (np.concatenate([reference.samples, pad]), int(reference.sample_rate))
+        audio = (reference.padded(), int(reference.sample_rate))
         (prompt,) = self._model.create_voice_clone_prompt(
             ref_audio=audio,
             ref_text=None if x_vector_only else reference.transcript,
@@ -208,11 +204,6 @@ class _Silent:
 
     def decode(self, encoded: Sequence[Any]) -> tuple[list[Samples], int]:
         return [np.zeros(0, np.float32) for _ in encoded], SAMPLE_RATE
-
-
-def fresh_seed() -> int:
-    """Return a seed nobody chose; below 2**53, so that any JSON reader keeps it."""
-    return secrets.randbelow(2**53)
 
 
 def give_back_memory() -> None:

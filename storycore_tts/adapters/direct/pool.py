@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from storycore_tts.adapters.direct import failures
 from storycore_tts.adapters.direct.batching import is_full, next_batch
 from storycore_tts.adapters.direct.checkpoints import Checkpoint
-from storycore_tts.adapters.direct.engine import Engine, Take, fresh_seed
+from storycore_tts.adapters.direct.engine import Engine, Take
 from storycore_tts.adapters.direct.jobs import Answering, Job
 from storycore_tts.domain.audio import is_silent
 from storycore_tts.domain.progress import Progress, Stage
+from storycore_tts.domain.sampling import fresh_seed
 
 
 class Turn:
