@@ -1,4 +1,4 @@
-"""A wait with an end loses neither the event nor a cancellation."""
+"""Our waits lose neither what they wait for nor a cancellation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
-from storycore_tts.adapters.comfyui.waiting import wait_at_most
+from storycore_tts.adapters.comfyui.transport import ComfyUITransport, tls_context
+from storycore_tts.adapters.comfyui.waiting import in_own_task, wait_at_most
+from storycore_tts.settings import QwenTTSConfig
 
 
 async def test_the_event_ends_the_wait():
@@ -38,3 +40,61 @@ async def test_nothing_is_left_behind():
     await wait_at_most(asyncio.Event(), 0.01)
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == before
+
+
+async def swallows_a_cancellation() -> str:
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        return "as if nothing had happened"
+    raise AssertionError("nothing came")
+
+
+async def test_a_swallowed_cancellation_arrives_all_the_same():
+    waiting = asyncio.ensure_future(in_own_task(swallows_a_cancellation()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+async def test_work_that_starts_over_is_cancelled_until_it_ends():
+    async def starts_over() -> None:
+        await swallows_a_cancellation()
+        await asyncio.Event().wait()
+
+    before = asyncio.all_tasks()
+    waiting = asyncio.ensure_future(in_own_task(starts_over()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_result_and_an_error_pass():
+    async def fails() -> None:
+        raise LookupError("as it is")
+
+    assert await in_own_task(asyncio.sleep(0, "done")) == "done"
+    with pytest.raises(LookupError, match="as it is"):
+        await in_own_task(fails())
+
+
+async def test_no_request_swallows_a_cancellation(standin_comfyui):
+    """Wherever it arrives: on Python 3.10 httpx loses one in thirty while it connects."""
+    config = QwenTTSConfig(comfyui_url=standin_comfyui.url)
+    tls = tls_context(config)
+    for steps in range(180):
+        transport = ComfyUITransport(config, tls)
+        asking = asyncio.ensure_future(transport.queue())
+        for _ in range(steps % 60):
+            await asyncio.sleep(0 if steps % 2 else 0.0001)
+        if asking.done() or not asking.cancel():
+            await asking
+        else:
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+        await transport.aclose()

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from storycore_tts.adapters.comfyui.rules import Graph, QueueSnapshot, read_queue
+from storycore_tts.adapters.comfyui.waiting import in_own_task
 from storycore_tts.domain.errors import (
     AuthenticationFailed,
     BackendOverloaded,
@@ -192,8 +193,7 @@ class ComfyUITransport:
         """
         body = {"prompt": graph, "client_id": client_id, "prompt_id": prompt_id}
         try:
-            async with self._free:
-                response = await self._http.post("/prompt", json=body)
+            response = await self._request("POST", "/prompt", json=body)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.LocalProtocolError) as error:
             raise self._failure(error) from error
         except httpx.TransportError as error:
@@ -282,10 +282,13 @@ class ComfyUITransport:
 
     async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
-            async with self._free:
-                return await self._http.request(method, path, **options)
+            return await self._request(method, path, **options)
         except httpx.TransportError as error:
             raise self._failure(error) from error
+
+    async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        async with self._free:
+            return await in_own_task(self._http.request(method, path, **options))
 
     def _checked(self, response: httpx.Response, *, json_expected: bool = True) -> Any:
         if not response.is_success:

@@ -1,8 +1,14 @@
-"""A wait with an end, that no cancellation gets lost in."""
+"""Waits that no cancellation gets lost in."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_CANCEL_AGAIN = 0.1  # s
 
 
 async def wait_at_most(event: asyncio.Event, seconds: float) -> bool:
@@ -23,3 +29,20 @@ async def wait_at_most(event: asyncio.Event, seconds: float) -> bool:
         over.cancel()
         waiter.cancel()
     return event.is_set()
+
+
+async def in_own_task(work: Coroutine[Any, Any, T]) -> T:
+    """Await something that may swallow a cancellation, and swallow none.
+
+    On Python 3.10 a new connection of anyio's, and so every request of httpx, loses a cancellation
+    that arrives in the step of the loop in which the connection stands: nothing tells it from the
+    cancellation that anyio itself uses there.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([task])
+    finally:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=_CANCEL_AGAIN)
+    return task.result()
