@@ -18,7 +18,14 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from storycore_tts.domain.errors import (
     ConfigurationError,
@@ -161,6 +168,29 @@ class DirectConfig(_Block):
     """What references that were prepared for cloning may occupy; 0 keeps none."""
 
 
+class RetryConfig(_Block):
+    """How often a request is tried on one backend, and how long the pauses are."""
+
+    attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    """Tries of one request on one backend, the first among them."""
+    initial_seconds: Seconds = 0.5
+    """The first pause; each one after it is twice as long, and each is drawn at random up to that
+    length, so that many who wait do not come back at once."""
+    longest_seconds: Seconds = 8.0
+    """No pause of ours is longer."""
+    longest_retry_after: Seconds = 30.0
+    """A server that asks for a longer pause than this is not waited for."""
+
+
+class BreakerConfig(_Block):
+    """When a backend counts as down, so that requests go to the fallback at once."""
+
+    failures: Annotated[int, Field(ge=1, le=1000)] = 3
+    """So many failed tries in a row, anybody's, and nobody else tries."""
+    probe_seconds: Seconds = 5.0
+    """How often a backend that is down is looked at, in the background."""
+
+
 class QwenTTSConfig(QwenTTSModelConfig):
     """The ``tts.qwen`` block: ``QwenTTSConfig(comfyui_url="http://…", model_choice="1.7B")``.
 
@@ -169,6 +199,13 @@ class QwenTTSConfig(QwenTTSModelConfig):
     """
 
     backend: str = "comfyui"
+    fallback: str | None = "direct"
+    """Who speaks while the backend is unavailable; None: nobody. Draft has no fallback."""
+    rollout: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The share of requests that go to ComfyUI while the rest stay on direct; None: all of them go
+    to ``backend``."""
+    routing_key: Literal["project", "speaker", "request"] = "project"
+    """What a rollout keeps on one side; a request that names no project goes by its speaker."""
     comfyui_url: str = "http://127.0.0.1:8188"
     default_speaker: Annotated[str, Field(min_length=1)] = "Ryan"
     default_language: str = "Auto"
@@ -179,6 +216,8 @@ class QwenTTSConfig(QwenTTSModelConfig):
     comfyui: ComfyUIConfig = ComfyUIConfig()
     direct: DirectConfig = DirectConfig()
     draft: DraftConfig = DraftConfig()
+    retry: RetryConfig = RetryConfig()
+    breaker: BreakerConfig = BreakerConfig()
 
     @field_validator("backend")
     @classmethod
@@ -186,6 +225,22 @@ class QwenTTSConfig(QwenTTSModelConfig):
         names = adapter_names()
         if value not in names:
             raise ValueError(_one_of(names, value))
+        return value
+
+    @field_validator("fallback")
+    @classmethod
+    def _fallback_is_installed(cls, value: str | None) -> str | None:
+        names = [*adapter_names(), "none"]
+        if value is not None and value not in names:
+            raise ValueError(_one_of(names, value))
+        return None if value == "none" else value
+
+    @field_validator("rollout")
+    @classmethod
+    def _rollout_has_two_sides(cls, value: float | None, info: ValidationInfo) -> float | None:
+        backend = info.data.get("backend", "comfyui")
+        if value is not None and backend not in ("comfyui", "direct"):
+            raise ValueError(f"null, while tts.qwen.backend is {backend}")
         return value
 
     @field_validator("comfyui_url")

@@ -162,8 +162,9 @@ class BackendTimeout(BackendUnavailable):
         seconds: float,
         hint: str | None = None,
         backend: str | None = None,
+        retryable: bool | None = None,
     ) -> None:
-        super().__init__(message, hint=hint, backend=backend)
+        super().__init__(message, hint=hint, backend=backend, retryable=retryable)
         self.wait = wait
         self.seconds = seconds
 

@@ -6,6 +6,7 @@ import unicodedata
 from dataclasses import dataclass, field, fields
 from os import PathLike, fspath
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 
@@ -41,9 +42,13 @@ class SpeechRequest:
         language: A language's name, code or locale; "Auto" lets the model judge.
         instruct: How to say it, in words ("warm, friendly"); the 0.6B models do not listen to it.
         sampling: How the model draws its tokens.
+        project: Whose line this is, for a gradual rollout: the same project, the same backend.
+        job_id: An id of yours for this job, a UUID: asked again with the same id, a backend that
+            still knows the job picks it up instead of doing it twice. None: a fresh one.
 
     Raises:
-        InvalidRequest: Nothing to say, too much for the token budget, an empty speaker.
+        InvalidRequest: Nothing to say, too much for the token budget, an empty speaker, a job_id
+            that is no UUID.
         UnsupportedLanguage: The model does not speak the language.
     """
 
@@ -53,9 +58,12 @@ class SpeechRequest:
     language: str = AUTO
     instruct: str = ""
     sampling: Sampling = field(default_factory=Sampling)
+    project: str = ""
+    job_id: str | None = None
 
     def __post_init__(self) -> None:
         _set(self, text=speakable(self.text), language=language_named(self.language))
+        _check_job(self)
         _set(self, speaker=_one_line("speaker", self.speaker))
         _set(self, instruct=speakable(self.instruct, what="instruct") if self.instruct else "")
         if self.checkpoint is not None:
@@ -204,9 +212,13 @@ class CloneRequest:
         language: A language's name, code or locale; "Auto" lets the model judge.
         sampling: How the model draws its tokens.
         checkpoint: Folder of another Base model, as the backend sees it; None for the stock one.
+        project: Whose line this is, for a gradual rollout: the same project, the same backend.
+        job_id: An id of yours for this job, a UUID: asked again with the same id, a backend that
+            still knows the job picks it up instead of doing it twice. None: a fresh one.
 
     Raises:
-        InvalidRequest: Nothing to say, too much to say, or a transcript is missing.
+        InvalidRequest: Nothing to say, too much to say, a transcript is missing, or a job_id that
+            is no UUID.
         UnsupportedLanguage: The model does not speak the language.
     """
 
@@ -216,9 +228,12 @@ class CloneRequest:
     language: str = AUTO
     sampling: Sampling = field(default_factory=Sampling)
     checkpoint: str | None = None
+    project: str = ""
+    job_id: str | None = None
 
     def __post_init__(self) -> None:
         _set(self, text=speakable(self.text), language=language_named(self.language))
+        _check_job(self)
         if self.reference.transcript is None and not self.x_vector_only:
             raise InvalidRequest(
                 "Cloning needs to know what is said in the reference.",
@@ -259,9 +274,13 @@ class TrainingRequest:
         batch_size: Recordings a step, 1..8.
         gradient_accumulation_steps: Steps a weight update, 1..64.
         validate_every: Epochs between validation samples, 1..10.
+        project: Whose line this is, for a gradual rollout: the same project, the same backend.
+        job_id: An id of yours for this job, a UUID: asked again with the same id, a backend that
+            still knows the job picks it up instead of doing it twice. None: a fresh one.
 
     Raises:
-        InvalidRequest: A value out of its range, or an empty name or folder.
+        InvalidRequest: A value out of its range, an empty name or folder, or a job_id that is no
+            UUID.
         UnsupportedLanguage: The model does not speak the language.
     """
 
@@ -276,8 +295,11 @@ class TrainingRequest:
     batch_size: int = 1
     gradient_accumulation_steps: int = 4
     validate_every: int = 2
+    project: str = ""
+    job_id: str | None = None
 
     def __post_init__(self) -> None:
+        _check_job(self)
         for name in ("dataset", "output_dir", "speaker_name", "model_choice"):
             _set(self, **{name: _one_line(name, getattr(self, name))})
         _set(self, language=language_named(self.language))
@@ -301,6 +323,20 @@ def _one_line(name: str, value: str | PathLike[str]) -> str:
     if any(unicodedata.category(c) in ("Cc", "Cs") for c in clean):
         raise InvalidRequest(f"{name} holds a control character or half a surrogate: {clean!r}.")
     return clean
+
+
+def _check_job(request: SpeechRequest | CloneRequest | TrainingRequest) -> None:
+    """Check what says whose job it is and which one, and write the id as ComfyUI takes it."""
+    if not isinstance(request.project, str):
+        raise InvalidRequest(f"project must be a string, not {type(request.project).__name__}.")
+    if request.job_id is not None:
+        try:
+            _set(request, job_id=str(UUID(request.job_id)))
+        except (ValueError, AttributeError, TypeError):
+            raise InvalidRequest(
+                f"job_id must be a UUID, not {shown(request.job_id)}.",
+                hint="str(uuid.uuid4()) makes one.",
+            ) from None
 
 
 def _set(request: object, **values: object) -> None:

@@ -38,6 +38,7 @@ class Speech:
         finish_reason: "stop": the model said "end". Audio that ran into a limit is never returned.
         x_vector_only: A clone made from the speaker embedding alone.
         timings: Where the time went.
+        job_id: What the backend calls the job, to find it in its logs; "" where it has no jobs.
         warnings: What was done in spite of doubts, for people to read.
     """
 
@@ -51,6 +52,7 @@ class Speech:
     finish_reason: str = "stop"
     x_vector_only: bool = False
     timings: Timings = field(default_factory=lambda: Timings(0.0, 0.0, 0.0))
+    job_id: str = ""
     warnings: tuple[str, ...] = ()
 
     @property

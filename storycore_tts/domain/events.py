@@ -1,0 +1,153 @@
+"""What a service tells those who watch it: counters, spans, an editor's status line."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from storycore_tts.domain.errors import BackendUnavailable, TTSError
+from storycore_tts.domain.speech import Timings
+
+_log = logging.getLogger(__name__)
+
+Operation = Literal["synthesize", "clone", "train", "speakers", "synthesize_stream"]
+"""What was asked for: the name of the port's method."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something happened that is worth counting.
+
+    Args:
+        operation: What was asked for; "" where no single request is meant.
+        backend: Name of the adapter that it is about.
+    """
+
+    operation: Operation | Literal[""]
+    backend: str
+
+
+@dataclass(frozen=True)
+class RequestStarted(Event):
+    """A request came in. It is followed by one ``RequestFinished`` with the same id, in the same
+    task; ``backend`` is the configured one.
+
+    Args:
+        request_id: Unique in this process.
+    """
+
+    request_id: int
+
+
+@dataclass(frozen=True)
+class RequestFinished(Event):
+    """A request ended; ``backend`` is the one that spoke, or the configured one if none did.
+
+    Args:
+        request_id: That of its ``RequestStarted``.
+        outcome: "ok", "cancelled", or the name of the error's class.
+        seconds: From start to end.
+        error: What it ended with, if it failed.
+        audio_seconds: Length of the audio; 0 where there is none.
+        timings: Where the time went, if the backend said so.
+        job_id: What the backend calls the job; "" where it has no jobs.
+    """
+
+    request_id: int
+    outcome: str
+    seconds: float
+    error: BaseException | None = None
+    audio_seconds: float = 0.0
+    timings: Timings | None = None
+    job_id: str = ""
+
+
+@dataclass(frozen=True)
+class AttemptFailed(Event):
+    """A backend was asked and failed.
+
+    Args:
+        attempt: Which try of this request on this backend, from 1.
+        error: What it said.
+        pause: Seconds until the next try; None when there will be none.
+    """
+
+    attempt: int
+    error: TTSError
+    pause: float | None
+
+
+@dataclass(frozen=True)
+class FellBack(Event):
+    """Another backend is asked instead of ``backend``, which is unavailable.
+
+    Args:
+        to: Name of the other one.
+        error: Why.
+    """
+
+    to: str
+    error: BackendUnavailable
+
+
+@dataclass(frozen=True)
+class AvailabilityChanged(Event):
+    """A backend counts as down from now on, or is back.
+
+    Args:
+        available: Whether it is asked again.
+        error: What it said last; None when it is back.
+    """
+
+    available: bool
+    error: TTSError | None = None
+
+
+@dataclass(frozen=True)
+class Routed(Event):
+    """A rollout sent a request to ``backend``.
+
+    Args:
+        share: The share of requests that goes to ComfyUI, 0..1.
+    """
+
+    share: float
+
+
+@dataclass(frozen=True)
+class Reloaded(Event):
+    """The settings were read again; ``backend`` is the one for what is asked from now on."""
+
+
+Listener = Callable[[Event], None]
+"""It runs where the event happens, on an event loop, and must return at once."""
+
+
+class Listeners:
+    """Hands every event to everybody who asked for it."""
+
+    def __init__(self) -> None:
+        self._listeners: tuple[Listener, ...] = ()
+
+    def add(self, listener: Listener) -> Callable[[], None]:
+        """Listen from now on.
+
+        Returns:
+            A function that ends it.
+        """
+        self._listeners += (listener,)
+
+        def remove() -> None:
+            self._listeners = tuple(known for known in self._listeners if known is not listener)
+
+        return remove
+
+    def tell(self, event: Event) -> None:
+        """Hand an event on. A listener that fails is logged: speech does not depend on it."""
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:  # noqa: BLE001 — it is somebody else's code, and it is not hidden
+                _log.exception("a listener failed at %s", type(event).__name__)
