@@ -31,8 +31,9 @@ class Event:
 
 @dataclass(frozen=True)
 class RequestStarted(Event):
-    """A request came in. It is followed by one ``RequestFinished`` with the same id, in the same
-    task; ``backend`` is the configured one.
+    """A request came in; ``backend`` is the configured one.
+
+    One ``RequestFinished`` with the same id follows, in the same task.
 
     Args:
         request_id: Unique in this process.

@@ -33,4 +33,5 @@ def _line(event: str, fields: Mapping[str, object]) -> str:
 
 def _value(value: object) -> str:
     text = f"{value:.3f}" if isinstance(value, float) else str(value)
-    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+    # In ASCII: Unicode has more line ends than \n.
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)
