@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import cast
 
 from dependency_injector import containers, providers
 
-from storycore_tts.domain.errors import BackendUnavailable, ConfigurationError
+from storycore_tts.adapters.resilience import (
+    Breaker,
+    Fallback,
+    Observed,
+    Retrying,
+    Rollout,
+    SharedAdapters,
+    Switching,
+)
+from storycore_tts.domain.errors import BackendUnavailable, ConfigurationError, TTSError
+from storycore_tts.domain.events import Listeners, Reloaded
+from storycore_tts.domain.logs import log_event
 from storycore_tts.ports import Adapter
 from storycore_tts.services.output import AudioFolder
 from storycore_tts.services.speech import Defaults, TextToSpeech
 from storycore_tts.settings import ADAPTER_GROUP, QwenTTSConfig, load_config
+
+_log = logging.getLogger(__name__)
+
+# What callers, and the layers around adapters, are told; adapters themselves do not look at it.
+_NOT_FOR_ADAPTERS = {
+    "backend",
+    "fallback",
+    "rollout",
+    "routing_key",
+    "default_speaker",
+    "default_language",
+    "output_dir",
+    "generation",
+    "training",
+    "retry",
+    "breaker",
+}
 
 
 def make_adapter(name: str, config: QwenTTSConfig) -> Adapter:
@@ -48,6 +79,25 @@ def make_adapter(name: str, config: QwenTTSConfig) -> Adapter:
     return cast(Adapter, factory(config))
 
 
+def _fallback(name: str, config: QwenTTSConfig) -> str | None:
+    """Return who is asked when a backend is unavailable; draft is the last resort already."""
+    return None if name in ("draft", config.fallback) else config.fallback
+
+
+def _settings_of_adapters(config: QwenTTSConfig) -> str:
+    """Return the settings that an adapter is made from: when they change, it must be made anew."""
+    return config.model_dump_json(exclude=_NOT_FOR_ADAPTERS)
+
+
+def _read(
+    config: QwenTTSConfig | str | Path | None,
+) -> tuple[QwenTTSConfig, QwenTTSConfig | str | Path | None]:
+    """Return settings, and what to read the next time."""
+    if isinstance(config, QwenTTSConfig):
+        return config, config
+    return load_config(config).config, config
+
+
 def _defaults(config: QwenTTSConfig) -> Defaults:
     return Defaults(
         speaker=config.default_speaker,
@@ -56,36 +106,162 @@ def _defaults(config: QwenTTSConfig) -> Defaults:
     )
 
 
+def assemble(config: QwenTTSConfig, *, shared: SharedAdapters, listeners: Listeners) -> Adapter:
+    """Put the configured backends together, with what makes them dependable around them.
+
+    Args:
+        config: The settings.
+        shared: Where adapters come from; one whose settings did not change stays as it is.
+        listeners: Those who hear of retries, fallbacks and the rest.
+
+    Raises:
+        ConfigurationError: No adapter of that name is installed.
+        BackendUnavailable: It is, but a package that it needs is not.
+    """
+    tell = listeners.tell
+
+    def base(name: str) -> Adapter:
+        return shared.lease(
+            (name, _settings_of_adapters(config)), lambda: make_adapter(name, config)
+        )
+
+    def retrying(name: str, adapter: Adapter) -> Adapter:
+        return Retrying(adapter, name=name, policy=config.retry, tell=tell)
+
+    def backend(name: str) -> Adapter:
+        other = _fallback(name, config)
+        if other is None:
+            return retrying(name, base(name))
+        return Fallback(
+            # The breaker lies inside: each failed try counts, and an open one ends the tries.
+            retrying(name, Breaker(base(name), name=name, policy=config.breaker, tell=tell)),
+            first_name=name,
+            other=lambda: retrying(other, base(other)),
+            other_name=other,
+            tell=tell,
+        )
+
+    if config.rollout is None:
+        return backend(config.backend)
+    return Rollout(
+        new=backend("comfyui"),
+        new_name="comfyui",
+        old=backend("direct"),
+        old_name="direct",
+        share=config.rollout,
+        by=config.routing_key,
+        tell=tell,
+    )
+
+
+class ConfiguredSpeech(TextToSpeech):
+    """Speech as the settings say, and as they say from now on when they are read again.
+
+    Args:
+        config: The settings to begin with.
+        assemble: Makes the adapter that they describe.
+        listeners: Those who hear what happens.
+    """
+
+    def __init__(
+        self,
+        config: QwenTTSConfig,
+        assemble: Callable[..., Adapter],
+        listeners: Listeners,
+    ) -> None:
+        self.config = config
+        self.source: QwenTTSConfig | str | Path | None = None
+        """What ``reload`` reads; None: the usual places."""
+        self._assemble = assemble
+        self._switching = Switching(assemble(config=config))
+        watched = Observed(
+            self._switching, backend=lambda: self.config.backend, tell=listeners.tell
+        )
+        super().__init__(
+            watched, name=config.backend, defaults=_defaults(config), listeners=listeners
+        )
+
+    async def reload(self, config: QwenTTSConfig | str | Path | None = None) -> None:
+        """Read the settings again, and use them for what is asked from now on.
+
+        What is under way ends where it began. A model stays loaded unless a setting of its own
+        changed.
+
+        Args:
+            config: Settings, or a file, to use instead of the one that was read last.
+
+        Raises:
+            ConfigurationError: They are refused; everything stays as it was.
+            BackendUnavailable: A package that the new backend needs is not installed; likewise.
+        """
+        settings, source = await asyncio.to_thread(_read, config or self.source)
+        self._switching.switch(self._assemble(config=settings))
+        self.config, self.source = settings, source
+        self._name, self.defaults = settings.backend, _defaults(settings)
+        self._listeners.tell(Reloaded("", settings.backend))
+
+
 class Container(containers.DeclarativeContainer):
     """How the parts fit; every provider can be overridden in a test or by an application."""
 
     config = providers.Dependency(instance_of=QwenTTSConfig)
-    adapter = providers.Singleton(make_adapter, name=config.provided.backend, config=config)
+    listeners = providers.Singleton(Listeners)
+    shared = providers.Singleton(SharedAdapters)
+    adapter = providers.Factory(assemble, config=config, shared=shared, listeners=listeners)
     audio_folder = providers.Singleton(AudioFolder, config.provided.output_dir)
-    service = providers.Singleton(
-        TextToSpeech,
-        adapter,
-        name=config.provided.backend,
-        defaults=providers.Callable(_defaults, config),
-    )
+    service = providers.Singleton(ConfiguredSpeech, config, adapter.provider, listeners)
 
 
 @asynccontextmanager
 async def open_tts(
-    config: QwenTTSConfig | str | Path | None = None,
-) -> AsyncIterator[TextToSpeech]:
+    config: QwenTTSConfig | str | Path | None = None, *, reload_on_hangup: bool = False
+) -> AsyncIterator[ConfiguredSpeech]:
     """Open the backend that the settings name, and close it afterwards.
 
     Args:
         config: Settings, the path of a YAML file, or None for the usual places.
+        reload_on_hangup: Read the settings again at each SIGHUP, on systems that have it. Needs the
+            main thread. Settings that are refused are logged, and the old ones stay.
 
     Raises:
         ConfigurationError: The settings are refused.
         BackendUnavailable: A package that the backend needs is not installed.
     """
-    settings = config if isinstance(config, QwenTTSConfig) else load_config(config).config
-    service = Container(config=settings).service()
+    settings, source = _read(config)
+    service: ConfiguredSpeech = Container(config=settings).service()
+    service.source = source
     try:
-        yield service
+        with _hangups(service.reload) if reload_on_hangup else nullcontext():
+            yield service
     finally:
         await service.aclose()
+
+
+@contextmanager
+def _hangups(reload: Callable[[], Awaitable[None]]) -> Iterator[None]:
+    """Reload at each SIGHUP."""
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is None:  # Windows
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[None]] = set()
+
+    async def reload_or_say_why() -> None:
+        try:
+            await reload()
+        except TTSError as error:
+            log_event(_log, logging.ERROR, "settings.refused", reason=str(error))
+
+    def hung_up() -> None:
+        task = loop.create_task(reload_or_say_why())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(hangup, hung_up)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(hangup)
+        for task in reloads:
+            task.cancel()

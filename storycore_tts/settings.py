@@ -173,9 +173,9 @@ class RetryConfig(_Block):
 
     attempts: Annotated[int, Field(ge=1, le=20)] = 3
     """Tries of one request on one backend, the first among them."""
-    initial_seconds: Seconds = 0.5
-    """The first pause; each one after it is twice as long, and each is drawn at random up to that
-    length, so that many who wait do not come back at once."""
+    initial_seconds: Seconds = 1.0
+    """The first pause; each one after it is twice as long. What is waited is drawn at random from
+    half of that to all of it, so that many who wait do not come back at once."""
     longest_seconds: Seconds = 8.0
     """No pause of ours is longer."""
     longest_retry_after: Seconds = 30.0

@@ -91,8 +91,8 @@ class QwenTTSComfyUIClient:
     the event loop.
 
     Args:
-        config: Settings; None for the defaults. Whatever its ``backend`` says, this client uses
-            ComfyUI.
+        config: Settings; None for the defaults. Whatever its ``backend`` and ``rollout`` say, this
+            client asks ComfyUI, and its ``fallback`` while ComfyUI is unavailable.
         comfyui_url: The server, instead of the one in ``config``.
 
     Raises:
@@ -108,7 +108,7 @@ class QwenTTSComfyUIClient:
                 hint="QwenTTSComfyUIClient(comfyui_url='http://127.0.0.1:8188') is enough.",
             )
         values = {} if config is None else dict(config)
-        values["backend"] = "comfyui"
+        values.update(backend="comfyui", rollout=None)
         if comfyui_url is not None:
             values["comfyui_url"] = comfyui_url
         self.config = QwenTTSConfig(**values)

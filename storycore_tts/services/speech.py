@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from storycore_tts.domain.errors import UnsupportedByBackend
+from storycore_tts.domain.events import Listener, Listeners
 from storycore_tts.domain.languages import AUTO
-from storycore_tts.domain.progress import OnProgress
+from storycore_tts.domain.progress import OnProgress, forward_only
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest, TrainingRequest
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.speech import Speech, TrainedVoice
@@ -49,11 +50,20 @@ class TextToSpeech:
         adapter: Whoever does the work.
         name: Its name, for messages.
         defaults: What a line takes when the caller says nothing.
+        listeners: Those who hear what the adapter tells of its work.
     """
 
-    def __init__(self, adapter: Adapter, *, name: str, defaults: Defaults) -> None:
+    def __init__(
+        self,
+        adapter: Adapter,
+        *,
+        name: str,
+        defaults: Defaults,
+        listeners: Listeners | None = None,
+    ) -> None:
         self._adapter = adapter
         self._name = name
+        self._listeners = listeners or Listeners()
         self.defaults = defaults
 
     @property
@@ -66,6 +76,17 @@ class TextToSpeech:
         """What this backend can do."""
         return self._adapter.capabilities
 
+    def add_listener(self, listener: Listener) -> Callable[[], None]:
+        """Hear of requests, retries, fallbacks and reloads; see ``domain.events``.
+
+        Args:
+            listener: Called on the event loop where it happens; must return at once.
+
+        Returns:
+            A function that ends it.
+        """
+        return self._listeners.add(listener)
+
     async def say(
         self,
         text: str,
@@ -75,6 +96,7 @@ class TextToSpeech:
         instruct: str = "",
         checkpoint: str | None = None,
         sampling: Sampling | None = None,
+        project: str = "",
         on_progress: OnProgress | None = None,
     ) -> Speech:
         """Speak a line; what is not given comes from the configuration.
@@ -86,6 +108,7 @@ class TextToSpeech:
             instruct: How to say it, in words.
             checkpoint: Folder of a fine-tuned model, as the backend sees it.
             sampling: How the model draws its tokens.
+            project: Whose line this is, for a gradual rollout.
             on_progress: Hears how far the job is.
 
         Raises:
@@ -98,6 +121,7 @@ class TextToSpeech:
             language=self.defaults.language if language is None else language,
             instruct=instruct,
             sampling=sampling or self.defaults.sampling,
+            project=project,
         )
         return await self.synthesize(request, on_progress=on_progress)
 
@@ -106,7 +130,7 @@ class TextToSpeech:
     ) -> Speech:
         """See ``SpeechSynthesizer.synthesize``."""
         port = self._port(SpeechSynthesizer, self.capabilities.speech, "speak")  # type: ignore[type-abstract]
-        return await port.synthesize(request, on_progress=on_progress)
+        return await port.synthesize(request, on_progress=forward_only(on_progress))
 
     async def speakers(self) -> list[Speaker]:
         """See ``SpeechSynthesizer.speakers``."""
@@ -122,7 +146,7 @@ class TextToSpeech:
             UnsupportedByBackend: This backend cannot clone.
         """
         port = self._port(VoiceCloner, self.capabilities.cloning, "clone voices")  # type: ignore[type-abstract]
-        return await port.clone(request, on_progress=on_progress)
+        return await port.clone(request, on_progress=forward_only(on_progress))
 
     def synthesize_stream(
         self, request: SpeechRequest | CloneRequest, *, on_progress: OnProgress | None = None
@@ -133,7 +157,7 @@ class TextToSpeech:
             UnsupportedByBackend: This backend cannot stream.
         """
         port = self._port(StreamingSynthesizer, self.capabilities.streaming, "stream speech")  # type: ignore[type-abstract]
-        return port.synthesize_stream(request, on_progress=on_progress)
+        return port.synthesize_stream(request, on_progress=forward_only(on_progress))
 
     async def train(
         self, request: TrainingRequest, *, on_progress: OnProgress | None = None
@@ -144,7 +168,7 @@ class TextToSpeech:
             UnsupportedByBackend: This backend cannot train.
         """
         port = self._port(VoiceTrainer, self.capabilities.training, "train voices")  # type: ignore[type-abstract]
-        return await port.train(request, on_progress=on_progress)
+        return await port.train(request, on_progress=forward_only(on_progress))
 
     async def status(self) -> BackendStatus:
         """See ``Adapter.status``."""

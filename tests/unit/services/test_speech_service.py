@@ -188,7 +188,7 @@ def test_the_container_wires_settings_defaults_and_adapter():
     )
     container = Container(config=config)
     service = container.service()
-    assert isinstance(container.adapter(), DraftAdapter)
+    assert isinstance(container.adapter(), Adapter)
     assert service is container.service()
     assert service.backend == "draft"
     assert service.defaults == Defaults("Eric", "Japanese", Sampling(top_k=4))
@@ -196,7 +196,8 @@ def test_the_container_wires_settings_defaults_and_adapter():
 
 def test_containers_share_nothing():
     first, second = (Container(config=QwenTTSConfig(backend="draft")) for _ in range(2))
-    assert first.adapter() is not second.adapter()
+    assert first.service() is not second.service()
+    assert first.shared() is not second.shared()
     assert first.audio_folder() is not second.audio_folder()
 
 

@@ -1,0 +1,58 @@
+"""One adapter for everybody who asks for the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+from storycore_tts.adapters.resilience.layers import Layer
+from storycore_tts.ports import Adapter
+
+
+class SharedAdapters:
+    """Makes each adapter once, and closes it when the last who leased it has closed its lease.
+
+    So a model stays loaded while settings change that are not about it, and a backend that is both
+    a fallback and a side of a rollout has one model in memory.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, tuple[Adapter, int]] = {}
+
+    def lease(self, key: Hashable, make: Callable[[], Adapter]) -> Adapter:
+        """Return a share of the adapter that goes by a key; close it like any other.
+
+        Args:
+            key: Equal for those who can share.
+            make: Makes it when nobody has it yet.
+
+        Raises:
+            TTSError: What ``make`` raises.
+        """
+        adapter, leases = self._made.get(key) or (make(), 0)
+        self._made[key] = (adapter, leases + 1)
+        return _Lease(adapter, lambda: self._give_back(key))
+
+    def _give_back(self, key: Hashable) -> bool:
+        """Count a lease as ended; tell whether it was the last one."""
+        adapter, leases = self._made[key]
+        if leases > 1:
+            self._made[key] = (adapter, leases - 1)
+            return False
+        del self._made[key]
+        return True
+
+
+class _Lease(Layer):
+    """A share of an adapter."""
+
+    def __init__(self, inner: Adapter, give_back: Callable[[], bool]) -> None:
+        super().__init__(inner)
+        self._give_back = give_back
+        self._closed = False
+
+    async def aclose(self) -> None:
+        """Give the share back; safe to call twice."""
+        if not self._closed:
+            self._closed = True
+            if self._give_back():
+                await super().aclose()

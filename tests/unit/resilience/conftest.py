@@ -1,0 +1,114 @@
+"""An adapter that does as it is told, and somebody who listens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from storycore_tts.domain.events import Event
+from storycore_tts.domain.progress import Progress, Stage
+from storycore_tts.domain.speech import Speech, Timings, TrainedVoice
+from storycore_tts.domain.voices import Speaker
+from storycore_tts.ports import BackendStatus, Capabilities, SpeechChunk
+
+
+class Scripted:
+    """Ends each call as the script says, and those after it well; a number stands for "well"."""
+
+    def __init__(self, name: str, *script: BaseException | float) -> None:
+        self.name = name
+        self.script = deque(script)
+        self.calls: list[tuple[str, Any]] = []
+        self.capabilities = Capabilities(
+            speech=True, cloning=True, training=True, checkpoints=True, seeds=True, streaming=True
+        )
+        self.reachable = True
+        self.looks = 0
+        self.closed = 0
+        self.looked = asyncio.Event()
+        self.gate: asyncio.Event | None = None
+        self.chunks_before_an_error = 0
+
+    async def _next(self, operation: str, request: Any, on_progress: Any = None) -> None:
+        self.calls.append((operation, request))
+        if on_progress is not None:
+            on_progress(Progress(Stage.GENERATING))
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.script:
+            error = self.script.popleft()
+            if isinstance(error, BaseException):
+                raise error
+
+    def _speech(self) -> Speech:
+        return Speech(
+            np.full(24_000, 0.5, np.float32),
+            24_000,
+            backend=self.name,
+            model="m",
+            timings=Timings(0.1, 0.2, 0.3),
+            job_id="job-1",
+        )
+
+    async def synthesize(self, request: Any, *, on_progress: Any = None) -> Speech:
+        await self._next("synthesize", request, on_progress)
+        return self._speech()
+
+    async def clone(self, request: Any, *, on_progress: Any = None) -> Speech:
+        await self._next("clone", request, on_progress)
+        return self._speech()
+
+    async def speakers(self) -> list[Speaker]:
+        await self._next("speakers", None)
+        return [Speaker(self.name)]
+
+    async def train(self, request: Any, *, on_progress: Any = None) -> TrainedVoice:
+        await self._next("train", request, on_progress)
+        return TrainedVoice("/out", "mia", 1, (), self.name)
+
+    async def synthesize_stream(self, request: Any, *, on_progress: Any = None) -> Any:
+        for number in range(3):
+            if number == self.chunks_before_an_error:
+                await self._next("synthesize_stream", request, on_progress)
+            yield SpeechChunk(np.full(2400, 0.5, np.float32), 24_000, number / 10, seed=1)
+
+    async def status(self) -> BackendStatus:
+        self.looks += 1
+        self.looked.set()
+        return BackendStatus(self.name, self.reachable)
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+class Heard(list[Event]):
+    """All events, and those of one kind."""
+
+    def of(self, kind: type[Event]) -> list[Any]:
+        return [event for event in self if type(event) is kind]
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
+    """Let the event loop take steps until a condition holds; the test's own timeout ends it."""
+
+    async def wait(condition: Callable[[], object]) -> None:
+        while not condition():  # noqa: ASYNC110 — nothing tells of it
+            await asyncio.sleep(0)
+
+    return wait
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def scripted() -> Callable[..., Scripted]:
+    return Scripted

@@ -1,0 +1,251 @@
+"""Another backend's turn: when, and what is said of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from storycore_tts.adapters.resilience import Breaker, Fallback, Retrying
+from storycore_tts.domain.errors import (
+    AuthenticationFailed,
+    BackendTimeout,
+    BackendUnavailable,
+    ConfigurationError,
+    GenerationFailed,
+    InvalidRequest,
+    JobCancelled,
+    JobLost,
+    NodePackMissing,
+    OutOfMemory,
+    RunawayGeneration,
+    SilentAudio,
+    UnknownSpeaker,
+)
+from storycore_tts.domain.events import FellBack
+from storycore_tts.domain.requests import (
+    CloneRequest,
+    ReferenceAudio,
+    SpeechRequest,
+    TrainingRequest,
+)
+from storycore_tts.ports import Capabilities
+from storycore_tts.settings import BreakerConfig, RetryConfig
+
+HELLO = SpeechRequest("Hello.", "Ryan")
+CLONE = CloneRequest("Hello.", ReferenceAudio(np.ones(24_000, np.float32), transcript="Ah."))
+TRAINING = TrainingRequest("/data", "/out", "mia")
+DOWN = BackendUnavailable("Nobody at :8188.", hint="Start ComfyUI.", backend="comfyui")
+
+
+@pytest.fixture
+def pair(scripted, heard):
+    def make(first_script, other_script=()):
+        first, other = scripted("comfyui", *first_script), scripted("direct", *other_script)
+        layer = Fallback(
+            first,
+            first_name="comfyui",
+            other=lambda: other,
+            other_name="direct",
+            tell=heard.append,
+        )
+        return layer, first, other
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DOWN,
+        BackendUnavailable("The job may live.", retryable=False),
+        BackendTimeout("Slow.", wait="connect", seconds=5),
+        NodePackMissing("No such node."),
+    ],
+    ids=str,
+)
+async def test_an_unavailable_backend_is_replaced_and_that_is_said(pair, heard, error):
+    layer, _, other = pair([error])
+    speech = await layer.synthesize(HELLO)
+    assert speech.backend == "direct"
+    assert other.calls == [("synthesize", HELLO)]
+    assert f"comfyui was unavailable, so this is direct's work: {error.message}" in speech.warnings
+    assert heard == [FellBack("synthesize", "comfyui", "direct", error)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidRequest("Bad."),
+        UnknownSpeaker("Who?"),
+        ConfigurationError("Bad."),
+        GenerationFailed("No."),
+        OutOfMemory("Full."),
+        RunawayGeneration("On and on.", partial_duration=1),
+        SilentAudio("Silence."),
+        JobLost("Gone."),
+        JobCancelled("Stopped."),
+        AuthenticationFailed("Who are you?"),
+        ZeroDivisionError("A mistake of ours."),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_nothing_else_is(pair, heard, error):
+    layer, _, other = pair([error])
+    with pytest.raises(type(error)) as caught:
+        await layer.synthesize(HELLO)
+    assert caught.value is error
+    assert other.calls == heard == []
+
+
+async def test_what_works_is_left_alone(pair, heard):
+    layer, _, other = pair([])
+    speech = await layer.synthesize(HELLO)
+    assert (speech.backend, speech.warnings) == ("comfyui", ())
+    assert other.calls == heard == []
+
+
+async def test_each_port_falls_back_with_the_same_request(pair):
+    layer, _, other = pair([DOWN] * 5)
+    assert (await layer.synthesize(HELLO)).backend == "direct"
+    assert (await layer.clone(CLONE)).backend == "direct"
+    voice = await layer.train(TRAINING)
+    assert (voice.backend, len(voice.warnings)) == ("direct", 1)
+    assert [speaker.name for speaker in await layer.speakers()] == ["direct"]
+    asked = [request for _, request in other.calls]
+    assert asked[0] is HELLO
+    assert asked[1] is CLONE
+    assert asked[2] is TRAINING
+
+
+async def test_a_stream_falls_back_before_its_first_chunk_only(pair):
+    layer, first, other = pair([DOWN])
+    chunks = [chunk async for chunk in layer.synthesize_stream(HELLO)]
+    assert len(chunks) == 3
+    assert all("direct's work" in chunk.warnings[0] for chunk in chunks)
+    first.script.append(DOWN)
+    first.chunks_before_an_error = 2
+    stream = layer.synthesize_stream(HELLO)
+    assert [(await anext(stream)).start for _ in range(2)] == [0.0, 0.1]
+    with pytest.raises(BackendUnavailable):
+        await anext(stream)
+    assert len(other.calls) == 1
+
+
+async def test_a_backend_that_lacks_the_port_is_not_asked(pair, heard):
+    layer, _, other = pair([DOWN])
+    other.capabilities = Capabilities(speech=True)
+    with pytest.raises(BackendUnavailable) as caught:
+        await layer.clone(CLONE)
+    assert caught.value is DOWN
+    assert other.calls == heard == []
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        BackendUnavailable("qwen_tts is missing.", hint="pip install it.", retryable=False),
+        UnknownSpeaker("No such speaker here.", hint="Look at the list."),
+        ConfigurationError("A wrong key."),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_both_refusing_is_the_first_ones_error_with_both_causes(pair, second):
+    layer, _, _ = pair([NodePackMissing("No nodes.", hint="Install them.")], [second])
+    with pytest.raises(NodePackMissing) as caught:
+        await layer.synthesize(HELLO)
+    said = str(caught.value)
+    assert "No nodes." in said
+    assert second.message in said
+    assert "Install them." in said
+    assert (second.hint or "") in said
+    assert caught.value.__cause__ is second
+    assert caught.value.args == (caught.value.message,)
+
+
+@pytest.mark.parametrize(
+    "second",
+    [OutOfMemory("No memory.", node_type="n"), RunawayGeneration("On.", partial_duration=3.0)],
+    ids=lambda error: type(error).__name__,
+)
+async def test_what_went_wrong_on_the_other_one_is_its_own_error_with_both_causes(pair, second):
+    layer, _, _ = pair([DOWN], [second])
+    with pytest.raises(type(second)) as caught:
+        await layer.synthesize(HELLO)
+    assert "Nobody at :8188." in str(caught.value)
+    assert second.message in str(caught.value)
+    assert "Start ComfyUI." in str(caught.value)
+    assert caught.value.__cause__ is second
+    assert (
+        vars(caught.value).items()
+        >= {
+            key: value for key, value in vars(second).items() if key not in ("message", "hint")
+        }.items()
+    )
+    assert second.message in ("No memory.", "On.")  # itself untouched
+
+
+async def test_the_other_one_is_made_when_first_needed_and_once(scripted, heard):
+    first, made = scripted("comfyui", 0.0, DOWN, DOWN), []
+
+    def make():
+        made.append(scripted("direct"))
+        return made[-1]
+
+    layer = Fallback(
+        first, first_name="comfyui", other=make, other_name="direct", tell=heard.append
+    )
+    await layer.synthesize(HELLO)
+    assert made == []
+    await layer.synthesize(HELLO)
+    await layer.synthesize(HELLO)
+    assert len(made) == 1
+    await layer.aclose()
+    assert (first.closed, made[0].closed) == (1, 1)
+
+
+async def test_another_one_that_cannot_be_made_is_the_second_cause(scripted, heard):
+    def make():
+        raise BackendUnavailable("Its package is missing.", retryable=False)
+
+    layer = Fallback(
+        scripted("comfyui", DOWN),
+        first_name="comfyui",
+        other=make,
+        other_name="direct",
+        tell=heard.append,
+    )
+    with pytest.raises(BackendUnavailable, match=r"Nobody at :8188\..*Its package is missing"):
+        await layer.synthesize(HELLO)
+    await layer.aclose()
+
+
+async def test_retries_do_not_multiply(scripted, heard):
+    """Three tries there in all, and one here for each request."""
+    first, other = scripted("comfyui", *[DOWN] * 100), scripted("direct")
+    policy = RetryConfig(attempts=3, initial_seconds=0.001, longest_seconds=0.001)
+    breaker = Breaker(
+        first, name="comfyui", policy=BreakerConfig(probe_seconds=1000.0), tell=heard.append
+    )
+    layer = Fallback(
+        Retrying(breaker, name="comfyui", policy=policy, tell=heard.append),
+        first_name="comfyui",
+        other=lambda: Retrying(other, name="direct", policy=policy, tell=heard.append),
+        other_name="direct",
+        tell=heard.append,
+    )
+    for _ in range(10):
+        assert (await layer.synthesize(HELLO)).backend == "direct"
+    assert len(first.calls) == 3
+    assert len(other.calls) == 10
+    await layer.aclose()
+
+
+async def test_the_status_names_the_other_one(pair):
+    layer, first, _ = pair([])
+    first.reachable = False
+    status = await layer.status()
+    assert (status.backend, status.reachable, status.details["fallback"]) == (
+        "comfyui",
+        False,
+        "direct",
+    )

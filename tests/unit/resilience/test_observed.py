@@ -1,0 +1,84 @@
+"""Every request is told of, however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from storycore_tts.adapters.resilience import Observed
+from storycore_tts.domain.errors import GenerationFailed
+from storycore_tts.domain.events import RequestFinished, RequestStarted
+from storycore_tts.domain.requests import SpeechRequest
+from storycore_tts.domain.speech import Timings
+
+HELLO = SpeechRequest("Hello.", "Ryan")
+
+
+def observed(adapter, heard):
+    return Observed(adapter, backend=lambda: "configured", tell=heard.append)
+
+
+async def test_a_request_that_went_well(scripted, heard):
+    await observed(scripted("draft"), heard).synthesize(HELLO)
+    started, finished = heard
+    assert started == RequestStarted("synthesize", "configured", started.request_id)
+    assert finished == RequestFinished(
+        operation="synthesize",
+        backend="draft",
+        request_id=started.request_id,
+        outcome="ok",
+        seconds=finished.seconds,
+        audio_seconds=1.0,
+        timings=Timings(0.1, 0.2, 0.3),
+        job_id="job-1",
+    )
+    assert finished.seconds >= 0
+
+
+async def test_a_request_that_failed(scripted, heard):
+    error = GenerationFailed("No.")
+    with pytest.raises(GenerationFailed):
+        await observed(scripted("draft", error), heard).synthesize(HELLO)
+    (finished,) = heard.of(RequestFinished)
+    assert (finished.outcome, finished.error, finished.backend) == (
+        "GenerationFailed",
+        error,
+        "configured",
+    )
+
+
+async def test_a_request_that_was_cancelled(scripted, heard, until):
+    adapter = scripted("draft")
+    adapter.gate = asyncio.Event()
+    calling = asyncio.ensure_future(observed(adapter, heard).synthesize(HELLO))
+    await until(lambda: adapter.calls)
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    assert [event.outcome for event in heard.of(RequestFinished)] == ["cancelled"]
+
+
+async def test_a_stream_is_one_request(scripted, heard):
+    layer = observed(scripted("direct"), heard)
+    async for _ in layer.synthesize_stream(HELLO):
+        assert heard.of(RequestFinished) == []
+    (finished,) = heard.of(RequestFinished)
+    assert (finished.operation, finished.outcome) == ("synthesize_stream", "ok")
+    assert finished.audio_seconds == pytest.approx(0.3)
+
+
+async def test_a_stream_that_nobody_hears_to_its_end(scripted, heard):
+    layer = observed(scripted("direct"), heard)
+    async with aclosing(layer.synthesize_stream(HELLO)) as stream:
+        await anext(stream)
+    (finished,) = heard.of(RequestFinished)
+    assert finished.outcome == "cancelled"
+    assert finished.audio_seconds == pytest.approx(0.1)
+
+
+async def test_each_request_has_an_id_of_its_own(scripted, heard):
+    layer = observed(scripted("draft"), heard)
+    await asyncio.gather(*(layer.synthesize(HELLO) for _ in range(20)))
+    assert len({event.request_id for event in heard.of(RequestStarted)}) == 20

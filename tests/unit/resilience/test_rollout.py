@@ -1,0 +1,151 @@
+"""A share of the requests, always the same ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storycore_tts.adapters.resilience import Rollout, is_in_share, routing_key
+from storycore_tts.domain.events import Routed
+from storycore_tts.domain.requests import (
+    CloneRequest,
+    ReferenceAudio,
+    SpeechRequest,
+    TrainingRequest,
+)
+from storycore_tts.domain.sampling import Sampling
+from storycore_tts.ports import Capabilities
+
+HELLO = SpeechRequest("Hello.", "Ryan")
+VOICE = ReferenceAudio(np.ones(24_000, np.float32), transcript="Ah.")
+OTHER_VOICE = ReferenceAudio(np.full(24_000, 0.5, np.float32), transcript="Ah.")
+OTHER = SpeechRequest("Hello.", "Mia")
+CLONE = CloneRequest("Hello.", VOICE)
+TRAINING = TrainingRequest("/data", "/out", "mia")
+
+shares = st.floats(0, 1)
+
+
+def test_ten_thousand_keys_land_where_they_should():
+    inside = sum(is_in_share(f"project {n}", 0.25) for n in range(10_000))
+    assert 0.23 <= inside / 10_000 <= 0.27
+
+
+@given(key=st.text(), share=shares)
+def test_a_key_is_always_on_the_same_side(key, share):
+    assert is_in_share(key, share) == is_in_share(key, share)
+
+
+@given(key=st.text(), one=shares, two=shares)
+def test_a_growing_share_moves_keys_one_way_only(key, one, two):
+    small, large = sorted((one, two))
+    assert is_in_share(key, small) <= is_in_share(key, large)
+
+
+@given(key=st.text())
+def test_nothing_is_none_and_one_is_all(key):
+    assert not is_in_share(key, 0)
+    assert is_in_share(key, 1)
+
+
+def test_where_a_key_lands_is_the_same_in_every_process():
+    """Python's own hash() is not; these were found once and must never change."""
+    sides = "".join(str(int(is_in_share(f"project {n}", 0.5))) for n in range(16))
+    assert sides == "1101011100000001"
+
+
+@pytest.mark.parametrize(
+    ("by", "one", "same", "different"),
+    [
+        ("project", replace(HELLO, project="a"), replace(HELLO, text="X", project="a"), HELLO),
+        ("project", HELLO, replace(HELLO, text="X"), replace(HELLO, speaker="Mia")),
+        (
+            "speaker",
+            HELLO,
+            replace(HELLO, speaker="RYAN", project="a"),
+            replace(HELLO, speaker="x"),
+        ),
+        ("speaker", HELLO, replace(HELLO, text="X"), replace(HELLO, checkpoint="/models/mia")),
+        ("speaker", CLONE, replace(CLONE, text="X"), replace(CLONE, reference=OTHER_VOICE)),
+        (
+            "speaker",
+            TRAINING,
+            replace(TRAINING, output_dir="/b"),
+            replace(TRAINING, speaker_name="x"),
+        ),
+        ("request", HELLO, replace(HELLO, project="b"), replace(HELLO, text="X")),
+        (
+            "request",
+            HELLO,
+            replace(HELLO, job_id="8f14e45f-ceea-467f-9c1b-2d3c4a5b6c7d"),
+            replace(HELLO, sampling=Sampling(seed=1)),
+        ),
+        ("request", CLONE, replace(CLONE), replace(CLONE, reference=OTHER_VOICE)),
+    ],
+)
+def test_what_is_kept_on_one_side(by, one, same, different):
+    assert routing_key(one, by) == routing_key(same, by)
+    assert routing_key(one, by) != routing_key(different, by)
+
+
+@pytest.fixture
+def sides(scripted, heard):
+    def make(share, by="request"):
+        new, old = scripted("comfyui"), scripted("direct")
+        layer = Rollout(
+            new=new,
+            new_name="comfyui",
+            old=old,
+            old_name="direct",
+            share=share,
+            by=by,
+            tell=heard.append,
+        )
+        return layer, new, old
+
+    return make
+
+
+async def test_each_side_gets_its_share_and_that_is_told(sides, heard):
+    layer, new, old = sides(0.25)
+    for n in range(400):
+        speech = await layer.synthesize(replace(HELLO, text=f"Line {n}."))
+        assert speech.backend == heard[-1].backend
+    assert len(new.calls) + len(old.calls) == 400
+    assert 0.18 <= len(new.calls) / 400 <= 0.32
+    assert heard[0] == Routed("synthesize", heard[0].backend, 0.25)
+
+
+@pytest.mark.parametrize(("share", "backend"), [(0, "direct"), (1, "comfyui")])
+async def test_the_ends_are_all_or_nothing(sides, share, backend):
+    layer, _, _ = sides(share)
+    assert (await layer.synthesize(HELLO)).backend == backend
+    assert (await layer.clone(CLONE)).backend == backend
+    assert (await layer.train(TRAINING)).backend == backend
+    assert [speaker.name for speaker in await layer.speakers()] == [backend]
+
+
+async def test_what_one_side_cannot_do_goes_to_the_other(sides):
+    layer, new, old = sides(1)
+    new.capabilities = replace(new.capabilities, streaming=False, instruct=True)
+    assert layer.capabilities == Capabilities(
+        speech=True, cloning=True, training=True, checkpoints=True, seeds=True, streaming=True
+    )
+    chunks = [chunk async for chunk in layer.synthesize_stream(HELLO)]
+    assert len(chunks) == 3
+    assert (len(new.calls), len(old.calls)) == (0, 1)
+
+
+async def test_both_sides_are_closed(sides):
+    layer, new, old = sides(0.5)
+    await layer.aclose()
+    assert (new.closed, old.closed) == (1, 1)
+
+
+async def test_the_status_tells_how_requests_are_shared(sides):
+    layer, _, _ = sides(0.25)
+    assert (await layer.status()).details["rollout"] == "0.25 to comfyui, the rest to direct"
