@@ -225,8 +225,9 @@ class RunawayGeneration(GenerationFailed):
         partial_duration: float,
         hint: str | None = None,
         backend: str | None = None,
+        retryable: bool | None = None,
     ) -> None:
-        super().__init__(message, hint=hint, backend=backend)
+        super().__init__(message, hint=hint, backend=backend, retryable=retryable)
         self.partial_duration = partial_duration
 
 

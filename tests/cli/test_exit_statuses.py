@@ -101,7 +101,7 @@ def test_refused_credentials_are_3(cli, server):
     ("fault", "kind"),
     [
         (out_of_memory(), "OutOfMemory"),
-        (SilentAudio(), "SilentAudio"),
+        (SilentAudio(times=None), "SilentAudio"),
         (InterruptedByAnother(), "JobCancelled"),
     ],
     ids=["memory", "silence", "interrupted"],

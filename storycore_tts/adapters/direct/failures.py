@@ -92,6 +92,7 @@ def runaway(seconds: float, tokens: int) -> RunawayGeneration:
         partial_duration=seconds,
         hint="Ask again with another seed; about one generation in two hundred does this.",
         backend=BACKEND,
+        retryable=False,  # a line without a seed of its own had its second try already
     )
 
 

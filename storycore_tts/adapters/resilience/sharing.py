@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Hashable
 
 from storycore_tts.adapters.resilience.layers import Layer
@@ -17,6 +18,7 @@ class SharedAdapters:
 
     def __init__(self) -> None:
         self._made: dict[Hashable, tuple[Adapter, int]] = {}
+        self._lock = threading.Lock()
 
     def lease(self, key: Hashable, make: Callable[[], Adapter]) -> Adapter:
         """Return a share of the adapter that goes by a key; close it like any other.
@@ -28,18 +30,20 @@ class SharedAdapters:
         Raises:
             TTSError: What ``make`` raises.
         """
-        adapter, leases = self._made.get(key) or (make(), 0)
-        self._made[key] = (adapter, leases + 1)
+        with self._lock:
+            adapter, leases = self._made.get(key) or (make(), 0)
+            self._made[key] = (adapter, leases + 1)
         return _Lease(adapter, lambda: self._give_back(key))
 
     def _give_back(self, key: Hashable) -> bool:
         """Count a lease as ended; tell whether it was the last one."""
-        adapter, leases = self._made[key]
-        if leases > 1:
-            self._made[key] = (adapter, leases - 1)
-            return False
-        del self._made[key]
-        return True
+        with self._lock:
+            adapter, leases = self._made[key]
+            if leases > 1:
+                self._made[key] = (adapter, leases - 1)
+                return False
+            del self._made[key]
+            return True
 
 
 class _Lease(Layer):

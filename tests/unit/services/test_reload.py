@@ -1,0 +1,240 @@
+"""Settings that change while requests are under way."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+
+import numpy as np
+import pytest
+
+from storycore_tts import container as module
+from storycore_tts.container import open_tts
+from storycore_tts.domain.errors import BackendUnavailable, ConfigurationError
+from storycore_tts.domain.events import FellBack, Reloaded, Routed
+from storycore_tts.domain.speech import Speech
+from storycore_tts.ports import BackendStatus, Capabilities
+from storycore_tts.settings import QwenTTSConfig
+
+
+class Backend:
+    """An adapter that counts; it works while ``works`` is true, and not before ``gate`` is open."""
+
+    capabilities = Capabilities(speech=True)
+
+    def __init__(self, name, config):
+        self.name, self.config = name, config
+        self.works = True
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.asked, self.closed = 0, 0
+
+    async def synthesize(self, request, *, on_progress=None):
+        self.asked += 1
+        await self.gate.wait()
+        if not self.works:
+            raise BackendUnavailable(f"{self.name} is away.", retryable=False)
+        return Speech(np.ones(240, np.float32), 24_000, backend=self.name, model="m")
+
+    async def speakers(self):
+        return []
+
+    async def status(self):
+        return BackendStatus(self.name, self.works)
+
+    async def aclose(self):
+        self.closed += 1
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Every adapter that is made from now on, in order."""
+    adapters = []
+
+    def make(name, config):
+        adapters.append(Backend(name, config))
+        return adapters[-1]
+
+    monkeypatch.setattr(module, "make_adapter", make)
+    return adapters
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "tts.yaml"
+
+    def write(**settings):
+        pairs = ", ".join(f"{key}: {value}" for key, value in settings.items())
+        path.write_text(f"tts: {{qwen: {{{pairs}}}}}")
+        return path
+
+    return write
+
+
+async def test_a_changed_file_changes_the_backend_and_the_defaults(made, file):
+    events = []
+    async with open_tts(file(backend="comfyui")) as tts:
+        tts.add_listener(events.append)
+        assert (await tts.say("One.")).backend == "comfyui"
+        file(backend="draft", default_speaker="Eric")
+        await tts.reload()
+        assert (await tts.say("Two.")).backend == "draft"
+        assert (tts.backend, tts.defaults.speaker) == ("draft", "Eric")
+    assert [event.backend for event in events if isinstance(event, Reloaded)] == ["draft"]
+    assert [adapter.closed for adapter in made] == [1, 1]
+
+
+async def test_what_is_under_way_ends_where_it_began(made, file):
+    async with open_tts(file(backend="comfyui")) as tts:
+        made[0].gate.clear()
+        under_way = [asyncio.ensure_future(tts.say(f"Line {n}.")) for n in range(20)]
+        await asyncio.sleep(0)
+        file(backend="draft")
+        await tts.reload()
+        assert (await tts.say("New.")).backend == "draft"
+        assert made[0].closed == 0
+        made[0].gate.set()
+        assert {speech.backend for speech in await asyncio.gather(*under_way)} == {"comfyui"}
+    assert made[0].asked == 20
+    assert made[0].closed == 1
+
+
+async def test_a_refused_file_changes_nothing(made, file):
+    async with open_tts(file(backend="comfyui")) as tts:
+        file(backend="nobody")
+        with pytest.raises(ConfigurationError, match="nobody"):
+            await tts.reload()
+        assert (await tts.say("Still here.")).backend == "comfyui"
+        assert tts.backend == "comfyui"
+    assert [adapter.closed for adapter in made] == [1]
+
+
+async def test_an_adapter_stays_while_its_own_settings_do(made, file):
+    """A model that is loaded stays loaded while a rollout grows."""
+    async with open_tts(file(backend="direct", rollout=0.0)) as tts:
+        for share in (0.25, 0.5, 1.0):
+            file(backend="direct", rollout=share, default_speaker="Eric")
+            await tts.reload()
+        assert [adapter.name for adapter in made] == ["comfyui", "direct"]
+        file(backend="direct", rollout=1.0, precision="fp32")
+        await tts.reload()
+        assert [adapter.name for adapter in made] == ["comfyui", "direct"] * 2
+        await asyncio.sleep(0)
+        assert [adapter.closed for adapter in made] == [1, 1, 0, 0]
+    assert [adapter.closed for adapter in made] == [1, 1, 1, 1]
+
+
+async def test_settings_may_be_given_instead_of_a_file(made):
+    async with open_tts(QwenTTSConfig(backend="comfyui")) as tts:
+        await tts.reload(QwenTTSConfig(backend="draft"))
+        assert (await tts.say("Two.")).backend == "draft"
+        await tts.reload()
+        assert tts.backend == "draft"
+
+
+async def test_the_environment_is_read_again(made, file, monkeypatch):
+    async with open_tts(file(backend="comfyui")) as tts:
+        monkeypatch.setenv("STORYCORE_TTS_BACKEND", "draft")
+        await tts.reload()
+        assert tts.backend == "draft"
+
+
+async def test_a_rollout_grows_and_goes_back_at_once(made, file):
+    events = []
+    async with open_tts(file(backend="direct", rollout=0.25)) as tts:
+        tts.add_listener(events.append)
+
+        async def sides():
+            said = [await tts.say("Hi.", project=f"project {n}") for n in range(200)]
+            return [speech.backend == "comfyui" for speech in said]
+
+        quarter = await sides()
+        assert 30 <= sum(quarter) <= 70
+        assert await sides() == quarter
+        file(backend="direct", rollout=0.75)
+        await tts.reload()
+        most = await sides()
+        assert all(later for before, later in zip(quarter, most, strict=True) if before)
+        assert 130 <= sum(most) <= 170
+        file(backend="direct", rollout=0.0)
+        await tts.reload()
+        assert sum(await sides()) == 0
+    routed = [event for event in events if isinstance(event, Routed)]
+    assert len(routed) == 800
+    assert sum(event.backend == "comfyui" for event in routed) == 2 * sum(quarter) + sum(most)
+
+
+async def test_a_fallback_is_one_adapter_with_the_other_side_of_a_rollout(made, file):
+    events = []
+    async with open_tts(file(backend="comfyui", rollout=1.0, fallback="direct")) as tts:
+        tts.add_listener(events.append)
+        made[0].works = False
+        speech = await tts.say("Hi.")
+        assert speech.backend == "direct"
+        assert "comfyui is away." in speech.warnings[0]
+        assert [adapter.name for adapter in made] == ["comfyui", "direct"]
+        assert [type(event) for event in events if isinstance(event, FellBack)] == [FellBack]
+    assert [adapter.closed for adapter in made] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("backend", "fallback", "asked"),
+    [
+        ("comfyui", "direct", ["comfyui", "direct"]),
+        ("comfyui", "draft", ["comfyui", "draft"]),
+        ("comfyui", "none", ["comfyui"]),
+        ("comfyui", "null", ["comfyui"]),
+        ("comfyui", "comfyui", ["comfyui"]),
+        ("direct", "direct", ["direct"]),
+        ("direct", "draft", ["direct", "draft"]),
+        ("draft", "direct", ["draft"]),
+    ],
+)
+async def test_who_falls_back_on_whom(made, file, backend, fallback, asked):
+    async with open_tts(file(backend=backend, fallback=fallback)) as tts:
+        made[0].works = False
+        if len(asked) == 1:
+            with pytest.raises(BackendUnavailable, match=f"{backend} is away"):
+                await tts.say("Hi.")
+        else:
+            assert (await tts.say("Hi.")).backend == asked[1]
+    assert [adapter.name for adapter in made] == asked
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP")
+async def test_a_hangup_reloads(made, file, caplog):
+    reloaded = asyncio.Event()
+    async with open_tts(file(backend="comfyui"), reload_on_hangup=True) as tts:
+        tts.add_listener(lambda event: reloaded.set() if isinstance(event, Reloaded) else None)
+        file(backend="draft")
+        os.kill(os.getpid(), signal.SIGHUP)
+        await reloaded.wait()
+        assert (await tts.say("Two.")).backend == "draft"
+        file(backend="nobody")
+        os.kill(os.getpid(), signal.SIGHUP)
+        while "settings.refused" not in caplog.text:  # noqa: ASYNC110 — nothing else tells of it
+            await asyncio.sleep(0.001)
+        assert tts.backend == "draft"
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
+async def test_progress_never_goes_back_however_often_a_request_is_tried(made, file):
+    from storycore_tts.domain.progress import Progress, Stage
+
+    stages = []
+
+    async def synthesize(request, *, on_progress=None):
+        made[0].asked += 1
+        on_progress(Progress(Stage.QUEUED))
+        on_progress(Progress(Stage.GENERATING))
+        if made[0].asked < 3:
+            raise BackendUnavailable("Again.")
+        return Speech(np.ones(240, np.float32), 24_000, backend="comfyui", model="m")
+
+    settings = QwenTTSConfig(fallback=None, retry={"initial_seconds": 0.001})
+    async with open_tts(settings) as tts:
+        made[0].synthesize = synthesize
+        await tts.say("Hi.", on_progress=lambda progress: stages.append(progress.stage))
+    assert stages == [Stage.QUEUED, Stage.GENERATING]
