@@ -7,7 +7,8 @@ import logging
 import re
 from collections.abc import Mapping
 
-_PLAIN = re.compile(r"[^\s\"=\x00-\x1f\x7f]+")
+# Neither control characters, which a terminal obeys, nor halves of a pair, which no file takes.
+_PLAIN = re.compile(r"[^\s\"=\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 
 def log_event(logger: logging.Logger, level: int, event: str, /, **fields: object) -> None:
