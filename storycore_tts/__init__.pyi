@@ -1,6 +1,7 @@
 """The public names, and the modules that they come from."""
 
 from .__about__ import __version__
+from .adapters.telemetry import EventLog, OpenTelemetrySpans, PrometheusMetrics
 from .container import Container, open_tts
 from .domain.errors import (
     AuthenticationFailed,
@@ -22,6 +23,18 @@ from .domain.errors import (
     UnknownSpeaker,
     UnsupportedByBackend,
     UnsupportedLanguage,
+)
+from .domain.events import (
+    AttemptFailed,
+    AvailabilityChanged,
+    Event,
+    FellBack,
+    Listener,
+    Listeners,
+    Reloaded,
+    RequestFinished,
+    RequestStarted,
+    Routed,
 )
 from .domain.progress import Progress, Stage
 from .domain.requests import (
@@ -61,7 +74,9 @@ from .settings import (
 
 __all__ = [
     "Adapter",
+    "AttemptFailed",
     "AuthenticationFailed",
+    "AvailabilityChanged",
     "BackendOverloaded",
     "BackendStatus",
     "BackendTimeout",
@@ -71,23 +86,34 @@ __all__ = [
     "ConfigurationError",
     "Container",
     "Defaults",
+    "Event",
+    "EventLog",
+    "FellBack",
     "GenerationFailed",
     "InvalidDataset",
     "InvalidReferenceAudio",
     "InvalidRequest",
     "JobCancelled",
     "JobLost",
+    "Listener",
+    "Listeners",
     "LoadedConfig",
     "NodePackMissing",
+    "OpenTelemetrySpans",
     "OutOfMemory",
     "Problem",
     "Progress",
+    "PrometheusMetrics",
     "QwenTTSComfyUIClient",
     "QwenTTSConfig",
     "QwenTTSGenerationConfig",
     "QwenTTSModelConfig",
     "QwenTTSTrainingConfig",
     "ReferenceAudio",
+    "Reloaded",
+    "RequestFinished",
+    "RequestStarted",
+    "Routed",
     "RunawayGeneration",
     "Sampling",
     "SamplingOptions",

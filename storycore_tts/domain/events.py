@@ -130,25 +130,28 @@ class Listeners:
     """Hands every event to everybody who asked for it."""
 
     def __init__(self) -> None:
-        self._listeners: tuple[Listener, ...] = ()
+        self._listeners: dict[object, Listener] = {}
 
     def add(self, listener: Listener) -> Callable[[], None]:
-        """Listen from now on.
+        """Listen from now on; who is added twice hears twice.
 
         Returns:
             A function that ends it.
         """
-        self._listeners += (listener,)
+        place = object()
+        self._listeners[place] = listener
 
         def remove() -> None:
-            self._listeners = tuple(known for known in self._listeners if known is not listener)
+            self._listeners.pop(place, None)
 
         return remove
 
     def tell(self, event: Event) -> None:
         """Hand an event on. A listener that fails is logged: speech does not depend on it."""
-        for listener in self._listeners:
+        for listener in tuple(self._listeners.values()):
             try:
                 listener(event)
-            except Exception:  # noqa: BLE001 — it is somebody else's code, and it is not hidden
+            except Exception as failure:  # noqa: BLE001 — it is somebody else's code, and not hidden
+                # Its context is the error that is being told, which may quote users.
+                failure.__suppress_context__ = True
                 _log.exception("a listener failed at %s", type(event).__name__)

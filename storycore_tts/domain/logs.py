@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Mapping
 
-_PLAIN = re.compile(r"[^\s\"=\x00-\x1f\x7f]+")
+_PLAIN = re.compile(r"[^ \"=]+")
 
 
 def log_event(logger: logging.Logger, level: int, event: str, /, **fields: object) -> None:
@@ -33,5 +33,6 @@ def _line(event: str, fields: Mapping[str, object]) -> str:
 
 def _value(value: object) -> str:
     text = f"{value:.3f}" if isinstance(value, float) else str(value)
-    # In ASCII: Unicode has more line ends than \n.
-    return text if _PLAIN.fullmatch(text) else json.dumps(text)
+    # Printable means: no line end of those that Unicode has, nothing that a terminal obeys, and
+    # no half of a surrogate pair, which no file takes.
+    return text if text.isprintable() and _PLAIN.fullmatch(text) else json.dumps(text)

@@ -19,6 +19,8 @@ HEAVY = {
     "dependency_injector",
     "httpx",
     "numpy",
+    "opentelemetry",
+    "prometheus_client",
     "pydantic",
     "rich",
     "soundfile",
