@@ -34,6 +34,7 @@ soak: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/comfyui_overhead.py
 	$(BIN)/python benchmarks/direct_throughput.py
+	$(BIN)/python benchmarks/fallback_overhead.py
 
 clean:
 	rm -rf $(VENV) demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache

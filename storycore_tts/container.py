@@ -22,6 +22,7 @@ from storycore_tts.adapters.resilience import (
     SharedAdapters,
     Switching,
 )
+from storycore_tts.adapters.telemetry import EventLog
 from storycore_tts.domain.errors import BackendUnavailable, ConfigurationError, TTSError
 from storycore_tts.domain.events import Listeners, Reloaded
 from storycore_tts.domain.logs import log_event
@@ -154,6 +155,13 @@ def assemble(config: QwenTTSConfig, *, shared: SharedAdapters, listeners: Listen
     )
 
 
+def _listeners() -> Listeners:
+    """Return listeners that begin with the log."""
+    listeners = Listeners()
+    listeners.add(EventLog())
+    return listeners
+
+
 class ConfiguredSpeech(TextToSpeech):
     """Speech as the settings say, and as they say from now on when they are read again.
 
@@ -205,7 +213,7 @@ class Container(containers.DeclarativeContainer):
     """How the parts fit; every provider can be overridden in a test or by an application."""
 
     config = providers.Dependency(instance_of=QwenTTSConfig)
-    listeners = providers.Singleton(Listeners)
+    listeners = providers.Singleton(_listeners)
     shared = providers.Singleton(SharedAdapters)
     adapter = providers.Factory(assemble, config=config, shared=shared, listeners=listeners)
     audio_folder = providers.Singleton(AudioFolder, config.provided.output_dir)

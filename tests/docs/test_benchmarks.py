@@ -17,6 +17,7 @@ PROMISED = {
         *("floor_50_ms", "ours_50_ms", "ratio_50"),
     },
     "direct_throughput.py": {"speedup", "of_batch", "first_chunk_share"},
+    "fallback_overhead.py": {"first_reach_ms", "reach_ms", "reach_p99_ms", "plain_ms", "ours_ms"},
 }
 NEEDS_TORCH = {"direct_throughput.py"}
 

@@ -26,22 +26,15 @@ DOCUMENTS = [
     "CONTRIBUTING.md",
     DIRECT,
     "documentation/OBSERVABILITY.md",
+    "documentation/RESILIENCE.md",
     "documentation/TESTING.md",
 ]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-# Strict: this goes when services have listeners.
-NOT_YET = pytest.mark.xfail(reason="services have no add_listener yet", strict=True)
-
-
 def blocks(*languages: str, documents: Sequence[str] = DOCUMENTS) -> list:
     return [
-        pytest.param(
-            code,
-            id=f"{document}-{number}",
-            marks=[NOT_YET] if ".add_listener(" in code else [],
-        )
+        pytest.param(code, id=f"{document}-{number}")
         for document in documents
         for number, (language, code) in enumerate(
             FENCE.findall((ROOT / document).read_text(encoding="utf-8"))
