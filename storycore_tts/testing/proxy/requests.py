@@ -38,6 +38,7 @@ class Requests:
         self._begin = begin
         self._upgraded = upgraded
         self._held = b""
+        self._ready = b""
 
     async def forward(self) -> None:
         """Pass everything on, until the client has nothing more to send."""
@@ -53,6 +54,7 @@ class Requests:
         if self._upgraded():
             await self._rest()
         line = await self._first_line()
+        await self._flush()
         self._begin(line.rstrip(b"\r\n"))
         if not line:
             await self._rest()
@@ -98,6 +100,8 @@ class Requests:
     # Bytes
 
     async def _more(self) -> None:
+        """Wait for bytes, once those that are ready have gone; EOFError at the end."""
+        await self._flush()
         data = await self._receive()
         if not data:
             raise EOFError
@@ -110,7 +114,12 @@ class Requests:
                 await self._more()
             piece, self._held = self._held[:size], self._held[size:]
             size -= len(piece)
-            await self._send(piece)
+            self._ready += piece
+
+    async def _flush(self) -> None:
+        ready, self._ready = self._ready, b""
+        if ready:
+            await self._send(ready)
 
     async def _pass_line(self) -> bytes:
         """Pass bytes on up to the end of the line, as they come; the whole line."""
