@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -108,12 +107,22 @@ async def test_a_socket_is_reset_at_a_byte_of_its_frames(proxy, client):
     assert len(proxy.log.struck) == 1
 
 
-async def test_frames_of_a_client_are_no_requests(proxy, client):
-    line = "GET /ws HTTP/1.1\r\n\r\n"
-    for _ in range(3):
-        await client.ws.send(json.dumps({"type": line}))
-    await (await client.ws.ping())
-    assert len(proxy.log.requests) == 1
+@pytest.mark.parametrize("direction", ["request", "response"])
+def test_the_bytes_of_a_socket_count_on_after_its_handshake(wire, direction):
+    ask = b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"
+    agree = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+    handshake = len(ask if direction == "request" else agree)
+    wire.proxy.add(Cut(request=b"GET /ws", direction=direction, after_bytes=handshake + 8))
+    client, server = wire.connect()
+    client.send(ask)
+    assert server.read(len(ask)) == ask
+    for byte in agree:
+        server.send(bytes([byte]))
+    assert client.read(len(agree)) == agree
+    sender, receiver = (client, server) if direction == "request" else (server, client)
+    sender.send(b"GET / HTTP/1.1\r\n\r\n")
+    assert receiver.read_all() == b"GET / HT"
+    assert wire.proxy.log.requests == [b"GET /ws HTTP/1.1"]
 
 
 async def test_a_lost_nat_entry_silences_a_socket_but_no_new_request(proxy, client, voice_graph):
