@@ -7,6 +7,7 @@ import io
 import json
 import select
 import socket
+import struct
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
@@ -234,6 +235,11 @@ class End:
 
     def finish(self) -> None:
         self.raw.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        # Lingering for zero seconds turns the close into a TCP reset.
+        self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.raw.close()
 
     def hears_nothing(self) -> bool:
         """Not a byte, not an end, for a moment."""

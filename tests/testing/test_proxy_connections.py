@@ -80,6 +80,16 @@ def test_a_half_open_connection_does_not_tell_that_the_other_side_is_gone(wire):
     assert client.read_all() == b""
 
 
+def test_a_half_open_connection_does_not_tell_of_a_reset(wire):
+    client, server = wire.connect()
+    works(client, server)
+    wire.proxy.half_open()
+    server.reset()
+    assert client.hears_nothing()
+    wire.proxy.release()
+    assert client.is_reset()
+
+
 def test_new_connections_go_where_it_is_pointed(wire):
     old = wire.connect()
     works(*old)
@@ -113,8 +123,7 @@ def test_each_side_hears_how_the_other_one_ended(wire):
     assert client.read_all() == b"the other half"
     client, server = wire.connect()
     works(client, server)
-    server.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    server.raw.close()
+    server.reset()
     assert client.is_reset()
     assert wire.proxy.log.wait_for(lambda log: len(log.of(Ended)) == 2)
     assert [record.reset for record in wire.proxy.log.of(Ended)] == [False, True]
