@@ -50,11 +50,12 @@ class StreamRule(Rule):
     """For requests that begin after the rule was added and whose first line starts with `request`.
 
     `direction` says whether it strikes the request or the response to it. It does so when the
-    first byte has come and `after_bytes` bytes, the head included, went through; at once then, not
-    when the next byte comes. A WebSocket's frames belong to the request that opened it, and a
-    connection that does not speak HTTP is one endless request without a first line.
+    request's first line, or the response's first byte, has come and `after_bytes` bytes, the head
+    included, went through; at once then, not when the next byte comes.
 
-    Every rule counts the requests for itself, and several can strike the same one.
+    A WebSocket's frames belong to the request that opened it, and a connection that does not speak
+    HTTP is one endless request without a first line. Every rule counts the requests for
+    itself, and several can strike the same one.
 
     Raises:
         TypeError: `request` is not bytes.
