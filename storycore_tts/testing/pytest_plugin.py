@@ -1,4 +1,4 @@
-"""pytest fixtures for a stand-in ComfyUI, registered as a pytest plugin.
+"""pytest fixtures for a stand-in ComfyUI and a faulty network, registered as a pytest plugin.
 
 pytest imports this module in every run, so nothing heavy is imported before a test asks for it.
 """
@@ -6,12 +6,14 @@ pytest imports this module in every run, so nothing heavy is imported before a t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from .comfyui import StandInComfyUI
+    from .proxy import FaultyProxy
 
 
 @pytest.fixture
@@ -38,3 +40,15 @@ def standin_comfyui(
 ) -> StandInComfyUI:
     """A running stand-in ComfyUI with the default options, fresh for each test."""
     return standin_comfyui_factory()
+
+
+@pytest.fixture
+def faulty_proxy_factory() -> Iterator[Callable[[str], FaultyProxy]]:
+    """Makes running proxies: `faulty_proxy_factory(standin_comfyui.url)`; stopped after the test.
+
+    The argument is the URL of the server behind the proxy.
+    """
+    from .proxy import FaultyProxy
+
+    with ExitStack() as stack:
+        yield lambda upstream: stack.enter_context(FaultyProxy(upstream))

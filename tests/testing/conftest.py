@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import select
+import socket
+import struct
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 
 import httpx
@@ -17,6 +20,7 @@ import soundfile
 import websockets
 
 from storycore_tts.testing.comfyui import StandInComfyUI
+from storycore_tts.testing.proxy import FaultyProxy
 
 ENDS = {"execution_success", "execution_error", "execution_interrupted"}
 TIMEOUT = 10.0
@@ -201,3 +205,82 @@ def wav() -> Callable[..., bytes]:
         return buffer.getvalue()
 
     return make
+
+
+class End:
+    """One end of a connection through a proxy, played by a test."""
+
+    def __init__(self, raw: socket.socket) -> None:
+        self.raw = raw
+        raw.settimeout(TIMEOUT)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def send(self, data: bytes) -> None:
+        self.raw.sendall(data)
+
+    def read(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            more = self.raw.recv(size - len(data))
+            assert more, f"the end came after {data!r}"
+            data += more
+        return data
+
+    def read_all(self) -> bytes:
+        """Everything up to an orderly end; ConnectionResetError if it is no such end."""
+        data = b""
+        while more := self.raw.recv(65_536):
+            data += more
+        return data
+
+    def finish(self) -> None:
+        self.raw.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        # Lingering for zero seconds turns the close into a TCP reset.
+        self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.raw.close()
+
+    def hears_nothing(self) -> bool:
+        """Not a byte, not an end, for a moment."""
+        readable, _, _ = select.select([self.raw], [], [], 0.03)
+        return not readable
+
+    def is_reset(self) -> bool:
+        try:
+            self.read_all()
+        except ConnectionResetError:
+            return True
+        return False
+
+
+class Wire:
+    """A proxy, and a server behind it that the test plays."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self.listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        self.listener.settimeout(TIMEOUT)
+        self.upstream = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.proxy = stack.enter_context(FaultyProxy(self.upstream))
+
+    def dial(self) -> End:
+        """A client, whether or not the server hears of it."""
+        address = ("127.0.0.1", self.proxy.port)
+        return End(self._stack.enter_context(socket.create_connection(address)))
+
+    def answer(self) -> End:
+        """The server's end of the oldest connection that it has not answered yet."""
+        raw, _ = self.listener.accept()
+        return End(self._stack.enter_context(raw))
+
+    def connect(self) -> tuple[End, End]:
+        """A client's and the server's end of a new connection."""
+        return self.dial(), self.answer()
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    """A proxy between two ends that the test plays: `client, server = wire.connect()`."""
+    with ExitStack() as stack:
+        yield Wire(stack)

@@ -1,0 +1,178 @@
+"""One client's connection, and the one to the server behind the proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+from .log import Ended, ProxyLog, RequestSeen, Struck
+from .requests import Requests
+from .rules import Rules, Scripted
+from .streams import CutByRule, Stream
+
+CHUNK = 65_536
+
+Address = tuple[socket.AddressFamily, Any]
+
+
+class Connection:
+    """Forwards between a client and a server until both have finished or something breaks it."""
+
+    def __init__(
+        self,
+        number: int,
+        client: socket.socket,
+        addresses: Sequence[Address],
+        rules: Rules,
+        log: ProxyLog,
+    ) -> None:
+        self._number = number
+        self._client = client
+        self._server: socket.socket | None = None
+        self._addresses = addresses
+        self._rules = rules
+        self._log = log
+        self._request = Stream("request", self.strike)
+        self._response = Stream("response", self.strike)
+
+    def strike(self, entry: Scripted) -> bool:
+        """Count and note that a rule strikes; False if it no longer is to."""
+        used = self._rules.use(entry)
+        if used:
+            self._log.add(Struck(rule=entry.rule, connection=self._number))
+        return used
+
+    def stall(self) -> None:
+        """Forward nothing more, in both directions."""
+        self._request.open.clear()
+        self._response.open.clear()
+
+    def release(self) -> None:
+        """Let go on what was stalled."""
+        self._request.open.set()
+        self._response.open.set()
+
+    async def run(self) -> None:
+        """Forward until the end; cancelling this resets the connection."""
+        reset = True
+        try:
+            await self._forward()
+            reset = False
+        except (asyncio.CancelledError, OSError):
+            pass
+        finally:
+            self._close(reset)
+            self._log.add(Ended(connection=self._number, reset=reset))
+
+    async def _forward(self) -> None:
+        await self._request.open.wait()
+        server = self._server = await _connected(self._addresses)
+        self._request.target, self._response.target = server, self._client
+        requests = Requests(
+            receive=lambda: _received(self._client),
+            send=self._request.send,
+            begin=self._begin,
+            upgraded=lambda: self._response.opening.startswith((b"HTTP/1.1 101", b"HTTP/1.0 101")),
+        )
+        try:
+            await _together(
+                _pumped(requests.forward, self._request),
+                _pumped(self._responses, self._response),
+            )
+        except CutByRule:
+            await asyncio.gather(_parted(server), _parted(self._client))
+
+    async def _responses(self) -> None:
+        while self._server and (data := await _received(self._server)):
+            await self._response.send(data)
+
+    def _begin(self, first_line: bytes) -> None:
+        entries = self._rules.for_request(first_line)
+        self._request.begin(entries)
+        self._response.begin(entries)
+        if first_line:
+            self._log.add(RequestSeen(first_line=first_line, connection=self._number))
+
+    def _close(self, reset: bool) -> None:
+        for side in (self._client, self._server):
+            if side is not None:
+                close(side, reset=reset)
+
+
+def close(side: socket.socket, *, reset: bool) -> None:
+    """Close a socket; with a reset its peer gets "connection reset" in place of an end."""
+    if reset:
+        # Lingering for zero seconds turns the close into a TCP reset.
+        _set(side, socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    side.close()
+
+
+def prepare(side: socket.socket) -> None:
+    """Make a socket one that an event loop can use and that sends every byte at once."""
+    side.setblocking(False)
+    _set(side, socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _set(side: socket.socket, level: int, option: int, value: int | bytes) -> None:
+    with contextlib.suppress(OSError):  # some systems refuse once the peer is gone
+        side.setsockopt(level, option, value)
+
+
+async def _connected(addresses: Sequence[Address]) -> socket.socket:
+    """A connection to the first address that takes one; OSError if none does."""
+    problem = OSError("no address")
+    for family, address in addresses:
+        server = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            prepare(server)
+            await asyncio.get_running_loop().sock_connect(server, address)
+        except OSError as exc:
+            server.close()
+            problem = exc
+        except BaseException:
+            server.close()
+            raise
+        else:
+            return server
+    raise problem
+
+
+async def _received(side: socket.socket) -> bytes:
+    return await asyncio.get_running_loop().sock_recv(side, CHUNK)
+
+
+async def _pumped(pump: Callable[[], Awaitable[None]], stream: Stream) -> None:
+    """Run one direction; OSError if it broke, which a stalled direction does not let through."""
+    try:
+        await pump()
+    except OSError:
+        await stream.open.wait()
+        raise
+    await stream.finish()
+
+
+async def _together(*work: Coroutine[Any, Any, None]) -> None:
+    """Run all of them to their end; the first that fails ends the others, and its error is ours."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:
+            task.cancel()
+        # Sockets may be closed only when no task waits for them any more.
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, Exception):
+            raise end
+
+
+async def _parted(side: socket.socket) -> None:
+    # A socket that is closed with bytes unread sends a reset; so whatever still comes is read.
+    with contextlib.suppress(OSError):
+        side.shutdown(socket.SHUT_WR)
+        while await _received(side):
+            pass

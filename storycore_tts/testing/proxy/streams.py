@@ -1,0 +1,131 @@
+"""One direction of a connection, with the rules that wait for their place in it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+from collections.abc import Callable, Iterable
+from operator import itemgetter
+
+from .rules import Corrupt, Cut, Direction, Reset, Scripted, Slow, Stall, StreamRule
+
+TICK = 0.02
+"""Seconds between two pieces of a slow message."""
+STATUS_BYTES = len(b"HTTP/1.1 101")
+FLIPPED = bytes(255 - byte for byte in range(256))
+
+
+class CutByRule(Exception):
+    """Both sides shall be closed in an orderly way."""
+
+
+class Message:
+    """A request or a response on its way."""
+
+    def __init__(self, direction: Direction, entries: Iterable[Scripted] = ()) -> None:
+        self.opening = b""
+        """The first bytes, as many as tell that a connection becomes a WebSocket."""
+        self.passed = 0
+        self.bytes_per_second = math.inf
+        self._corrupt_up_to: float = 0
+        places = [
+            (entry.rule.after_bytes, entry)
+            for entry in entries
+            if isinstance(entry.rule, StreamRule) and entry.rule.direction == direction
+        ]
+        self._waiting = sorted(places, key=itemgetter(0))
+
+    def due(self) -> Scripted | None:
+        """The next rule whose place has been reached; given once."""
+        if self._waiting and self._waiting[0][0] <= self.passed:
+            return self._waiting.pop(0)[1]
+        return None
+
+    def slice(self, data: bytes) -> bytes:
+        """As much of the data as may go at once, counted as having gone."""
+        size = min(len(data), max(1, self.bytes_per_second * TICK))
+        if self._waiting:
+            size = min(size, self._waiting[0][0] - self.passed)
+        piece = self._spoilt(data[: int(size)])
+        self.passed += len(piece)
+        return piece
+
+    def corrupt(self, length: int | None) -> None:
+        """Flip the bits of what follows."""
+        self._corrupt_up_to = math.inf if length is None else self.passed + length
+
+    def _spoilt(self, piece: bytes) -> bytes:
+        wrong = int(min(len(piece), max(0, self._corrupt_up_to - self.passed)))
+        return piece[:wrong].translate(FLIPPED) + piece[wrong:]
+
+
+class Stream:
+    """Sends a direction's bytes to its target, message by message, and lets rules strike.
+
+    `use` counts a strike and says whether it still is to happen.
+    """
+
+    def __init__(self, direction: Direction, use: Callable[[Scripted], bool]) -> None:
+        self.direction = direction
+        self.target: socket.socket | None = None
+        self.open = asyncio.Event()
+        """Unset while nothing may pass."""
+        self.open.set()
+        self._message = Message(direction)
+        self._use = use
+
+    @property
+    def opening(self) -> bytes:
+        """How the current message begins."""
+        return self._message.opening
+
+    def begin(self, entries: Iterable[Scripted]) -> None:
+        """What is sent from now on is another message, and these rules may strike it."""
+        self._message = Message(self.direction, entries)
+
+    async def send(self, data: bytes) -> None:
+        """Forward bytes of the current message.
+
+        Raises:
+            CutByRule: a rule wants both sides to be closed.
+            OSError: the target is gone, or a rule wants both sides to be reset.
+        """
+        # The next message may begin while this piece of the last one is still on its way.
+        message = self._message
+        if len(message.opening) < STATUS_BYTES:
+            message.opening += data[:STATUS_BYTES]
+        self._strike(message)
+        while data:
+            await self.open.wait()
+            piece = message.slice(data)
+            data = data[len(piece) :]
+            await self._put(piece)
+            self._strike(message)
+            await asyncio.sleep(len(piece) / message.bytes_per_second)
+
+    async def finish(self) -> None:
+        """Tell the target that nothing more will come."""
+        await self.open.wait()
+        if self.target is not None:
+            self.target.shutdown(socket.SHUT_WR)
+
+    async def _put(self, piece: bytes) -> None:
+        if self.target is not None:
+            await asyncio.get_running_loop().sock_sendall(self.target, piece)
+
+    def _strike(self, message: Message) -> None:
+        while entry := message.due():
+            if not self._use(entry):
+                continue
+            match entry.rule:
+                case Cut():
+                    raise CutByRule
+                case Reset():
+                    raise ConnectionResetError("reset by a rule")
+                case Stall():
+                    self.open.clear()
+                case Slow(bytes_per_second=pace):
+                    message.bytes_per_second = pace
+                case Corrupt(length=length):
+                    message.corrupt(length)
