@@ -1,4 +1,4 @@
-"""The same contract for every adapter: comfyui on the stand-in, comfyui on a real server, draft."""
+"""The same contract for every adapter: draft, comfyui on the stand-in and on a real server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from storycore_tts import QwenTTSConfig, TrainingRequest
-from storycore_tts.container import make_adapter
+from storycore_tts.adapters.resilience import Observed, Switching
+from storycore_tts.container import Container, make_adapter
 from storycore_tts.ports import Adapter
 from storycore_tts.testing.comfyui import StandInComfyUI
 from storycore_tts.testing.contract import AdapterContract, tone_dataset
@@ -40,6 +41,24 @@ class TestComfyUIOnTheStandIn(AdapterContract):
     async def adapter(self, server: StandInComfyUI) -> AsyncIterator[Adapter]:
         async for adapter in opened("comfyui", QwenTTSConfig(comfyui_url=server.url)):
             yield adapter
+
+    @pytest.fixture
+    def training(self, tmp_path: Path) -> TrainingRequest:
+        recordings = tone_dataset(tmp_path / "recordings")
+        return TrainingRequest(str(recordings), str(tmp_path / "out"), "贞贞 Hero", num_epochs=3)
+
+
+class TestThroughAllLayers(AdapterContract):
+    """Retries, a breaker, a fallback and the rest change nothing while all is well."""
+
+    @pytest.fixture
+    async def adapter(self, standin_comfyui: StandInComfyUI) -> AsyncIterator[Adapter]:
+        container = Container(config=QwenTTSConfig(comfyui_url=standin_comfyui.url))
+        adapter = Observed(
+            Switching(container.adapter()), backend=lambda: "comfyui", tell=lambda event: None
+        )
+        yield adapter
+        await adapter.aclose()
 
     @pytest.fixture
     def training(self, tmp_path: Path) -> TrainingRequest:

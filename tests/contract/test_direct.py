@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 
 from storycore_tts import QwenTTSConfig, TrainingRequest
 from storycore_tts.adapters.direct import DirectAdapter, create
+from storycore_tts.container import Container
+from storycore_tts.ports import Adapter
 from storycore_tts.testing.contract import AdapterContract, tone_dataset
 from storycore_tts.testing.tiny_models import build_tiny_models, install_torchaudio_placeholder
 
@@ -57,6 +60,31 @@ class TestDirect(AdapterContract):
             learning_rate=5e-4,  # higher ones make these models forget when to end
             gradient_accumulation_steps=1,
         )
+
+
+@pytest.mark.timeout(400)
+class TestWhileComfyUIIsDown(TestDirect):
+    """Whoever asks for ComfyUI gets all of direct's work."""
+
+    @pytest.fixture
+    async def adapter(self, models: dict[str, str]) -> AsyncIterator[Adapter]:
+        with socket.socket() as nobody:  # bound, and not listening: refused at once
+            nobody.bind(("127.0.0.1", 0))
+            down = config(
+                models,
+                comfyui_url=f"http://127.0.0.1:{nobody.getsockname()[1]}",
+                device="cpu",
+                precision="fp32",
+                breaker={"failures": 1},
+            )
+            adapter = Container(config=down).adapter()
+            yield adapter
+            await adapter.aclose()
+
+    async def test_its_status_says_that_it_is_reachable(self, adapter: Adapter) -> None:
+        status = await adapter.status()
+        assert (status.backend, status.reachable) == ("comfyui", False)
+        assert status.details["fallback"] == "direct"
 
 
 if LIVE_FOLDER is None:

@@ -11,14 +11,22 @@ from storycore_tts.adapters.resilience.layers import Begun, Call, Layer
 from storycore_tts.domain.errors import (
     BackendUnavailable,
     ConfigurationError,
+    InvalidReferenceAudio,
     InvalidRequest,
     TTSError,
+    UnknownSpeaker,
+    UnsupportedLanguage,
 )
 from storycore_tts.domain.events import FellBack, Listener
 from storycore_tts.domain.speech import Speech, TrainedVoice
 from storycore_tts.ports import Adapter, BackendStatus
 
 T = TypeVar("T")
+
+# The other backend never began; a path, for instance, may be right for the first one only.
+_REFUSALS = (BackendUnavailable, InvalidRequest, ConfigurationError)
+# Speakers, languages and recordings mean the same to all backends.
+_BAD_EVERYWHERE = (UnknownSpeaker, UnsupportedLanguage, InvalidReferenceAudio)
 
 
 class Fallback(Layer):
@@ -87,9 +95,9 @@ class Fallback(Layer):
         """Return the error that tells of both.
 
         The other backend's refusal leaves the first one's trouble as it was; what went wrong while
-        it worked is the news.
+        it worked is the news, and so is what nobody could do.
         """
-        refused = isinstance(second, BackendUnavailable | InvalidRequest | ConfigurationError)
+        refused = isinstance(second, _REFUSALS) and not isinstance(second, _BAD_EVERYWHERE)
         error = copy.copy(first if refused else second)
         error.message = (
             f"{first.message} {self._other_name}, asked instead, failed too: {second.message}"
