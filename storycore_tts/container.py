@@ -121,9 +121,16 @@ def assemble(config: QwenTTSConfig, *, shared: SharedAdapters, listeners: Listen
     """
     tell = listeners.tell
 
+    own = _settings_of_adapters(config)
+
     def base(name: str) -> Adapter:
+        return shared.lease((name, own), lambda: make_adapter(name, config))
+
+    def guarded(name: str) -> Adapter:
+        """Return an adapter with its breaker, which knows what it knows after a reload too."""
         return shared.lease(
-            (name, _settings_of_adapters(config)), lambda: make_adapter(name, config)
+            ("guarded", name, own, config.breaker),
+            lambda: Breaker(base(name), name=name, policy=config.breaker, tell=tell),
         )
 
     def retrying(name: str, adapter: Adapter) -> Adapter:
@@ -135,7 +142,7 @@ def assemble(config: QwenTTSConfig, *, shared: SharedAdapters, listeners: Listen
             return retrying(name, base(name))
         return Fallback(
             # The breaker lies inside: each failed try counts, and an open one ends the tries.
-            retrying(name, Breaker(base(name), name=name, policy=config.breaker, tell=tell)),
+            retrying(name, guarded(name)),
             first_name=name,
             other=lambda: retrying(other, base(other)),
             other_name=other,

@@ -20,6 +20,7 @@ class SpeechChunk:
         sample_rate: In Hz.
         start: Where the piece begins in the line, in seconds.
         seed: The seed that the line is spoken with, asked for or fresh.
+        backend: Name of the adapter that speaks.
         warnings: What was done in spite of doubts, for people to read; the same in each piece.
     """
 
@@ -27,6 +28,7 @@ class SpeechChunk:
     sample_rate: int
     start: float
     seed: int
+    backend: str = ""
     warnings: tuple[str, ...] = ()
 
     @property

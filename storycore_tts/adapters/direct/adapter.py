@@ -124,6 +124,7 @@ class DirectAdapter:
                         sample_rate=SAMPLE_RATE,
                         start=delivered / SAMPLE_RATE,
                         seed=item.seed,
+                        backend=BACKEND,
                         warnings=(*warnings, *item.warnings),
                     )
                     delivered += len(item.samples)

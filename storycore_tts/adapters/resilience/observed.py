@@ -63,6 +63,7 @@ class Observed(Layer):
             async with aclosing(cast(Any, stream)) as chunks:
                 async for chunk in chunks:
                     account.audio_seconds += chunk.duration
+                    account.backend = chunk.backend or account.backend
                     yield chunk
 
     async def _handle(self, call: Call[T]) -> T:

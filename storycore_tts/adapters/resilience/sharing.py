@@ -18,7 +18,7 @@ class SharedAdapters:
 
     def __init__(self) -> None:
         self._made: dict[Hashable, tuple[Adapter, int]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # making one may lease another
 
     def lease(self, key: Hashable, make: Callable[[], Adapter]) -> Adapter:
         """Return a share of the adapter that goes by a key; close it like any other.

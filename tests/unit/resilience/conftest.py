@@ -75,7 +75,9 @@ class Scripted:
         for number in range(3):
             if number == self.chunks_before_an_error:
                 await self._next("synthesize_stream", request, on_progress)
-            yield SpeechChunk(np.full(2400, 0.5, np.float32), 24_000, number / 10, seed=1)
+            yield SpeechChunk(
+                np.full(2400, 0.5, np.float32), 24_000, number / 10, seed=1, backend=self.name
+            )
 
     async def status(self) -> BackendStatus:
         self.looks += 1

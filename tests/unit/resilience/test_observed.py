@@ -66,6 +66,7 @@ async def test_a_stream_is_one_request(scripted, heard):
         assert heard.of(RequestFinished) == []
     (finished,) = heard.of(RequestFinished)
     assert (finished.operation, finished.outcome) == ("synthesize_stream", "ok")
+    assert finished.backend == "direct"
     assert finished.audio_seconds == pytest.approx(0.3)
 
 

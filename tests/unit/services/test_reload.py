@@ -126,6 +126,17 @@ async def test_an_adapter_stays_while_its_own_settings_do(made, file):
     assert [adapter.closed for adapter in made] == [1, 1, 1, 1]
 
 
+async def test_a_backend_that_is_known_to_be_down_is_known_after_a_reload(made, file):
+    once = "{failures: 1, probe_seconds: 1000.0}"
+    async with open_tts(file(backend="comfyui", fallback="draft", breaker=once)) as tts:
+        made[0].works = False
+        await tts.say("One.")
+        file(backend="comfyui", fallback="draft", breaker=once, default_speaker="Eric")
+        await tts.reload()
+        assert (await tts.say("Two.")).backend == "draft"
+        assert [(adapter.name, adapter.asked) for adapter in made] == [("comfyui", 1), ("draft", 2)]
+
+
 async def test_settings_may_be_given_instead_of_a_file(made):
     async with open_tts(QwenTTSConfig(backend="comfyui")) as tts:
         await tts.reload(QwenTTSConfig(backend="draft"))
