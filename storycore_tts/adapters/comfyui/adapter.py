@@ -156,17 +156,18 @@ class ComfyUIAdapter:
         except TTSError as error:
             problem = Problem(error.message, error.hint or "Look at the server's own log.")
             return BackendStatus(BACKEND, False, details={"url": url}, problems=(problem,))
-        details, problems = {"url": url}, []
+        details, problems, speaks = {"url": url}, [], False
         for class_type in workflows.SPEAKING_AND_TRAINING:
             try:
                 spec = await session.spec(class_type)
+                speaks = speaks or class_type == workflows.CUSTOM_VOICE
                 details[class_type] = f"{spec.module or 'present'}: {workflows.likeness(spec)}"
             except TTSError as error:
                 details[class_type] = "missing" if isinstance(error, NodePackMissing) else "unknown"
                 problems.append(Problem(error.message, error.hint or "Look at the server's log."))
         return BackendStatus(
             backend=BACKEND,
-            reachable=not problems,
+            reachable=speaks,
             version=server.version,
             device=server.device,
             models=workflows.models(self._config),
