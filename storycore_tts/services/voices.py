@@ -135,6 +135,8 @@ class VoiceLibrary:
     def entries(self) -> list[VoiceEntry]:
         """List all voices in the order of their names; a damaged one says so and hides no other.
 
+        Reads everything that is stored, to notice all damage: some milliseconds for each recording.
+
         Raises:
             StorageFailed: The folder cannot be read.
         """
