@@ -19,6 +19,7 @@ from .domain.errors import (
     OutOfMemory,
     RunawayGeneration,
     SilentAudio,
+    StorageFailed,
     TTSError,
     UnknownSpeaker,
     UnsupportedByBackend,
@@ -45,6 +46,7 @@ from .domain.requests import (
 )
 from .domain.sampling import Sampling
 from .domain.speech import Speech, Timings, TrainedVoice
+from .domain.stored_voices import StoredVoice
 from .domain.voices import Speaker
 from .entrypoints.client import (
     QwenTTSComfyUIClient,
@@ -63,6 +65,7 @@ from .ports import (
     VoiceTrainer,
 )
 from .services.speech import Defaults, TextToSpeech
+from .services.voices import VoiceEntry, VoiceLibrary
 from .settings import (
     LoadedConfig,
     QwenTTSConfig,
@@ -124,6 +127,8 @@ __all__ = [
     "SpeechRequest",
     "SpeechSynthesizer",
     "Stage",
+    "StorageFailed",
+    "StoredVoice",
     "StreamingSynthesizer",
     "TTSError",
     "TextToSpeech",
@@ -134,6 +139,8 @@ __all__ = [
     "UnsupportedByBackend",
     "UnsupportedLanguage",
     "VoiceCloner",
+    "VoiceEntry",
+    "VoiceLibrary",
     "VoiceResult",
     "VoiceTrainer",
     "__version__",

@@ -29,6 +29,7 @@ from storycore_tts.domain.logs import log_event
 from storycore_tts.ports import Adapter
 from storycore_tts.services.output import AudioFolder
 from storycore_tts.services.speech import Defaults, TextToSpeech
+from storycore_tts.services.voices import VoiceLibrary
 from storycore_tts.settings import ADAPTER_GROUP, QwenTTSConfig, load_config
 
 _log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ _NOT_FOR_ADAPTERS = {
     "default_speaker",
     "default_language",
     "output_dir",
+    "voices_dir",
     "generation",
     "training",
     "retry",
@@ -176,6 +178,7 @@ class ConfiguredSpeech(TextToSpeech):
         config: The settings to begin with.
         assemble: Makes the adapter that they describe.
         listeners: Those who hear what happens.
+        voices: Where voices are stored by name, until settings are read that name another folder.
     """
 
     def __init__(
@@ -183,6 +186,7 @@ class ConfiguredSpeech(TextToSpeech):
         config: QwenTTSConfig,
         assemble: Callable[..., Adapter],
         listeners: Listeners,
+        voices: VoiceLibrary,
     ) -> None:
         self.config = config
         self.source: QwenTTSConfig | str | Path | None = None
@@ -193,7 +197,11 @@ class ConfiguredSpeech(TextToSpeech):
             self._switching, backend=lambda: self.config.backend, tell=listeners.tell
         )
         super().__init__(
-            watched, name=config.backend, defaults=_defaults(config), listeners=listeners
+            watched,
+            name=config.backend,
+            defaults=_defaults(config),
+            listeners=listeners,
+            voices=voices,
         )
 
     async def reload(self, config: QwenTTSConfig | str | Path | None = None) -> None:
@@ -211,6 +219,8 @@ class ConfiguredSpeech(TextToSpeech):
         """
         settings, source = await asyncio.to_thread(_read, config or self.source)
         self._switching.switch(self._assemble(config=settings))
+        if settings.voices_dir != self.config.voices_dir:
+            self._voices = VoiceLibrary(settings.voices_dir)
         self.config, self.source = settings, source
         self._name, self.defaults = settings.backend, _defaults(settings)
         self._listeners.tell(Reloaded("", settings.backend))
@@ -224,7 +234,8 @@ class Container(containers.DeclarativeContainer):
     shared = providers.Singleton(SharedAdapters)
     adapter = providers.Factory(assemble, config=config, shared=shared, listeners=listeners)
     audio_folder = providers.Singleton(AudioFolder, config.provided.output_dir)
-    service = providers.Singleton(ConfiguredSpeech, config, adapter.provider, listeners)
+    voices = providers.Singleton(VoiceLibrary, config.provided.voices_dir)
+    service = providers.Singleton(ConfiguredSpeech, config, adapter.provider, listeners, voices)
 
 
 @asynccontextmanager

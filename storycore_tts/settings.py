@@ -211,6 +211,8 @@ class QwenTTSConfig(QwenTTSModelConfig):
     default_language: str = "Auto"
     output_dir: str | None = None
     """Where clients write audio; None: a fresh temporary folder."""
+    voices_dir: Annotated[str, Field(min_length=1)] | None = None
+    """Where voices are stored by name; None: ``voices`` in this program's folder of user data."""
     generation: QwenTTSGenerationConfig = QwenTTSGenerationConfig()
     training: QwenTTSTrainingConfig = QwenTTSTrainingConfig()
     comfyui: ComfyUIConfig = ComfyUIConfig()

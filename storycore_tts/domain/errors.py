@@ -19,6 +19,7 @@
     │   ├── RunawayGeneration
     │   ├── SilentAudio
     │   └── JobLost
+    ├── StorageFailed           a disk of this machine: it refuses, or what lies there is damaged
     ├── AuthenticationFailed
     └── JobCancelled
 
@@ -241,6 +242,10 @@ class JobLost(GenerationFailed):
     """The backend no longer knows the job: it restarted, or somebody cleared its queue."""
 
     is_retryable = True
+
+
+class StorageFailed(TTSError):
+    """A folder on this machine cannot be read or written, or what lies in it is damaged."""
 
 
 class AuthenticationFailed(TTSError):

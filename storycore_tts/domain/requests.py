@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass, field, fields
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from uuid import UUID
 
@@ -21,7 +20,7 @@ from storycore_tts.domain.audio import (
 from storycore_tts.domain.errors import InvalidReferenceAudio, InvalidRequest, shown
 from storycore_tts.domain.languages import AUTO, language_named
 from storycore_tts.domain.sampling import Sampling, check_range
-from storycore_tts.domain.text import reading_seconds, speakable, token_budget
+from storycore_tts.domain.text import one_line, reading_seconds, speakable, token_budget
 
 _SHORTEST_REFERENCE = 0.5  # s; the codec's padding fails on clips of a few frames
 _LONGEST_REFERENCE = 600.0  # s; a reference is a clip, and it is held in memory
@@ -64,10 +63,10 @@ class SpeechRequest:
     def __post_init__(self) -> None:
         _set(self, text=speakable(self.text), language=language_named(self.language))
         _check_job(self)
-        _set(self, speaker=_one_line("speaker", self.speaker))
+        _set(self, speaker=one_line("speaker", self.speaker))
         _set(self, instruct=speakable(self.instruct, what="instruct") if self.instruct else "")
         if self.checkpoint is not None:
-            _set(self, checkpoint=_one_line("checkpoint", self.checkpoint))
+            _set(self, checkpoint=one_line("checkpoint", self.checkpoint))
         self.token_budget  # noqa: B018 — raises here, before anything is started
 
     @property
@@ -240,7 +239,7 @@ class CloneRequest:
                 hint="Give its transcript, or choose x_vector_only for the timbre alone.",
             )
         if self.checkpoint is not None:
-            _set(self, checkpoint=_one_line("checkpoint", self.checkpoint))
+            _set(self, checkpoint=one_line("checkpoint", self.checkpoint))
         self.token_budget  # noqa: B018 — raises here, before anything is started
 
     @property
@@ -301,7 +300,7 @@ class TrainingRequest:
     def __post_init__(self) -> None:
         _check_job(self)
         for name in ("dataset", "output_dir", "speaker_name", "model_choice"):
-            _set(self, **{name: _one_line(name, getattr(self, name))})
+            _set(self, **{name: one_line(name, getattr(self, name))})
         _set(self, language=language_named(self.language))
         _set(self, test_text=speakable(self.test_text, what="test_text"))
         check_range("learning_rate", self.learning_rate, 1e-7, 1e-3)
@@ -310,19 +309,6 @@ class TrainingRequest:
         steps = self.gradient_accumulation_steps
         check_range("gradient_accumulation_steps", steps, 1, 64, whole=True)
         check_range("validate_every", self.validate_every, 1, 10, whole=True)
-
-
-def _one_line(name: str, value: str | PathLike[str]) -> str:
-    """Return a name or a path, stripped, if it could be one."""
-    value = fspath(value) if isinstance(value, PathLike) else value
-    if not isinstance(value, str):
-        raise InvalidRequest(f"{name} must be a string, not {type(value).__name__}.")
-    clean = value.strip()
-    if not clean:
-        raise InvalidRequest(f"{name} is empty.")
-    if any(unicodedata.category(c) in ("Cc", "Cs") for c in clean):
-        raise InvalidRequest(f"{name} holds a control character or half a surrogate: {clean!r}.")
-    return clean
 
 
 def _check_job(request: SpeechRequest | CloneRequest | TrainingRequest) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from os import PathLike, fspath
 
 from storycore_tts.domain.errors import InvalidRequest
 
@@ -49,6 +50,27 @@ def speakable(text: str, *, what: str = "text") -> str:
             f"The {what} holds nothing that can be spoken: no letter, no digit, no symbol.",
             hint="Pass at least one word.",
         )
+    return clean
+
+
+def one_line(name: str, value: str | PathLike[str]) -> str:
+    """Return a name or a path, stripped, if it could be one.
+
+    Args:
+        name: The field's name, for the error message.
+        value: Any string, or a path.
+
+    Raises:
+        InvalidRequest: Not a string, empty, or with a control character or half a surrogate pair.
+    """
+    value = fspath(value) if isinstance(value, PathLike) else value
+    if not isinstance(value, str):
+        raise InvalidRequest(f"{name} must be a string, not {type(value).__name__}.")
+    clean = value.strip()
+    if not clean:
+        raise InvalidRequest(f"{name} is empty.")
+    if any(unicodedata.category(c) in ("Cc", "Cs") for c in clean):
+        raise InvalidRequest(f"{name} holds a control character or half a surrogate: {clean!r}.")
     return clean
 
 

@@ -38,6 +38,11 @@ _DESCRIPTIONS = {
 }
 
 
+def is_built_in(name: object) -> bool:
+    """Tell whether this is the name of one of the model's nine voices, in any spelling of it."""
+    return isinstance(name, str) and _folded(name) in _DESCRIPTIONS
+
+
 def described(name: str) -> Speaker:
     """Return the speaker of that name, with what the model card says of it, if anything."""
     description, language = _DESCRIPTIONS.get(_folded(name), ("", ""))

@@ -12,7 +12,7 @@ from typing import TypedDict
 from typing_extensions import Unpack
 
 from storycore_tts.container import Container
-from storycore_tts.domain.errors import ConfigurationError
+from storycore_tts.domain.errors import ConfigurationError, InvalidRequest
 from storycore_tts.domain.progress import OnProgress
 from storycore_tts.domain.requests import (
     CloneRequest,
@@ -21,8 +21,10 @@ from storycore_tts.domain.requests import (
     TrainingRequest,
 )
 from storycore_tts.domain.speech import Speech, TrainedVoice
+from storycore_tts.domain.stored_voices import StoredVoice
 from storycore_tts.domain.voices import Speaker
 from storycore_tts.ports import BackendStatus
+from storycore_tts.services.voices import VoiceLibrary
 from storycore_tts.settings import QwenTTSConfig
 
 
@@ -127,6 +129,11 @@ class QwenTTSComfyUIClient:
     ) -> None:
         await self.aclose()
 
+    @property
+    def voices(self) -> VoiceLibrary:
+        """The voices that are stored by name; its methods block."""
+        return self._tts.voices
+
     async def generate_voice(
         self,
         text: str,
@@ -138,13 +145,16 @@ class QwenTTSComfyUIClient:
         on_progress: OnProgress | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> VoiceResult:
-        """Speak in a built-in voice.
+        """Speak in a built-in voice, or in one that is stored.
 
         Args:
             text: What to say.
-            speaker: One of ``get_available_speakers()``, in any case; None for the default one.
-            language: A language's name, code or locale; None for the configured one.
-            instruct: How to say it, in words; the 0.6B model does not listen.
+            speaker: One of ``get_available_speakers()``, or of ``voices.names()``, in any case;
+                None for the default one.
+            language: A language's name, code or locale; None for the stored voice's own, then for
+                the configured one.
+            instruct: How to say it, in words; the 0.6B model does not listen, and a voice that is
+                cloned from a recording takes none.
             output_path: Where to write: .wav, .flac, .mp3 or .ogg; None for a new wav file.
             on_progress: Hears how far the job is.
             **sampling: See ``SamplingOptions``.
@@ -152,10 +162,10 @@ class QwenTTSComfyUIClient:
         Raises:
             TTSError: See ``storycore_tts.domain.errors``.
         """
-        request = SpeechRequest(
-            text=text,
-            speaker=self.config.default_speaker if speaker is None else speaker,
-            language=self._language(language),
+        request = await self._tts.request_for(
+            text,
+            speaker=speaker,
+            language=language,
             instruct=instruct,
             sampling=self.config.generation.sampling(**sampling),
         )
@@ -216,12 +226,14 @@ class QwenTTSComfyUIClient:
         """Speak in the voice of a recording.
 
         Args:
-            ref_audio: The recording: a file on this machine, its bytes, or samples.
+            ref_audio: The recording: a file on this machine, its bytes, or samples; or the name
+                of a voice that is stored with one, where no file has that name.
             target_text: What to say.
             ref_text: What is said in the recording, word for word.
             x_vector_only: Take the timbre only. None: only if there is no transcript; the result
                 and its warnings say so.
-            language: A language's name, code or locale; None for the configured one.
+            language: A language's name, code or locale; None for the stored voice's own, then for
+                the configured one.
             custom_model_path: Folder of another Base model on the server; None for the stock one.
             output_path: Where to write: .wav, .flac, .mp3 or .ogg; None for a new wav file.
             on_progress: Hears how far the job is.
@@ -231,19 +243,19 @@ class QwenTTSComfyUIClient:
             InvalidReferenceAudio: The recording cannot be read, or holds nothing to clone.
             TTSError: See ``storycore_tts.domain.errors``.
         """
-        reference = await asyncio.to_thread(_reference, ref_audio, ref_text)
+        reference, own_language = await asyncio.to_thread(
+            _reference, ref_audio, ref_text, self.voices
+        )
         only = reference.transcript is None if x_vector_only is None else x_vector_only
         request = CloneRequest(
             text=target_text,
             reference=reference,
             x_vector_only=only,
-            language=self._language(language),
+            language=self._language(own_language if language is None else language),
             sampling=self.config.generation.sampling(**sampling),
             checkpoint=custom_model_path,
         )
-        target = self._files.reserve(output_path, stem="clone")
-        speech = await self._tts.clone(request, on_progress=on_progress)
-        return VoiceResult(await self._files.write(speech, target), speech)
+        return await self._speak(request, "clone", output_path, on_progress)
 
     async def train_model(
         self,
@@ -320,13 +332,13 @@ class QwenTTSComfyUIClient:
 
     async def _speak(
         self,
-        request: SpeechRequest,
+        request: SpeechRequest | CloneRequest,
         stem: str,
         output_path: str | PathLike[str] | None,
         on_progress: OnProgress | None,
     ) -> VoiceResult:
         target = self._files.reserve(output_path, stem=stem)
-        speech = await self._tts.synthesize(request, on_progress=on_progress)
+        speech = await self._tts.speak(request, on_progress=on_progress)
         return VoiceResult(await self._files.write(speech, target), speech)
 
     def _language(self, language: str | None) -> str:
@@ -334,10 +346,25 @@ class QwenTTSComfyUIClient:
 
 
 def _reference(
-    audio: str | PathLike[str] | bytes | ReferenceAudio, transcript: str | None
-) -> ReferenceAudio:
-    if isinstance(audio, ReferenceAudio):
-        return audio if transcript is None else replace(audio, transcript=transcript)
+    audio: str | PathLike[str] | bytes | ReferenceAudio,
+    transcript: str | None,
+    voices: VoiceLibrary,
+) -> tuple[ReferenceAudio, str | None]:
+    """Return a recording, and the language that its voice speaks, if it is stored with one."""
     if isinstance(audio, bytes):
-        return ReferenceAudio.from_bytes(audio, transcript=transcript)
-    return ReferenceAudio.from_file(audio, transcript=transcript)
+        return ReferenceAudio.from_bytes(audio, transcript=transcript), None
+    language = None
+    if isinstance(audio, str) and not Path(audio).exists() and (stored := voices.find(audio)):
+        audio, language = _recording(stored), stored.language
+    if not isinstance(audio, ReferenceAudio):
+        return ReferenceAudio.from_file(audio, transcript=transcript), None
+    return (audio if transcript is None else replace(audio, transcript=transcript)), language
+
+
+def _recording(voice: StoredVoice) -> ReferenceAudio:
+    if voice.reference is None:
+        raise InvalidRequest(
+            f"The stored voice {voice.name!r} is a fine-tuned checkpoint, not a recording.",
+            hint=f"generate_voice(text, {voice.name!r}) speaks in it.",
+        )
+    return voice.reference

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from storycore_tts.domain.errors import UnsupportedByBackend
+from storycore_tts.domain.errors import StorageFailed, UnknownSpeaker, UnsupportedByBackend
 from storycore_tts.domain.events import Listener, Listeners
 from storycore_tts.domain.languages import AUTO
 from storycore_tts.domain.progress import OnProgress, forward_only
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest, TrainingRequest
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.speech import Speech, TrainedVoice
-from storycore_tts.domain.voices import Speaker
+from storycore_tts.domain.stored_voices import StoredVoice
+from storycore_tts.domain.voices import Speaker, is_built_in
 from storycore_tts.ports import (
     Adapter,
     BackendStatus,
@@ -24,6 +27,7 @@ from storycore_tts.ports import (
     VoiceCloner,
     VoiceTrainer,
 )
+from storycore_tts.services.voices import VoiceLibrary
 
 Port = TypeVar("Port")
 
@@ -33,7 +37,7 @@ class Defaults:
     """What a line takes when the caller says nothing.
 
     Args:
-        speaker: Name of a built-in voice.
+        speaker: Name of a built-in voice, or of a stored one.
         language: In the model's spelling.
         sampling: How the model draws its tokens.
     """
@@ -51,6 +55,7 @@ class TextToSpeech:
         name: Its name, for messages.
         defaults: What a line takes when the caller says nothing.
         listeners: Those who hear what the adapter tells of its work.
+        voices: Where voices are stored by name; None for the user's own library.
     """
 
     def __init__(
@@ -60,10 +65,12 @@ class TextToSpeech:
         name: str,
         defaults: Defaults,
         listeners: Listeners | None = None,
+        voices: VoiceLibrary | None = None,
     ) -> None:
         self._adapter = adapter
         self._name = name
         self._listeners = listeners or Listeners()
+        self._voices = voices or VoiceLibrary()
         self.defaults = defaults
 
     @property
@@ -75,6 +82,14 @@ class TextToSpeech:
     def capabilities(self) -> Capabilities:
         """What this backend can do."""
         return self._adapter.capabilities
+
+    @property
+    def voices(self) -> VoiceLibrary:
+        """The voices that ``say`` knows by name besides the built-in ones.
+
+        Its methods block; call them with ``asyncio.to_thread`` where that matters.
+        """
+        return self._voices
 
     def add_listener(self, listener: Listener) -> Callable[[], None]:
         """Hear of requests, retries, fallbacks and reloads; see ``domain.events``.
@@ -103,27 +118,94 @@ class TextToSpeech:
 
         Args:
             text: What to say.
-            speaker: A built-in voice; with ``checkpoint``, the fine-tuned speaker's name.
-            language: A language's name, code or locale.
-            instruct: How to say it, in words.
+            speaker: A built-in or a stored voice; with ``checkpoint``, the fine-tuned speaker's
+                name.
+            language: A language's name, code or locale; None for the stored voice's own, then for
+                the configured one.
+            instruct: How to say it, in words; "" for the stored voice's own way.
             checkpoint: Folder of a fine-tuned model, as the backend sees it.
             sampling: How the model draws its tokens.
             project: Whose line this is, for a gradual rollout.
             on_progress: Hears how far the job is.
 
         Raises:
-            TTSError: See ``SpeechSynthesizer.synthesize``.
+            TTSError: See ``request_for`` and ``speak``.
         """
-        request = SpeechRequest(
-            text=text,
-            speaker=self.defaults.speaker if speaker is None else speaker,
-            checkpoint=checkpoint,
-            language=self.defaults.language if language is None else language,
+        request = await self.request_for(
+            text,
+            speaker=speaker,
+            language=language,
             instruct=instruct,
-            sampling=sampling or self.defaults.sampling,
+            checkpoint=checkpoint,
+            sampling=sampling,
             project=project,
         )
-        return await self.synthesize(request, on_progress=on_progress)
+        return await self.speak(request, on_progress=on_progress)
+
+    async def request_for(
+        self,
+        text: str,
+        *,
+        speaker: str | None = None,
+        language: str | None = None,
+        instruct: str = "",
+        checkpoint: str | None = None,
+        sampling: Sampling | None = None,
+        project: str = "",
+    ) -> SpeechRequest | CloneRequest:
+        """Return what ``say`` asks the backend for; ``speak`` and ``synthesize_stream`` take it.
+
+        A name that is neither built in nor stored is left to the backend to judge.
+
+        Args:
+            text: See ``say``, here and below.
+            speaker: A recording that is stored under this name makes it a ``CloneRequest``.
+            language: None for the stored voice's own, then for the configured one.
+            instruct: "" for the stored voice's own way.
+            checkpoint: Then ``speaker`` is looked up there, and not among the stored voices.
+            sampling: None for the configured one.
+            project: Whose line this is.
+
+        Raises:
+            InvalidRequest: Something in it is refused; an instruct for a cloned voice, for one.
+            StorageFailed: The stored voice is damaged, or the disk refuses.
+        """
+        speaker = self.defaults.speaker if speaker is None else speaker
+        sampling = sampling or self.defaults.sampling
+        stored = await self._stored(speaker) if checkpoint is None else None
+        if language is None:
+            language = (stored and stored.language) or self.defaults.language
+        if stored is not None:
+            return stored.request(
+                text, language=language, instruct=instruct, sampling=sampling, project=project
+            )
+        return SpeechRequest(
+            text=text,
+            speaker=speaker,
+            checkpoint=checkpoint,
+            language=language,
+            instruct=instruct,
+            sampling=sampling,
+            project=project,
+        )
+
+    async def speak(
+        self, request: SpeechRequest | CloneRequest, *, on_progress: OnProgress | None = None
+    ) -> Speech:
+        """Speak a line in whatever kind of voice it asks for.
+
+        Raises:
+            UnknownSpeaker: Neither the backend nor the library has that voice.
+            TTSError: See ``SpeechSynthesizer.synthesize`` and ``VoiceCloner.clone``.
+        """
+        if isinstance(request, CloneRequest):
+            return await self.clone(request, on_progress=on_progress)
+        try:
+            return await self.synthesize(request, on_progress=on_progress)
+        except UnknownSpeaker as error:
+            if request.checkpoint is None:
+                await self._mention_stored_voices(error)
+            raise
 
     async def synthesize(
         self, request: SpeechRequest, *, on_progress: OnProgress | None = None
@@ -177,6 +259,15 @@ class TextToSpeech:
     async def aclose(self) -> None:
         """See ``Adapter.aclose``."""
         await self._adapter.aclose()
+
+    async def _stored(self, name: str) -> StoredVoice | None:
+        return None if is_built_in(name) else await asyncio.to_thread(self.voices.find, name)
+
+    async def _mention_stored_voices(self, error: UnknownSpeaker) -> None:
+        with suppress(StorageFailed):  # the error that there is says more
+            names = await asyncio.to_thread(self.voices.names)
+            if names:
+                error.hint = f"{error.hint or ''} Stored voices: {', '.join(names)}.".strip()
 
     def _port(self, port: type[Port], offered: bool, what: str) -> Port:
         if not offered or not isinstance(self._adapter, port):

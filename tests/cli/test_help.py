@@ -11,10 +11,11 @@ import typer
 from storycore_tts import __version__
 from storycore_tts.entrypoints.cli.app import app
 
-COMMANDS = ["say", "clone", "train", "speakers", "doctor", "demo", "standin"]
+COMMANDS = ["say", "clone", "train", "speakers", "doctor", "demo", "standin", "voices"]
+VOICES = ["list", "add", "show", "remove"]
 HEAVY = {
     "aiohttp", "dependency_injector", "httpx", "numpy", "pydantic", "rich", "soundfile",
-    "tenacity", "torch", "websockets", "yaml",
+    "platformdirs", "tenacity", "torch", "websockets", "yaml",
 }  # fmt: skip
 
 
@@ -31,6 +32,16 @@ def test_every_command_explains_itself(cli, name):
     assert answer.status == 0
     assert f"Usage: storycore-tts {name}" in answer.out
     assert [parameter.name for parameter in parameters(name) if not parameter.help] == []
+
+
+@pytest.mark.parametrize("name", VOICES)
+def test_every_command_on_voices_explains_itself(cli, name):
+    answer = cli("voices", name, "--help")
+    assert answer.status == 0
+    assert f"Usage: storycore-tts voices {name}" in answer.out
+    group = typer.main.get_command(app).commands["voices"]
+    assert list(group.commands) == VOICES
+    assert [p.name for p in group.commands[name].params if not p.help] == []
 
 
 def parameters(name):

@@ -20,7 +20,7 @@ def test_the_server_has_the_word(cli, server):
 def test_json(cli):
     told = cli("speakers", "--backend", "draft", "--json").json
     assert len(told) == 9
-    assert all(set(speaker) == {"name", "language", "description"} for speaker in told)
+    assert all(set(speaker) == {"name", "language", "description", "kind"} for speaker in told)
 
 
 def test_a_table_on_a_terminal(cli, server, monkeypatch):

@@ -28,6 +28,7 @@ DOCUMENTS = [
     "documentation/OBSERVABILITY.md",
     "documentation/RESILIENCE.md",
     "documentation/TESTING.md",
+    "documentation/VOICES.md",
 ]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -45,6 +46,7 @@ def blocks(*languages: str, documents: Sequence[str] = DOCUMENTS) -> list:
 
 def ended_well(command: list[str], folder: Path, **settings: str) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("STORYCORE_TTS_")}
+    environment["STORYCORE_TTS_VOICES_DIR"] = str(folder / "voices")
     ended = subprocess.run(
         command,
         cwd=folder,

@@ -18,6 +18,7 @@ from storycore_tts.entrypoints.cli.commands import (
     speakers,
     standin,
     train,
+    voices,
 )
 from storycore_tts.entrypoints.cli.groups import add_command
 from storycore_tts.entrypoints.cli.interrupts import sigterm_interrupts
@@ -61,6 +62,7 @@ for _function in (
     standin.standin,
 ):
     add_command(app, _function)
+app.add_typer(voices.app, name="voices")
 
 
 def run(argv: Sequence[str] | None) -> int:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.entrypoints.cli import console
 
 STDIN = "-"
 
@@ -35,6 +36,30 @@ def text_in(path: Path) -> str:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InvalidRequest(f"Cannot read {path}: {reason}.") from error
     return _decoded(data, f"The file {path}")
+
+
+def agreed(question: str) -> bool:
+    """Ask on stderr, and tell whether the next line on stdin says yes.
+
+    Raises:
+        InvalidRequest: Nobody answers.
+    """
+    console.tell(f"{question} [y/N]")
+    answer = "" if sys.stdin is None else sys.stdin.readline()
+    if not answer:
+        raise InvalidRequest("Nobody answers on stdin.", hint="Use --yes where nobody can.")
+    return answer.strip().casefold() in ("y", "yes")
+
+
+def transcript(text: str | None, file: Path | None) -> str | None:
+    """Return the words of a recording, from one of the two options.
+
+    Raises:
+        InvalidRequest: Both were given, or the file cannot be read.
+    """
+    if text is not None and file is not None:
+        raise InvalidRequest("Give --ref-text or --ref-text-file, not both.")
+    return text_in(file) if file is not None else text
 
 
 def _decoded(data: bytes, what: str) -> str:

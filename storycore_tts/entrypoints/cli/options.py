@@ -50,6 +50,16 @@ class Backend:
 
 
 @dataclass(frozen=True)
+class Settings:
+    """Where the settings are, for what needs no backend."""
+
+    config: Annotated[
+        Path | None,
+        Option("--config", metavar="FILE", help="YAML file with a tts.qwen block."),
+    ] = None
+
+
+@dataclass(frozen=True)
 class Output:
     """Where the audio goes."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -13,21 +12,23 @@ from storycore_tts.entrypoints.cli.interrupts import run_async
 from storycore_tts.entrypoints.cli.options import Output, Reporting
 
 if TYPE_CHECKING:
-    from storycore_tts.domain.progress import OnProgress
+    from storycore_tts.domain.requests import CloneRequest, SpeechRequest
     from storycore_tts.domain.speech import Speech
-    from storycore_tts.services.speech import TextToSpeech
     from storycore_tts.settings import QwenTTSConfig
-
-    Speaking = Callable[[TextToSpeech, OnProgress], Awaitable[Speech]]
 
 
 def make_speech(
-    speak: Speaking, *, config: QwenTTSConfig, stem: str, output: Output, reporting: Reporting
+    request: SpeechRequest | CloneRequest,
+    *,
+    config: QwenTTSConfig,
+    stem: str,
+    output: Output,
+    reporting: Reporting,
 ) -> None:
     """Reserve a file, make the speech that goes into it, and print where it is.
 
     Args:
-        speak: Makes the speech.
+        request: What is to be said, and by whom.
         config: Settings in force.
         stem: How a new file's name begins.
         output: Where the user wants the file.
@@ -43,7 +44,7 @@ def make_speech(
         service = container.service()
         try:
             with progress.shown(quiet=reporting.quiet) as on_progress:
-                speech = await speak(service, on_progress)
+                speech = await service.speak(request, on_progress=on_progress)
             await folder.write(speech, target)
         finally:
             await service.aclose()

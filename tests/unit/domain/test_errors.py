@@ -22,6 +22,7 @@ from storycore_tts.domain.errors import (
     OutOfMemory,
     RunawayGeneration,
     SilentAudio,
+    StorageFailed,
     TTSError,
     UnknownSpeaker,
     UnsupportedByBackend,
@@ -55,6 +56,7 @@ NOT_RETRYABLE = {
     OutOfMemory,
     AuthenticationFailed,
     JobCancelled,
+    StorageFailed,
 }
 
 

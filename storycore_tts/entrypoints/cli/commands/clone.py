@@ -7,7 +7,6 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.entrypoints.cli import inputs, results, settings
 from storycore_tts.entrypoints.cli.options import Backend, Output, Reporting, SamplingOptions
 
@@ -55,7 +54,7 @@ def clone(
     from storycore_tts.domain.requests import CloneRequest, ReferenceAudio
 
     config = settings.load(backend).config
-    transcript = _transcript(ref_text, ref_text_file)
+    transcript = inputs.transcript(ref_text, ref_text_file)
     reference = ReferenceAudio.from_file(ref_audio, transcript=transcript)
     request = CloneRequest(
         text=inputs.text_of(text),
@@ -66,15 +65,9 @@ def clone(
         checkpoint=checkpoint,
     )
     results.make_speech(
-        lambda tts, on_progress: tts.clone(request, on_progress=on_progress),
+        request,
         config=config,
         stem="clone",
         output=output,
         reporting=reporting,
     )
-
-
-def _transcript(text: str | None, file: Path | None) -> str | None:
-    if text is not None and file is not None:
-        raise InvalidRequest("Give --ref-text or --ref-text-file, not both.")
-    return inputs.text_in(file) if file is not None else text

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
 from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.entrypoints.cli import inputs, results, settings
+from storycore_tts.entrypoints.cli.interrupts import run_async
 from storycore_tts.entrypoints.cli.options import Backend, Output, Reporting, SamplingOptions
+
+if TYPE_CHECKING:
+    from storycore_tts.domain.requests import CloneRequest, SpeechRequest
+    from storycore_tts.settings import QwenTTSConfig
 
 
 def say(
@@ -40,29 +45,36 @@ def say(
     backend: Backend,
     reporting: Reporting,
 ) -> None:
-    """Speak a text, in a built-in voice or in that of a fine-tuned model.
+    """Speak a text, in a built-in voice, a stored one or that of a fine-tuned model.
 
     Prints the path of the audio file.
     """
-    from storycore_tts.domain.requests import SpeechRequest
-
     config = settings.load(backend).config
     if checkpoint is not None and speaker is None:
         raise InvalidRequest(
             "--checkpoint needs --speaker.", hint="It is the name that the voice was trained under."
         )
-    request = SpeechRequest(
-        text=inputs.text_of(text),
-        speaker=config.default_speaker if speaker is None else speaker,
+    request = _request(
+        config,
+        inputs.text_of(text),
+        speaker=speaker,
         checkpoint=checkpoint,
-        language=config.default_language if language is None else language,
+        language=language,
         instruct=instruct,
         sampling=sampling.over(config),
     )
     results.make_speech(
-        lambda tts, on_progress: tts.synthesize(request, on_progress=on_progress),
+        run_async(request),
         config=config,
         stem="voice",
         output=output,
         reporting=reporting,
     )
+
+
+async def _request(config: QwenTTSConfig, text: str, **how: Any) -> SpeechRequest | CloneRequest:
+    """Find out whose voice it is, before anything is started."""
+    from storycore_tts.container import open_tts
+
+    async with open_tts(config) as tts:
+        return await tts.request_for(text, **how)

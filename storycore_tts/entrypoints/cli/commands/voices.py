@@ -1,0 +1,232 @@
+"""``storycore-tts voices``: the voices that are stored by name."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Option, Typer
+
+from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.entrypoints.cli import console, failures, inputs, settings
+from storycore_tts.entrypoints.cli.groups import add_command
+from storycore_tts.entrypoints.cli.options import Reporting, Settings
+
+if TYPE_CHECKING:
+    from storycore_tts.domain.requests import ReferenceAudio
+    from storycore_tts.domain.stored_voices import StoredVoice
+    from storycore_tts.services.voices import VoiceEntry, VoiceLibrary
+
+app = Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Store voices by name, for say --speaker: recordings to clone, and checkpoints.",
+)
+
+Name = Annotated[str, Argument(metavar="NAME", help="The voice's name, in any case.")]
+
+
+def list_(where: Settings, reporting: Reporting) -> None:
+    """List the stored voices.
+
+    A table on a terminal; otherwise one voice a line: name, kind, language and date, with tabs.
+    Damaged ones are warned of on stderr.
+    """
+    entries = _library(where).entries()
+    for entry in entries:
+        if entry.problem:
+            console.tell(f"warning: the voice {entry.name!r} is damaged: {entry.problem}")
+    if reporting.as_json:
+        console.answer_json([_entry_as_json(entry) for entry in entries])
+        return
+    rows = [_row(entry) for entry in entries if not entry.problem]
+    if console.stdout_is_terminal():
+        console.answer_table(("Voice", "Kind", "Language", "Made"), rows)
+        return
+    for row in rows:
+        console.answer("\t".join(row))
+
+
+def add(
+    name: Annotated[
+        str, Argument(metavar="NAME", help="1 to 64 letters, digits, spaces, dots, _ and -.")
+    ],
+    *,
+    reference: Annotated[
+        Path | None,
+        Option("--reference", metavar="FILE", help="A recording to clone; 3 to 15 seconds."),
+    ] = None,
+    ref_text: Annotated[
+        str | None,
+        Option("--ref-text", metavar="TEXT", help="What the recording says, word for word."),
+    ] = None,
+    ref_text_file: Annotated[
+        Path | None,
+        Option("--ref-text-file", metavar="FILE", help="The same, in a UTF-8 file."),
+    ] = None,
+    x_vector_only: Annotated[
+        bool,
+        Option("--x-vector-only", help="Take the timbre only, without a transcript."),
+    ] = False,
+    consent: Annotated[
+        str,
+        Option(
+            "--consent",
+            metavar="TEXT",
+            help="Who agreed that this voice is used, and when; recordings need it.",
+        ),
+    ] = "",
+    checkpoint: Annotated[
+        str | None,
+        Option("--checkpoint", metavar="FOLDER", help="Fine-tuned model, as the backend sees it."),
+    ] = None,
+    speaker: Annotated[
+        str | None,
+        Option(
+            "--speaker",
+            "-s",
+            metavar="NAME",
+            help="What the checkpoint calls its voice.  [default: NAME]",
+        ),
+    ] = None,
+    model_choice: Annotated[
+        str | None,
+        Option("--model-choice", metavar="SIZE", help="Of the checkpoint, as a note."),
+    ] = None,
+    language: Annotated[
+        str | None,
+        Option("--language", "-l", metavar="NAME", help="Of lines that do not say another."),
+    ] = None,
+    instruct: Annotated[
+        str,
+        Option("--instruct", metavar="WORDS", help="How a checkpoint speaks unless a line says."),
+    ] = "",
+    where: Settings,
+    reporting: Reporting,
+) -> None:
+    """Store a voice: a recording to clone, or a fine-tuned checkpoint.
+
+    Prints its name.
+    """
+    from storycore_tts.domain.stored_voices import StoredVoice
+
+    words = inputs.transcript(ref_text, ref_text_file)
+    voice = StoredVoice(
+        name,
+        consent=consent,
+        reference=_recording(reference, words, x_vector_only=x_vector_only),
+        checkpoint=checkpoint,
+        speaker=speaker,
+        model_choice=model_choice,
+        language=language,
+        instruct=instruct,
+    )
+    _library(where).add(voice)
+    for warning in voice.reference.warnings() if voice.reference else ():
+        console.tell(f"warning: {warning}")
+    if reporting.as_json:
+        console.answer_json(_as_json(voice))
+    else:
+        console.answer(voice.name)
+
+
+def show(name: Name, where: Settings, reporting: Reporting) -> None:
+    """Show all that is known of a stored voice.
+
+    A table on a terminal; otherwise one fact a line, with a tab after its name.
+    """
+    facts = _as_json(_library(where).get(name))
+    if reporting.as_json:
+        console.answer_json(facts)
+        return
+    rows = [
+        (what, " ".join(str(fact).split()))
+        for what, fact in facts.items()
+        if fact not in (None, "")
+    ]
+    if console.stdout_is_terminal():
+        console.answer_table(("What", "Is"), rows)
+        return
+    for row in rows:
+        console.answer("\t".join(row))
+
+
+def remove(
+    name: Name,
+    *,
+    yes: Annotated[bool, Option("--yes", "-y", help="Do not ask.")] = False,
+    where: Settings,
+    reporting: Reporting,
+) -> int:
+    """Remove a stored voice, its recording too.
+
+    Asks first. Exit status 130 when the answer is no.
+    """
+    library = _library(where)
+    removed = yes or inputs.agreed(f"Remove the voice {name!r} from {library.folder}?")
+    if removed:
+        library.remove(name)
+    if reporting.as_json:
+        console.answer_json({"name": name, "removed": removed})
+    return 0 if removed else failures.INTERRUPTED
+
+
+for _function in (list_, add, show, remove):
+    add_command(app, _function)
+
+
+def _library(where: Settings) -> VoiceLibrary:
+    from storycore_tts.container import Container
+
+    library: VoiceLibrary = Container(config=settings.load(where).config).voices()
+    return library
+
+
+def _recording(
+    file: Path | None, words: str | None, *, x_vector_only: bool
+) -> ReferenceAudio | None:
+    from storycore_tts.domain.requests import ReferenceAudio
+
+    if file is None:
+        if words is not None or x_vector_only:
+            raise InvalidRequest("--ref-text and --x-vector-only go with --reference.")
+        return None
+    if (words is None) != x_vector_only:
+        raise InvalidRequest(
+            "A recording needs either its words or --x-vector-only.",
+            hint="With --ref-text it is cloned in timbre and manner, otherwise in timbre only.",
+        )
+    recording = ReferenceAudio.from_file(file, transcript=words)
+    if recording.transcript is None and not x_vector_only:
+        raise InvalidRequest("The recording's words are empty.", hint="Or use --x-vector-only.")
+    return recording
+
+
+def _row(entry: VoiceEntry) -> tuple[str, str, str, str]:
+    made = f"{entry.created:%Y-%m-%d}" if entry.created else ""
+    return entry.name, str(entry.kind), entry.language or "", made
+
+
+def _entry_as_json(entry: VoiceEntry) -> dict[str, Any]:
+    return {**asdict(entry), "created": entry.created.isoformat() if entry.created else None}
+
+
+def _as_json(voice: StoredVoice) -> dict[str, Any]:
+    """Return all that is known of a voice, without its samples; durations in seconds."""
+    recording = voice.reference
+    return {
+        "name": voice.name,
+        "kind": voice.kind,
+        "language": voice.language,
+        "instruct": voice.instruct,
+        "consent": voice.consent,
+        "created": voice.created.isoformat(),
+        "duration": recording and recording.duration,
+        "sample_rate": recording and recording.sample_rate,
+        "transcript": recording and recording.transcript,
+        "x_vector_only": voice.x_vector_only if recording else None,
+        "checkpoint": voice.checkpoint,
+        "speaker": voice.speaker,
+        "model_choice": voice.model_choice,
+    }

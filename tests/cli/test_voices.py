@@ -1,0 +1,279 @@
+"""``storycore-tts voices``, and ``say`` in the voices that it stores."""
+
+from datetime import datetime, timedelta, timezone
+
+import numpy as np
+import pytest
+import soundfile
+
+from storycore_tts import VoiceLibrary
+from storycore_tts.domain.audio import decode
+from storycore_tts.entrypoints.cli import console
+
+LINE = "These are words that the recording never said."
+CONSENT = "Mia Hansen, by mail, 2025-03-02"
+CLONE = "FB_Qwen3TTSVoiceClone"
+CUSTOM = "FB_Qwen3TTSCustomVoice"
+
+
+@pytest.fixture(autouse=True)
+def library(tmp_path, monkeypatch):
+    """A library of this test's own."""
+    monkeypatch.setenv("STORYCORE_TTS_VOICES_DIR", str(tmp_path / "voices"))
+    return VoiceLibrary(tmp_path / "voices")
+
+
+@pytest.fixture
+def mia(cli, recording):
+    """A recording that is stored."""
+    audio, words = recording
+    answer = cli(
+        "voices", "add", "Mia", "--reference", audio, "--ref-text", words, "--consent", CONSENT
+    )
+    assert (answer.status, answer.out, answer.err) == (0, "Mia\n", "")
+    return words
+
+
+@pytest.fixture
+def tom(cli):
+    """A checkpoint that is stored."""
+    answer = cli(
+        "voices", "add", "Tom", "--checkpoint", "/srv/voices/tom", "--speaker", "tom_v2",
+        "--model-choice", "1.7B", "-l", "fr", "--instruct", "Slowly.", "--json",
+    )  # fmt: skip
+    assert answer.status == 0
+    return answer.json
+
+
+def test_a_real_clone_by_name(cli, mia, speaking_server, tmp_path):
+    out = tmp_path / "line.flac"
+    answer = cli("say", LINE, "--speaker", "mia", "--url", speaking_server.url, "-o", out, "--json")
+    assert (answer.status, answer.json["path"]) == (0, str(out))
+    assert (answer.json["x_vector_only"], answer.json["warnings"]) == (False, [])
+    samples, rate = soundfile.read(out)
+    assert 1.5 < len(samples) / rate < 8
+    assert abs(samples).max() > 0.05
+
+
+def test_a_recording_reaches_the_server_as_it_was_given(
+    cli, recording, mia, server, inputs_of, library
+):
+    assert cli("say", LINE, "-s", "Mia", "--url", server.url, "-l", "en", "--seed", 7).status == 0
+    sent = inputs_of(CLONE)
+    assert (sent["ref_text"], sent["target_text"]) == (mia, LINE)
+    assert (sent["language"], sent["seed"]) == ("English", 7)
+    given, _ = decode(recording[0].read_bytes())
+    assert library.get("Mia").reference.samples.tobytes() == given.tobytes()
+
+
+def test_a_checkpoint_by_name(cli, tom, standin_comfyui_factory):
+    server = standin_comfyui_factory(checkpoints={"/srv/voices/tom": ["tom_v2"]})
+    told = cli("say", "Bonjour à tous.", "-s", "TOM", "--url", server.url, "--json").json
+    assert (told["model"], told["language"]) == ("/srv/voices/tom", "French")
+    samples, rate = soundfile.read(told["path"])
+    assert len(samples) / rate > 0.5
+
+
+def test_the_options_of_a_line_win_over_those_of_the_voice(cli, tom, standin_comfyui_factory):
+    server = standin_comfyui_factory(instant=True, checkpoints={"/srv/voices/tom": ["tom_v2"]})
+    there = ["say", LINE, "-s", "Tom", "--url", server.url]
+    assert cli(*there, "-l", "de", "--json").json["language"] == "German"
+    assert cli(*there, "--json").json["language"] == "French"
+
+
+def test_a_clone_takes_no_instruct(cli, mia, server):
+    answer = cli("say", LINE, "-s", "Mia", "--instruct", "Warm.", "--url", server.url, "--json")
+    assert (answer.status, answer.json["error"]["type"]) == (2, "InvalidRequest")
+    assert "takes no instruct" in answer.err
+
+
+def test_the_timbre_alone_is_stored_when_that_is_asked_for(cli, recording, server, inputs_of):
+    answer = cli(
+        "voices", "add", "Timbre", "--reference", recording[0], "--x-vector-only",
+        "--consent", CONSENT, "--json",
+    )  # fmt: skip
+    assert (answer.json["transcript"], answer.json["x_vector_only"]) == (None, True)
+    told = cli("say", LINE, "-s", "timbre", "--url", server.url, "--json").json
+    assert told["x_vector_only"] is True
+    assert inputs_of(CLONE)["x_vector_only"] is True
+
+
+def test_words_may_stand_in_a_file(cli, recording, library, tmp_path):
+    (tmp_path / "words.txt").write_text("Grüße.\n", encoding="utf-8-sig")
+    answer = cli(
+        "voices", "add", "Mia", "--reference", recording[0], "--ref-text-file", "words.txt",
+        "--consent", CONSENT,
+    )  # fmt: skip
+    assert answer.status == 0
+    assert library.get("Mia").reference.transcript == "Grüße."
+
+
+def test_doubts_about_a_recording_are_told_when_it_is_stored(cli, tmp_path):
+    tone = 0.3 * np.sin(np.arange(24_000) / 20)
+    soundfile.write(tmp_path / "short.wav", tone, 24_000)
+    answer = cli(
+        "voices", "add", "Mia", "--reference", "short.wav", "--x-vector-only", "--consent", CONSENT
+    )
+    assert answer.status == 0
+    assert "warning: the reference is 1.0 s long" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "either a reference recording or a checkpoint"),
+        (["--reference", "WAV"], "either its words or --x-vector-only"),
+        (["--reference", "WAV", "--ref-text", "Hi.", "--x-vector-only"], "either its words or"),
+        (["--reference", "WAV", "--ref-text", " "], "words are empty"),
+        (["--reference", "WAV", "--ref-text", "Hi."], "consent"),
+        (["--reference", "none.wav", "--x-vector-only", "--consent", "c"], "No such file"),
+        (["--reference", "WAV", "--x-vector-only", "--consent", "c", "-s", "mia"], "no speaker"),
+        (["--checkpoint", "/m", "--ref-text", "Hi."], "go with --reference"),
+        (["--checkpoint", "/m", "--x-vector-only"], "go with --reference"),
+        (["--checkpoint", "/m", "--language", "tlh"], "does not speak"),
+        (["--ref-text", "a", "--ref-text-file", "b"], "not both"),
+    ],
+)
+def test_what_makes_no_voice_is_refused(cli, recording, library, arguments, said):
+    given = [recording[0] if argument == "WAV" else argument for argument in arguments]
+    answer = cli("voices", "add", "Mia", *given)
+    assert (answer.status, answer.out) == (2, "")
+    assert said in answer.err
+    assert not library.folder.exists()
+
+
+@pytest.mark.parametrize("name", ["Ryan", "uncle fu", "../Mia", "", "x" * 65, "tom"])
+def test_names_that_are_taken_or_none_are_refused(cli, tom, library, name):
+    answer = cli("voices", "add", name, "--checkpoint", "/m", "--json")
+    assert (answer.status, answer.json["error"]["type"]) == (2, "InvalidRequest")
+    assert library.names() == ["Tom"]
+
+
+def test_the_list(cli, mia, tom):
+    today = datetime.now(timezone.utc)
+    days = {f"{today - timedelta(days=n):%Y-%m-%d}" for n in (0, 1)}  # midnight may come between
+    rows = [line.split("\t") for line in cli("voices", "list").out.splitlines()]
+    assert [row[:3] for row in rows] == [["Mia", "clone", ""], ["Tom", "checkpoint", "French"]]
+    assert {row[3] for row in rows} <= days
+    told = cli("voices", "list", "--json").json
+    assert [set(entry) for entry in told] == [
+        {"name", "kind", "language", "created", "problem"}
+    ] * 2
+    assert [entry["problem"] for entry in told] == ["", ""]
+
+
+def test_an_empty_list(cli, library):
+    assert (cli("voices", "list").out, cli("voices", "list", "--json").json) == ("", [])
+    assert not library.folder.exists()
+
+
+def test_tables_on_a_terminal(cli, mia, monkeypatch):
+    monkeypatch.setattr(console, "stdout_is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "100")
+    assert "clone" in cli("voices", "list").out
+    assert CONSENT in cli("voices", "show", "Mia").out
+
+
+def test_a_damaged_voice_is_told_of_and_can_be_removed(cli, mia, tom, library):
+    for file in library.folder.glob("mia-*/voice.json"):
+        file.write_text("{")
+    answer = cli("voices", "list")
+    assert [line.split("\t")[0] for line in answer.out.splitlines()] == ["Tom"]
+    assert "warning: the voice 'mia-" in answer.err
+    broken, _ = cli("voices", "list", "--json").json
+    assert broken["kind"] is None
+    shown = cli("voices", "show", "Mia", "--json")
+    assert (shown.status, shown.json["error"]["type"]) == (4, "StorageFailed")
+    assert cli("voices", "remove", broken["name"], "--yes").status == 0
+    assert [entry["name"] for entry in cli("voices", "list", "--json").json] == ["Tom"]
+
+
+def test_all_that_is_known_of_a_voice(cli, mia, tom):
+    told = cli("voices", "show", "mia", "--json").json
+    made = datetime.fromisoformat(told.pop("created"))
+    assert datetime.now(timezone.utc) - made < timedelta(minutes=5)
+    assert 3 < told.pop("duration") < 8
+    assert told == {
+        "name": "Mia",
+        "kind": "clone",
+        "language": None,
+        "instruct": "",
+        "consent": CONSENT,
+        "sample_rate": 24000,
+        "transcript": mia,
+        "x_vector_only": False,
+        "checkpoint": None,
+        "speaker": None,
+        "model_choice": None,
+    }
+    assert cli("voices", "show", "Tom", "--json").json == tom
+    assert {
+        "checkpoint": "/srv/voices/tom",
+        "speaker": "tom_v2",
+        "instruct": "Slowly.",
+    }.items() <= (tom.items())
+
+
+def test_facts_one_a_line_when_piped(cli, tom):
+    facts = dict(line.split("\t") for line in cli("voices", "show", "Tom").out.splitlines())
+    assert (facts["speaker"], facts["language"]) == ("tom_v2", "French")
+    assert "transcript" not in facts
+
+
+@pytest.mark.parametrize(
+    ("stdin", "status", "left"),
+    [(b"y\n", 0, []), (b"YES\n", 0, []), (b"n\n", 130, ["Tom"]), (b"\n", 130, ["Tom"])],
+)
+def test_remove_asks(cli, tom, library, stdin, status, left):
+    answer = cli("voices", "remove", "tom", stdin=stdin)
+    assert (answer.status, answer.out) == (status, "")
+    assert "Remove the voice 'tom'" in answer.err
+    assert library.names() == left
+
+
+def test_remove_asks_nobody_twice(cli, tom, library):
+    answer = cli("voices", "remove", "Tom", "--json")
+    assert (answer.status, answer.json["error"]["type"]) == (2, "InvalidRequest")
+    assert "--yes" in answer.err
+    assert library.names() == ["Tom"]
+    answer = cli("voices", "remove", "Tom", "--yes", "--json")
+    assert (answer.status, answer.json, answer.err) == (0, {"name": "Tom", "removed": True}, "")
+    assert library.names() == []
+
+
+@pytest.mark.parametrize("command", [["show", "Mai"], ["remove", "Mai", "--yes"]])
+def test_an_unknown_voice_is_2_and_lists_those_there_are(cli, mia, command):
+    answer = cli("voices", *command, "--json")
+    assert (answer.status, answer.json["error"]["type"]) == (2, "UnknownSpeaker")
+    assert "Did you mean 'Mia'?" in answer.err
+
+
+def test_an_unknown_speaker_is_told_of_the_stored_ones(cli, mia):
+    answer = cli("say", LINE, "--speaker", "Mai", "--backend", "draft")
+    assert answer.status == 2
+    assert "Stored voices: Mia." in answer.err
+
+
+def test_speakers_lists_them_too(cli, mia, tom):
+    rows = [line.split("\t") for line in cli("speakers", "--backend", "draft").out.splitlines()]
+    assert rows[-2:] == [
+        ["Mia", "", "stored voice (clone)"],
+        ["Tom", "French", "stored voice (checkpoint)"],
+    ]
+    assert len(rows) == 11
+    kinds = [speaker["kind"] for speaker in cli("speakers", "--backend", "draft", "--json").json]
+    assert kinds == ["built-in"] * 9 + ["clone", "checkpoint"]
+
+
+def test_a_folder_that_cannot_be_one_is_4(cli, tmp_path):
+    (tmp_path / "voices").write_text("A file.")
+    answer = cli("voices", "list", "--json")
+    assert (answer.status, answer.json["error"]["type"]) == (4, "StorageFailed")
+    assert "tts.qwen.voices_dir" in answer.err
+
+
+def test_a_file_of_settings_names_the_library(cli, tmp_path, monkeypatch):
+    monkeypatch.delenv("STORYCORE_TTS_VOICES_DIR")
+    (tmp_path / "mine.yaml").write_text(f"tts: {{qwen: {{voices_dir: {tmp_path / 'other'}}}}}")
+    assert cli("voices", "add", "Tom", "--checkpoint", "/m", "--config", "mine.yaml").status == 0
+    assert VoiceLibrary(tmp_path / "other").names() == ["Tom"]

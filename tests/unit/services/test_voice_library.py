@@ -1,0 +1,500 @@
+"""Voices on a disk: complete or absent, whatever happens, and never outside their folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PureWindowsPath
+
+import numpy as np
+import platformdirs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from storycore_tts.domain.errors import InvalidRequest, StorageFailed, UnknownSpeaker
+from storycore_tts.domain.requests import ReferenceAudio
+from storycore_tts.domain.stored_voices import StoredVoice, voice_name
+from storycore_tts.services.voices import VoiceEntry, VoiceLibrary
+
+NOISE = np.random.default_rng(7).uniform(-1, 1, 24_000).astype(np.float32)
+
+# Letters, marks and digits of all scripts, and what joins them.
+NAMES = st.text(
+    st.characters(categories=("L", "M", "Nd"), include_characters=" ._-"), min_size=1, max_size=70
+)
+
+
+def clone(name="Mia", transcript="Hello there.", samples=NOISE, rate=24_000, **given):
+    reference = ReferenceAudio(samples, rate, transcript)
+    return StoredVoice(name, consent="Mia, 2025-03-02", reference=reference, **given)
+
+
+def checkpoint(name="Tom", **given):
+    return StoredVoice(name, **{"checkpoint": "D:\\models\\tom", "speaker": "tom_v2", **given})
+
+
+def facts(voice):
+    """All of a voice, in a form that compares."""
+    known = {k: v for k, v in vars(voice).items() if k != "reference"}
+    if voice.reference is not None:
+        known["transcript"] = voice.reference.transcript
+        known["rate"] = voice.reference.sample_rate
+        known["samples"] = voice.reference.samples.tobytes()
+    return known
+
+
+@pytest.fixture
+def library(tmp_path):
+    return VoiceLibrary(tmp_path / "deep" / "voices")
+
+
+@pytest.fixture
+def folder_of(library):
+    """The folder of the only voice."""
+
+    def find():
+        (folder,) = library.folder.iterdir()
+        return folder
+
+    return find
+
+
+@pytest.mark.parametrize(
+    "voice",
+    [
+        clone(),
+        clone("Zoë", transcript=None, language="fr"),
+        clone("贞贞", transcript="你好，\n世界。", rate=48_000),
+        clone("loud", samples=NOISE * 1.9),
+        clone("quiet", samples=NOISE * np.float32(0.01)),
+        checkpoint(),
+        checkpoint("all", model_choice="0.6B", language="ja", instruct="Slowly.", consent="Tom"),
+    ],
+    ids=lambda voice: voice.name,
+)
+def test_what_is_stored_is_what_is_found(library, voice):
+    library.add(voice)
+    assert facts(library.get(voice.name)) == facts(voice)
+    assert facts(library.get(f"  {voice.name.upper()} ")) == facts(voice)
+    assert library.names() == [voice.name]
+    assert library.entries() == [VoiceEntry(voice.name, voice.kind, voice.language, voice.created)]
+
+
+def test_a_library_outlives_its_object(library):
+    library.add(clone())
+    assert facts(VoiceLibrary(str(library.folder)).get("Mia"))["samples"] == NOISE.tobytes()
+
+
+def test_the_usual_place_is_the_users_data_folder():
+    usual = platformdirs.user_data_path("storycore-tts", appauthor=False) / "voices"
+    assert VoiceLibrary().folder == usual
+
+
+def test_a_folder_is_meant_where_it_was_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    library = VoiceLibrary("voices")
+    monkeypatch.chdir("/")
+    library.add(clone())
+    assert (tmp_path / "voices").is_dir()
+
+
+def test_looking_makes_no_folder(library):
+    assert library.names() == library.entries() == []
+    assert library.find("Mia") is None
+    with pytest.raises(UnknownSpeaker, match="'Mia'") as caught:
+        library.remove("Mia")
+    assert "No voice is stored yet." in caught.value.hint
+    assert not library.folder.parent.exists()
+
+
+def test_names_are_in_order_whatever_their_case(library):
+    for name in ("tom", "Mia", "anna", "Zoë"):
+        library.add(checkpoint(name))
+    assert library.names() == ["anna", "Mia", "tom", "Zoë"]
+
+
+@pytest.mark.parametrize("name", ["Mia", "MIA", " mia ", "mIa"])
+def test_a_name_is_taken_in_any_case(library, name):
+    library.add(clone("Mia"))
+    with pytest.raises(InvalidRequest, match="already a stored voice"):
+        library.add(checkpoint(name))
+    assert library.get("Mia").kind == "clone"
+
+
+def test_an_unknown_name_lists_those_there_are(library):
+    library.add(clone())
+    library.add(checkpoint())
+    with pytest.raises(UnknownSpeaker, match="Did you mean 'Mia'") as caught:
+        library.get("Mai")
+    assert "Stored voices: Mia, Tom. storycore-tts voices list" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["", "../Mia", "..", "a/b", "\x00", "\ud800", "Ryan", None, 5])
+def test_a_name_that_none_can_have_is_unknown_like_any_other(library, name):
+    library.add(clone())
+    assert library.find(name) is None
+    for call in (library.get, library.remove):
+        with pytest.raises(UnknownSpeaker):
+            call(name)
+    assert library.names() == ["Mia"]
+
+
+def test_what_is_removed_is_gone_and_its_name_is_free(library):
+    library.add(clone())
+    library.remove("mia")
+    assert list(library.folder.iterdir()) == []
+    library.add(checkpoint("Mia"))
+    assert library.get("Mia").kind == "checkpoint"
+
+
+@given(NAMES)
+@settings(deadline=None)
+def test_every_name_round_trips_in_a_folder_that_any_system_takes(name):
+    try:
+        name = voice_name(name)
+    except InvalidRequest:
+        return
+    with tempfile.TemporaryDirectory() as root:
+        library = VoiceLibrary(Path(root) / "voices")
+        library.add(checkpoint(name))
+        assert library.get(name).name == name
+        assert library.get(f" {name}\n").name == name
+        assert library.names() == [name]
+        assert [path.name for path in Path(root).iterdir()] == ["voices"]
+        (folder,) = library.folder.iterdir()
+        portable(folder.name)
+        library.remove(name)
+        assert library.names() == []
+
+
+def portable(folder):
+    assert folder.isascii()
+    assert folder == folder.lower()
+    assert len(folder) <= 64
+    assert set(folder) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+    assert PureWindowsPath(folder).name == folder
+
+
+RESERVED = {
+    "CON",
+    "PRN",
+    "AUX",
+    "NUL",
+    *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10)),
+}
+
+
+@pytest.mark.parametrize("name", [*sorted(RESERVED), "con.txt", "a.", "a..", "-rf", ".a", "~a"[1:]])
+def test_names_that_windows_and_shells_dislike(library, folder_of, name):
+    library.add(checkpoint(name))
+    portable(folder_of().name)
+    assert folder_of().name.upper().partition(".")[0] not in RESERVED
+    assert not folder_of().name.startswith("-")
+    assert library.get(name).name == name
+
+
+def test_names_that_look_alike_as_folders_do_not_meet(library):
+    names = ["a b", "a.b", "a-b", "ab", "ä b", "贞贞", "真真", "x" * 63 + "y", "x" * 63 + "z"]
+    for name in names:
+        library.add(checkpoint(name, speaker=name))
+    assert {library.get(name).speaker for name in names} == set(names)
+
+
+@given(st.text(max_size=200))
+@settings(deadline=None)
+def test_every_transcript_round_trips(transcript):
+    try:
+        voice = clone(transcript=transcript)
+    except InvalidRequest:
+        return
+    with tempfile.TemporaryDirectory() as root:
+        VoiceLibrary(root).add(voice)
+        assert facts(VoiceLibrary(root).get("Mia")) == facts(voice)
+
+
+def edit(folder, **changes):
+    path = folder / "voice.json"
+    document = {**json.loads(path.read_text("utf-8")), **changes}
+    path.write_text(json.dumps({k: v for k, v in document.items() if v != "gone"}), "utf-8")
+
+
+DAMAGE = {
+    "no document": lambda folder: (folder / "voice.json").unlink(),
+    "an empty document": lambda folder: (folder / "voice.json").write_bytes(b""),
+    "a list": lambda folder: (folder / "voice.json").write_bytes(b"[]"),
+    "no UTF-8": lambda folder: (folder / "voice.json").write_bytes(b'"\xff"'),
+    "deep nesting": lambda folder: (folder / "voice.json").write_bytes(b"[" * 200_000),
+    "a folder for a document": lambda folder: (
+        (folder / "voice.json").unlink() or (folder / "voice.json").mkdir()
+    ),
+    "another format": lambda folder: edit(folder, format=2),
+    "another kind": lambda folder: edit(folder, kind="design"),
+    "another name": lambda folder: edit(folder, name="Max"),
+    "an impossible name": lambda folder: edit(folder, name="../Mia"),
+    "no name": lambda folder: edit(folder, name="gone"),
+    "no consent": lambda folder: edit(folder, consent=""),
+    "an unknown language": lambda folder: edit(folder, language="tlh"),
+    "no time zone": lambda folder: edit(folder, created="2025-01-01T00:00:00"),
+    "no time": lambda folder: edit(folder, created=5),
+    "no transcript": lambda folder: edit(folder, transcript="gone"),
+    "a transcript of numbers": lambda folder: edit(folder, transcript=5),
+    "no recording": lambda folder: (folder / "reference.wav").unlink(),
+    "an empty recording": lambda folder: (folder / "reference.wav").write_bytes(b""),
+    "another recording": lambda folder: (folder / "reference.wav").write_bytes(
+        (folder / "reference.wav").read_bytes()[:-4] + b"\0\0\0\0"
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_voice_says_so_and_hides_no_other(library, folder_of, damage):
+    library.add(clone())
+    damaged = folder_of()
+    damage(damaged)
+    library.add(checkpoint())
+    with pytest.raises(StorageFailed, match=r"'Mia'") as caught:
+        library.get("Mia")
+    assert str(library.folder) in str(caught.value)
+    entries = library.entries()
+    assert [entry.name for entry in entries if not entry.problem] == ["Tom"]
+    (problem,) = [entry for entry in entries if entry.problem]
+    assert problem.name in ("Mia", "Max", damaged.name) or "cannot be the name" in problem.problem
+    assert problem.kind is None
+    assert library.names() == ["Tom"]
+    with pytest.raises(InvalidRequest, match="already a stored voice"):
+        library.add(clone())
+    library.remove("Mia")
+    assert [entry.name for entry in library.entries()] == ["Tom"]
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=60)
+def test_a_file_cut_anywhere_is_noticed(data):
+    with tempfile.TemporaryDirectory() as root:
+        library = VoiceLibrary(root)
+        library.add(clone())
+        (folder,) = library.folder.iterdir()
+        path = folder / data.draw(st.sampled_from(["voice.json", "reference.wav"]))
+        whole = path.read_bytes()
+        # The last byte of the document is the end of its line, which nobody misses.
+        path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 2))])
+        with pytest.raises(StorageFailed, match="'Mia' is damaged"):
+            library.get("Mia")
+
+
+def test_a_damaged_voice_goes_by_the_name_that_the_list_gives_it(library, folder_of):
+    library.add(clone())
+    (folder_of() / "voice.json").write_bytes(b"")
+    (entry,) = library.entries()
+    assert entry.name == folder_of().name
+    assert entry.problem
+    library.remove(entry.name)
+    assert library.entries() == []
+
+
+def test_what_is_no_voice_is_not_looked_at(library):
+    library.add(clone())
+    (library.folder / "notes.txt").write_text("Mine.")
+    (library.folder / ".DS_Store").mkdir()
+    assert [entry.name for entry in library.entries()] == ["Mia"]
+
+
+def test_a_folder_that_is_a_file_is_a_clear_error(tmp_path):
+    (tmp_path / "voices").write_text("A file.")
+    for library in (VoiceLibrary(tmp_path / "voices"), VoiceLibrary(tmp_path / "voices" / "in")):
+        for call in (
+            lambda: library.add(clone()),  # noqa: B023
+            lambda: library.get("Mia"),  # noqa: B023
+            lambda: library.remove("Mia"),  # noqa: B023
+            library.entries,
+        ):
+            with pytest.raises(StorageFailed, match=r"Cannot .* in .*voices") as caught:
+                call()
+            assert "tts.qwen.voices_dir" in caught.value.hint
+    assert (tmp_path / "voices").read_text() == "A file."
+
+
+def test_a_path_that_cannot_be_one_is_a_clear_error():
+    with pytest.raises(StorageFailed, match="Cannot store the voice 'Mia'"):
+        VoiceLibrary("a\0b").add(clone())
+
+
+def run(code, *arguments, **how):
+    """Run code in another process, with this process's imports."""
+    program = "import sys\nfrom pathlib import Path\n" + textwrap.dedent(code)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **how,
+    )
+
+
+ADD = """
+from storycore_tts import StoredVoice, TTSError, VoiceLibrary
+voice = StoredVoice("Mia", checkpoint="/models/mia", speaker=sys.argv[2])
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    VoiceLibrary(sys.argv[1]).add(voice)
+    print("added", sys.argv[2])
+except TTSError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_of_processes_that_add_one_name_at_once_one_wins(library):
+    rivals = [run(ADD, library.folder, f"rival {number}") for number in range(4)]
+    for rival in rivals:
+        assert rival.stdout.readline() == "ready\n"
+    for rival in rivals:
+        rival.stdin.write("go\n")
+        rival.stdin.flush()
+    told = [rival.communicate()[0] for rival in rivals]
+    (winner,) = [line for line in told if line.startswith("added")]
+    assert (
+        sum("InvalidRequest There is already a stored voice 'Mia'." in line for line in told) == 3
+    )
+    assert f"added {library.get('Mia').speaker}\n" == winner
+    assert len(list(library.folder.iterdir())) == 1
+
+
+def test_of_threads_that_add_one_name_at_once_one_wins(library):
+    """Nearer together than processes come: many rounds, so that some meet in the rename."""
+
+    def tried(number):
+        try:
+            library.add(checkpoint("Mia", speaker=f"rival {number}"))
+        except InvalidRequest:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(20):
+            assert sum(pool.map(tried, range(8))) == 1
+            assert library.get("Mia").speaker.startswith("rival")
+            library.remove("Mia")
+    assert list(library.folder.iterdir()) == []
+
+
+def test_a_rename_that_somebody_else_won_is_a_name_that_is_taken(library, monkeypatch):
+    rename = Path.rename
+
+    def late(draft, place):
+        monkeypatch.undo()
+        VoiceLibrary(library.folder).add(checkpoint("mia"))
+        return rename(draft, place)
+
+    monkeypatch.setattr(Path, "rename", late)
+    with pytest.raises(InvalidRequest, match="already a stored voice 'Mia'"):
+        library.add(clone())
+    assert library.get("Mia").kind == "checkpoint"
+    assert len(list(library.folder.iterdir())) == 1
+
+
+KILLED = """
+import os
+import signal
+from storycore_tts import StoredVoice, VoiceLibrary
+Path.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+VoiceLibrary(sys.argv[1]).add(StoredVoice("Mia", checkpoint="/models/mia"))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_crash_before_the_rename_leaves_no_half_voice(library):
+    killed = run(KILLED, library.folder)
+    killed.communicate()
+    assert killed.returncode == -9
+    (leftover,) = library.folder.iterdir()
+    assert sorted(path.name for path in leftover.iterdir()) == ["voice.json"]
+    assert library.names() == library.entries() == []
+    assert library.find("Mia") is None
+    library.add(clone())
+    assert leftover.exists()  # its owner may still be at work
+    yesterday = time.time() - 2 * 86_400
+    os.utime(leftover, (yesterday, yesterday))
+    library.add(checkpoint())
+    assert not leftover.exists()
+    assert library.names() == ["Mia", "Tom"]
+
+
+FULL = """
+import resource
+import numpy
+from storycore_tts import ReferenceAudio, StorageFailed, StoredVoice, VoiceLibrary
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+voice = StoredVoice("Mia", "Mia", ReferenceAudio(numpy.ones(24_000, numpy.float32)))
+try:
+    VoiceLibrary(sys.argv[1]).add(voice)
+except StorageFailed as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limits for processes")
+def test_a_disk_that_is_full_in_the_middle_leaves_nothing(library):
+    told, problem = run(FULL, library.folder).communicate()
+    assert told.startswith("Cannot store the voice 'Mia' in "), problem
+    assert list(library.folder.iterdir()) == []
+
+
+READ_ONLY = """
+import os
+from storycore_tts import StorageFailed, StoredVoice, TTSError, VoiceLibrary
+if os.geteuid() == 0:
+    os.setuid(65534)  # root may write everywhere
+library = VoiceLibrary(sys.argv[1])
+print(library.get("Tom").speaker)
+for call in (
+    lambda: library.add(StoredVoice("Mia", checkpoint="/models/mia")),
+    lambda: library.remove("Tom"),
+):
+    try:
+        call()
+    except StorageFailed as error:
+        print(error.message)
+print(library.names())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
+def test_a_folder_that_is_read_only_can_be_read_and_says_so():
+    with tempfile.TemporaryDirectory() as root:
+        Path(root).chmod(0o755)
+        library = VoiceLibrary(Path(root) / "voices")
+        library.add(checkpoint())
+        library.folder.chmod(0o555)
+        told, problem = run(READ_ONLY, library.folder).communicate()
+        library.folder.chmod(0o755)
+    assert told.splitlines() == [
+        "tom_v2",
+        f"Cannot store the voice 'Mia' in {library.folder}: Permission denied.",
+        f"Cannot remove the voice 'Tom' in {library.folder}: Permission denied.",
+        "['Tom']",
+    ], problem
+
+
+def test_a_voice_that_is_removed_while_it_is_read_is_unknown(library, folder_of, monkeypatch):
+    library.add(clone())
+    read = Path.read_bytes
+
+    def slow(path):
+        shutil.rmtree(path.parent)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", slow)
+    with pytest.raises(UnknownSpeaker):
+        library.get("Mia")
