@@ -138,7 +138,7 @@ class StoredVoice:
         if not self.consent:
             raise InvalidRequest(
                 f"The voice {self.name!r} is somebody's: it cannot be stored without consent.",
-                hint="Say who agreed to it, and when: 'Mia Hansen, by mail, 2025-03-02'.",
+                hint="Say who agreed to it, and when: 'my own voice, recorded on 2026-11-20'.",
             )
         self._refuse("speaker", self.speaker)
         self._refuse("model_choice", self.model_choice)

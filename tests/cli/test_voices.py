@@ -11,7 +11,7 @@ from storycore_tts.domain.audio import decode
 from storycore_tts.entrypoints.cli import console
 
 LINE = "These are words that the recording never said."
-CONSENT = "Mia Hansen, by mail, 2025-03-02"
+CONSENT = "my own voice, recorded on 2026-11-20"
 CLONE = "FB_Qwen3TTSVoiceClone"
 CUSTOM = "FB_Qwen3TTSCustomVoice"
 
