@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO
+
+from storycore_tts.testing.records import RecordLog
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,8 +137,6 @@ RECORDS: dict[str, type[Record]] = {
     )
 }  # fmt: skip
 
-R = TypeVar("R", bound=Record)
-
 
 def to_json(record: Record) -> dict[str, Any]:
     """The record as a JSON object with its kind."""
@@ -151,26 +149,24 @@ def from_json(data: Mapping[str, Any]) -> Record:
     return cls(**{f.name: data[f.name] for f in fields(cls)})
 
 
-class StandInLog:
-    """A thread-safe list of records, with the questions that tests ask about it."""
+class StandInLog(RecordLog[Record]):
+    """What the server saw and did, with the questions that tests ask about it."""
 
     def __init__(self, file: Path | None = None) -> None:
-        self._records: list[Record] = []
+        super().__init__()
         self._requests: Counter[tuple[str, str]] = Counter()
-        self._changed = threading.Condition()
         self._file: TextIO | None = file.open("a", encoding="utf-8") if file else None
 
     def add(self, record: Record) -> None:
         """Append a record and wake everybody who waits."""
         with self._changed:
-            self._records.append(record)
             if isinstance(record, Request):
                 self._requests[record.method, record.path] += 1
             if self._file:
                 # Flushed line by line, so that the record of a killed server survives it.
                 self._file.write(json.dumps(to_json(record)) + "\n")
                 self._file.flush()
-            self._changed.notify_all()
+            super().add(record)
 
     def close(self) -> None:
         """Close the log file, if there is one."""
@@ -189,16 +185,6 @@ class StandInLog:
                 if isinstance(record, Request)
             )
             self._changed.notify_all()
-
-    @property
-    def records(self) -> tuple[Record, ...]:
-        """Everything so far, oldest first."""
-        with self._changed:
-            return tuple(self._records)
-
-    def of(self, cls: type[R]) -> list[R]:
-        """All records of one kind, oldest first."""
-        return [record for record in self.records if isinstance(record, cls)]
 
     @property
     def submitted(self) -> list[str]:
@@ -257,15 +243,3 @@ class StandInLog:
                 for (verb, where), count in self._requests.items()
                 if where == path and method in (None, verb)
             )
-
-    def wait_for(self, predicate: Callable[[StandInLog], object], timeout: float = 10.0) -> bool:
-        """Block until the predicate holds for this log; False after `timeout` seconds.
-
-        In a coroutine use `until`, which does not block the loop.
-        """
-        with self._changed:
-            return self._changed.wait_for(lambda: bool(predicate(self)), timeout)
-
-    async def until(self, predicate: Callable[[StandInLog], object], timeout: float = 10.0) -> bool:
-        """Like `wait_for`, from a coroutine."""
-        return await asyncio.to_thread(self.wait_for, predicate, timeout)

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 import httpx
+from typing_extensions import Self
 
 from .faults import Fault, Hold, HoldPoint, fault_from_json, fault_to_json
 from .log import Held, Record, StandInLog, from_json
@@ -45,10 +46,12 @@ class ProcessLog(StandInLog):
         self._refresh()
         return super().http_count(path, method)
 
-    def wait_for(self, predicate: Callable[[StandInLog], object], timeout: float = 10.0) -> bool:
-        """Block until the predicate holds for this log; False after `timeout` seconds."""
+    def wait_for(
+        self, what: type[Record] | Callable[[Self], object], timeout: float = 10.0
+    ) -> bool:
+        """Block until it holds for this log; False after `timeout` seconds."""
         deadline = time.monotonic() + timeout
-        while not predicate(self):
+        while not self._holds(what):
             if time.monotonic() > deadline:
                 return False
             # A file cannot wake us up, so it is looked at again and again.
