@@ -145,7 +145,7 @@ class QwenTTSComfyUIClient:
             speaker: One of ``get_available_speakers()``, in any case; None for the default one.
             language: A language's name, code or locale; None for the configured one.
             instruct: How to say it, in words; the 0.6B model does not listen.
-            output_path: Where to write: .wav, .flac, .mp3 or .ogg; None for a new wav file.
+            output_path: Where to write: .wav, .flac, .mp3, .ogg, .opus or .aac; None for a new wav.
             on_progress: Hears how far the job is.
             **sampling: See ``SamplingOptions``.
 
@@ -182,7 +182,7 @@ class QwenTTSComfyUIClient:
             custom_speaker_name: The name that the voice was trained under.
             language: A language's name, code or locale; None for the configured one.
             instruct: How to say it, in words; the 0.6B model does not listen.
-            output_path: Where to write: .wav, .flac, .mp3 or .ogg; None for a new wav file.
+            output_path: Where to write: .wav, .flac, .mp3, .ogg, .opus or .aac; None for a new wav.
             on_progress: Hears how far the job is.
             **sampling: See ``SamplingOptions``.
 
@@ -223,7 +223,7 @@ class QwenTTSComfyUIClient:
                 and its warnings say so.
             language: A language's name, code or locale; None for the configured one.
             custom_model_path: Folder of another Base model on the server; None for the stock one.
-            output_path: Where to write: .wav, .flac, .mp3 or .ogg; None for a new wav file.
+            output_path: Where to write: .wav, .flac, .mp3, .ogg, .opus or .aac; None for a new wav.
             on_progress: Hears how far the job is.
             **sampling: See ``SamplingOptions``.
 
