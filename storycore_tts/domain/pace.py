@@ -1,6 +1,6 @@
 """Speech made faster or slower at the same pitch, and higher or lower at the same pace.
 
-Both need the extra ``media``, and both block: about 0.01 s for 10 s of speech.
+Both need the extra ``media``, and both block: 0.01 to 0.1 s for 10 s of speech.
 """
 
 from __future__ import annotations

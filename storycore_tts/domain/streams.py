@@ -29,7 +29,7 @@ class StreamEncoder:
 
     .wav and .pcm need nothing, the others the extra ``media``. As the length is not known when the
     header leaves, that of a .wav says "until the end" and that of a .flac "unknown". Calls block
-    for about a hundredth of the audio's length: from an event loop, call in a thread.
+    for up to a thirtieth of the audio's length: from an event loop, call in a thread.
 
     Args:
         suffix: ".wav", ".pcm", ".flac", ".mp3", ".opus" or ".aac".
