@@ -6,6 +6,7 @@ Samples are float32 of shape (n,), −1..1; sample rates are in Hz; durations in
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,6 +15,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.domain.ffmpeg import FFmpegEncoder, pyav, unfit_rate
 
 Samples: TypeAlias = NDArray[np.float32]
 """float32, shape (n,), −1..1."""
@@ -21,14 +23,36 @@ Samples: TypeAlias = NDArray[np.float32]
 SAMPLE_RATE = 24_000  # Hz; what Qwen3-TTS-Tokenizer-12Hz decodes to, and what every adapter returns
 SILENCE_PEAK = 10 ** (-50 / 20)  # speech is far above −50 dBFS, dither and codec noise far below
 
-# File suffix -> (libsndfile's container, its encoding).
-_FORMATS = {
-    ".wav": ("WAV", "PCM_16"),
-    ".flac": ("FLAC", "PCM_16"),
-    ".mp3": ("MP3", "MPEG_LAYER_III"),
-    ".ogg": ("OGG", "VORBIS"),
+_AAC_BIT_RATE = 64_000  # bit/s; more than speech needs
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of sound file.
+
+    Args:
+        media_type: What HTTP calls it.
+        container: libsndfile's name of the container; "" where FFmpeg encodes it.
+        encoding: libsndfile's name of the encoding.
+    """
+
+    media_type: str
+    container: str = ""
+    encoding: str = ""
+
+
+FORMATS = {
+    ".wav": Format("audio/wav", "WAV", "PCM_16"),
+    ".flac": Format("audio/flac", "FLAC", "PCM_16"),
+    ".mp3": Format("audio/mpeg", "MP3", "MPEG_LAYER_III"),
+    ".ogg": Format("audio/ogg", "OGG", "VORBIS"),
+    ".opus": Format("audio/ogg; codecs=opus", "OGG", "OPUS"),
+    ".aac": Format("audio/aac"),
+    ".pcm": Format("audio/pcm", "RAW", "PCM_16"),
 }
-SUFFIXES = tuple(_FORMATS)
+"""File suffix -> format. A .pcm is signed 16-bit little-endian mono, and says nothing of itself."""
+
+SUFFIXES = tuple(FORMATS)
 
 _BLOCK = 2**20  # samples that are decoded at a time
 _MOST_FRAMES = 240_000_000  # 10 minutes at 384 kHz; a small file can unpack to far more
@@ -55,27 +79,53 @@ def check_suffix(path: str | Path) -> str:
     """Return the lower-case suffix of a path that audio can be saved to.
 
     Raises:
-        InvalidRequest: No encoder belongs to that suffix.
+        InvalidRequest: No encoder belongs to that suffix, or it is not installed.
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in _FORMATS:
+    if suffix not in FORMATS:
         raise InvalidRequest(
             f"Cannot save audio as {Path(path).name!r}: unknown suffix {suffix!r}.",
             hint=f"Use one of: {', '.join(SUFFIXES)}.",
         )
+    if not FORMATS[suffix].container:
+        pyav(f"Encoding {suffix}")
     return suffix
 
 
 def encode(samples: Samples, sample_rate: int, suffix: str) -> bytes:
-    """Encode mono samples as the file that belongs to ``suffix`` (".wav", ".flac", ".mp3", ".ogg").
+    """Encode mono samples as the file that belongs to ``suffix``; blocks.
+
+    Args:
+        samples: float32, shape (n,), −1..1; what is louder is clipped.
+        sample_rate: In Hz.
+        suffix: ".wav", ".flac" or ".pcm" (16-bit), ".mp3", ".ogg", ".opus", or ".aac", which
+            needs the extra ``media``.
 
     Raises:
-        InvalidRequest: No encoder belongs to that suffix.
+        InvalidRequest: No encoder belongs to that suffix, it is not installed, or it does not
+            take that sample rate.
     """
-    container, encoding = _FORMATS[check_suffix(f"audio{suffix}")]
+    known = FORMATS[check_suffix(f"audio{suffix}")]
+    if not known.container:
+        return _aac(samples, sample_rate)
     buffer = io.BytesIO()
-    soundfile.write(buffer, samples, sample_rate, format=container, subtype=encoding)
+    try:
+        soundfile.write(
+            buffer,
+            samples,
+            sample_rate,
+            format=known.container,
+            subtype=known.encoding,
+            endian="LITTLE" if known.container == "RAW" else None,
+        )
+    except soundfile.LibsndfileError:
+        raise unfit_rate(suffix, sample_rate) from None
     return buffer.getvalue()
+
+
+def _aac(samples: Samples, sample_rate: int) -> bytes:
+    encoder = FFmpegEncoder("adts", "aac", sample_rate, bit_rate=_AAC_BIT_RATE)
+    return encoder.feed(np.clip(samples, -1.0, 1.0)) + encoder.finish()
 
 
 def decode(data: bytes) -> tuple[Samples, int]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from storycore_tts.domain.audio import Samples, check_suffix, encode
+from storycore_tts.domain.pace import pitched, stretched
 
 
 @dataclass(frozen=True)
@@ -61,24 +62,44 @@ class Speech:
         return len(self.samples) / self.sample_rate
 
     def encode(self, suffix: str = ".wav") -> bytes:
-        """Return the bytes of a file: ".wav" or ".flac" (16-bit), ".mp3" or ".ogg".
+        """Return the bytes of a file; blocks while it encodes.
+
+        Args:
+            suffix: ".wav", ".flac" or ".pcm" (16-bit), ".mp3", ".ogg", ".opus", or ".aac", which
+                needs the extra ``media``.
 
         Raises:
-            InvalidRequest: Another suffix.
+            InvalidRequest: Another suffix, or its encoder is not installed.
         """
         return encode(self.samples, self.sample_rate, suffix)
+
+    def stretched(self, speed: float) -> Speech:
+        """Return the same speech at another pace, 0.25..4, with its pitch; see ``domain.pace``.
+
+        Raises:
+            InvalidRequest: Another speed, or the extra ``media`` is not installed.
+        """
+        return replace(self, samples=stretched(self.samples, self.sample_rate, speed))
+
+    def pitched(self, semitones: float) -> Speech:
+        """Return the same speech at another pitch, −12..12, at its pace; see ``domain.pace``.
+
+        Raises:
+            InvalidRequest: More than an octave, or the extra ``media`` is not installed.
+        """
+        return replace(self, samples=pitched(self.samples, self.sample_rate, semitones))
 
     def save(self, path: str | Path) -> Path:
         """Write an audio file in the format of the path's suffix; blocks while it writes.
 
         Args:
-            path: A file name that ends in .wav, .flac, .mp3 or .ogg; missing folders are made.
+            path: A file name that ends in a suffix that ``encode`` takes; missing folders are made.
 
         Returns:
             The absolute path.
 
         Raises:
-            InvalidRequest: Another suffix.
+            InvalidRequest: Another suffix, or its encoder is not installed.
             OSError: The disk's own refusal.
         """
         check_suffix(path)

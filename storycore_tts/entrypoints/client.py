@@ -155,7 +155,7 @@ class QwenTTSComfyUIClient:
                 the configured one.
             instruct: How to say it, in words; the 0.6B model does not listen, and a voice that is
                 cloned from a recording takes none.
-            output_path: Where to write: .wav, .flac, .mp3 or .ogg; None for a new wav file.
+            output_path: Where to write: .wav, .flac, .mp3, .ogg, .opus or .aac; None for a new wav.
             on_progress: Hears how far the job is.
             **sampling: See ``SamplingOptions``.
 
@@ -192,7 +192,7 @@ class QwenTTSComfyUIClient:
             custom_speaker_name: The name that the voice was trained under.
             language: A language's name, code or locale; None for the configured one.
             instruct: How to say it, in words; the 0.6B model does not listen.
-            output_path: Where to write: .wav, .flac, .mp3 or .ogg; None for a new wav file.
+            output_path: Where to write: .wav, .flac, .mp3, .ogg, .opus or .aac; None for a new wav.
             on_progress: Hears how far the job is.
             **sampling: See ``SamplingOptions``.
 
@@ -235,7 +235,7 @@ class QwenTTSComfyUIClient:
             language: A language's name, code or locale; None for the stored voice's own, then for
                 the configured one.
             custom_model_path: Folder of another Base model on the server; None for the stock one.
-            output_path: Where to write: .wav, .flac, .mp3 or .ogg; None for a new wav file.
+            output_path: Where to write: .wav, .flac, .mp3, .ogg, .opus or .aac; None for a new wav.
             on_progress: Hears how far the job is.
             **sampling: See ``SamplingOptions``.
 

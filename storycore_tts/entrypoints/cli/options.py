@@ -69,7 +69,7 @@ class Output:
             "--out",
             "-o",
             metavar="FILE",
-            help="Write here: .wav, .flac, .mp3 or .ogg.  [default: a new wav file]",
+            help="Write here: .wav, .flac, .mp3, .ogg, .opus or .aac.  [default: a new wav file]",
         ),
     ] = None
 

@@ -1,12 +1,13 @@
 """What comes back, and how it is saved."""
 
 import io
+import sys
 
 import numpy as np
 import pytest
 import soundfile
 
-from storycore_tts.domain.audio import SUFFIXES, decode
+from storycore_tts.domain.audio import decode
 from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.progress import Stage
 from storycore_tts.domain.speech import Speech
@@ -27,15 +28,36 @@ def test_two_speeches_are_the_same_only_if_they_are_one(speech, tone):
     assert len({speech, speech}) == 1
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".mp3", ".ogg", ".opus"])
 def test_a_file_holds_the_speech_in_the_format_of_its_suffix(suffix, speech, tmp_path):
     saved = speech.save(tmp_path / "new" / "folder" / f"line{suffix.upper()}")
     assert saved == tmp_path / "new" / "folder" / f"line{suffix.upper()}"
     assert saved.read_bytes()[:4] in (b"RIFF", b"fLaC", b"OggS") or suffix == ".mp3"
-    assert soundfile.info(io.BytesIO(saved.read_bytes())).format == suffix[1:].upper()
+    assert soundfile.info(io.BytesIO(saved.read_bytes())).format == (
+        suffix[1:].upper().replace("OPUS", "OGG")
+    )
     samples, rate = decode(saved.read_bytes())
     assert len(samples) / rate == pytest.approx(1.5, abs=0.06)
     assert np.abs(samples).max() > 0.4
+
+
+def test_aac_without_its_extra_is_refused_before_anything_is_made(speech, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(InvalidRequest, match=r"storycore-tts\[media\]"):
+        speech.save(tmp_path / "new" / "line.aac")
+    assert not (tmp_path / "new").exists()
+
+
+def test_aac_and_pcm_are_saved_too(speech, tmp_path):
+    assert speech.save(tmp_path / "line.aac").read_bytes()[0] == 0xFF
+    assert len(speech.save(tmp_path / "line.pcm").read_bytes()) == 72_000
+
+
+def test_another_pace_and_another_pitch_keep_everything_else(speech):
+    slower, higher = speech.stretched(0.5), speech.pitched(3)
+    assert (slower.duration, higher.duration) == (3.0, 1.5)
+    assert slower.backend == higher.backend == "test"
+    assert speech.duration == 1.5
 
 
 def test_a_relative_path_comes_back_absolute(speech, tmp_path, monkeypatch):
@@ -49,7 +71,7 @@ def test_an_older_file_is_replaced(speech, tmp_path):
     assert len(decode(speech.save(tmp_path / "line.wav").read_bytes())[0]) == 36_000
 
 
-@pytest.mark.parametrize("name", ["line", "line.aac", ".wav", "line.wav.bak"])
+@pytest.mark.parametrize("name", ["line", "line.m4a", ".wav", "line.wav.bak"])
 def test_another_suffix_is_refused_before_anything_is_made(name, speech, tmp_path):
     with pytest.raises(InvalidRequest, match="unknown suffix"):
         speech.save(tmp_path / "new" / name)

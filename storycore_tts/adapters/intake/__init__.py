@@ -1,0 +1,8 @@
+"""Recordings from strangers: looked at first, then decoded where they can do no harm."""
+
+from __future__ import annotations
+
+from storycore_tts.adapters.intake.limits import IntakeLimits
+from storycore_tts.adapters.intake.reader import RecordingReader
+
+__all__ = ["IntakeLimits", "RecordingReader"]

@@ -1,0 +1,196 @@
+"""The parent's side of one child process that decodes one recording."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from storycore_tts.adapters.intake.limits import IntakeLimits
+from storycore_tts.domain.audio import Samples
+from storycore_tts.domain.errors import BackendUnavailable, InvalidReferenceAudio
+
+DECODER = Path(__file__).with_name("decoder.py")
+
+_CONVERT = "Convert it to wav or flac (ffmpeg -i reference.m4a reference.wav)."
+_NEEDED = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # of our environment, to start
+_HEAD = struct.Struct("<cI")
+_LONGEST_MESSAGE = 2**20  # bytes
+_LONGEST_TEXT = 300  # characters of it that are shown
+_FASTEST_RATE = 384_000  # Hz
+_SIGNALS = {int(number): number.name for number in signal.Signals}
+
+
+class _Broken(Exception):
+    """The child ended before its answer did, or answered something else."""
+
+
+class Child:
+    """A process that waits for one recording, decodes it and ends.
+
+    All methods but ``kill`` block and belong into a thread; they may come from different ones.
+
+    Args:
+        worker: The script that runs in it.
+        limits: What it may use.
+    """
+
+    def __init__(self, worker: Path, limits: IntakeLimits) -> None:
+        self._worker = worker
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ended = False
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether it runs, or has not been started yet."""
+        return self._process is None or self._process.poll() is None
+
+    def start(self) -> None:
+        """Start the process, if nobody has yet.
+
+        Raises:
+            OSError: The system starts no more processes.
+        """
+        with self._lock:
+            if self._process is None and not self._ended:
+                self._process = subprocess.Popen(  # noqa: S603 — our interpreter, our script
+                    self._command(),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    env=_environment(),
+                    cwd=Path(sys.executable).anchor,
+                    start_new_session=True,
+                    creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                )
+
+    def decode(self, data: bytes) -> tuple[Samples, int]:
+        """Return mono samples and their rate in Hz; the process has ended afterwards.
+
+        Raises:
+            InvalidReferenceAudio: The recording is refused, or the decoder fell over it.
+            BackendUnavailable: The process could not be started.
+        """
+        try:
+            self.start()
+        except OSError as error:
+            raise BackendUnavailable(
+                f"Cannot start the process that decodes recordings: {error}.",
+                hint="The machine is out of memory or processes; try again later.",
+            ) from error
+        try:
+            return self._answer(data)
+        except (_Broken, OSError):  # OSError: it is gone, and with it the other end of the pipe
+            raise unreadable(self._end()) from None
+        finally:
+            self._end()
+
+    def kill(self) -> None:
+        """End the process at once; ``decode`` then returns at once, with an error."""
+        with self._lock:
+            if not self._ended and self._process and self._process.poll() is None:
+                _kill_group(self._process)
+            self._ended = True
+
+    def discard(self) -> None:
+        """End a process that was never used."""
+        self._end()
+
+    def _answer(self, data: bytes) -> tuple[Samples, int]:
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
+            raise _Broken
+        process.stdin.write(data)
+        process.stdin.close()
+        blocks, frames, rate = [np.zeros(0, np.float32)], 0, 0
+        for tag, body in _messages(process.stdout):
+            if tag == b"E":
+                raise unreadable(_printable(body))
+            if tag == b"D":
+                return np.concatenate(blocks), rate
+            if tag == b"R" and len(body) == 4:
+                rate = min(int.from_bytes(body, "little"), _FASTEST_RATE + 1)
+            elif tag == b"S" and len(body) % 4 == 0:
+                blocks.append(np.frombuffer(body, "<f4"))
+                frames += len(blocks[-1])
+            else:
+                raise _Broken
+            if frames > self._limits.max_seconds * rate:
+                raise _Broken
+        raise _Broken
+
+    def _end(self) -> str:
+        """Let nothing be left of the process; return what became of it."""
+        self.kill()
+        if self._process is None:
+            return "its decoder was stopped"
+        for pipe in (self._process.stdin, self._process.stdout):
+            _close(pipe)
+        return self._fate(self._process.wait())
+
+    def _fate(self, status: int) -> str:
+        if status >= 0:
+            return f"its decoder failed (exit status {status})"
+        name = _SIGNALS.get(-status, f"signal {-status}")
+        if name == "SIGXCPU":
+            return f"decoding it takes more than {self._limits.cpu_seconds} s of processor time"
+        if name == "SIGALRM":
+            return f"decoding it takes more than {self._limits.timeout:g} s"
+        return f"its decoder crashed ({name})"
+
+    def _command(self) -> list[str]:
+        limits = self._limits
+        numbers = (limits.memory, limits.cpu_seconds, math.ceil(limits.timeout), limits.max_seconds)
+        paths = [str(Path(path).absolute()) for path in sys.path if path]
+        # -I: no PYTHON… variables, no working directory; -S: nothing that .pth files would run.
+        return [sys.executable, "-I", "-S", "-B", str(self._worker), *map(str, numbers), *paths]
+
+
+def unreadable(why: str) -> InvalidReferenceAudio:
+    """Return the error for a recording that could not be decoded."""
+    return InvalidReferenceAudio(f"Cannot read the recording: {why}.", hint=_CONVERT)
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _NEEDED if name in os.environ}
+    return {**kept, "OPENBLAS_NUM_THREADS": "1"}  # a thread for each core costs time and memory
+
+
+def _messages(stream: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    while len(head := stream.read(_HEAD.size)) == _HEAD.size:
+        tag, length = _HEAD.unpack(head)
+        if length > _LONGEST_MESSAGE or len(body := stream.read(length)) < length:
+            return
+        yield tag, body
+
+
+def _printable(text: bytes) -> str:
+    shown = text.decode("utf-8", "replace")[:_LONGEST_TEXT]
+    return "".join(letter if letter.isprintable() else "?" for letter in shown)
+
+
+def _close(pipe: IO[bytes] | None) -> None:
+    with suppress(OSError):  # what was still to be written goes nowhere
+        if pipe is not None:
+            pipe.close()
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process and whatever it may have started."""
+    if sys.platform == "win32":
+        process.kill()
+        return
+    with suppress(ProcessLookupError):  # gone by itself
+        os.killpg(process.pid, signal.SIGKILL)

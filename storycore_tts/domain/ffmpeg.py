@@ -1,0 +1,162 @@
+"""FFmpeg in this process, through PyAV (the extra ``media``): encoders and audio filters.
+
+PyAV is imported when it is first needed. All calls block; whoever has an event loop calls from a
+thread, and FFmpeg lets go of the interpreter while it works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from storycore_tts.domain.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from storycore_tts.domain.audio import Samples
+
+_LAYOUT = "mono"
+
+
+def pyav(purpose: str) -> ModuleType:
+    """Return the package ``av``.
+
+    Args:
+        purpose: What needs it, as the error says it: "Encoding .aac".
+
+    Raises:
+        InvalidRequest: It is not installed.
+    """
+    try:
+        import av
+        import av.filter
+    except ImportError:
+        raise InvalidRequest(
+            f"{purpose} needs FFmpeg, and the package av is not installed.",
+            hint="Run: pip install 'storycore-tts[media]'",
+        ) from None
+    return av
+
+
+class FFmpegEncoder:
+    """Encodes mono samples piece by piece.
+
+    Args:
+        container: FFmpeg's name of the container ("adts", "ogg").
+        codec: Its name of the encoder ("aac", "libopus").
+        sample_rate: In Hz, the samples' own.
+        bit_rate: In bit/s; 0 where the codec has none.
+        options: The container's own options.
+
+    Raises:
+        InvalidRequest: PyAV is not installed, or the codec has no such sample rate.
+    """
+
+    def __init__(
+        self,
+        container: str,
+        codec: str,
+        sample_rate: int,
+        *,
+        bit_rate: int = 0,
+        options: dict[str, str] | None = None,
+    ) -> None:
+        self._av = pyav(f"Encoding {codec}")
+        rates = self._av.Codec(codec, "w").audio_rates
+        if rates and sample_rate not in rates:
+            raise unfit_rate(codec, sample_rate)
+        self._sink = _Sink()
+        self._file = self._av.open(self._sink, "w", format=container, options=options or {})
+        self._stream = self._file.add_stream(codec, rate=sample_rate, layout=_LAYOUT)
+        if bit_rate:
+            self._stream.bit_rate = bit_rate
+        self._rate = sample_rate
+        self._samples = 0  # fed so far
+
+    def feed(self, samples: np.ndarray[Any, Any]) -> bytes:
+        """Take float32 or int16 samples; return what is ready, which may be nothing yet."""
+        if len(samples):
+            frame = _frame(self._av, samples, self._rate)
+            frame.pts, self._samples = self._samples, self._samples + len(samples)
+            self._file.mux(self._stream.encode(frame))
+        return self._sink.taken()
+
+    def finish(self) -> bytes:
+        """Return the rest of the file; nothing can be fed after it."""
+        self._file.mux(self._stream.encode(None))
+        self._file.close()
+        return self._sink.taken()
+
+
+def filtered(samples: Samples, sample_rate: int, filters: Iterable[tuple[str, str]]) -> Samples:
+    """Send samples through FFmpeg's audio filters, one after the other.
+
+    Args:
+        samples: float32, shape (n,).
+        sample_rate: In Hz, before and after.
+        filters: Names and arguments, as FFmpeg writes them.
+
+    Raises:
+        InvalidRequest: PyAV is not installed.
+    """
+    av = pyav("Changing pace or pitch")
+    graph = av.filter.Graph()
+    nodes = [
+        graph.add_abuffer(sample_rate=sample_rate, format="flt", layout=_LAYOUT),
+        *(graph.add(name, arguments) for name, arguments in filters),
+        graph.add("aformat", f"sample_fmts=flt:channel_layouts=mono:sample_rates={sample_rate}"),
+        graph.add("abuffersink"),
+    ]
+    graph.link_nodes(*nodes).configure()
+    blocks: list[Samples] = [np.zeros(0, np.float32)]
+    for frame in (_frame(av, samples, sample_rate), None):
+        graph.push(frame)
+        blocks += _pulled(av, graph)
+    return np.concatenate(blocks)
+
+
+def unfit_rate(codec: str, sample_rate: int) -> InvalidRequest:
+    """Return the error for a sample rate that a codec does not have."""
+    return InvalidRequest(
+        f"Cannot encode {codec} at {sample_rate} Hz.",
+        hint="Resample to 24000 Hz, which every format takes; or use wav or flac.",
+    )
+
+
+class _Sink:
+    """What FFmpeg writes into. It cannot seek, so nothing already given away is ever changed."""
+
+    def __init__(self) -> None:
+        self._written = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self._written += data
+        return len(data)
+
+    def taken(self) -> bytes:
+        """Return what came in since the last call."""
+        taken = bytes(self._written)
+        self._written.clear()
+        return taken
+
+
+def _frame(av: ModuleType, samples: np.ndarray[Any, Any], sample_rate: int) -> Any:
+    kind = "s16" if samples.dtype == np.int16 else "flt"
+    frame = av.AudioFrame.from_ndarray(
+        np.ascontiguousarray(samples)[None], format=kind, layout=_LAYOUT
+    )
+    frame.sample_rate = sample_rate
+    frame.time_base = Fraction(1, sample_rate)
+    return frame
+
+
+def _pulled(av: ModuleType, graph: Any) -> Iterator[Samples]:
+    """Take out of a filter graph whatever is ready."""
+    while True:
+        try:
+            yield graph.pull().to_ndarray()[0]
+        except (av.error.BlockingIOError, av.error.EOFError):  # wants more, or has no more
+            return
