@@ -91,20 +91,29 @@ PATIENCE = 8.0  # s of real time, for what must happen
 # In seconds of the fast clock.
 TIMEOUTS = {"connect": 20, "request": 20, "idle": 90, "job": 600, "away": 10, "cancel": 100}
 IMPATIENT = {**TIMEOUTS, "idle": 2, "queue": 2, "away": 1}
-COMMON: dict[str, Any] = {
-    "retry": {"attempts": 3, "initial_seconds": 0.1, "longest_seconds": 1, "longest_retry_after": 2},
-    "breaker": {"failures": 3, "probe_seconds": 1},
+
+
+def configured(timeouts: dict[str, float] = TIMEOUTS, **values: Any) -> QwenTTSConfig:
+    pauses = {"initial_seconds": 0.1, "longest_seconds": 1, "longest_retry_after": 2}
+    return QwenTTSConfig(
+        comfyui={"timeouts": timeouts},
+        retry={"attempts": 3, **pauses},
+        breaker={"failures": 3, "probe_seconds": 1},
+        **values,
+    )
+
+
+BEGINNINGS = {name: configured(fallback=name) for name in ("none", "draft")}
+RELOADS = {
+    "another speaker": configured(fallback="none", default_speaker="Vivian"),
+    "a fallback": configured(fallback="draft"),
+    "no fallback": configured(fallback="none"),
+    "a rollout to all": configured(fallback="draft", rollout=1.0),
+    "a rollout by request": configured(fallback="none", rollout=1.0, routing_key="request"),
+    "little patience": configured(IMPATIENT, fallback="draft"),
+    "little patience and no fallback": configured(IMPATIENT, fallback="none"),
+    "drafts": configured(backend="draft"),
 }
-RELOADS: tuple[dict[str, Any], ...] = (
-    {"default_speaker": "Vivian"},
-    {"default_speaker": "Ryan", "fallback": "draft"},
-    {"fallback": "none"},
-    {"fallback": "draft", "rollout": 1.0},
-    {"fallback": "none", "rollout": 1.0, "routing_key": "request"},
-    {"fallback": "draft", "comfyui": {"timeouts": IMPATIENT}},
-    {"fallback": "none", "comfyui": {"timeouts": IMPATIENT}},
-    {"backend": "draft"},
-)
 
 # What may go wrong, and the errors that it excuses. -------------------------------------------
 
@@ -263,9 +272,11 @@ class World:
         self.servers = [
             StandInComfyUI(modern=modern, server_paths={"/data": folder}) for modern in (False, True)
         ]
+        self.another = httpx.Client(timeout=0.3, limits=httpx.Limits(max_keepalive_connections=0))
         self.jobs = 0
 
     def close(self) -> None:
+        self.another.close()
         self.loop.run_until_complete(self.loop.shutdown_default_executor())
         self.loop.close()
 
@@ -339,18 +350,15 @@ class Schedule(RuleBasedStateMachine):
     def begin(self, modern: bool, proxied: bool, fallback: str, kinds: list[str]) -> Any:
         self.server = self.world.servers[modern]
         self.server.log.replace(())
-        self.other = self.network.enter_context(httpx.Client(base_url=self.server.url, timeout=0.3))
         self.proxy = self.network.enter_context(FaultyProxy(self.server.url)) if proxied else None
-        self.values: dict[str, Any] = {
-            "comfyui_url": self.proxy.url if self.proxy else self.server.url,
-            "comfyui": {"timeouts": TIMEOUTS},
-            "fallback": fallback,
-            **COMMON,
-        }
-        opening = open_tts(QwenTTSConfig(**self.values))
+        opening = open_tts(self.at_the_server(BEGINNINGS[fallback]))
         self.tts = self.world.run(self.opened.enter_async_context(opening))
         self.tts.add_listener(self.hear)
         return multiple(*(self.start(kind, own_id=False) for kind in kinds))
+
+    def at_the_server(self, config: QwenTTSConfig) -> QwenTTSConfig:
+        url = self.proxy.url if self.proxy else self.server.url
+        return config.model_copy(update={"comfyui_url": url})
 
     def hear(self, event: object) -> None:
         if isinstance(event, RequestStarted | RequestFinished):
@@ -411,11 +419,11 @@ class Schedule(RuleBasedStateMachine):
     def let_time_pass(self, seconds: float) -> None:
         self.world.run(asyncio.sleep(seconds))
 
-    @rule(changes=st.sampled_from(RELOADS))
-    def reload(self, changes: dict[str, Any]) -> None:
-        if "comfyui" in changes:
+    @rule(to=st.sampled_from(tuple(RELOADS)))
+    def reload(self, to: str) -> None:
+        if "patience" in to:
             self.excused |= {BackendTimeout, BackendUnavailable}
-        self.world.run(self.tts.reload(QwenTTSConfig(**{**self.values, **changes})))
+        self.world.run(self.tts.reload(self.at_the_server(RELOADS[to])))
 
     # What goes wrong
 
@@ -467,17 +475,18 @@ class Schedule(RuleBasedStateMachine):
     @rule(what=st.sampled_from(("delete", "clear", "interrupt")), which=st.integers(0, 3))
     def another_client_is_there(self, what: str, which: int) -> None:
         self.excused.add(JobCancelled)
+        url = self.server.url
         # It suffers from the same faults.
         with suppress(httpx.HTTPError, ValueError):
             match what:
                 case "delete":
-                    pending = self.other.get("/queue").json()["queue_pending"]
+                    pending = self.world.another.get(f"{url}/queue").json()["queue_pending"]
                     ids = [pending[which % len(pending)][1]] if pending else []
-                    self.other.post("/queue", json={"delete": ids})
+                    self.world.another.post(f"{url}/queue", json={"delete": ids})
                 case "clear":
-                    self.other.post("/queue", json={"clear": True})
+                    self.world.another.post(f"{url}/queue", json={"clear": True})
                 case _:
-                    self.other.post("/interrupt", json={})
+                    self.world.another.post(f"{url}/interrupt", json={})
 
     # The end, and what must hold then
 
