@@ -67,6 +67,7 @@ from storycore_tts.testing.comfyui.faults import HoldPoint
 from storycore_tts.testing.comfyui.log import (
     Deleted,
     Finished,
+    Held,
     InterruptRequested,
     Record,
     Started,
@@ -338,6 +339,7 @@ class Schedule(RuleBasedStateMachine):
         self.made_again = 0
         self.forgetful = False
         self.network_failed = False
+        self.gates_after_the_end: set[str] = set()
         self.told: list[RequestStarted | RequestFinished] = []
 
     @initialize(
@@ -370,9 +372,12 @@ class Schedule(RuleBasedStateMachine):
         target=jobs,
         kind=st.sampled_from(("speak", "speak", "clone", "train")),
         own_id=st.booleans(),
+        seconds=st.sampled_from((0, 0.2, 0.5, 1)),
     )
-    def ask(self, kind: str, own_id: bool) -> Job:
-        return self.start(kind, own_id=own_id)
+    def ask(self, kind: str, own_id: bool, seconds: float) -> Job:
+        job = self.start(kind, own_id=own_id)
+        self.world.run(asyncio.sleep(seconds))
+        return job
 
     def start(self, kind: str, *, own_id: bool) -> Job:
         self.world.jobs = number = self.world.jobs + 1
@@ -410,10 +415,12 @@ class Schedule(RuleBasedStateMachine):
 
     @rule()
     def wait_until_one_ends(self) -> None:
+        self.wait(2, return_when=asyncio.FIRST_COMPLETED)
+
+    def wait(self, seconds: float, **until: Any) -> None:
         waiting = [job.task for job in self.asked if not job.task.done()]
         if waiting:
-            first = asyncio.wait(waiting, timeout=2, return_when=asyncio.FIRST_COMPLETED)
-            self.world.run(first)
+            self.world.run(asyncio.wait(waiting, timeout=seconds, **until))
 
     @rule(seconds=st.sampled_from((0, 0.1, 0.5, 2)))
     def let_time_pass(self, seconds: float) -> None:
@@ -438,7 +445,9 @@ class Schedule(RuleBasedStateMachine):
     @rule(at=st.sampled_from(("queue", "loading", "running", "history")), times=st.integers(1, 2))
     def hold_a_job(self, at: HoldPoint, times: int) -> None:
         self.excused.add(BackendTimeout)
-        self.server.faults.hold(at, times=times)
+        gate = self.server.faults.hold(at, times=times)
+        if at == "history":
+            self.gates_after_the_end.add(gate.name)
 
     def script(self, scripted: tuple[standin.Fault, Excused]) -> None:
         fault, errors = scripted
@@ -501,6 +510,7 @@ class Schedule(RuleBasedStateMachine):
             self.leave()
 
     def finish(self) -> None:
+        self.wait(3)
         self.mend()
         self.everything_given_up_is_off_the_server()
         self.server.faults.clear()
@@ -545,6 +555,8 @@ class Schedule(RuleBasedStateMachine):
                     there[prompt_id] += 1
                 case Deleted(prompt_id=prompt_id) | Finished(prompt_id=prompt_id):
                     there[prompt_id] -= 1
+                case Held(gate=gate, prompt_id=prompt_id) if gate in self.gates_after_the_end:
+                    there[str(prompt_id)] -= 1
                 case InterruptRequested(prompt_id=prompt_id):
                     interrupted.add(prompt_id)
         waited_for = self.prompts_of(job for job in self.asked if not job.task.done())
@@ -641,7 +653,8 @@ class Schedule(RuleBasedStateMachine):
         lines = io.StringIO()
         for record in self.server.log.records:
             shown = {k: v for k, v in vars(record).items() if k not in ("headers", "graph")}
-            print(record.kind, shown, file=lines)
+            if shown.get("path") != "/queue":
+                print(record.kind, shown, file=lines)
         return lines.getvalue()
 
     def leave(self) -> None:
@@ -662,7 +675,7 @@ def run_schedules(world: World, count: int, seed_: int, tell: Callable[..., None
     run_state_machine_as_test(
         seed(seed_)(lambda: Schedule(world)),
         settings=settings(
-            max_examples=int(os.environ.get("N") or count),
+            max_examples=count,
             stateful_step_count=10,
             deadline=None,
             database=None,
