@@ -364,6 +364,7 @@ class Schedule(RuleBasedStateMachine):
         self.network_failed = False
         self.gates_after_the_end: set[str] = set()
         self.told: list[RequestStarted | RequestFinished] = []
+        self.steps: list[str] = []
 
     @initialize(
         target=jobs,
@@ -436,12 +437,14 @@ class Schedule(RuleBasedStateMachine):
         task = self.world.loop.create_task(work)
         job = Job(mark, kind, self.tts.config.backend, self.tts.defaults.speaker, task)
         self.asked.append(job)
+        self.steps.append(f"ask for {mark} ({kind})")
         return job
 
     @rule(job=jobs)
     def cancel(self, job: Job) -> None:
         job.cancelled = job.cancelled or not job.task.done()
         job.task.cancel()
+        self.steps.append(f"cancel {job.mark}")
 
     @rule()
     def wait_until_one_ends(self) -> None:
@@ -460,6 +463,7 @@ class Schedule(RuleBasedStateMachine):
     def reload(self, to: str) -> None:
         if "patience" in to:
             self.excused |= {BackendTimeout, BackendUnavailable}
+        self.steps.append(f"reload: {to}")
         self.world.run(self.tts.reload(self.at_the_server(RELOADS[to])))
 
     # What goes wrong
@@ -475,12 +479,14 @@ class Schedule(RuleBasedStateMachine):
     @rule(at=st.sampled_from(("queue", "loading", "running", "history")), times=st.integers(1, 2))
     def hold_a_job(self, at: HoldPoint, times: int) -> None:
         self.excused.add(BackendTimeout)
+        self.steps.append(f"hold {times} at {at}")
         gate = self.server.faults.hold(at, times=times)
         if at == "history":
             self.gates_after_the_end.add(gate.name)
 
     def script(self, scripted: tuple[standin.Fault, Excused]) -> None:
         fault, errors = scripted
+        self.steps.append(repr(fault))
         self.excused |= set(errors)
         self.made_again += isinstance(fault, MADE_AGAIN) and (fault.times or 0)
         self.forgetful = self.forgetful or isinstance(fault, FORGETFUL)
@@ -491,6 +497,7 @@ class Schedule(RuleBasedStateMachine):
         if self.proxy:
             self.network_failed = True
             rule_, errors = scripted
+            self.steps.append(repr(rule_))
             self.excused |= set(errors)
             self.proxy.add(rule_)
 
@@ -499,21 +506,25 @@ class Schedule(RuleBasedStateMachine):
         if self.proxy:
             self.network_failed = True
             self.excused |= set(UNREACHABLE)
+            self.steps.append(f"network {what}")
             getattr(self.proxy, what)()
 
     @rule(down_seconds=st.sampled_from((0.0, 0.05)))
     def restart_the_server(self, down_seconds: float) -> None:
         self.excused |= {*UNREACHABLE, JobLost}
+        self.steps.append("restart")
         self.world.run(asyncio.to_thread(self.server.restart, down_seconds=down_seconds))
         self.restarts.append(len(self.server.log.records))
 
     @rule()
     def cut_the_sockets(self) -> None:
+        self.steps.append("cut the sockets")
         self.server.cut_sockets()
 
     @rule(what=st.sampled_from(("delete", "clear", "interrupt")), which=st.integers(0, 3))
     def another_client_is_there(self, what: str, which: int) -> None:
         self.excused.add(JobCancelled)
+        self.steps.append(f"another client: {what}")
         url = self.server.url
         # It suffers from the same faults.
         with suppress(httpx.HTTPError, ValueError):
@@ -535,7 +546,10 @@ class Schedule(RuleBasedStateMachine):
                 self.finish()
         except AssertionError as wrong:
             told = "\n".join(str(job) for job in self.asked)
-            raise AssertionError(f"{wrong}\nseed {SEED}\n{told}\n{self.history()}") from wrong
+            done = "\n".join(self.steps)
+            raise AssertionError(
+                f"{wrong}\nseed {SEED}\n{done}\n{told}\n{self.history()}"
+            ) from wrong
         finally:
             self.leave()
 
