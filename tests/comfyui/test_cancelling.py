@@ -163,5 +163,6 @@ async def test_a_submission_that_breaks_after_its_caller_has_left_is_no_news(
     await asyncio.to_thread(server.restart)
     await cancelled(call)
     del call
+    await adapter.aclose()
     gc.collect()
     assert complaints == []
