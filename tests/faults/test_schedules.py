@@ -371,7 +371,7 @@ class Schedule(RuleBasedStateMachine):
         modern=st.booleans(),
         proxied=st.sampled_from((True, True, True, False)),
         fallback=st.sampled_from(("none", "draft")),
-        held=st.sampled_from((None, "queue", "running")),
+        held=st.sampled_from((None, None, "queue", "running")),
         kinds=st.lists(
             st.sampled_from(("speak", "speak", "clone", "train")), min_size=1, max_size=3
         ),
@@ -554,7 +554,7 @@ class Schedule(RuleBasedStateMachine):
             self.leave()
 
     def finish(self) -> None:
-        self.wait(3)
+        self.wait(2)
         self.mend()
         self.everything_given_up_is_off_the_server()
         self.server.faults.clear()
