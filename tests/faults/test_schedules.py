@@ -62,7 +62,7 @@ from storycore_tts.adapters.draft import DraftAdapter
 from storycore_tts.domain.events import RequestFinished, RequestStarted
 from storycore_tts.testing import comfyui as standin
 from storycore_tts.testing.comfyui import StandInComfyUI
-from storycore_tts.testing.comfyui.faults import HoldPoint
+from storycore_tts.testing.comfyui.faults import HoldPoint, JobFault, ServerFault
 from storycore_tts.testing.comfyui.log import (
     Deleted,
     Finished,
@@ -361,6 +361,7 @@ class Schedule(RuleBasedStateMachine):
         self.restarts: list[int] = []  # how long the log was then
         self.made_again = 0
         self.forgetful = False
+        self.in_doubt = False  # whether the server may have restarted, as far as a client can know
         self.network_failed = False
         self.gates_after_the_end: set[str] = set()
         self.told: list[RequestStarted | RequestFinished] = []
@@ -490,12 +491,13 @@ class Schedule(RuleBasedStateMachine):
         self.excused |= set(errors)
         self.made_again += isinstance(fault, MADE_AGAIN) and (fault.times or 0)
         self.forgetful = self.forgetful or isinstance(fault, FORGETFUL)
+        self.in_doubt = self.in_doubt or not isinstance(fault, JobFault | ServerFault)
         self.server.faults.add(fault)
 
     @rule(scripted=NETWORK_FAULTS)
     def fail_on_the_network(self, scripted: tuple[Rule, Excused]) -> None:
         if self.proxy:
-            self.network_failed = True
+            self.network_failed = self.in_doubt = True
             rule_, errors = scripted
             self.steps.append(repr(rule_))
             self.excused |= set(errors)
@@ -504,20 +506,22 @@ class Schedule(RuleBasedStateMachine):
     @rule(what=st.sampled_from(("down", "up", "half_open")))
     def change_the_network(self, what: str) -> None:
         if self.proxy:
-            self.network_failed = True
+            self.network_failed = self.in_doubt = True
             self.excused |= set(UNREACHABLE)
             self.steps.append(f"network {what}")
             getattr(self.proxy, what)()
 
     @rule(down_seconds=st.sampled_from((0.0, 0.05)))
     def restart_the_server(self, down_seconds: float) -> None:
-        self.excused |= {*UNREACHABLE, JobLost}
+        self.in_doubt = True
+        self.excused |= set(UNREACHABLE)
         self.steps.append("restart")
         self.world.run(asyncio.to_thread(self.server.restart, down_seconds=down_seconds))
         self.restarts.append(len(self.server.log.records))
 
     @rule()
     def cut_the_sockets(self) -> None:
+        self.in_doubt = True
         self.steps.append("cut the sockets")
         self.server.cut_sockets()
 
@@ -527,7 +531,7 @@ class Schedule(RuleBasedStateMachine):
         self.steps.append(f"another client: {what}")
         url = self.server.url
         # It suffers from the same faults.
-        with suppress(httpx.HTTPError, ValueError):
+        with suppress(httpx.HTTPError, ValueError, TypeError):
             match what:
                 case "delete":
                     pending = self.world.another.get(f"{url}/queue").json()["queue_pending"]
@@ -562,6 +566,8 @@ class Schedule(RuleBasedStateMachine):
         self.world.run(self.opened.aclose())
         assert not asyncio.all_tasks(self.world.loop), asyncio.all_tasks(self.world.loop)
         assert not self.world.complaints, self.world.complaints
+        if len(self.restarts) > 1 or (self.restarts and JobCancelled in self.excused):
+            self.excused.add(JobLost)  # twice, which is given up
         for job in self.asked:
             self.ended_well(job)
         self.each_request_was_told_of_once()
@@ -640,6 +646,7 @@ class Schedule(RuleBasedStateMachine):
         assert fell_back == (result.backend != job.backend), f"{job.mark}: {result.warnings}"
         if any("given it again" in warning for warning in result.warnings):
             assert len(self.submissions(job)) > 1, f"{job.mark} was never given again"
+            assert self.in_doubt, f"{job.mark} was given again, and the server was there"
         if isinstance(result, TrainedVoice):
             assert result.checkpoint_path == f"/data/trained/{job.mark}/checkpoint-epoch-1"
             assert result.speaker_name == f"Speaker {job.mark[7:-1]}"
