@@ -164,7 +164,14 @@ ANSWERS = st.one_of(
     excused(st.builds(standin.Answer, status=st.just(404), **http), STRANGE),
     excused(st.builds(standin.Answer, status=st.just(401), **http), (AuthenticationFailed,)),
     excused(
-        st.builds(standin.Answer, status=st.just(200), body=st.sampled_from(("", "[]"))), STRANGE
+        st.builds(
+            standin.Answer,
+            status=st.just(200),
+            body=st.sampled_from(("", "[]")),
+            method=st.just("GET"),  # nobody can help a server that lies about what it did
+            **http,
+        ),
+        STRANGE,
     ),
 )
 HTTP_FAULTS = st.one_of(
