@@ -39,8 +39,13 @@ from storycore_tts.domain.sampling import MAX_SEED, Sampling
 ADAPTER_GROUP = "storycore_tts.adapters"
 ENVIRONMENT_PREFIX = "STORYCORE_TTS_"
 CONFIG_VARIABLE = "STORYCORE_TTS_CONFIG"
-# Variables of ours that are no settings: where the file is, and what the live tests run against.
-_NOT_SETTINGS = (CONFIG_VARIABLE, "STORYCORE_TTS_LIVE_COMFYUI_URL", "STORYCORE_TTS_LIVE_MODEL_DIR")
+# Variables of ours that are no settings: where the file is, and what tests run against and with.
+_NOT_SETTINGS = (
+    CONFIG_VARIABLE,
+    "STORYCORE_TTS_LIVE_COMFYUI_URL",
+    "STORYCORE_TTS_LIVE_MODEL_DIR",
+    "STORYCORE_TTS_FAULT_SEED",
+)
 _MOST_LEAVES = 1000  # values in one file; an alias in YAML can stand for any number of them
 _LONGEST_URL = 2000
 _DEEPEST = 3  # parts of a key, as in comfyui.timeouts.idle

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import os
+import random
+import re
 import tempfile
 from pathlib import Path
 
+FAULT_SEED = "STORYCORE_TTS_FAULT_SEED"
+
 # A setting of the person who runs the tests is no setting of a test.
-for name in [n for n in os.environ if n.startswith("STORYCORE_TTS_") and "LIVE" not in n]:
+for name in [n for n in os.environ if re.match("STORYCORE_TTS_(?!LIVE_|FAULT_)", n)]:
     del os.environ[name]
 
 # Nor are that person's own voices: the default library lies in the user's data folder.
 os.environ["XDG_DATA_HOME"] = str(
     Path(tempfile.gettempdir()) / f"storycore-tts-tests-{os.getpid()}"
 )
+
+# What the random schedules of faults begin with; set it to see the same ones again.
+os.environ.setdefault(FAULT_SEED, str(random.randrange(2**32)))
+
+
+def pytest_report_header() -> str:
+    return f"{FAULT_SEED}={os.environ[FAULT_SEED]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -10,6 +11,7 @@ from storycore_tts import BackendTimeout, JobCancelled, SpeechRequest
 from storycore_tts.adapters.comfyui import ComfyUIAdapter
 from storycore_tts.testing.comfyui import (
     Delay,
+    Hang,
     InterruptedByAnother,
     StandInComfyUI,
 )
@@ -144,3 +146,23 @@ async def test_a_server_too_old_for_targeted_interrupts_is_never_interrupted(
     await cancelled(call)
     gate.release()
     assert server.log.interrupt_requests == []
+
+
+async def test_a_submission_that_breaks_after_its_caller_has_left_is_no_news(
+    server: StandInComfyUI, adapter: ComfyUIAdapter
+):
+    """Nobody awaits it any more, and asyncio complains of errors that nobody has seen."""
+    complaints = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    await adapter.speakers()
+    server.faults.add(Hang(path="/prompt", method="POST"))
+    call = asyncio.ensure_future(adapter.synthesize(LINE))
+    assert await server.log.until(lambda log: log.of(FaultUsed))
+    call.cancel()
+    await asyncio.to_thread(server.restart)
+    await cancelled(call)
+    del call
+    await adapter.aclose()
+    gc.collect()
+    assert complaints == []

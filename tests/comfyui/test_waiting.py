@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -72,6 +73,29 @@ async def test_work_that_starts_over_is_cancelled_until_it_ends():
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert asyncio.all_tasks() == before
+
+
+async def test_an_error_that_comes_with_the_cancellation_is_no_news():
+    """Nobody awaits it any more, and asyncio complains of errors that nobody has seen."""
+
+    async def breaks() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise LookupError("while it was cancelled")
+
+    complaints = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    waiting = asyncio.ensure_future(in_own_task(breaks()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    del waiting
+    gc.collect()
+    assert complaints == []
 
 
 async def test_a_result_and_an_error_pass():

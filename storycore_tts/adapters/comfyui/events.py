@@ -11,7 +11,6 @@ import asyncio
 import logging
 import random
 import ssl
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -81,8 +80,9 @@ class EventStream:
     async def run(self) -> None:
         """Read frames until cancelled, reconnecting whenever the connection ends."""
         pause, hurried = _FIRST_PAUSE, False
+        clock = asyncio.get_running_loop().time
         while True:
-            began, why = time.monotonic(), "the server closed it"
+            began, why = clock(), "the server closed it"
             try:
                 async with self._open() as socket:
                     self._changed(connected=True)
@@ -94,7 +94,7 @@ class EventStream:
                 # also forgets the new one of the same id, which then stays open and deaf for ever.
                 self.client_id = uuid4().hex
                 self._changed(connected=False, why=why)
-            if time.monotonic() - began > _LONGEST_PAUSE:
+            if clock() - began > _LONGEST_PAUSE:
                 pause = _FIRST_PAUSE
             hurried = await self._rest(pause * random.uniform(0.5, 1.0), hurried=hurried)
             pause = min(pause * 2, _LONGEST_PAUSE)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 
 import httpx
 
@@ -40,7 +39,7 @@ class Reach:
         """
         if self._error is None:
             return
-        if time.monotonic() < self._again_at:
+        if asyncio.get_running_loop().time() < self._again_at:
             raise type(self._error)(str(self._error)) from self._error
         self._wait_again()  # this one tries, and nobody else meanwhile
 
@@ -58,4 +57,4 @@ class Reach:
         self.answered.set()
 
     def _wait_again(self) -> None:
-        self._again_at = time.monotonic() + random.uniform(*_PAUSE)
+        self._again_at = asyncio.get_running_loop().time() + random.uniform(*_PAUSE)

@@ -27,6 +27,7 @@ from storycore_tts.adapters.comfyui.rules import (
 )
 from storycore_tts.adapters.comfyui.session import Session, WatchedJob
 from storycore_tts.adapters.comfyui.transport import PromptRefused, SubmissionUncertain
+from storycore_tts.adapters.comfyui.waiting import seen
 from storycore_tts.domain.errors import BackendUnavailable, InvalidRequest, TTSError
 from storycore_tts.domain.logs import log_event
 
@@ -143,6 +144,7 @@ class Submission:
     async def _post(self) -> None:
         # A cancellation must not cut the request: the server would take the job all the same.
         self._posting = asyncio.ensure_future(self._put())
+        self._posting.add_done_callback(seen)  # a shield that was cancelled does not
         await asyncio.shield(self._posting)
 
     async def _put(self) -> None:

@@ -45,4 +45,11 @@ async def in_own_task(work: Coroutine[Any, Any, T]) -> T:
         while not task.done():
             task.cancel()
             await asyncio.wait([task], timeout=_CANCEL_AGAIN)
+        seen(task)
     return task.result()
+
+
+def seen(task: asyncio.Future[Any]) -> None:
+    """Look at what a task that has ended raised: asyncio complains when nobody ever does."""
+    if not task.cancelled():
+        task.exception()
