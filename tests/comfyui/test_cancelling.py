@@ -127,6 +127,7 @@ async def test_every_wait_ends_and_takes_the_job_along(
     assert late.value.wait == wait
     assert late.value.seconds == 0.4
     assert f"timeouts.{wait}" in str(late.value)
+    assert not late.value.retryable
     gate.release()
     [job] = server.log.submitted
     assert await server.log.until(lambda log: job in [*log.interrupted, *log.deleted])

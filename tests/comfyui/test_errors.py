@@ -342,6 +342,7 @@ async def test_a_damaged_file_is_never_returned_as_speech(server, adapter, fault
     error = await failure(adapter)
     assert type(error) is GenerationFailed
     assert "damaged" in str(error)
+    assert not error.retryable
 
 
 async def test_a_file_that_is_gone(server, adapter):
@@ -349,6 +350,7 @@ async def test_a_file_that_is_gone(server, adapter):
     error = await failure(adapter)
     assert isinstance(error, JobLost)
     assert "is gone" in str(error)
+    assert not error.retryable
 
 
 async def test_a_job_without_outputs(server, adapter):

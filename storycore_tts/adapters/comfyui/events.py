@@ -2,6 +2,7 @@
 
 Events are for progress and for waking up at once; history is the authority for "done". So the
 stream may break at any time: it reconnects with growing pauses, and whoever waits asks history.
+It leaves it to HTTP to find out when a server that is down is back.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import logging
 import random
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -18,8 +20,11 @@ from uuid import uuid4
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
+from storycore_tts.adapters.comfyui.http_errors import BACKEND
+from storycore_tts.adapters.comfyui.reach import Reach
 from storycore_tts.adapters.comfyui.rules import parse_frame
 from storycore_tts.adapters.comfyui.waiting import wait_at_most
+from storycore_tts.domain.logs import log_event
 from storycore_tts.settings import QwenTTSConfig
 
 _log = logging.getLogger(__name__)
@@ -43,6 +48,7 @@ class EventStream:
     Args:
         config: Address and headers of the server.
         tls: What ``tls_context`` made of it.
+        reach: Whether HTTP reaches the server.
         on_frame: Called with the type and the data of every frame.
         on_change: Called after each connect and each disconnect.
     """
@@ -51,11 +57,13 @@ class EventStream:
         self,
         config: QwenTTSConfig,
         tls: ssl.SSLContext,
+        reach: Reach,
         on_frame: OnFrame,
         on_change: Callable[[], None],
     ) -> None:
         self._config = config
         self._tls = tls
+        self._reach = reach
         self._on_frame = on_frame
         self._on_change = on_change
         self._settled = asyncio.Event()
@@ -68,26 +76,46 @@ class EventStream:
         Job frames go only to a socket that is open when the job is submitted.
         """
         if not await wait_at_most(self._settled, timeout):
-            _log.warning("no WebSocket to %s yet; asking history instead", self._config.comfyui_url)
+            self._say(logging.WARNING, "websocket.missing")
 
     async def run(self) -> None:
         """Read frames until cancelled, reconnecting whenever the connection ends."""
-        pause = _FIRST_PAUSE
+        pause, hurried = _FIRST_PAUSE, False
         while True:
+            began, why = time.monotonic(), "the server closed it"
             try:
                 async with self._open() as socket:
-                    pause = _FIRST_PAUSE
                     self._changed(connected=True)
                     await self._read(socket)
             except (OSError, asyncio.TimeoutError, InvalidHandshake, WebSocketException) as error:
-                _log.info("WebSocket to %s ended: %s", self._config.comfyui_url, error)
+                why = str(error) or type(error).__name__
             finally:
                 # A fresh id each time: when the server notices late that an old socket is gone, it
                 # also forgets the new one of the same id, which then stays open and deaf for ever.
                 self.client_id = uuid4().hex
-                self._changed(connected=False)
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+                self._changed(connected=False, why=why)
+            if time.monotonic() - began > _LONGEST_PAUSE:
+                pause = _FIRST_PAUSE
+            hurried = await self._rest(pause * random.uniform(0.5, 1.0), hurried=hurried)
             pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _rest(self, seconds: float, *, hurried: bool) -> bool:
+        """Wait before the next attempt; tell whether an answer to HTTP cut that short.
+
+        An attempt that was made for such an answer, and failed, waits in full: there HTTP works,
+        and the WebSocket does not.
+        """
+        answered = self._reach.answered
+        if hurried:
+            await asyncio.sleep(seconds)
+            hurry = False
+        else:
+            answered.clear()
+            hurry = await wait_at_most(answered, seconds)
+        if not self._reach.reachable.is_set():
+            await self._reach.reachable.wait()
+            hurry = True
+        return hurry
 
     def _open(self) -> connect:
         settings = self._config.comfyui
@@ -111,7 +139,16 @@ class EventStream:
             if frame is not None:
                 self._on_frame(*frame)
 
-    def _changed(self, *, connected: bool) -> None:
+    def _changed(self, *, connected: bool, why: str | None = None) -> None:
+        if connected:
+            self._say(logging.INFO, "websocket.connected")
+        elif self.connected:
+            self._say(logging.INFO, "websocket.closed", why=why)
+        else:
+            self._say(logging.INFO, "websocket.failed", why=why)
         self.connected = connected
         self._settled.set()
         self._on_change()
+
+    def _say(self, level: int, event: str, *, why: str | None = None) -> None:
+        log_event(_log, level, event, backend=BACKEND, server=self._config.comfyui_url, why=why)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from storycore_tts.adapters.comfyui.http_errors import BACKEND
 from storycore_tts.adapters.comfyui.nodes import NODE_PACK
 from storycore_tts.adapters.comfyui.rules import Failed, Graph
-from storycore_tts.adapters.comfyui.transport import BACKEND
 from storycore_tts.adapters.comfyui.workflows import TRAIN
 from storycore_tts.domain.errors import (
+    BackendUnavailable,
     GenerationFailed,
     InvalidDataset,
     InvalidRequest,
     JobCancelled,
+    JobLost,
     NodePackMissing,
     OutOfMemory,
     TTSError,
@@ -119,6 +121,31 @@ def interrupted_error() -> JobCancelled:
         hint="Ask again if it was not meant to stop.",
         backend=BACKEND,
     )
+
+
+def removed_error() -> JobCancelled:
+    """Say that somebody else took a job of ours out of the queue."""
+    return JobCancelled(
+        "Another client of the ComfyUI server deleted the job from its queue, or cleared the "
+        "queue.",
+        hint="Ask again if it was not meant.",
+        backend=BACKEND,
+    )
+
+
+def lost_error(reason: str) -> JobLost:
+    """Say that the server knows nothing of a job that it took."""
+    return JobLost(
+        f"The ComfyUI server no longer knows the job: {reason}.",
+        hint="Look at the server's own log for what happened, and ask again.",
+        backend=BACKEND,
+        retryable=False,
+    )
+
+
+def closed_error() -> BackendUnavailable:
+    """Say that our own side hung up."""
+    return BackendUnavailable("The client was closed in mid-job.", backend=BACKEND, retryable=False)
 
 
 def _unsupported_speaker(request: SpeechRequest, where: str) -> UnknownSpeaker:

@@ -1,8 +1,8 @@
-"""One job from graph to outcome: submitted exactly once, followed, and withdrawn when given up.
+"""One job from graph to outcome: followed to its end, and withdrawn when given up.
 
-The rules, in short: we choose the prompt id; after a doubtful submission we look for it before we
-say anything; events wake us, history decides; and whoever stops waiting takes the job off the
-server, by its id and never by a global interrupt.
+The rules, in short: events wake us, history decides; a job that the server forgot because it
+restarted is submitted once more, one that somebody removed is not; and whoever stops waiting takes
+the job off the server, by its id and never by a global interrupt.
 """
 
 from __future__ import annotations
@@ -10,63 +10,95 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
-from storycore_tts.adapters.comfyui.failures import node_errors_error, refused_prompt_error
+from storycore_tts.adapters.comfyui.failures import closed_error, lost_error, removed_error
+from storycore_tts.adapters.comfyui.http_errors import BACKEND
 from storycore_tts.adapters.comfyui.rules import (
+    Failed,
     Graph,
+    Interrupted,
     Outcome,
     Succeeded,
+    has_run,
     history_is_written,
     outcome_of_event,
     outcome_of_history,
 )
 from storycore_tts.adapters.comfyui.session import Session, WatchedJob
-from storycore_tts.adapters.comfyui.transport import (
-    BACKEND,
-    PromptRefused,
-    SubmissionUncertain,
-    Submitted,
-)
+from storycore_tts.adapters.comfyui.submission import LOOKS, Submission
 from storycore_tts.adapters.comfyui.waiting import wait_at_most
-from storycore_tts.domain.errors import (
-    BackendTimeout,
-    BackendUnavailable,
-    JobLost,
-    TTSError,
-)
+from storycore_tts.domain.errors import BackendTimeout, BackendUnavailable, TTSError
+from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.progress import Progress, Stage
 
 _log = logging.getLogger(__name__)
 
-# /interrupt takes a prompt id since September 2025; before, it stops whatever runs.
-_TARGETED_INTERRUPT = (0, 3, 60)
-# s; history is written after the event that announces the end, and a job that has just left the
-# queue may not be in it yet.
+# s; history is written after the event that announces the end.
 _HISTORY_PAUSES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
-
 _SUCCESS_TO_HISTORY = 0.1  # s to wait for the event that says that history is written
+_SUBMIT_AGAIN = (0.3, 0.7)  # s between attempts to give a lost job to a server that is just back
+
+_GIVEN_AGAIN = "the ComfyUI server lost the job under way, and was given it again"
 
 OnEvent = Callable[[str, Mapping[str, Any]], "Progress | None"]
 
 
 @dataclass(frozen=True)
-class JobDone:
-    """A job that ended well.
+class JobPlan:
+    """What a job is, and what to do with its news.
 
     Args:
-        outputs: By node id.
-        queued: Seconds from submission to the start.
-        running: Seconds from the start to the end.
+        graph: What shall run.
+        prompt_id: The id that we choose.
+        node_id: Node whose broadcasts, which name no prompt, belong to this job.
+        limit: The most seconds that the whole job may take.
+        limit_name: The setting that says so.
+        read_event: Turns an event of this job into progress, or None.
+        report: Takes progress.
+        known: An earlier call may have submitted it: pick it up if the server knows it.
+        restore: Puts files that the graph needs back on a server that lost the job.
     """
 
-    outputs: Mapping[str, Any]
+    graph: Graph
+    prompt_id: str
+    node_id: str
+    limit: float
+    limit_name: str
+    read_event: OnEvent
+    report: Callable[[Progress], None]
+    known: bool = False
+    restore: Callable[[], Awaitable[object]] | None = None
+
+
+@dataclass(frozen=True)
+class JobDone:
+    """A job that ended.
+
+    Args:
+        outcome: How.
+        prompt_id: What the server calls it.
+        graph: What ran.
+        queued: Seconds from submission to the start.
+        running: Seconds from the start to the end.
+        warnings: What was done in spite of doubts.
+    """
+
+    outcome: Outcome
+    prompt_id: str
+    graph: Graph
     queued: float
     running: float
+    warnings: tuple[str, ...]
+
+    @property
+    def outputs(self) -> Mapping[str, Any]:
+        """What its nodes wrote, by their ids; nothing unless it succeeded."""
+        return self.outcome.outputs if isinstance(self.outcome, Succeeded) else {}
 
 
 class Job:
@@ -74,106 +106,81 @@ class Job:
 
     Args:
         session: Where it runs.
-        graph: What runs.
-        prompt_id: The id that we choose.
-        node_id: Node whose broadcasts, which name no prompt, belong to this job.
-        limit: The most seconds that the whole job may take.
-        limit_name: The setting that says so.
-        read_event: Turns an event of this job into progress, or None.
-        report: Takes progress.
+        plan: What it is.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        graph: Graph,
-        *,
-        prompt_id: str,
-        node_id: str,
-        limit: float,
-        limit_name: str,
-        read_event: OnEvent,
-        report: Callable[[Progress], None],
-    ) -> None:
+    def __init__(self, session: Session, plan: JobPlan) -> None:
         self._session = session
-        self._transport = session.transport
         self._timeouts = session.config.comfyui.timeouts
-        self._graph = graph
-        self._watched = WatchedJob(prompt_id, node_id)
-        self._limit, self._limit_name = limit, limit_name
-        self._read_event = read_event
-        self._report = report
+        self._plan = plan
+        self._watched = WatchedJob(plan.prompt_id, plan.node_id)
+        self._submission = Submission(session, plan.graph, self._watched)
         self._time = asyncio.get_running_loop().time
+        self._warnings: tuple[str, ...] = ()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Know nothing yet of what becomes of a submission."""
+        self._up_since = self._session.seen_up()
+        self._has_run = False
+        self._absences = 0  # looks at queue and history that found nothing, one after the other
+        self._unread_since: float | None = None  # history fails since then
+        self._unread = 0
         self._submitted_at = self._last_sign = self._time()
         self._started_at: float | None = None
         self._ask_at = math.inf  # when to ask history although nobody said that it is written
 
-    async def run(self) -> tuple[Outcome, JobDone]:
+    async def run(self) -> JobDone:
         """Submit, follow to the end, and say how it ended.
 
         Raises:
-            TTSError: It was refused, lost, or took longer than it may.
+            TTSError: It was refused, lost, or took longer than it may. From the moment in which the
+                server may have the job, no error is ``retryable``: asked again, it might run twice.
             asyncio.CancelledError: The caller gave up; the job is off the server then.
         """
         with self._session.watching(self._watched):
-            await self._session.stream.settle(self._timeouts.connect)
-            submission = asyncio.ensure_future(self._submit())
             try:
-                await asyncio.shield(submission)
-                self._submitted_at = self._last_sign = self._time()
-                self._watched.submitted = True
-                self._report(Progress(Stage.QUEUED))
+                await self._session.stream.settle(self._timeouts.connect)
+                await self._submit()
                 outcome = await self._follow()
-            except BaseException:
-                await self._leave(submission)
+            except BaseException as error:
+                await self._leave(error)
                 raise
-        ended = self._time()
-        started = self._started_at or self._submitted_at
-        outputs = outcome.outputs if isinstance(outcome, Succeeded) else {}
-        return outcome, JobDone(outputs, started - self._submitted_at, ended - started)
+        return self._done(outcome)
 
     async def _submit(self) -> None:
-        """Put the graph into the queue, once."""
-        wanted = self._watched.prompt_id
-        try:
-            submitted = await self._transport.submit(
-                self._graph, prompt_id=wanted, client_id=self._session.stream.client_id
-            )
-        except PromptRefused as refused:
-            raise refused_prompt_error(refused.body, self._graph) from None
-        except SubmissionUncertain as uncertain:
-            submitted = await self._find_submitted(uncertain.cause)
-        self._watched.prompt_id = submitted.prompt_id  # old servers choose an id of their own
-        if submitted.node_errors:
-            await self._withdraw()  # the server runs what is left of the graph
-            raise node_errors_error(submitted.node_errors)
+        self._begin()
+        if self._plan.known and await self._submission.pick_up():
+            self._ask_at = self._time()  # it may have ended long ago
+        else:
+            await self._submission.submit()
+        self._is_queued()
 
-    async def _find_submitted(self, cause: TTSError) -> Submitted:
-        """Look for a prompt that the server may have taken.
+    def _is_queued(self) -> None:
+        self._submitted_at = self._last_sign = self._time()
+        self._watched.submitted = True
+        self._plan.report(Progress(Stage.QUEUED))
 
-        Raises:
-            TTSError: ``cause``, when the server answers and does not know it, or does not answer.
-        """
-        wanted = self._watched.prompt_id
-        give_up = self._time() + self._timeouts.away
-        for pause in _pauses():
-            try:
-                snapshot = await self._transport.queue()
-                if wanted in (*snapshot.running, *snapshot.pending):
-                    return Submitted(wanted, {})
-                other_id = snapshot.find(self._graph)
-                if other_id is not None:
-                    return Submitted(other_id, {})
-                if await self._transport.history(wanted) is not None:
-                    return Submitted(wanted, {})
-                if pause > 1:  # the server has answered several times by now
-                    break
-            except BackendUnavailable as error:
-                _log.info("looking for a job after a broken submission: %s", error)
-            if self._time() + pause > give_up:
-                break
-            await asyncio.sleep(pause)
-        raise cause
+    def _done(self, outcome: Outcome) -> JobDone:
+        started = self._started_at or self._submitted_at
+        done = JobDone(
+            outcome,
+            self._watched.prompt_id,
+            self._submission.graph,
+            queued=started - self._submitted_at,
+            running=self._time() - started,
+            warnings=self._warnings,
+        )
+        match outcome:
+            case Succeeded():
+                self._say(logging.INFO, "job.finished", queued=done.queued, running=done.running)
+            case Interrupted():
+                self._say(logging.WARNING, "job.failed", error="interrupted")
+            case Failed():
+                where, what = outcome.node_type or None, outcome.exception_type or None
+                self._say(logging.WARNING, "job.failed", node=where, error=what)
+                self._say(logging.DEBUG, "job.failed", message=outcome.message)
+        return done
 
     async def _follow(self) -> Outcome:
         while True:
@@ -182,28 +189,16 @@ class Job:
             if outcome is not None:
                 return outcome
             if self._session.closed:
-                raise BackendUnavailable("The client was closed in mid-job.", backend=BACKEND)
+                raise closed_error()
             self._check_limits()
             await wait_at_most(self._watched.news, self._next_limit())
 
     async def _read_events(self) -> Outcome | None:
         frames = self._watched.frames
         while frames:
-            kind, data = frames.popleft()
-            self._last_sign = self._time()
-            outcome = outcome_of_event(kind, data)
+            outcome = self._read_event(*frames.popleft())
             if outcome is not None:
                 return outcome
-            if kind == "execution_start":
-                self._started()
-            if kind == "execution_success":
-                self._ask_at = self._time() + _SUCCESS_TO_HISTORY
-            if history_is_written(kind, data):
-                self._ask_at = self._time()
-            progress = self._read_event(kind, data)
-            if progress is not None:
-                self._started()
-                self._report(progress)
         if self._time() < self._ask_at:
             return None
         self._ask_at = math.inf
@@ -211,8 +206,36 @@ class Job:
             return await self._ask_history()
         except BackendUnavailable as error:
             # Looks at the queue find out whether the server is gone, and lead here again.
-            _log.info("history cannot be asked: %s", error)
+            self._say(logging.DEBUG, "history.unread", error=error)
             return None
+
+    def _read_event(self, kind: str, data: Mapping[str, Any]) -> Outcome | None:
+        self._last_sign = self._time()
+        outcome = outcome_of_event(kind, data)
+        if outcome is not None:
+            return outcome
+        if kind == "execution_start":
+            self._started()
+        if has_run(kind, data):
+            self._has_run = True
+            self._up_since = self._session.seen_up()
+            pause = 0.0 if history_is_written(kind, data) else _SUCCESS_TO_HISTORY
+            self._ask_at = self._time() + pause
+        progress = self._plan.read_event(kind, data)
+        if progress is not None:
+            self._started()
+            self._plan.report(progress)
+        return None
+
+    async def _ask_history(self) -> Outcome | None:
+        """Ask how a job ended that is said to have; None when history still does not know."""
+        for pause in _HISTORY_PAUSES:
+            await asyncio.sleep(pause)
+            entry = await self._submission.entry()
+            outcome = outcome_of_history(entry) if entry is not None else None
+            if outcome is not None:
+                return outcome
+        return None
 
     async def _read_queue(self) -> Outcome | None:
         """Draw conclusions from the last look at the queue."""
@@ -222,54 +245,97 @@ class Job:
             if job.away_since is not None and self._time() - job.away_since > self._timeouts.away:
                 raise self._went_away()
             return None
+        if job.prompt_id not in snapshot.graphs:
+            return await self._judge_absent()
+        self._absences = 0
         if job.prompt_id in snapshot.running:
             self._started()
-        elif job.prompt_id in snapshot.pending:
-            if self._started_at is None:
-                position = len(snapshot.running) + snapshot.pending.index(job.prompt_id)
-                self._report(Progress(Stage.QUEUED, queue_position=position))
-        else:
-            return await self._ended_or_lost()
+        elif self._started_at is None:
+            position = len(snapshot.running) + snapshot.pending.index(job.prompt_id)
+            self._plan.report(Progress(Stage.QUEUED, queue_position=position))
         return None
 
-    async def _ended_or_lost(self) -> Outcome | None:
-        """Judge a job that is not in the queue; None when history cannot be asked just now.
+    async def _judge_absent(self) -> Outcome | None:
+        """Judge a job that is not in the queue, by one look at history for each at the queue.
 
         Raises:
-            JobLost: History does not know it either.
+            TTSError: History cannot be read, or does not know the job either, for the second time.
         """
         try:
-            outcome = await self._ask_history()
+            entry = await self._submission.entry()
         except BackendUnavailable as error:
-            _log.info("history cannot be asked: %s", error)
+            self._history_failed(error)
             return None
-        if outcome is None:
-            raise JobLost(
-                "The ComfyUI server no longer knows the job: it restarted, or another client "
-                "deleted the job from its queue.",
-                hint="Ask again; the text was not spoken.",
-                backend=BACKEND,
-            )
-        return outcome
-
-    async def _ask_history(self) -> Outcome | None:
-        """Ask how the job ended; None when history still does not know after a few looks."""
-        for pause in _HISTORY_PAUSES:
-            await asyncio.sleep(pause)
-            entry = await self._transport.history(self._watched.prompt_id)
-            outcome = outcome_of_history(entry) if entry is not None else None
-            if outcome is not None:
-                return outcome
+        self._unread, self._unread_since = 0, None
+        outcome = outcome_of_history(entry) if entry is not None else None
+        if outcome is not None:
+            return outcome
+        self._absences += 1
+        if self._absences < LOOKS:
+            self._session.look_soon()
+            return None
+        if entry is not None:
+            return Succeeded({})  # it ended, and history does not say how: there is no output
+        await self._lost()
         return None
+
+    def _history_failed(self, error: BackendUnavailable) -> None:
+        """Give history some time while the queue can be read.
+
+        Raises:
+            BackendUnavailable: That was long enough.
+        """
+        self._say(logging.DEBUG, "history.unread", error=error)
+        self._unread += 1
+        self._unread_since = self._unread_since or self._time()
+        if self._unread >= LOOKS and self._time() - self._unread_since > self._timeouts.away:
+            raise error
+        self._session.look_soon()
+
+    async def _lost(self) -> None:
+        """Give the job to the server once more, if that forgot it.
+
+        Raises:
+            JobCancelled: The server was there all the time: somebody else removed the job.
+            JobLost: It ran and left no trace, or was lost before.
+        """
+        self._say(logging.WARNING, "job.lost")
+        if self._up_since is not None and self._up_since == self._session.seen_up():
+            if self._has_run:
+                raise lost_error("it ran, and left nothing in history")
+            raise removed_error()
+        if self._warnings:
+            raise lost_error("it was lost twice, though it was submitted again")
+        self._warnings = (_GIVEN_AGAIN,)
+        self._watched.submitted = False
+        self._watched.frames.clear()
+        await self._submit_again()
+        self._is_queued()
+        self._say(logging.WARNING, "job.resubmitted")
+
+    async def _submit_again(self) -> None:
+        """Submit once more; a server that goes away meanwhile may come back."""
+        over = self._time() + self._timeouts.away
+        while True:
+            try:
+                if self._plan.restore is not None:
+                    await self._plan.restore()
+                self._begin()
+                return await self._submission.submit()
+            except BackendUnavailable as error:
+                if not error.retryable or self._session.closed or self._time() > over:
+                    raise
+            await asyncio.sleep(random.uniform(*_SUBMIT_AGAIN))
 
     def _started(self) -> None:
         if self._started_at is None:
             self._started_at = self._last_sign = self._time()
-            self._report(Progress(Stage.LOADING))
+            self._say(logging.INFO, "job.started")
+            self._plan.report(Progress(Stage.LOADING))
 
     def _limits(self) -> list[tuple[float, str, float]]:
         """Return (when, which wait, how many seconds) for every limit that counts now."""
-        limits = [(self._submitted_at + self._limit, self._limit_name, self._limit)]
+        limits = [(self._submitted_at + self._plan.limit, self._plan.limit_name, self._plan.limit)]
         if self._started_at is None:
             limits.append(
                 (self._submitted_at + self._timeouts.queue, "queue", self._timeouts.queue)
@@ -295,6 +361,7 @@ class Job:
                 seconds=seconds,
                 hint=f"The limit is tts.qwen.comfyui.timeouts.{wait}.",
                 backend=BACKEND,
+                retryable=False,
             )
 
     def _went_away(self) -> BackendUnavailable:
@@ -302,51 +369,32 @@ class Job:
             "The ComfyUI server went away while the job was under way and did not come back "
             f"within {self._timeouts.away:g} s. {self._watched.away_error}",
             backend=BACKEND,
+            retryable=False,
         )
 
-    async def _leave(self, submission: asyncio.Future[None]) -> None:
+    async def _leave(self, error: BaseException) -> None:
         """Take the job off the server, whatever ended our wait; no second cancel stops that.
 
-        We wait for it a little; a server that is slower than that is told in the background.
+        We wait for it a little; a server that is slower than that is told in the background, and so
+        is one that does not answer at all.
         """
-        leaving = self._session.in_background(self._withdraw_after(submission))
+        cancelled = not isinstance(error, TTSError)
+        if isinstance(error, TTSError):
+            error.retryable = error.retryable and not self._submission.may_live
+            self._say(logging.WARNING, "job.failed", error=type(error).__name__)
+            self._say(logging.DEBUG, "job.failed", message=error.message)
+        may_live = self._submission.may_live or (cancelled and self._plan.known)
+        if self._session.closed or not may_live:
+            return
+        leaving = self._session.in_background(self._submission.withdraw())
+        if not cancelled and self._session.away:
+            return
         over = self._time() + self._timeouts.cancel
         while not leaving.done() and self._time() < over:
             # A second cancellation changes nothing: the job must be off the server first.
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([leaving], timeout=over - self._time())
 
-    async def _withdraw_after(self, submission: asyncio.Future[None]) -> None:
-        await asyncio.wait([submission])
-        if submission.cancelled() or submission.exception() is not None or self._session.closed:
-            return
-        try:
-            await self._withdraw()
-        except TTSError as error:
-            _log.warning("job %s stays on the server: %s", self._watched.prompt_id, error)
-
-    async def _withdraw(self) -> None:
-        """Cancel the job wherever it is: waiting, running, or nowhere."""
-        prompt_id = self._watched.prompt_id
-        server = await self._session.server()
-        if server.at_least(0, 26) and await self._transport.cancel_job(prompt_id):
-            return
-        await self._transport.delete_pending(prompt_id)
-        if prompt_id not in (await self._transport.queue()).running:
-            return
-        if server.at_least(*_TARGETED_INTERRUPT):
-            await self._transport.interrupt(prompt_id)
-        else:
-            _log.warning(
-                "job %s runs on: ComfyUI %s can only stop whatever runs", prompt_id, server.version
-            )
-
-
-def new_prompt_id() -> str:
-    """Return a prompt id that every server takes: a canonical lower-case UUID."""
-    return str(uuid4())
-
-
-def _pauses() -> list[float]:
-    """Return the pauses between looks for a prompt that may be queued, in seconds."""
-    return [0.1, 0.2, 0.4, 0.8, 1.6, *[2.0] * 30]
+    def _say(self, level: int, event: str, **fields: object) -> None:
+        job = self._watched.prompt_id
+        log_event(_log, level, event, job=job, backend=BACKEND, **fields)

@@ -110,6 +110,15 @@ def outcome_of_history(entry: Mapping[str, Any]) -> Outcome | None:
     return Succeeded(outputs) if isinstance(outputs, dict) and outputs else None
 
 
+def graph_of_history(entry: Mapping[str, Any]) -> Any:
+    """Return the graph that a history entry is about; None if it does not say.
+
+    Its prompt is what the queue listed: number, prompt id, graph, extra data and outputs.
+    """
+    prompt = entry.get("prompt")
+    return prompt[2] if isinstance(prompt, list) and len(prompt) > 2 else None
+
+
 def outcome_of_event(kind: str, data: Mapping[str, Any]) -> Outcome | None:
     """Read an event that ends a prompt badly; None for every other one."""
     if kind == "execution_interrupted":
@@ -143,6 +152,11 @@ def history_is_written(kind: str, data: Mapping[str, Any]) -> bool:
     ``executing {node: null}`` comes after it was written, ``execution_success`` often before.
     """
     return kind == "executing" and data.get("node") is None
+
+
+def has_run(kind: str, data: Mapping[str, Any]) -> bool:
+    """Tell whether an event says that the prompt ran to its end."""
+    return kind == "execution_success" or history_is_written(kind, data)
 
 
 def speech_progress(kind: str, data: Mapping[str, Any], *, voice_node: str) -> Progress | None:

@@ -15,23 +15,27 @@ from typing import Any
 
 import httpx
 
+from storycore_tts.adapters.comfyui.http_errors import BACKEND, HttpErrors, speaks_tls
+from storycore_tts.adapters.comfyui.reach import Reach
 from storycore_tts.adapters.comfyui.rules import Graph, QueueSnapshot, read_queue
 from storycore_tts.adapters.comfyui.waiting import in_own_task
 from storycore_tts.domain.errors import (
-    AuthenticationFailed,
-    BackendOverloaded,
-    BackendTimeout,
-    BackendUnavailable,
     ConfigurationError,
     InvalidReferenceAudio,
     TTSError,
 )
 from storycore_tts.settings import QwenTTSConfig
 
-BACKEND = "comfyui"
 # Enough to keep one server busy. The semaphore keeps requests out of httpx's pool until one of
 # these is free: the pool looks through all that wait and all that is open at every request.
 _CONNECTIONS = 8
+_NEVER_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.ProxyError,
+    httpx.LocalProtocolError,
+    httpx.UnsupportedProtocol,
+)
 
 
 @dataclass(frozen=True)
@@ -92,14 +96,6 @@ class SubmissionUncertain(Exception):
         self.cause = cause
 
 
-def unreachable_hint(url: str) -> str:
-    """Say what people check when a server does not answer at an address."""
-    return (
-        f"Start ComfyUI, or set tts.qwen.comfyui_url (now {url}): ComfyUI Desktop listens on "
-        "port 8000, other installations on 8188."
-    )
-
-
 def tls_context(config: QwenTTSConfig) -> ssl.SSLContext:
     """Return the TLS settings for HTTP and WebSocket alike; reads certificates, so it blocks.
 
@@ -134,7 +130,9 @@ class ComfyUITransport:
 
     def __init__(self, config: QwenTTSConfig, tls: ssl.SSLContext) -> None:
         self.url = config.comfyui_url
+        self.reach = Reach()
         self._timeouts = config.comfyui.timeouts
+        self._errors = HttpErrors(self.url, self._timeouts)
         self._free = asyncio.Semaphore(_CONNECTIONS)
         try:
             self._http = httpx.AsyncClient(
@@ -164,10 +162,18 @@ class ComfyUITransport:
         Raises:
             BackendUnavailable: Nobody, or no ComfyUI.
         """
-        body = await self._json("GET", "/system_stats")
+        try:
+            response = await self._request("GET", "/system_stats")
+        except httpx.TransportError as error:
+            # Python's own TLS just hangs up on whoever speaks HTTP to it.
+            hung_up = isinstance(error, httpx.RemoteProtocolError) and not self.reach.ever_answered
+            if hung_up and await speaks_tls(self.url, timeout=self._timeouts.connect):
+                raise self._errors.wants_https() from error
+            raise self._errors.failure(error) from error
+        body = self._checked(response)
         system = body.get("system") if isinstance(body, dict) else None
         if not isinstance(system, dict):
-            raise self._not_comfyui("its /system_stats has no 'system'")
+            raise self._errors.not_comfyui("its /system_stats has no 'system'")
         devices = body.get("devices")
         first = devices[0] if isinstance(devices, list) and devices else {}
         return ServerInfo(
@@ -194,19 +200,22 @@ class ComfyUITransport:
         body = {"prompt": graph, "client_id": client_id, "prompt_id": prompt_id}
         try:
             response = await self._request("POST", "/prompt", json=body)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.LocalProtocolError) as error:
-            raise self._failure(error) from error
+        except _NEVER_SENT as error:
+            raise self._errors.failure(error) from error
         except httpx.TransportError as error:
-            raise SubmissionUncertain(self._failure(error)) from error
+            raise SubmissionUncertain(self._errors.failure(error)) from error
         if response.status_code == httpx.codes.BAD_REQUEST:
             refusal = _parsed(response)
             if isinstance(refusal, dict):
                 raise PromptRefused(refusal)
-        if response.status_code in (500, 502, 504):  # a proxy, or a crash in mid-handling
-            raise SubmissionUncertain(self._status_error(response))
-        answer = self._checked(response)
+        if response.is_server_error and response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            # A proxy that lost patience, or a crash in mid-handling.
+            raise SubmissionUncertain(self._errors.status(response))
+        answer = _parsed(response) if response.is_success else self._checked(response)
         if not isinstance(answer, dict) or not isinstance(answer.get("prompt_id"), str):
-            raise SubmissionUncertain(self._not_comfyui("its answer to /prompt names no prompt_id"))
+            raise SubmissionUncertain(
+                self._errors.not_comfyui("its answer to /prompt names no prompt_id")
+            )
         errors = answer.get("node_errors")
         return Submitted(answer["prompt_id"], errors if isinstance(errors, dict) else {})
 
@@ -220,12 +229,17 @@ class ComfyUITransport:
         """Return who waits and who runs."""
         snapshot = read_queue(await self._json("GET", "/queue"))
         if snapshot is None:
-            raise self._not_comfyui("its /queue lists no queue")
+            raise self._errors.not_comfyui("its /queue lists no queue")
         return snapshot
 
-    async def delete_pending(self, prompt_id: str) -> None:
-        """Take a prompt out of the queue; one that already runs is left alone."""
-        await self._checked_call("POST", "/queue", json={"delete": [prompt_id]})
+    async def delete_pending(self, prompt_id: str, *, times: int = 1) -> None:
+        """Take a prompt out of the queue; one that already runs is left alone.
+
+        Args:
+            prompt_id: Whose it is.
+            times: How often it may wait there; the server deletes one for each mention.
+        """
+        await self._checked_call("POST", "/queue", json={"delete": [prompt_id] * times})
 
     async def interrupt(self, prompt_id: str) -> None:
         """Stop a prompt if it is the one that runs (servers since September 2025)."""
@@ -257,9 +271,16 @@ class ComfyUITransport:
                 hint="Use a shorter recording, or start ComfyUI with a larger --max-upload-size.",
                 backend=BACKEND,
             )
+        if response.status_code in (500, httpx.codes.INSUFFICIENT_STORAGE):
+            error = self._errors.status(response)
+            error.hint = (
+                "The server cannot store the reference. Is its disk full, or its input folder "
+                "read-only? Its own log says which."
+            )
+            raise error
         stored = self._checked(response)
         if not isinstance(stored, dict) or not isinstance(stored.get("name"), str):
-            raise self._not_comfyui("its answer to an upload names no file")
+            raise self._errors.not_comfyui("its answer to an upload names no file")
         return StoredFile(stored["name"], str(stored.get("subfolder") or ""), "input")
 
     async def download(self, file: StoredFile) -> bytes | None:
@@ -284,91 +305,28 @@ class ComfyUITransport:
         try:
             return await self._request(method, path, **options)
         except httpx.TransportError as error:
-            raise self._failure(error) from error
+            raise self._errors.failure(error) from error
 
     async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         async with self._free:
-            return await in_own_task(self._http.request(method, path, **options))
+            self.reach.check()
+            try:
+                response = await in_own_task(self._http.request(method, path, **options))
+            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
+                self.reach.failed(error)
+                raise
+            self.reach.answer()
+            return response
 
     def _checked(self, response: httpx.Response, *, json_expected: bool = True) -> Any:
         if not response.is_success:
-            raise self._status_error(response)
+            raise self._errors.status(response)
         if not json_expected:
             return None
         body = _parsed(response)
         if body is _NOT_JSON:
-            raise self._not_comfyui(f"{response.request.url.path} did not answer with JSON")
+            raise self._errors.not_comfyui(f"{response.request.url.path} did not answer with JSON")
         return body
-
-    def _failure(self, error: httpx.TransportError) -> TTSError:
-        if isinstance(error, httpx.ConnectTimeout):
-            return self._timed_out("connect", self._timeouts.connect)
-        if isinstance(error, httpx.TimeoutException):
-            return self._timed_out("request", self._timeouts.request)
-        if isinstance(error, httpx.ConnectError):
-            reason = str(error) or "the connection was refused"
-            hint = unreachable_hint(self.url)
-            if isinstance(error.__cause__, ssl.SSLError) or "certificate" in reason.lower():
-                hint = "Check the server's certificate, or set tts.qwen.comfyui.verify_tls."
-            return BackendUnavailable(
-                f"Cannot reach ComfyUI at {self.url}: {reason}.", hint=hint, backend=BACKEND
-            )
-        if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
-            return ConfigurationError(
-                f"Cannot send a request to {self.url}: {error}.",
-                key="tts.qwen.comfyui",
-                hint="Check tts.qwen.comfyui_url and tts.qwen.comfyui.headers.",
-            )
-        return BackendUnavailable(
-            f"The connection to ComfyUI at {self.url} broke: {error or type(error).__name__}.",
-            hint="Look at the server's own log; it may have restarted.",
-            backend=BACKEND,
-        )
-
-    def _timed_out(self, wait: str, seconds: float) -> BackendTimeout:
-        return BackendTimeout(
-            f"ComfyUI at {self.url} did not answer within {seconds:g} s.",
-            wait=wait,
-            seconds=seconds,
-            hint=f"Is it overloaded? The limit is tts.qwen.comfyui.timeouts.{wait}.",
-            backend=BACKEND,
-        )
-
-    def _status_error(self, response: httpx.Response) -> TTSError:
-        status, path = response.status_code, response.request.url.path
-        said = f"ComfyUI at {self.url} answered {status} {response.reason_phrase} to {path}."
-        if status in (401, 403):
-            return AuthenticationFailed(
-                said,
-                hint="Put the server's credentials into tts.qwen.comfyui.headers.",
-                backend=BACKEND,
-            )
-        if status in (429, 503):
-            return BackendOverloaded(
-                said,
-                hint="Wait before the next request.",
-                backend=BACKEND,
-                retry_after=_seconds(response.headers.get("Retry-After")),
-            )
-        if response.is_redirect:
-            return BackendUnavailable(
-                said,
-                hint=f"It points to {response.headers.get('Location')}: "
-                "if that is yours, set tts.qwen.comfyui_url to it.",
-                backend=BACKEND,
-                retryable=False,
-            )
-        if status in (404, 405):
-            return self._not_comfyui(f"it answered {status} to {path}")
-        return BackendUnavailable(said, hint="Look at the server's own log.", backend=BACKEND)
-
-    def _not_comfyui(self, reason: str) -> BackendUnavailable:
-        return BackendUnavailable(
-            f"The server at {self.url} does not speak like ComfyUI: {reason}.",
-            hint=unreachable_hint(self.url),
-            backend=BACKEND,
-            retryable=False,
-        )
 
 
 _NOT_JSON = object()
@@ -379,8 +337,3 @@ def _parsed(response: httpx.Response) -> Any:
         return response.json()
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         return _NOT_JSON
-
-
-def _seconds(header: str | None) -> float | None:
-    """Read a Retry-After header that counts seconds; its date form is not worth a wait of ours."""
-    return float(header) if header is not None and header.isdecimal() else None

@@ -1,0 +1,121 @@
+"""What a finished job left behind, read as what was asked for.
+
+Everything is read off the graph that ran: a job that was picked up is not always the one that its
+caller would have submitted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from storycore_tts.adapters.comfyui.http_errors import BACKEND
+from storycore_tts.adapters.comfyui.jobs import JobDone
+from storycore_tts.adapters.comfyui.rules import Graph
+from storycore_tts.adapters.comfyui.transport import StoredFile
+from storycore_tts.adapters.comfyui.workflows import CUSTOM_VOICE, OUTPUT_ID, VOICE_ID
+from storycore_tts.domain.audio import SAMPLE_RATE, Samples, is_silent
+from storycore_tts.domain.errors import GenerationFailed, RunawayGeneration, SilentAudio
+from storycore_tts.domain.speech import Speech, Timings
+from storycore_tts.domain.text import TOKENS_PER_SECOND
+
+_FRAME = int(SAMPLE_RATE / TOKENS_PER_SECOND)  # samples of one codec frame
+
+
+def speech(
+    samples: Samples, done: JobDone, *, seconds: float, warnings: tuple[str, ...] = ()
+) -> Speech:
+    """Say what was spoken, and how.
+
+    Args:
+        samples: What was downloaded.
+        done: The job that made them.
+        seconds: From the call to now.
+        warnings: What the request itself warns of.
+    """
+    node = done.graph[VOICE_ID]
+    voice, is_clone = node["inputs"], node["class_type"] != CUSTOM_VOICE
+    size, checkpoint = voice.get("model_choice"), voice.get("custom_model_path")
+    spoken_by = voice.get("custom_speaker_name" if checkpoint else "speaker")
+    if voice.get("instruct") and size == "0.6B":
+        deaf = "the 0.6B model does not listen to instruct; choose model_choice 1.7B"
+        warnings = (*warnings, deaf)
+    return Speech(
+        samples=samples,
+        sample_rate=SAMPLE_RATE,
+        backend=BACKEND,
+        model=checkpoint or f"Qwen/Qwen3-TTS-12Hz-{size}-{'Base' if is_clone else 'CustomVoice'}",
+        speaker="" if is_clone else str(spoken_by),
+        language=str(voice.get("language", "Auto")),
+        seed=voice.get("seed"),
+        x_vector_only=bool(voice.get("x_vector_only")),
+        timings=Timings(done.queued, done.running, seconds),
+        job_id=done.prompt_id,
+        warnings=(*done.warnings, *warnings),
+    )
+
+
+def audio_output(outputs: Mapping[str, Any]) -> StoredFile:
+    """Return the file that a job's outputs name.
+
+    Raises:
+        GenerationFailed: They name none.
+    """
+    output = outputs.get(OUTPUT_ID)
+    files = output.get("audio") if isinstance(output, dict) else None
+    first = files[0] if isinstance(files, list) and files else None
+    if not isinstance(first, dict) or not isinstance(first.get("filename"), str):
+        raise _no_output("names no audio file")
+    # The type is passed on as it is: a preview lies in "temp", a saved file in "output".
+    return StoredFile(
+        first["filename"], str(first.get("subfolder") or ""), str(first.get("type") or "output")
+    )
+
+
+def text_output(outputs: Mapping[str, Any]) -> str:
+    """Return the text that a job's outputs show.
+
+    Raises:
+        GenerationFailed: They show none.
+    """
+    output = outputs.get(OUTPUT_ID)
+    texts = output.get("text") if isinstance(output, dict) else None
+    if not isinstance(texts, list) or not texts or not isinstance(texts[0], str):
+        raise _no_output("names no checkpoint")
+    return texts[0]
+
+
+def check_speech(samples: Samples, graph: Graph) -> None:
+    """Refuse what is no speech: silence, and audio that ran into its token budget.
+
+    N tokens make N−1 frames, and the pack's copy of the codec drops 555 samples for each 300 frames
+    that it starts (measured on 1.0.6).
+    """
+    tokens = graph[VOICE_ID]["inputs"]["max_new_tokens"]
+    longest = (tokens - 1) * _FRAME - 555 * math.ceil(tokens / 300)
+    seconds = len(samples) / SAMPLE_RATE
+    if len(samples) >= longest - 2 * _FRAME:
+        raise RunawayGeneration(
+            f"The model did not stop speaking: {seconds:.1f} s of audio fill the budget of "
+            f"{tokens} tokens.",
+            partial_duration=seconds,
+            hint="Ask again with another seed; about one generation in two hundred does this.",
+            backend=BACKEND,
+        )
+    if is_silent(samples):
+        raise SilentAudio(
+            f"ComfyUI delivered {seconds:.1f} s of silence.",
+            hint="Ask again; if it stays silent, check the versions of torch and transformers on "
+            "the server.",
+            backend=BACKEND,
+        )
+
+
+def _no_output(what: str) -> GenerationFailed:
+    return GenerationFailed(
+        f"ComfyUI says that the job is done, but its history {what}.",
+        hint="Look at the server's own log.",
+        node_id=OUTPUT_ID,
+        backend=BACKEND,
+    )
