@@ -1,0 +1,118 @@
+"""Every fault of a network, at every stage of a job, for every port.
+
+Nothing here is listed by hand: a stage is a request and a place in it, and a rule says which faults
+make sense there and how such a run may end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from storycore_tts import BackendUnavailable
+from storycore_tts.testing.proxy import (
+    Corrupt,
+    Cut,
+    Refuse,
+    Reset,
+    Rule,
+    Slow,
+    Stall,
+    StallConnect,
+)
+
+SPEAKING = ("speak", "clone")
+PORTS = ("speak", "clone", "train")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where a fault strikes.
+
+    Args:
+        name: For the test's id.
+        request: How the request begins.
+        direction: Whether it is the request or the response that suffers.
+        after_bytes: How much of it goes through first.
+        ports: Whose jobs have this stage.
+        size: Its bytes, roughly: one that is slow takes half a second for them.
+    """
+
+    name: str
+    request: bytes
+    direction: str = "response"
+    after_bytes: int = 60
+    ports: tuple[str, ...] = PORTS
+    size: int = 1_000
+
+    def place(self) -> dict[str, Any]:
+        """The same, as a rule of the proxy takes it."""
+        return {
+            "request": self.request,
+            "direction": self.direction,
+            "after_bytes": self.after_bytes,
+        }
+
+
+STAGES = (
+    Stage("system_stats", b"GET /system_stats"),
+    Stage("object_info", b"GET /object_info", after_bytes=600, size=5_000),
+    Stage("upload-request", b"POST /upload", "request", 50_000, ("clone",), size=200_000),
+    Stage("upload-response", b"POST /upload", ports=("clone",)),
+    Stage("submit-request", b"POST /prompt", "request", 600),
+    Stage("submit-response", b"POST /prompt"),
+    Stage("handshake-request", b"GET /ws", "request", 30),
+    Stage("handshake-response", b"GET /ws"),
+    Stage("mid-job", b"GET /ws", after_bytes=900, size=10_000),
+    Stage("queue", b"GET /queue"),
+    Stage("history", b"GET /history", after_bytes=600, size=3_000),
+    Stage("download", b"GET /view", after_bytes=20_000, ports=SPEAKING, size=60_000),
+)
+
+
+def faults(stage: Stage) -> Iterator[Rule]:
+    """What a network can do to one message."""
+    place = stage.place()
+    yield Cut(**place)
+    yield Reset(**place)
+    yield Stall(**place)
+    yield Slow(**place, bytes_per_second=stage.size * 2)
+    yield Corrupt(**place, length=40)
+
+
+def cells() -> Iterator[Any]:
+    """Stage, fault and port, as far as a job of the port has the stage."""
+    for stage in STAGES:
+        for fault in faults(stage):
+            for port in stage.ports:
+                yield pytest.param(fault, port, id=f"{stage.name}-{type(fault).__name__}-{port}")
+    for fault in (Refuse(), Refuse(times=2), Refuse(after=1), StallConnect()):
+        for port in PORTS:
+            name = f"{type(fault).__name__}{fault.times}after{fault.after}"
+            yield pytest.param(fault, port, id=f"connect-{name}-{port}")
+
+
+def may_fail(fault: Rule) -> bool:
+    """Whether a run may end in an error, and not in the right audio only.
+
+    An answer that is no JSON is that of another server than ComfyUI, which is not asked again.
+    """
+    before = (b"GET /system_stats", b"GET /object_info", b"POST /upload")
+    is_before = getattr(fault, "request", None) in before
+    return isinstance(fault, Corrupt) and is_before and fault.direction == "response"
+
+
+@pytest.fixture
+def server(standin_comfyui_factory):
+    """One generation is enough here: a network does not know who speaks."""
+    return standin_comfyui_factory()
+
+
+@pytest.mark.parametrize(("fault", "port"), list(cells()))
+async def test_a_fault_of_the_network_costs_time_only(run, fault, port):
+    run.proxy.add(fault)
+    await run(port, well=True, error=BackendUnavailable if may_fail(fault) else ())
+    assert fault in run.proxy.log.struck, "the stage never came, and nothing was tested"
