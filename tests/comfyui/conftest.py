@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from storycore_tts import QwenTTSConfig
-from storycore_tts.adapters.comfyui import ComfyUIAdapter
+from storycore_tts.adapters.comfyui import ComfyUIAdapter, session
 from storycore_tts.testing.comfyui import StandInComfyUI
 
 # Short waits: what a fault costs is paid in every run of the tests.
@@ -22,6 +22,13 @@ def server(
 ) -> StandInComfyUI:
     """A stand-in, old and new, whose nodes answer at once with a tone."""
     return standin_comfyui_factory(modern=request.param, instant=True)
+
+
+@pytest.fixture
+def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks at the queue that follow one another faster than in earnest."""
+    monkeypatch.setattr(session, "_LOOK_EVERY", 0.5)
+    monkeypatch.setattr(session, "_LOOK_AT_MOST_EVERY", 0.1)
 
 
 @pytest.fixture

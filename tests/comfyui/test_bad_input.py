@@ -87,7 +87,7 @@ async def test_any_reference(adapter: ComfyUIAdapter, data: bytes):
         ["/system_stats", "/object_info/*", "/prompt", "/queue", "/history/*", "/view"]
     ),
 )
-async def test_any_answer(server: StandInComfyUI, body: str, path: str):
+async def test_any_answer(server: StandInComfyUI, look_often: None, body: str, path: str):
     """A server that answers a step with nonsense."""
     config = QwenTTSConfig(
         comfyui_url=server.url,
