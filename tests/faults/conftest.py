@@ -29,6 +29,7 @@ from storycore_tts import (
     TTSError,
     open_tts,
 )
+from storycore_tts.adapters.comfyui import session
 from storycore_tts.container import ConfiguredSpeech
 from storycore_tts.domain.audio import encode
 from storycore_tts.domain.events import Event
@@ -54,7 +55,7 @@ TIMEOUTS = {
     "job": 15.0,
     "training": 15.0,
     "away": 3.0,
-    "cancel": 1.0,
+    "cancel": 0.5,
 }
 # Longer, together, than a failed connection is remembered, so that one of the tries is real.
 RETRY = {"attempts": 5, "initial_seconds": 0.2, "longest_seconds": 1.6}
@@ -270,6 +271,12 @@ def limit_of(config: QwenTTSConfig) -> float:
     waits = config.comfyui.timeouts
     one_try = waits.connect + 4 * waits.request + waits.away
     return config.retry.attempts * one_try + waits.job + waits.cancel
+
+
+@pytest.fixture(autouse=True)
+def _looks_follow_one_another_faster_than_in_earnest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_LOOK_EVERY", 0.5)
+    monkeypatch.setattr(session, "_LOOK_AT_MOST_EVERY", 0.1)
 
 
 @pytest.fixture(params=[False, True], ids=["0.3.64", "modern"])

@@ -72,6 +72,14 @@ STAGES = (
     Stage("download", b"GET /view", after_bytes=20_000, ports=SPEAKING, size=60_000),
 )
 
+CONNECTING = {
+    "Refuse": Refuse(),
+    "RefuseTwice": Refuse(times=2),
+    "RefuseSecond": Refuse(after=1),
+    "Stall": StallConnect(),
+    "StallSecond": StallConnect(after=1),
+}
+
 
 def faults(stage: Stage) -> Iterator[Rule]:
     """What a network can do to one message."""
@@ -89,9 +97,8 @@ def cells() -> Iterator[Any]:
         for fault in faults(stage):
             for port in stage.ports:
                 yield pytest.param(fault, port, id=f"{stage.name}-{type(fault).__name__}-{port}")
-    for fault in (Refuse(), Refuse(times=2), Refuse(after=1), StallConnect()):
+    for name, fault in CONNECTING.items():
         for port in PORTS:
-            name = f"{type(fault).__name__}{fault.times}after{fault.after}"
             yield pytest.param(fault, port, id=f"connect-{name}-{port}")
 
 
