@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import suppress
 from uuid import uuid4
 
 import numpy as np
@@ -298,10 +299,8 @@ async def test_a_download_waits_for_a_server_that_restarts(server, make_adapter)
     session, file = await finished(make_adapter(server.url, away=10.0), server)
     restart = asyncio.ensure_future(asyncio.to_thread(server.restart, down_seconds=1.0))
     while session.transport.reach.reachable.is_set():
-        try:
+        with suppress(BackendUnavailable):
             await session.transport.queue()
-        except BackendUnavailable:
-            pass
     assert len(await asyncio.wait_for(fetch_audio(session, file), 10)) > 0
     await restart
     assert len(server.log.submitted) == 1
