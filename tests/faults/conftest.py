@@ -8,8 +8,7 @@ import json
 import logging
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,7 +120,7 @@ class Run:
         """
         errors = error if isinstance(error, tuple) else (error,)
         config = self.config(**settings)
-        async with self.opened(config) as service:
+        async with open_tts(config) as service:
             heard: list[Event] = []
             service.add_listener(heard.append)
             call = asyncio.ensure_future(self.ask(port, service, sampling))
@@ -144,14 +143,6 @@ class Run:
         comfyui = {"timeouts": timeouts, **settings.pop("comfyui", {})}
         usual = {"comfyui_url": self.proxy.url, "fallback": None, "retry": RETRY}
         return QwenTTSConfig(**{**usual, **settings}, comfyui=comfyui)
-
-    @asynccontextmanager
-    async def opened(self, config: QwenTTSConfig) -> AsyncIterator[ConfiguredSpeech]:
-        """A service, after which nothing of it is left in this process."""
-        before = traces(self.proxy)
-        async with open_tts(config) as service:
-            yield service
-        await self._nothing_is_left_here(before)
 
     async def ask(
         self, port: str, service: ConfiguredSpeech, sampling: Sampling | None = None
@@ -239,13 +230,6 @@ class Run:
 
         assert await self.server.log.until(over), "a job of ours is still there"
 
-    async def _nothing_is_left_here(self, before: Traces) -> None:
-        clock = asyncio.get_running_loop().time
-        over = clock() + 5
-        while left := traces(self.proxy) - before:  # sockets need some steps of the loop to close
-            assert clock() < over, left
-            await asyncio.sleep(0)
-
     def _told_nobody(self) -> None:
         """What users write is logged at DEBUG at most."""
         for record in self._caplog.records:
@@ -253,17 +237,23 @@ class Run:
                 assert SECRET not in f"{record.getMessage()} {vars(record)}"
 
 
-Traces = set[object]
-
-
-def traces(proxy: FaultyProxy) -> Traces:
-    """Tasks, threads and connections to the proxy that this process has now."""
+def traces(ports: Collection[int]) -> set[object]:
+    """Tasks, threads and connections to these ports that this process has now."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     # The threads of event loops' pools and of the test's own servers are not ours to end.
     others = ("asyncio_", "standin-comfyui", "faulty-proxy")
-    threads = {t for t in threading.enumerate() if not t.name.startswith(others)}
+    threads = {thread for thread in threading.enumerate() if not thread.name.startswith(others)}
     connections = psutil.Process().net_connections("tcp")
-    return {*tasks, *threads, *(c for c in connections if c.raddr and c.raddr.port == proxy.port)}
+    return {*tasks, *threads, *(c for c in connections if c.raddr and c.raddr.port in ports)}
+
+
+async def nothing_is_left_here(before: set[object], ports: Collection[int]) -> None:
+    """Assert that all of ours ends; sockets need some steps of the loop for it."""
+    clock = asyncio.get_running_loop().time
+    over = clock() + 5
+    while left := traces(ports) - before:
+        assert clock() < over, left
+        await asyncio.sleep(0)
 
 
 def limit_of(config: QwenTTSConfig) -> float:
@@ -279,29 +269,46 @@ def _looks_follow_one_another_faster_than_in_earnest(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(session, "_LOOK_AT_MOST_EVERY", 0.1)
 
 
-@pytest.fixture(params=[False, True], ids=["0.3.64", "modern"])
-def server(
-    request: pytest.FixtureRequest, standin_comfyui_factory: Callable[..., StandInComfyUI]
-) -> StandInComfyUI:
-    """A stand-in, old and new, that speaks."""
-    return standin_comfyui_factory(modern=request.param, checkpoints={CHECKPOINT: (FINE_TUNED,)})
-
-
 @pytest.fixture
-def proxy(
-    server: StandInComfyUI, faulty_proxy_factory: Callable[[str], FaultyProxy]
-) -> FaultyProxy:
-    """A network between us and the server."""
-    return faulty_proxy_factory(server.url)
-
-
-@pytest.fixture
-def run(
-    server: StandInComfyUI,
-    proxy: FaultyProxy,
+async def make_run(
+    standin_comfyui_factory: Callable[..., StandInComfyUI],
+    faulty_proxy_factory: Callable[[str], FaultyProxy],
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
-) -> Run:
-    """One job of a port: ``await run("clone")``."""
+) -> AsyncIterator[Callable[..., Run]]:
+    """Makes runs, each with a server and a network of its own: ``make_run(modern=True)``.
+
+    After the test no task, thread or connection of ours may be left in this process.
+    """
     caplog.set_level(logging.INFO)
-    return Run(server, proxy, tmp_path, caplog)
+    made: list[Run] = []
+
+    def make(**options: Any) -> Run:
+        server = standin_comfyui_factory(checkpoints={CHECKPOINT: (FINE_TUNED,)}, **options)
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        made.append(Run(server, faulty_proxy_factory(server.url), folder, caplog))
+        return made[-1]
+
+    before = traces(())
+    yield make
+    await nothing_is_left_here(before, [run.proxy.port for run in made])
+
+
+@pytest.fixture(params=[False, True], ids=["0.3.64", "modern"])
+def run(request: pytest.FixtureRequest, make_run: Callable[..., Run]) -> Run:
+    """One job of a port on an old and on a new server: ``await run("clone")``."""
+    return make_run(modern=request.param)
+
+
+@pytest.fixture
+def together() -> Callable[[Mapping[str, Awaitable[object]]], Awaitable[None]]:
+    """Runs many at the same time, for they mostly wait; the first that fails is named."""
+
+    async def run_all(runs: Mapping[str, Awaitable[object]]) -> None:
+        ends = await asyncio.gather(*runs.values(), return_exceptions=True)
+        for name, end in zip(runs, ends, strict=True):
+            if isinstance(end, BaseException):
+                raise AssertionError(f"{name}: {end}") from end
+
+    return run_all

@@ -24,7 +24,6 @@ from storycore_tts.testing.proxy import (
     StallConnect,
 )
 
-SPEAKING = ("speak", "clone")
 PORTS = ("speak", "clone", "train")
 
 
@@ -39,6 +38,7 @@ class Stage:
         after_bytes: How much of it goes through first.
         ports: Whose jobs have this stage.
         size: Its bytes, roughly: one that is slow takes half a second for them.
+        after: How many requests that begin so come before it.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Stage:
     after_bytes: int = 60
     ports: tuple[str, ...] = PORTS
     size: int = 1_000
+    after: int = 0
 
     def place(self) -> dict[str, Any]:
         """The same, as a rule of the proxy takes it."""
@@ -54,6 +55,7 @@ class Stage:
             "request": self.request,
             "direction": self.direction,
             "after_bytes": self.after_bytes,
+            "after": self.after,
         }
 
 
@@ -69,7 +71,9 @@ STAGES = (
     Stage("mid-job", b"GET /ws", after_bytes=900, size=10_000),
     Stage("queue", b"GET /queue"),
     Stage("history", b"GET /history", after_bytes=600, size=3_000),
-    Stage("download", b"GET /view", after_bytes=20_000, ports=SPEAKING, size=60_000),
+    Stage("upload-check", b"GET /view", "response", 50_000, ("clone",), size=200_000),
+    Stage("download", b"GET /view", "response", 20_000, ("speak",), size=60_000),
+    Stage("download", b"GET /view", "response", 20_000, ("clone",), size=60_000, after=1),
 )
 
 CONNECTING = {
@@ -112,14 +116,9 @@ def may_fail(fault: Rule) -> bool:
     return isinstance(fault, Corrupt) and is_before and fault.direction == "response"
 
 
-@pytest.fixture
-def server(standin_comfyui_factory):
-    """One generation is enough here: a network does not know who speaks."""
-    return standin_comfyui_factory()
-
-
 @pytest.mark.parametrize(("fault", "port"), list(cells()))
-async def test_a_fault_of_the_network_costs_time_only(run, fault, port):
+async def test_a_fault_of_the_network_costs_time_only(make_run, fault, port):
+    run = make_run()  # one generation is enough here: a network does not know who speaks
     run.proxy.add(fault)
     await run(port, well=True, error=BackendUnavailable if may_fail(fault) else ())
     assert fault in run.proxy.log.struck, "the stage never came, and nothing was tested"

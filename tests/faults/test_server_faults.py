@@ -64,7 +64,7 @@ from storycore_tts.testing.comfyui import (
     out_of_memory,
     unknown_event,
 )
-from storycore_tts.testing.comfyui.faults import Fault
+from storycore_tts.testing.comfyui.faults import Fault, ServerFault
 from storycore_tts.testing.comfyui.log import FaultUsed
 
 SPEAKING = ("speak", "checkpoint", "clone", "x-vector")
@@ -176,9 +176,7 @@ SERVERS = [
         ports=("train",),
         more=tried(0),
     ),
-    Case(
-        "no-such-speaker", SpeakerList(speakers=("Zoe",)), UnknownSpeaker, ("speak",), tried(0)
-    ),
+    Case("no-such-speaker", SpeakerList(speakers=("Zoe",)), UnknownSpeaker, ("speak",), tried(0)),
     Case(
         "other-limits",
         InputLimits(input="temperature", maximum=0.5),
@@ -190,35 +188,53 @@ SERVERS = [
 
 
 def parameters(cases: list[Case]) -> list[Any]:
-    return [
-        pytest.param(case, port, id=f"{case.name}-{port}") for case in cases for port in case.ports
-    ]
+    return [pytest.param(case, id=case.name) for case in cases]
 
 
-@pytest.mark.parametrize(("case", "port"), parameters(JOBS))
-async def test_a_job_that_goes_wrong_ends_as_it_should(run, case, port):
-    run.server.faults.add(case.fault)
-    await run(port, error=case.error or (), **case.more)
-    assert run.server.log.of(FaultUsed), "the fault never struck, and nothing was tested"
+@pytest.fixture
+def on_each(make_run, together):
+    """Runs a case once for each port, on an old and on a new server, all at the same time."""
+
+    async def run_one(fault: Fault, port: str, modern: bool, ends: dict[str, Any]) -> None:
+        run = make_run(modern=modern)
+        run.server.faults.add(fault)
+        await run(port, **ends)
+        if not isinstance(fault, ServerFault):  # those last, and do not strike
+            assert run.server.log.of(FaultUsed), "it never struck, and nothing was tested"
+
+    async def run_all(fault: Fault, ports: tuple[str, ...], **ends: Any) -> None:
+        await together(
+            {
+                f"{port} on {'a modern' if modern else 'an old'} server": run_one(
+                    fault, port, modern, ends
+                )
+                for port in ports
+                for modern in (False, True)
+            }
+        )
+
+    return run_all
 
 
-@pytest.mark.parametrize(("case", "port"), parameters(SOCKETS))
-async def test_a_websocket_that_goes_wrong_costs_time_only(run, case, port):
-    run.server.faults.add(case.fault)
-    await run(port)
-    assert run.server.log.of(FaultUsed), "the fault never struck, and nothing was tested"
+@pytest.mark.parametrize("case", parameters(JOBS))
+async def test_a_job_that_goes_wrong_ends_as_it_should(on_each, case):
+    await on_each(case.fault, case.ports, error=case.error or (), **case.more)
 
 
-@pytest.mark.parametrize(("case", "port"), parameters(SERVERS))
-async def test_a_server_that_lacks_something_is_known_before_any_work(run, case, port):
-    run.server.faults.add(case.fault)
-    await run(port, error=case.error, **case.more)
+@pytest.mark.parametrize("case", parameters(SOCKETS))
+async def test_a_websocket_that_goes_wrong_costs_time_only(on_each, case):
+    await on_each(case.fault, case.ports)
+
+
+@pytest.mark.parametrize("case", parameters(SERVERS))
+async def test_a_server_that_lacks_something_is_known_before_any_work(on_each, case):
+    await on_each(case.fault, case.ports, error=case.error, **case.more)
 
 
 # Limits -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("port", PORTS)
+@pytest.mark.parametrize("port", THREE)
 @pytest.mark.parametrize(
     ("point", "limit"),
     [("queue", "queue"), ("running", "idle"), ("running", "job"), ("history", "idle")],
@@ -255,9 +271,7 @@ BEFORE_THE_JOB = ("/system_stats", "/object_info/*", "/upload/image")
 def http_faults(path: str) -> Iterator[Fault]:
     """What a server can do to one request."""
     where = {"path": path, "method": "POST" if path in ("/upload/image", "/prompt") else "GET"}
-    for status in (429, 503):
-        yield Answer(**where, status=status, headers={"Retry-After": "0"})
-    yield Answer(**where, status=500)
+    yield Answer(**where, status=429, headers={"Retry-After": "0"})
     yield Answer(**where, status=502, body="<html>Bad gateway")
     yield Hang(**where)
     yield Delay(**where, seconds=0.7)
@@ -277,11 +291,12 @@ def named(fault: Any) -> str:
     return f"{fault.path.strip('/*')}-{type(fault).__name__}{more}"
 
 
-def requests() -> Iterator[Any]:
-    for path, ports in PATHS.items():
-        for fault in http_faults(path):
-            for port in ports:
-                yield pytest.param(fault, port, id=f"{named(fault)}-{port}")
+def requests() -> list[Any]:
+    return [
+        pytest.param(fault, ports, id=named(fault))
+        for path, ports in PATHS.items()
+        for fault in http_faults(path)
+    ]
 
 
 def makes_no_sense(fault: Any) -> bool:
@@ -290,8 +305,7 @@ def makes_no_sense(fault: Any) -> bool:
     return spoilt and fault.path in BEFORE_THE_JOB
 
 
-@pytest.mark.parametrize(("fault", "port"), list(requests()))
-async def test_an_answer_that_goes_wrong_costs_time_only(run, fault, port):
-    run.server.faults.add(fault)
-    await run(port, well=True, error=BackendUnavailable if makes_no_sense(fault) else ())
-    assert run.server.log.of(FaultUsed), "the fault never struck, and nothing was tested"
+@pytest.mark.parametrize(("fault", "ports"), requests())
+async def test_an_answer_that_goes_wrong_costs_time_only(on_each, fault, ports):
+    error = BackendUnavailable if makes_no_sense(fault) else ()
+    await on_each(fault, ports, well=True, error=error)
