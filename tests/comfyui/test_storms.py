@@ -104,6 +104,7 @@ async def test_two_hundred_jobs_of_a_server_that_stays_away(process, make_adapte
         process.kill()
         killed = time.monotonic()
         ended = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 15)
+        await asyncio.wait(adapter._session()._background, timeout=10)  # all are withdrawn
         seconds = time.monotonic() - killed
     check_calm(tried, killed, seconds)
     assert all(isinstance(error, BackendUnavailable) for error in ended)
