@@ -31,7 +31,7 @@ from storycore_tts import (
 from storycore_tts.adapters.comfyui import session
 from storycore_tts.container import ConfiguredSpeech
 from storycore_tts.domain.audio import encode
-from storycore_tts.domain.events import Event
+from storycore_tts.domain.events import AttemptFailed, Event
 from storycore_tts.domain.speech import Speech
 from storycore_tts.testing.comfyui import StandInComfyUI
 from storycore_tts.testing.comfyui.faults import Gate
@@ -89,6 +89,7 @@ class Run:
     ) -> None:
         self.server = server
         self.proxy = proxy
+        self.failed = asyncio.Event()  # a try failed
         self.global_interrupts = 0  # by others: ours would hit whatever runs, whoever's it is
         self._folder = folder
         self._caplog = caplog
@@ -124,6 +125,7 @@ class Run:
         async with open_tts(config) as service:
             heard: list[Event] = []
             service.add_listener(heard.append)
+            service.add_listener(self._look_for_failures)
             call = asyncio.ensure_future(self.ask(port, service, sampling))
             if meanwhile is not None:
                 await meanwhile(call)
@@ -133,6 +135,10 @@ class Run:
         self._ran_once(generated, lost, well=ended.error is None)
         self._told_nobody()
         return ended
+
+    def _look_for_failures(self, event: Event) -> None:
+        if isinstance(event, AttemptFailed):
+            self.failed.set()
 
     async def is_at(self, gate: Gate) -> None:
         """Wait until the job stands at a gate."""
