@@ -8,7 +8,7 @@ import json
 import logging
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,6 +136,11 @@ class Run:
         self._told_nobody()
         return ended
 
+    @property
+    def generated(self) -> int:
+        """How often a node of the pack really ran."""
+        return sum(ran.node_type.startswith("FB_") for ran in self.server.log.of(NodeRan))
+
     def _look_for_failures(self, event: Event) -> None:
         if isinstance(event, AttemptFailed):
             self.failed.set()
@@ -224,11 +229,10 @@ class Run:
         for job in log.submitted:
             assert log.executions(job) <= 1 + lost
         assert log.interrupt_requests.count(None) == self.global_interrupts
-        ran = sum(node.node_type.startswith("FB_") for node in log.of(NodeRan))
         if generated is not None or well:
-            assert ran == (1 if generated is None else generated)
+            assert self.generated == (1 if generated is None else generated)
         else:
-            assert ran <= 1
+            assert self.generated <= 1
 
     async def _nothing_is_left_on_the_server(self, lost: int) -> None:
         def over(log: StandInLog) -> bool:
@@ -309,13 +313,25 @@ def run(request: pytest.FixtureRequest, make_run: Callable[..., Run]) -> Run:
 
 
 @pytest.fixture
-def together() -> Callable[[Mapping[str, Awaitable[object]]], Awaitable[None]]:
-    """Runs many at the same time, for they mostly wait; the first that fails is named."""
+def on_each(make_run: Callable[..., Run]) -> Callable[..., Awaitable[None]]:
+    """Does something once for each port, on an old and on a new server.
 
-    async def run_all(runs: Mapping[str, Awaitable[object]]) -> None:
-        ends = await asyncio.gather(*runs.values(), return_exceptions=True)
-        for name, end in zip(runs, ends, strict=True):
+    All at the same time, for they mostly wait; the first that fails is named.
+    """
+
+    async def do_all(
+        one: Callable[[Run, str], Awaitable[object]],
+        ports: Sequence[str],
+        *,
+        modern: Sequence[bool] = (False, True),
+    ) -> None:
+        runs = [(make_run(modern=new), port, new) for new in modern for port in ports]
+        ends = await asyncio.gather(
+            *(one(run, port) for run, port, _ in runs), return_exceptions=True
+        )
+        for (_, port, new), end in zip(runs, ends, strict=True):
             if isinstance(end, BaseException):
-                raise AssertionError(f"{name}: {end}") from end
+                server = "a modern" if new else "an old"
+                raise AssertionError(f"{port} on {server} server: {end!r}") from end
 
-    return run_all
+    return do_all

@@ -20,9 +20,6 @@ THREE = ("speak", "clone", "train")
 TLS = Path(__file__).parents[1] / "comfyui" / "tls"
 CERTIFICATE = str(TLS / "cert.pem")
 
-for_each_port = pytest.mark.parametrize("port", PORTS)
-for_three_ports = pytest.mark.parametrize("port", THREE)
-
 
 @pytest.fixture
 def nobody() -> int:
@@ -40,25 +37,21 @@ def no_proxies(monkeypatch):
     return monkeypatch
 
 
-@pytest.fixture
-def lone_run(make_run):
-    """One generation of the server is enough where none is reached."""
-    return make_run()
-
-
 # Names ------------------------------------------------------------------------------------------
 
 
-@for_three_ports
-async def test_a_name_that_does_not_resolve(lone_run, no_proxies, port):
-    ended = await lone_run(
-        port,
-        error=BackendUnavailable,
-        generated=0,
-        comfyui_url="http://nobody.invalid:8188",
-        retry={"attempts": 2, "initial_seconds": 0.1},
-    )
-    assert "nobody.invalid cannot be resolved" in str(ended.error)
+async def test_a_name_that_does_not_resolve(on_each, no_proxies):
+    async def one(run, port):
+        ended = await run(
+            port,
+            error=BackendUnavailable,
+            generated=0,
+            comfyui_url="http://nobody.invalid:8188",
+            retry={"attempts": 2, "initial_seconds": 0.1},
+        )
+        assert "nobody.invalid cannot be resolved" in str(ended.error)
+
+    await on_each(one, THREE, modern=(False,))
 
 
 # TLS --------------------------------------------------------------------------------------------
@@ -89,60 +82,71 @@ async def piped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await writer.wait_closed()
 
 
-@for_three_ports
 @pytest.mark.parametrize("verify", [False, CERTIFICATE], ids=["unverified", "own-authority"])
-async def test_tls_carries_everything(lone_run, no_proxies, port, verify):
-    async with tls_before(lone_run.proxy.port) as url:
-        await lone_run(port, comfyui_url=url, comfyui={"verify_tls": verify})
+async def test_tls_carries_everything(on_each, no_proxies, verify):
+    async def one(run, port):
+        async with tls_before(run.proxy.port) as url:
+            await run(port, comfyui_url=url, comfyui={"verify_tls": verify})
+
+    await on_each(one, THREE, modern=(False,))
 
 
-@for_three_ports
-async def test_a_certificate_that_nobody_vouches_for(lone_run, no_proxies, port):
-    async with tls_before(lone_run.proxy.port) as url:
-        ended = await lone_run(port, error=BackendUnavailable, generated=0, comfyui_url=url)
-    assert "verify_tls" in ended.error.hint
-    assert not ended.error.retryable
+async def test_a_certificate_that_nobody_vouches_for(on_each, no_proxies):
+    async def one(run, port):
+        async with tls_before(run.proxy.port) as url:
+            ended = await run(port, error=BackendUnavailable, generated=0, comfyui_url=url)
+        assert "verify_tls" in ended.error.hint
+        assert not ended.error.retryable
+
+    await on_each(one, THREE, modern=(False,))
 
 
-@for_three_ports
-async def test_http_to_a_server_that_speaks_tls(lone_run, no_proxies, port):
-    async with tls_before(lone_run.proxy.port) as url:
-        plain = url.replace("https", "http")
-        ended = await lone_run(port, error=BackendUnavailable, generated=0, comfyui_url=plain)
-    assert "https://" in ended.error.hint
+async def test_http_to_a_server_that_speaks_tls(on_each, no_proxies):
+    async def one(run, port):
+        async with tls_before(run.proxy.port) as url:
+            plain = url.replace("https", "http")
+            ended = await run(port, error=BackendUnavailable, generated=0, comfyui_url=plain)
+        assert "https://" in ended.error.hint
+
+    await on_each(one, THREE, modern=(False,))
 
 
-@for_three_ports
-async def test_https_to_a_server_that_speaks_plain_http(lone_run, no_proxies, port):
-    secure = lone_run.proxy.url.replace("http", "https")
-    ended = await lone_run(port, error=BackendUnavailable, generated=0, comfyui_url=secure)
-    assert "http://" in ended.error.hint
+async def test_https_to_a_server_that_speaks_plain_http(on_each, no_proxies):
+    async def one(run, port):
+        secure = run.proxy.url.replace("http", "https")
+        ended = await run(port, error=BackendUnavailable, generated=0, comfyui_url=secure)
+        assert "http://" in ended.error.hint
+
+    await on_each(one, THREE, modern=(False,))
 
 
 # Proxies ----------------------------------------------------------------------------------------
 
 
-@for_three_ports
-async def test_a_proxy_that_is_not_there(lone_run, no_proxies, nobody, port):
-    no_proxies.setenv("HTTP_PROXY", f"http://127.0.0.1:{nobody}")
-    ended = await lone_run(
-        port,
-        error=BackendUnavailable,
-        generated=0,
-        retry={"attempts": 2, "initial_seconds": 0.1},
-    )
-    assert "HTTP_PROXY" in ended.error.hint
+async def test_a_proxy_that_is_not_there(on_each, no_proxies, nobody):
+    async def one(run, port):
+        no_proxies.setenv("HTTP_PROXY", f"http://127.0.0.1:{nobody}")
+        ended = await run(
+            port,
+            error=BackendUnavailable,
+            generated=0,
+            retry={"attempts": 2, "initial_seconds": 0.1},
+        )
+        assert "HTTP_PROXY" in ended.error.hint
+
+    await on_each(one, THREE, modern=(False,))
 
 
-@for_three_ports
-async def test_a_way_past_a_proxy_that_is_not_there(lone_run, no_proxies, nobody, port):
-    no_proxies.setenv("HTTP_PROXY", f"http://127.0.0.1:{nobody}")
-    no_proxies.setenv("NO_PROXY", "127.0.0.1")
-    await lone_run(port)
+async def test_a_way_past_a_proxy_that_is_not_there(on_each, no_proxies, nobody):
+    async def one(run, port):
+        no_proxies.setenv("HTTP_PROXY", f"http://127.0.0.1:{nobody}")
+        no_proxies.setenv("NO_PROXY", "127.0.0.1")
+        await run(port)
+
+    await on_each(one, THREE, modern=(False,))
 
 
-@for_three_ports
-async def test_a_proxy_that_wants_credentials(lone_run, no_proxies, port):
+async def test_a_proxy_that_wants_credentials(on_each, no_proxies):
     refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
     seen: list[bytes] = []
 
@@ -153,30 +157,35 @@ async def test_a_proxy_that_wants_credentials(lone_run, no_proxies, port):
                 writer.write(refusal)
         writer.close()
 
+    async def one(run, port):
+        ended = await run(port, error=BackendUnavailable, generated=0)
+        assert "407" in ended.error.message
+        assert "HTTP_PROXY" in ended.error.hint
+
     async with await asyncio.start_server(refuse, "127.0.0.1", 0) as proxy:
         no_proxies.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
-        ended = await lone_run(port, error=BackendUnavailable, generated=0)
-    assert "407" in ended.error.message
-    assert "HTTP_PROXY" in ended.error.hint
-    assert seen.count(b"GET") == 1, "credentials do not come by themselves"
+        await on_each(one, THREE, modern=(False,))
+    assert seen.count(b"GET") == len(THREE), "credentials do not come by themselves"
 
 
 # Clocks -----------------------------------------------------------------------------------------
 
 
-@for_three_ports
 @pytest.mark.parametrize("days", [1, -1])
-async def test_the_clock_jumps(run, monkeypatch, port, days):
-    gate, now = run.server.faults.hold("running"), time.time
+async def test_the_clock_jumps(on_each, monkeypatch, days):
+    async def one(run, port):
+        gate, now = run.server.faults.hold("running"), time.time
 
-    async def jump(_):
-        await run.is_at(gate)
-        monkeypatch.setattr(time, "time", lambda: now() + days * 86_400)
-        gate.release()
+        async def jump(_):
+            await run.is_at(gate)
+            monkeypatch.setattr(time, "time", lambda: now() + days * 86_400)
+            gate.release()
 
-    ended = await run(port, meanwhile=jump)
-    timings = getattr(ended.result, "timings", None)
-    assert timings is None or 0 <= timings.queued + timings.generating <= timings.total < 15
+        ended = await run(port, meanwhile=jump)
+        timings = getattr(ended.result, "timings", None)
+        assert timings is None or 0 <= timings.queued + timings.generating <= timings.total < 15
+
+    await on_each(one, THREE)
 
 
 # Restarts ---------------------------------------------------------------------------------------
@@ -184,47 +193,53 @@ async def test_the_clock_jumps(run, monkeypatch, port, days):
 POINTS = {"queue": 1, "running": 2, "history": 2}  # how often the job is generated in all
 
 
-@for_each_port
 @pytest.mark.parametrize("point", POINTS)
-async def test_a_server_that_dies_and_returns_does_the_job_once_more(run, port, point):
-    gate = run.server.faults.hold(point)
+async def test_a_server_that_dies_and_returns_does_the_job_once_more(on_each, point):
+    async def one(run, port):
+        gate = run.server.faults.hold(point)
 
-    async def crash(_):
-        await run.is_at(gate)
-        await asyncio.to_thread(run.server.restart, down_seconds=0.2)
+        async def crash(_):
+            await run.is_at(gate)
+            await asyncio.to_thread(run.server.restart, down_seconds=0.2)
 
-    ended = await run(port, meanwhile=crash, lost=1, generated=POINTS[point])
-    assert any("was given it again" in warning for warning in ended.result.warnings)
+        ended = await run(port, meanwhile=crash, lost=1, generated=POINTS[point])
+        assert any("was given it again" in warning for warning in ended.result.warnings)
+
+    await on_each(one, PORTS)
 
 
-@for_three_ports
 @pytest.mark.parametrize("point", POINTS)
-async def test_a_server_that_dies_for_good_is_given_up(run, port, point):
-    gate = run.server.faults.hold(point)
+async def test_a_server_that_dies_for_good_is_given_up(on_each, point):
+    async def one(run, port):
+        gate = run.server.faults.hold(point)
 
-    async def die(_):
-        await run.is_at(gate)
-        await asyncio.to_thread(run.server.stop)
+        async def die(_):
+            await run.is_at(gate)
+            await asyncio.to_thread(run.server.stop)
 
-    waits = {"away": 0.5}
-    ended = await run(port, error=BackendUnavailable, meanwhile=die, lost=1, timeouts=waits)
-    assert not ended.error.retryable
+        waits = {"away": 0.5}
+        ended = await run(port, error=BackendUnavailable, meanwhile=die, lost=1, timeouts=waits)
+        assert not ended.error.retryable
+
+    await on_each(one, THREE)
 
 
-@for_three_ports
 @pytest.mark.parametrize("point", ["running", "history"])
 @pytest.mark.parametrize("trouble", ["down", "half_open"])
-async def test_a_network_that_goes_and_returns_loses_no_job(run, port, point, trouble):
-    gate = run.server.faults.hold(point)
+async def test_a_network_that_goes_and_returns_loses_no_job(on_each, point, trouble):
+    async def one(run, port):
+        gate = run.server.faults.hold(point)
 
-    async def cut(_):
-        await run.is_at(gate)
-        await asyncio.to_thread(getattr(run.proxy, trouble))
-        gate.release()
-        assert await run.server.log.until(lambda log: log.executed_ids)
-        run.proxy.up()
+        async def cut(_):
+            await run.is_at(gate)
+            await asyncio.to_thread(getattr(run.proxy, trouble))
+            gate.release()
+            assert await run.server.log.until(lambda log: log.executed_ids)
+            run.proxy.up()
 
-    await run(port, meanwhile=cut)
+        await run(port, meanwhile=cut)
+
+    await on_each(one, THREE)
 
 
 # Other people -----------------------------------------------------------------------------------
@@ -244,34 +259,37 @@ ACTIONS = {
 }
 
 
-@for_each_port
 @pytest.mark.parametrize("action", ACTIONS)
-async def test_another_client_stops_the_job(run, port, action):
-    point, path, body = ACTIONS[action]
-    gate = run.server.faults.hold(point)
+async def test_another_client_stops_the_job(on_each, action):
+    async def one(run, port):
+        point, path, body = ACTIONS[action]
+        gate = run.server.faults.hold(point)
 
-    async def somebody(_):
-        await run.is_at(gate)
-        [job] = run.server.log.submitted
-        await ask(run, "POST", path, json=body(job))
-        gate.release()
+        async def somebody(_):
+            await run.is_at(gate)
+            [job] = run.server.log.submitted
+            await ask(run, "POST", path, json=body(job))
+            gate.release()
 
-    run.global_interrupts = int(action == "interrupts-whatever-runs")
-    ended = await run(port, error=JobCancelled, meanwhile=somebody)
-    assert "another client" in ended.error.message.lower()
-    assert not ended.error.retryable
+        run.global_interrupts = int(action == "interrupts-whatever-runs")
+        ended = await run(port, error=JobCancelled, meanwhile=somebody)
+        assert "another client" in ended.error.message.lower()
+        assert not ended.error.retryable
+
+    await on_each(one, PORTS)
 
 
-@for_three_ports
 @pytest.mark.parametrize("point", ["queue", "running"])
-async def test_another_client_cancels_the_job_on_a_modern_server(make_run, port, point):
-    run = make_run(modern=True)
-    gate = run.server.faults.hold(point)
+async def test_another_client_cancels_the_job_on_a_modern_server(on_each, point):
+    async def one(run, port):
+        gate = run.server.faults.hold(point)
 
-    async def somebody(_):
-        await run.is_at(gate)
-        [job] = run.server.log.submitted
-        await ask(run, "POST", f"/api/jobs/{job}/cancel")
-        gate.release()
+        async def somebody(_):
+            await run.is_at(gate)
+            [job] = run.server.log.submitted
+            await ask(run, "POST", f"/api/jobs/{job}/cancel")
+            gate.release()
 
-    await run(port, error=JobCancelled, meanwhile=somebody)
+        await run(port, error=JobCancelled, meanwhile=somebody)
+
+    await on_each(one, THREE, modern=(True,))

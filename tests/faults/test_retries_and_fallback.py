@@ -26,7 +26,6 @@ from storycore_tts.testing.comfyui.log import Request, Submitted
 from storycore_tts.testing.proxy import Cut
 
 THREE = ("speak", "clone", "train")
-for_three_ports = pytest.mark.parametrize("port", THREE)
 SHORT = {"attempts": 3, "initial_seconds": 0.05, "longest_seconds": 0.05}
 UNHURRIED = {"request": 5.0, "connect": 5.0}  # where tries are counted, none may be too slow
 
@@ -34,64 +33,77 @@ UNHURRIED = {"request": 5.0, "connect": 5.0}  # where tries are counted, none ma
 # Again ------------------------------------------------------------------------------------------
 
 
-@for_three_ports
-async def test_a_server_that_is_down_and_comes_back_is_asked_again(run, port):
-    await asyncio.to_thread(run.proxy.down)
+async def test_a_server_that_is_down_and_comes_back_is_asked_again(on_each):
+    async def one(run, port):
+        await asyncio.to_thread(run.proxy.down)
 
-    async def come_back(_):
-        assert await run.proxy.log.until(lambda _: run.proxy.connections >= 2)
-        run.proxy.up()
+        async def come_back(_):
+            assert await run.proxy.log.until(lambda _: run.proxy.connections >= 2)
+            run.proxy.up()
 
-    ended = await run(port, meanwhile=come_back)
-    assert all(failed.pause is not None for failed in ended.of(AttemptFailed))
+        ended = await run(port, meanwhile=come_back)
+        assert all(failed.pause is not None for failed in ended.of(AttemptFailed))
 
-
-@for_three_ports
-async def test_a_server_that_is_not_there_yet_is_asked_again(run, port):
-    url = run.server.url
-    await asyncio.to_thread(run.server.stop)
-
-    async def come_back(_):
-        await run.failed.wait()
-        await asyncio.to_thread(run.server.start)
-
-    await run(port, meanwhile=come_back, comfyui_url=url)
+    await on_each(one, THREE)
 
 
-@for_three_ports
+async def test_a_server_that_is_not_there_yet_is_asked_again(on_each):
+    async def one(run, port):
+        url = run.server.url
+        await asyncio.to_thread(run.server.stop)
+
+        async def come_back(_):
+            await run.failed.wait()
+            await asyncio.to_thread(run.server.start)
+
+        await run(port, meanwhile=come_back, comfyui_url=url)
+
+    await on_each(one, THREE)
+
+
 @pytest.mark.parametrize("status", [429, 503])
-async def test_a_server_that_asks_for_a_pause_gets_it(run, port, status):
-    refusal = Answer(path="/prompt", method="POST", status=status, headers={"Retry-After": "1"})
-    run.server.faults.add(refusal)
-    ended = await run(port, timeouts=UNHURRIED)
-    [failed] = ended.of(AttemptFailed)
-    assert isinstance(failed.error, BackendOverloaded)
-    assert failed.pause >= 1.0
-    first, second = (
-        record.at
-        for record in run.server.log.of(Request)
-        if (record.method, record.path) == ("POST", "/prompt")
-    )
-    assert second - first >= 1.0
+async def test_a_server_that_asks_for_a_pause_gets_it(on_each, status):
+    async def one(run, port):
+        refusal = Answer(path="/prompt", method="POST", status=status, headers={"Retry-After": "1"})
+        run.server.faults.add(refusal)
+        ended = await run(port, timeouts=UNHURRIED)
+        [failed] = ended.of(AttemptFailed)
+        assert isinstance(failed.error, BackendOverloaded)
+        assert failed.pause >= 1.0
+        first, second = (
+            record.at
+            for record in run.server.log.of(Request)
+            if (record.method, record.path) == ("POST", "/prompt")
+        )
+        assert second - first >= 1.0
+
+    await on_each(one, THREE)
 
 
-@for_three_ports
-async def test_a_server_that_asks_for_too_long_a_pause_is_not_waited_for(run, port):
-    refusal = Answer(path="/prompt", method="POST", status=429, headers={"Retry-After": "3600"})
-    run.server.faults.add(refusal)
-    await run(port, error=BackendOverloaded, generated=0)
-    assert run.server.log.http_count("/prompt", "POST") == 1
+async def test_a_server_that_asks_for_too_long_a_pause_is_not_waited_for(on_each):
+    async def one(run, port):
+        refusal = Answer(path="/prompt", method="POST", status=429, headers={"Retry-After": "3600"})
+        run.server.faults.add(refusal)
+        await run(port, error=BackendOverloaded, generated=0)
+        assert run.server.log.http_count("/prompt", "POST") == 1
+
+    await on_each(one, THREE)
 
 
-@for_three_ports
 @pytest.mark.parametrize("attempts", [1, 3])
-async def test_tries_do_not_multiply(run, port, attempts):
+async def test_tries_do_not_multiply(on_each, attempts):
     """As many requests as tries: nothing below tries again by itself."""
-    run.proxy.add(Cut(request=b"GET /object_info", direction="response", times=None))
-    retry = {**SHORT, "attempts": attempts}
-    ended = await run(port, error=BackendUnavailable, generated=0, retry=retry, timeouts=UNHURRIED)
-    seen = [line for line in run.proxy.log.requests if line.startswith(b"GET /object_info")]
-    assert len(seen) == len(ended.of(AttemptFailed)) == attempts
+
+    async def one(run, port):
+        run.proxy.add(Cut(request=b"GET /object_info", direction="response", times=None))
+        retry = {**SHORT, "attempts": attempts}
+        ended = await run(
+            port, error=BackendUnavailable, generated=0, retry=retry, timeouts=UNHURRIED
+        )
+        seen = [line for line in run.proxy.log.requests if line.startswith(b"GET /object_info")]
+        assert len(seen) == len(ended.of(AttemptFailed)) == attempts
+
+    await on_each(one, THREE)
 
 
 # Elsewhere --------------------------------------------------------------------------------------
@@ -139,14 +151,16 @@ async def test_a_server_that_dies_in_mid_job_does_not_make_two_of_it(run, point)
     assert len(run.server.log.submitted) == 1
 
 
-@for_three_ports
 @pytest.mark.parametrize(
     ("fault", "error"), [(out_of_memory(), OutOfMemory), (NodeError(), GenerationFailed)]
 )
-async def test_a_server_that_tried_has_had_its_turn(run, port, fault, error):
-    run.server.faults.add(fault)
-    ended = await run(port, error=error, fallback="draft")
-    assert ended.of(FellBack) == []
+async def test_a_server_that_tried_has_had_its_turn(on_each, fault, error):
+    async def one(run, port):
+        run.server.faults.add(fault)
+        ended = await run(port, error=error, fallback="draft")
+        assert ended.of(FellBack) == []
+
+    await on_each(one, THREE)
 
 
 async def test_bad_input_stays_bad(run):

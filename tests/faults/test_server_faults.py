@@ -192,66 +192,59 @@ def parameters(cases: list[Case]) -> list[Any]:
 
 
 @pytest.fixture
-def on_each(make_run, together):
-    """Runs a case once for each port, on an old and on a new server, all at the same time."""
-
-    async def run_one(fault: Fault, port: str, modern: bool, ends: dict[str, Any]) -> None:
-        run = make_run(modern=modern)
-        run.server.faults.add(fault)
-        await run(port, **ends)
-        if not isinstance(fault, ServerFault):  # those last, and do not strike
-            assert run.server.log.of(FaultUsed), "it never struck, and nothing was tested"
+def struck(on_each):
+    """Lets a fault strike each port, and says how that shall end."""
 
     async def run_all(fault: Fault, ports: tuple[str, ...], **ends: Any) -> None:
-        await together(
-            {
-                f"{port} on {'a modern' if modern else 'an old'} server": run_one(
-                    fault, port, modern, ends
-                )
-                for port in ports
-                for modern in (False, True)
-            }
-        )
+        async def one(run, port):
+            run.server.faults.add(fault)
+            await run(port, **ends)
+            if not isinstance(fault, ServerFault):  # those last, and do not strike
+                assert run.server.log.of(FaultUsed), "it never struck, and nothing was tested"
+
+        await on_each(one, ports)
 
     return run_all
 
 
 @pytest.mark.parametrize("case", parameters(JOBS))
-async def test_a_job_that_goes_wrong_ends_as_it_should(on_each, case):
-    await on_each(case.fault, case.ports, error=case.error or (), **case.more)
+async def test_a_job_that_goes_wrong_ends_as_it_should(struck, case):
+    await struck(case.fault, case.ports, error=case.error or (), **case.more)
 
 
 @pytest.mark.parametrize("case", parameters(SOCKETS))
-async def test_a_websocket_that_goes_wrong_costs_time_only(on_each, case):
-    await on_each(case.fault, case.ports)
+async def test_a_websocket_that_goes_wrong_costs_time_only(struck, case):
+    await struck(case.fault, case.ports)
 
 
 @pytest.mark.parametrize("case", parameters(SERVERS))
-async def test_a_server_that_lacks_something_is_known_before_any_work(on_each, case):
-    await on_each(case.fault, case.ports, error=case.error, **case.more)
+async def test_a_server_that_lacks_something_is_known_before_any_work(struck, case):
+    await struck(case.fault, case.ports, error=case.error, **case.more)
 
 
 # Limits -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("port", THREE)
 @pytest.mark.parametrize(
     ("point", "limit"),
     [("queue", "queue"), ("running", "idle"), ("running", "job"), ("history", "idle")],
 )
-async def test_a_job_that_takes_too_long_is_withdrawn(run, port, point, limit):
-    gate = run.server.faults.hold(point)
-    limit = "training" if (limit, port) == ("job", "train") else limit
+async def test_a_job_that_takes_too_long_is_withdrawn(on_each, point, limit):
+    async def one(run, port):
+        gate = run.server.faults.hold(point)
+        wait = "training" if (limit, port) == ("job", "train") else limit
 
-    async def let_go_afterwards(call):
-        await asyncio.wait([call])
-        gate.release()
+        async def let_go_afterwards(call):
+            await asyncio.wait([call])
+            gate.release()
 
-    ended = await run(
-        port, error=BackendTimeout, meanwhile=let_go_afterwards, timeouts={limit: 0.5}
-    )
-    assert (ended.error.wait, ended.error.seconds) == (limit, 0.5)
-    assert not ended.error.retryable
+        ended = await run(
+            port, error=BackendTimeout, meanwhile=let_go_afterwards, timeouts={wait: 0.5}
+        )
+        assert (ended.error.wait, ended.error.seconds) == (wait, 0.5)
+        assert not ended.error.retryable
+
+    await on_each(one, THREE)
 
 
 # HTTP -------------------------------------------------------------------------------------------
@@ -306,6 +299,6 @@ def makes_no_sense(fault: Any) -> bool:
 
 
 @pytest.mark.parametrize(("fault", "ports"), requests())
-async def test_an_answer_that_goes_wrong_costs_time_only(on_each, fault, ports):
+async def test_an_answer_that_goes_wrong_costs_time_only(struck, fault, ports):
     error = BackendUnavailable if makes_no_sense(fault) else ()
-    await on_each(fault, ports, well=True, error=error)
+    await struck(fault, ports, well=True, error=error)
