@@ -15,7 +15,11 @@ from weakref import WeakKeyDictionary
 
 from storycore_tts.adapters.comfyui import results, workflows
 from storycore_tts.adapters.comfyui.downloads import fetch_audio
-from storycore_tts.adapters.comfyui.failures import execution_error, interrupted_error
+from storycore_tts.adapters.comfyui.failures import (
+    damaged_upload_error,
+    execution_error,
+    interrupted_error,
+)
 from storycore_tts.adapters.comfyui.http_errors import BACKEND
 from storycore_tts.adapters.comfyui.jobs import Job, JobDone, JobPlan
 from storycore_tts.adapters.comfyui.nodes import NODE_PACK
@@ -190,10 +194,17 @@ class ComfyUIAdapter:
         return session
 
     async def _upload(self, session: Session, reference: ReferenceAudio) -> str:
-        """Store the reference on the server under a name that its content gives it."""
+        """Store the reference on the server under a name that its content gives it.
+
+        Raises:
+            TTSError: It could not be sent, or not as it is.
+        """
         data = await asyncio.to_thread(_padded_wav, reference)
         name = f"{hashlib.sha256(data).hexdigest()[:40]}.wav"
         stored = await session.transport.upload(data, name, workflows.FOLDER)
+        # Damaged on its way, it would clone another voice, and nothing would say so.
+        if await session.transport.download(stored) != data:
+            raise damaged_upload_error()
         return f"{stored.subfolder}/{stored.filename}" if stored.subfolder else stored.filename
 
     def _speaking(

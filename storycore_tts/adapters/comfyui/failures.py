@@ -143,6 +143,15 @@ def lost_error(reason: str) -> JobLost:
     )
 
 
+def damaged_upload_error() -> BackendUnavailable:
+    """Say that the server has another recording than the one that we sent."""
+    return BackendUnavailable(
+        "The reference did not arrive at the ComfyUI server as it was sent.",
+        hint="Look at what stands between it and you.",
+        backend=BACKEND,
+    )
+
+
 def closed_error() -> BackendUnavailable:
     """Say that our own side hung up."""
     return BackendUnavailable("The client was closed in mid-job.", backend=BACKEND, retryable=False)

@@ -1,0 +1,337 @@
+"""One job of a port through a faulty network, and all that must hold after it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from storycore_tts import (
+    CloneRequest,
+    QwenTTSConfig,
+    ReferenceAudio,
+    Sampling,
+    SpeechRequest,
+    TrainedVoice,
+    TrainingRequest,
+    TTSError,
+    open_tts,
+)
+from storycore_tts.adapters.comfyui import session
+from storycore_tts.container import ConfiguredSpeech
+from storycore_tts.domain.audio import encode
+from storycore_tts.domain.events import AttemptFailed, Event
+from storycore_tts.domain.speech import Speech
+from storycore_tts.testing.comfyui import StandInComfyUI
+from storycore_tts.testing.comfyui.faults import Gate
+from storycore_tts.testing.comfyui.log import NodeRan, StandInLog
+from storycore_tts.testing.comfyui.speech import Speaking, decode, speak
+from storycore_tts.testing.contract import tone_dataset, tone_reference
+from storycore_tts.testing.proxy import FaultyProxy
+
+CHECKPOINT, FINE_TUNED = "/voices/mia", "Mia"
+SECRET = "Xanadu"  # stands in all that users write, and must never stand in a log
+TEXT = f"In {SECRET} did Kubla Khan."
+TRANSCRIPT = f"A {SECRET} of words, four seconds long, about."
+
+# Fractions of a second: what a fault costs is paid in every run of the tests.
+TIMEOUTS = {
+    "connect": 0.5,
+    "request": 0.5,
+    "queue": 10.0,
+    "idle": 10.0,
+    "job": 15.0,
+    "training": 15.0,
+    "away": 3.0,
+    "cancel": 0.5,
+}
+# Longer, together, than a failed connection is remembered, so that one of the tries is real.
+RETRY = {"attempts": 5, "initial_seconds": 0.2, "longest_seconds": 1.6}
+
+Meanwhile = Callable[[asyncio.Future[Any]], Awaitable[None]]
+
+
+@dataclass
+class Ended:
+    """What a run ended with: a result or an error, and what listeners heard."""
+
+    result: Any
+    error: TTSError | None
+    heard: list[Event]
+
+    def of(self, kind: type[Event]) -> list[Any]:
+        return [event for event in self.heard if type(event) is kind]
+
+
+class Run:
+    """Asks a port of a service for one thing, and checks what must hold whatever went wrong.
+
+    The service is whole, with its retries; before the server stands a proxy.
+    """
+
+    def __init__(
+        self,
+        server: StandInComfyUI,
+        proxy: FaultyProxy,
+        folder: Path,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        self.server = server
+        self.proxy = proxy
+        self.failed = asyncio.Event()  # a try failed
+        self.global_interrupts = 0  # by others: ours would hit whatever runs, whoever's it is
+        self._folder = folder
+        self._caplog = caplog
+        self._reference = ReferenceAudio(tone_reference(220.0).samples, transcript=TRANSCRIPT)
+
+    async def __call__(
+        self,
+        port: str,
+        *,
+        error: type[TTSError] | tuple[type[TTSError], ...] = (),
+        well: bool | None = None,
+        generated: int | None = None,
+        lost: int = 0,
+        meanwhile: Meanwhile | None = None,
+        sampling: Sampling | None = None,
+        **settings: Any,
+    ) -> Ended:
+        """Run one job to the end that it should have.
+
+        Args:
+            port: "speak", "checkpoint", "clone", "x-vector" or "train".
+            error: What is raised, exactly; of several, one.
+            well: Whether the right result is a good end; by default, if no error is.
+            generated: How often the node of the pack ran; by default once, and once at most where
+                the run ends in an error.
+            lost: How many submissions the server lost; each may have begun to run before.
+            meanwhile: What else happens while the job is under way.
+            sampling: How the model draws its tokens.
+            **settings: As for ``config``.
+        """
+        errors = error if isinstance(error, tuple) else (error,)
+        config = self.config(**settings)
+        async with open_tts(config) as service:
+            heard: list[Event] = []
+            service.add_listener(heard.append)
+            service.add_listener(self._look_for_failures)
+            call = asyncio.ensure_future(self.ask(port, service, sampling))
+            if meanwhile is not None:
+                await meanwhile(call)
+            ended = await self._ended(call, limit_of(config), heard)
+            await self._nothing_is_left_on_the_server(lost)
+        self._ended_as_it_should(port, ended, errors, not errors if well is None else well)
+        self._ran_once(generated, lost, well=ended.error is None)
+        self._told_nobody()
+        return ended
+
+    @property
+    def generated(self) -> int:
+        """How often a node of the pack really ran."""
+        return sum(ran.node_type.startswith("FB_") for ran in self.server.log.of(NodeRan))
+
+    def _look_for_failures(self, event: Event) -> None:
+        if isinstance(event, AttemptFailed):
+            self.failed.set()
+
+    async def is_at(self, gate: Gate) -> None:
+        """Wait until the job stands at a gate."""
+        assert await asyncio.to_thread(gate.reached.wait, 10)
+
+    def config(self, **settings: Any) -> QwenTTSConfig:
+        """Settings with short waits; ``timeouts`` changes some of those."""
+        timeouts = {**TIMEOUTS, **settings.pop("timeouts", {})}
+        comfyui = {"timeouts": timeouts, **settings.pop("comfyui", {})}
+        usual = {"comfyui_url": self.proxy.url, "fallback": None, "retry": RETRY}
+        return QwenTTSConfig(**{**usual, **settings}, comfyui=comfyui)
+
+    async def ask(
+        self, port: str, service: ConfiguredSpeech, sampling: Sampling | None = None
+    ) -> Speech | TrainedVoice:
+        """Ask for one thing."""
+        if port == "train":
+            return await service.train(self._training())
+        drawn: dict[str, Any] = {"language": "English", "sampling": sampling or Sampling()}
+        if port in ("clone", "x-vector"):
+            only = port == "x-vector"
+            request = CloneRequest(TEXT, self._reference, x_vector_only=only, **drawn)
+            return await service.clone(request)
+        if port == "checkpoint":
+            mine = SpeechRequest(TEXT, FINE_TUNED, checkpoint=CHECKPOINT, **drawn)
+            return await service.synthesize(mine)
+        return await service.synthesize(SpeechRequest(TEXT, "Ryan", **drawn))
+
+    def is_right(self, port: str, result: Any) -> None:
+        """Assert that it is what was asked for: the very words, in the very voice."""
+        if isinstance(result, TrainedVoice):
+            config = json.loads((Path(result.checkpoint_path) / "config.json").read_text("utf-8"))
+            assert list(config["talker_config"]["spk_id"]) == [FINE_TUNED.lower()]
+            assert (result.speaker_name, result.epochs) == (FINE_TUNED, 1)
+            return
+        assert isinstance(result, Speech)
+        assert result.job_id in self.server.log.submitted
+        expected = self._voiced(port, result.seed or 0)
+        assert result.samples.shape == expected.shape
+        np.testing.assert_allclose(result.samples, expected, atol=2**-14)  # 16 bits
+
+    def _training(self) -> TrainingRequest:
+        dataset = self._folder / "recordings"
+        if not dataset.exists():
+            tone_dataset(dataset, recordings=2)
+        return TrainingRequest(
+            str(dataset),
+            str(self._folder / "trained"),
+            FINE_TUNED,
+            test_text=TEXT,
+            num_epochs=1,
+            gradient_accumulation_steps=1,
+        )
+
+    def _voiced(self, port: str, seed: int) -> np.ndarray:
+        """What the stand-in makes of the text, and nobody else."""
+        speaker, character = "Ryan", ""
+        if port == "checkpoint":
+            speaker, character = FINE_TUNED, f"{CHECKPOINT} {FINE_TUNED.lower()}"
+        if port in ("clone", "x-vector"):
+            uploaded = encode(self._reference.padded(), self._reference.sample_rate, ".wav")
+            character = hashlib.sha256(decode(uploaded).samples.tobytes()).hexdigest()
+        return speak(Speaking(TEXT, speaker, "English", seed, character=character))
+
+    async def _ended(self, call: asyncio.Future[Any], limit: float, heard: list[Event]) -> Ended:
+        try:
+            return Ended(await asyncio.wait_for(call, limit), None, heard)
+        except TTSError as raised:
+            return Ended(None, raised, heard)
+
+    def _ended_as_it_should(
+        self, port: str, ended: Ended, errors: tuple[type[TTSError], ...], well: bool
+    ) -> None:
+        if ended.error is None:
+            assert well, f"it ended well, and not in {errors}"
+            self.is_right(port, ended.result)
+        else:
+            assert type(ended.error) in errors, repr(ended.error)
+            assert ended.error.backend, "it does not say on which side it went wrong"
+
+    def _ran_once(self, generated: int | None, lost: int, *, well: bool) -> None:
+        log = self.server.log
+        for job in log.submitted:
+            assert log.executions(job) <= 1 + lost
+        assert log.interrupt_requests.count(None) == self.global_interrupts
+        if generated is not None or well:
+            assert self.generated == (1 if generated is None else generated)
+        else:
+            assert self.generated <= 1
+
+    async def _nothing_is_left_on_the_server(self, lost: int) -> None:
+        def over(log: StandInLog) -> bool:
+            submitted, ended = Counter(log.submitted), Counter([*log.executed_ids, *log.deleted])
+            return (submitted - ended).total() <= lost
+
+        assert await self.server.log.until(over), "a job of ours is still there"
+
+    def _told_nobody(self) -> None:
+        """What users write is logged at DEBUG at most."""
+        for record in self._caplog.records:
+            if record.levelno >= logging.INFO:
+                assert SECRET not in f"{record.getMessage()} {vars(record)}"
+
+
+def traces(ports: Collection[int]) -> set[object]:
+    """Tasks, threads and connections to these ports that this process has now."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    # The threads of event loops' pools and of the test's own servers are not ours to end.
+    others = ("asyncio_", "standin-comfyui", "faulty-proxy")
+    threads = {thread for thread in threading.enumerate() if not thread.name.startswith(others)}
+    connections = psutil.Process().net_connections("tcp")
+    return {*tasks, *threads, *(c for c in connections if c.raddr and c.raddr.port in ports)}
+
+
+async def nothing_is_left_here(before: set[object], ports: Collection[int]) -> None:
+    """Assert that all of ours ends; sockets need some steps of the loop for it."""
+    clock = asyncio.get_running_loop().time
+    over = clock() + 5
+    while left := traces(ports) - before:
+        assert clock() < over, left
+        await asyncio.sleep(0)
+
+
+def limit_of(config: QwenTTSConfig) -> float:
+    """The most seconds that anything may take by these settings."""
+    waits = config.comfyui.timeouts
+    one_try = waits.connect + 4 * waits.request + waits.away
+    return config.retry.attempts * one_try + waits.job + waits.cancel
+
+
+@pytest.fixture(autouse=True)
+def _looks_follow_one_another_faster_than_in_earnest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_LOOK_EVERY", 0.5)
+    monkeypatch.setattr(session, "_LOOK_AT_MOST_EVERY", 0.1)
+
+
+@pytest.fixture
+async def make_run(
+    standin_comfyui_factory: Callable[..., StandInComfyUI],
+    faulty_proxy_factory: Callable[[str], FaultyProxy],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> AsyncIterator[Callable[..., Run]]:
+    """Makes runs, each with a server and a network of its own: ``make_run(modern=True)``.
+
+    After the test no task, thread or connection of ours may be left in this process.
+    """
+    caplog.set_level(logging.INFO)
+    made: list[Run] = []
+
+    def make(**options: Any) -> Run:
+        server = standin_comfyui_factory(checkpoints={CHECKPOINT: (FINE_TUNED,)}, **options)
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        made.append(Run(server, faulty_proxy_factory(server.url), folder, caplog))
+        return made[-1]
+
+    before = traces(())
+    yield make
+    await nothing_is_left_here(before, [run.proxy.port for run in made])
+
+
+@pytest.fixture(params=[False, True], ids=["0.3.64", "modern"])
+def run(request: pytest.FixtureRequest, make_run: Callable[..., Run]) -> Run:
+    """One job of a port on an old and on a new server: ``await run("clone")``."""
+    return make_run(modern=request.param)
+
+
+@pytest.fixture
+def on_each(make_run: Callable[..., Run]) -> Callable[..., Awaitable[None]]:
+    """Does something once for each port, on an old and on a new server.
+
+    All at the same time, for they mostly wait; the first that fails is named.
+    """
+
+    async def do_all(
+        one: Callable[[Run, str], Awaitable[object]],
+        ports: Sequence[str],
+        *,
+        modern: Sequence[bool] = (False, True),
+    ) -> None:
+        runs = [(make_run(modern=new), port, new) for new in modern for port in ports]
+        ends = await asyncio.gather(
+            *(one(run, port) for run, port, _ in runs), return_exceptions=True
+        )
+        for (_, port, new), end in zip(runs, ends, strict=True):
+            if isinstance(end, BaseException):
+                server = "a modern" if new else "an old"
+                raise AssertionError(f"{port} on {server} server: {end!r}") from end
+
+    return do_all
