@@ -33,6 +33,7 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     multiple,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -350,6 +351,10 @@ class Job:
         return f"{self.mark} ({self.kind}) {'cancelled by us, ' * self.cancelled}{ended[:300]}"
 
 
+# With a server and a network that work all the time, there is nothing to excuse but what others do.
+unless_calm = precondition(lambda self: not self.calm)
+
+
 # A schedule -----------------------------------------------------------------------------------
 
 
@@ -380,13 +385,21 @@ class Schedule(RuleBasedStateMachine):
         proxied=st.sampled_from((True, True, True, False)),
         fallback=st.sampled_from(("none", "draft")),
         held=st.sampled_from((None, None, "queue", "running")),
+        calm=st.sampled_from((False, False, True)),
         kinds=st.lists(
             st.sampled_from(("speak", "speak", "clone", "train")), min_size=1, max_size=3
         ),
     )
     def begin(
-        self, modern: bool, proxied: bool, fallback: str, held: HoldPoint | None, kinds: list[str]
+        self,
+        modern: bool,
+        proxied: bool,
+        fallback: str,
+        held: HoldPoint | None,
+        calm: bool,
+        kinds: list[str],
     ) -> Any:
+        self.calm = calm
         self.server = self.world.servers[modern]
         self.server.log.replace(())
         self.proxy = self.network.enter_context(FaultyProxy(self.server.url)) if proxied else None
@@ -476,6 +489,7 @@ class Schedule(RuleBasedStateMachine):
 
     # What goes wrong
 
+    @unless_calm
     @rule(scripted=st.one_of(ANSWERS, HTTP_FAULTS, SOCKET_FAULTS))
     def fail_at_the_server(self, scripted: tuple[standin.Fault, Excused]) -> None:
         self.script(scripted)
@@ -501,6 +515,7 @@ class Schedule(RuleBasedStateMachine):
         self.in_doubt = self.in_doubt or not isinstance(fault, JobFault | ServerFault)
         self.server.faults.add(fault)
 
+    @unless_calm
     @rule(scripted=NETWORK_FAULTS)
     def fail_on_the_network(self, scripted: tuple[Rule, Excused]) -> None:
         if self.proxy:
@@ -510,6 +525,7 @@ class Schedule(RuleBasedStateMachine):
             self.excused |= set(errors)
             self.proxy.add(rule_)
 
+    @unless_calm
     @rule(what=st.sampled_from(("down", "up", "half_open")))
     def change_the_network(self, what: str) -> None:
         if self.proxy:
@@ -518,6 +534,7 @@ class Schedule(RuleBasedStateMachine):
             self.steps.append(f"network {what}")
             getattr(self.proxy, what)()
 
+    @unless_calm
     @rule(down_seconds=st.sampled_from((0.0, 0.05)))
     def restart_the_server(self, down_seconds: float) -> None:
         self.in_doubt = True
@@ -526,6 +543,7 @@ class Schedule(RuleBasedStateMachine):
         self.world.run(asyncio.to_thread(self.server.restart, down_seconds=down_seconds))
         self.restarts.append(len(self.server.log.records))
 
+    @unless_calm
     @rule()
     def cut_the_sockets(self) -> None:
         self.in_doubt = True

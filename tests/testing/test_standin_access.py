@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx
 import pytest
 import websockets
@@ -90,6 +92,22 @@ async def test_the_pack_can_vanish_and_come_back(server, connect):
     server.faults.add(NodeMissing(node="FB_Qwen3TTSTrain"))
     nodes = (await client.http.get("/object_info")).json()
     assert set(nodes) == (PACK | CORE) - {"FB_Qwen3TTSTrain"}
+
+
+async def test_a_job_whose_nodes_have_vanished_fails_and_the_next_one_runs(
+    server, connect, voice_graph
+):
+    client = await connect(server)
+    gate = server.faults.hold("queue")
+    gone = NodePackMissing()
+    await client.submit(voice_graph(seed=1), prompt_id="accepted")
+    assert await asyncio.to_thread(gate.reached.wait, 5)
+    server.faults.add(gone)
+    gate.release()
+    frames = await client.frames_until("execution_error")
+    assert frames[-1]["data"]["exception_type"] == "KeyError"
+    server.faults.remove(gone)
+    assert (await client.outcome(voice_graph(seed=2)))["status"]["completed"]
 
 
 async def test_another_speaker_list_is_offered_and_obeyed(server, connect, voice_graph):

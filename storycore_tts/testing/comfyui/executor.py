@@ -201,7 +201,8 @@ class JobRun:
             # This one goes to everybody when the job has no client.
             self._message("execution_interrupted", where, broadcast=True)
             return "interrupted"
-        except (NodeFailed, OSError, RuntimeError, ValueError) as exc:
+        # KeyError: the node has gone since the job was accepted.
+        except (NodeFailed, OSError, RuntimeError, ValueError, KeyError) as exc:
             self._message("execution_error", self._report(node_id, node_type, inputs, exc))
             return "error"
         self._finish_node(node_id, result)

@@ -167,7 +167,9 @@ def test_variables_without_our_prefix_are_not_ours(load, prefix):
 
 def test_variables_of_ours_that_are_no_settings_are_let_through(load):
     loaded = load(
-        STORYCORE_TTS_LIVE_COMFYUI_URL="http://127.0.0.1:8188", STORYCORE_TTS_LIVE_MODEL_DIR="/m"
+        STORYCORE_TTS_LIVE_COMFYUI_URL="http://127.0.0.1:8188",
+        STORYCORE_TTS_LIVE_MODEL_DIR="/m",
+        STORYCORE_TTS_FAULT_SEED="7",
     )
     assert set(loaded.sources.values()) == {"default"}
 
