@@ -239,10 +239,15 @@ async def test_a_job_that_takes_too_long_is_withdrawn(on_each, point, limit):
             gate.release()
 
         ended = await run(
-            port, error=BackendTimeout, meanwhile=let_go_afterwards, timeouts={wait: 0.5}
+            port,
+            error=BackendTimeout,
+            meanwhile=let_go_afterwards,
+            timeouts={wait: 0.5, "cancel": 5.0},
         )
         assert (ended.error.wait, ended.error.seconds) == (wait, 0.5)
         assert not ended.error.retryable
+        [job] = run.server.log.submitted
+        assert job in [*run.server.log.deleted, *run.server.log.interrupt_requests]
 
     await on_each(one, THREE)
 
