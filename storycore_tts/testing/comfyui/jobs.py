@@ -163,7 +163,8 @@ class NodeCache:
             if node_id not in found:
                 node = graph[node_id]
                 parts: list[Any] = [node["class_type"]]
-                if "unique_id" in nodes[node["class_type"]]["input"].get("hidden", {}):
+                known = nodes.get(node["class_type"])
+                if known is not None and "unique_id" in known["input"].get("hidden", {}):
                     parts.append(node_id)
                 for name, value in sorted(node["inputs"].items()):
                     if is_link(value, graph):
