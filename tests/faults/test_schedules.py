@@ -289,7 +289,7 @@ class FastLoop(asyncio.SelectorEventLoop):
 
 
 class World:
-    """What all schedules share: a loop, an old and a modern server, the server's folders."""
+    """What a hundred schedules share: a loop, an old and a modern server, the server's folders."""
 
     def __init__(self, folder: Path) -> None:
         self.loop = FastLoop()
@@ -316,9 +316,9 @@ class World:
         return self.loop.run_until_complete(work)
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    world = World(tmp_path_factory.mktemp("data"))
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
     with ExitStack() as stack:
         stack.callback(world.close)
         for server in world.servers:

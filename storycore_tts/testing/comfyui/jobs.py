@@ -163,8 +163,8 @@ class NodeCache:
             if node_id not in found:
                 node = graph[node_id]
                 parts: list[Any] = [node["class_type"]]
-                known = nodes.get(node["class_type"])
-                if known is not None and "unique_id" in known["input"].get("hidden", {}):
+                info = nodes.get(node["class_type"])  # None: it has gone since the job was accepted
+                if info and "unique_id" in info["input"].get("hidden", {}):
                     parts.append(node_id)
                 for name, value in sorted(node["inputs"].items()):
                     if is_link(value, graph):
