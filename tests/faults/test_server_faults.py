@@ -71,6 +71,7 @@ SPEAKING = ("speak", "checkpoint", "clone", "x-vector")
 PORTS = (*SPEAKING, "train")
 THREE = ("speak", "clone", "train")
 ENDS = ("executing", "executed", "execution_success")
+UNHURRIED = {"connect": 5.0, "request": 5.0, "cancel": 5.0}  # no wait of these shall end
 SEEDED = {"sampling": Sampling(seed=7)}
 
 
@@ -209,7 +210,8 @@ def struck(on_each):
 
 @pytest.mark.parametrize("case", parameters(JOBS))
 async def test_a_job_that_goes_wrong_ends_as_it_should(struck, case):
-    await struck(case.fault, case.ports, error=case.error or (), **case.more)
+    error = case.error or ()
+    await struck(case.fault, case.ports, error=error, timeouts=UNHURRIED, **case.more)
 
 
 @pytest.mark.parametrize("case", parameters(SOCKETS))
@@ -242,7 +244,7 @@ async def test_a_job_that_takes_too_long_is_withdrawn(on_each, point, limit):
             port,
             error=BackendTimeout,
             meanwhile=let_go_afterwards,
-            timeouts={wait: 0.5, "cancel": 5.0},
+            timeouts={**UNHURRIED, wait: 0.5},
         )
         assert (ended.error.wait, ended.error.seconds) == (wait, 0.5)
         assert not ended.error.retryable
