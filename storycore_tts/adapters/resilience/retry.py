@@ -69,8 +69,20 @@ class Retrying(Layer):
             assert state.next_action is not None
             self._report(call, state.attempt_number, error, state.next_action.sleep)
 
+        has_been_unlucky = False
+
+        def is_worth_it(state: tenacity.RetryCallState) -> bool:
+            nonlocal has_been_unlucky
+            error = _error(state)
+            if error is None or not error.retryable:
+                return False
+            if isinstance(error, BackendUnavailable):
+                return (error.retry_after or 0.0) <= self._policy.longest_retry_after
+            before, has_been_unlucky = has_been_unlucky, True
+            return not before and _may_be_luckier(call)
+
         trying = tenacity.AsyncRetrying(
-            retry=lambda state: self._is_worth_it(call, state),
+            retry=is_worth_it,
             wait=self._wait,
             stop=tenacity.stop_after_attempt(self._policy.attempts),
             before_sleep=before_sleep,
@@ -83,15 +95,6 @@ class Retrying(Layer):
                 self._report(call, trying.statistics["attempt_number"], error, None)
             raise
 
-    def _is_worth_it(self, call: Call[T], state: tenacity.RetryCallState) -> bool:
-        error = _error(state)
-        if error is None or not error.retryable:
-            return False
-        if isinstance(error, BackendUnavailable):
-            return (error.retry_after or 0.0) <= self._policy.longest_retry_after
-        sampling = getattr(call.request, "sampling", None)
-        return state.attempt_number == 1 and sampling is not None and sampling.seed is None
-
     def _wait(self, state: tenacity.RetryCallState) -> float:
         """Return the pause: as the backend asked for, or ours; both differ from call to call."""
         asked_for = getattr(_error(state), "retry_after", None)
@@ -101,6 +104,12 @@ class Retrying(Layer):
 
     def _report(self, call: Call[T], attempt: int, error: TTSError, pause: float | None) -> None:
         self._tell(AttemptFailed(call.operation, self._name, attempt, error, pause))
+
+
+def _may_be_luckier(call: Call[T]) -> bool:
+    """Tell whether a generation goes another way when it is asked for again."""
+    sampling = getattr(call.request, "sampling", None)
+    return sampling is not None and sampling.seed is None
 
 
 def _error(state: tenacity.RetryCallState) -> TTSError | None:

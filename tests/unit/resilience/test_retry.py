@@ -101,6 +101,12 @@ async def test_bad_luck_is_tried_once_more_with_another_seed(scripted, heard, er
     assert len(adapter.calls) == 2
 
 
+async def test_bad_luck_after_a_broken_connection_has_its_second_try_too(scripted, heard):
+    adapter = scripted("comfyui", DOWN, RUNAWAY)
+    assert (await retrying(adapter, heard).synthesize(HELLO)).backend == "comfyui"
+    assert len(adapter.calls) == 3
+
+
 async def test_a_fixed_seed_would_go_wrong_again(scripted, heard):
     adapter = scripted("comfyui", RUNAWAY)
     with pytest.raises(RunawayGeneration):
