@@ -36,7 +36,7 @@ from storycore_tts.container import make_adapter
 from storycore_tts.ports import SpeechSynthesizer
 
 HELLO = SpeechRequest("Hello.", "Ryan")
-A_ROUND = 125  # requests
+A_ROUND = 20  # requests
 AIM_MS = 5.0
 
 
@@ -45,7 +45,7 @@ def main() -> int:
     usual = "direct" if find_spec("torch") and find_spec("qwen_tts") else "draft"
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--json", action="store_true", help="one object as the last line")
-    parser.add_argument("--rounds", type=int, default=8, help=f"of {A_ROUND} requests each")
+    parser.add_argument("--rounds", type=int, default=50, help=f"of {A_ROUND} requests each")
     parser.add_argument("--fallback", choices=("direct", "draft"), default=usual)
     asked = parser.parse_args()
     logging.disable()  # each fallback is a warning, and a terminal is slow

@@ -47,13 +47,13 @@ TRANSCRIPT = f"A {SECRET} of words, four seconds long, about."
 
 # Fractions of a second: what a fault costs is paid in every run of the tests.
 TIMEOUTS = {
-    "connect": 0.5,
-    "request": 0.5,
+    "connect": 1.2,
+    "request": 1.2,
     "queue": 10.0,
     "idle": 10.0,
     "job": 15.0,
     "training": 15.0,
-    "away": 3.0,
+    "away": 5.0,
     "cancel": 0.5,
 }
 # Longer, together, than a failed connection is remembered, so that one of the tries is real.
