@@ -158,6 +158,7 @@ class Job:
 
     def _is_queued(self) -> None:
         self._submitted_at = self._last_sign = self._time()
+        self._watched.queue = None  # a look from before says nothing of this submission
         self._watched.submitted = True
         self._plan.report(Progress(Stage.QUEUED))
 
