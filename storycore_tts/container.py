@@ -48,6 +48,7 @@ _NOT_FOR_ADAPTERS = {
     "training",
     "retry",
     "breaker",
+    "server",
 }
 
 

@@ -56,6 +56,11 @@ _USER_AND_PASSWORD = re.compile(r"(?<=//)[^/]*@")
 Seconds = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
 
 
+def adapter_names() -> list[str]:
+    """Return the names that ``tts.qwen.backend`` may take: the adapters that are installed."""
+    return sorted({point.name for point in entry_points(group=ADAPTER_GROUP)})
+
+
 class _Block(BaseModel):
     """A block of settings: frozen, and closed to keys that it does not know."""
 
@@ -196,6 +201,62 @@ class BreakerConfig(_Block):
     """How often a backend that is down is looked at, in the background."""
 
 
+class ServerConfig(_Block):
+    """How the service listens, whom it lets in, and what it keeps."""
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    """Address to listen on; another one than this machine's own needs ``api_keys``."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8600
+    """0 takes any that is free."""
+    backends: list[str] = []
+    """Adapters that requests may name besides ``backend``, such as ``draft``."""
+    api_keys: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = {}
+    """Name of each key's owner -> the key's SHA-256; ``storycore-tts keys new`` makes them."""
+    allowed_hosts: list[str] = []
+    """Names under which the service is asked for, besides ``localhost`` and the address."""
+    allowed_origins: list[str] = []
+    """Web pages of other origins that may use the service, such as ``https://editor.example``."""
+    database_url: str | None = None
+    """Where jobs are kept, ``postgresql://…``; processes that share it share the work. None: a file
+    in ``state_dir``."""
+    state_dir: Annotated[str, Field(min_length=1)] | None = None
+    """None: ``service`` in this program's folder of user data."""
+    concurrency: dict[str, Annotated[int, Field(ge=1, le=1000)]] = {}
+    """Requests that one process does at a time, for each backend; the others wait. A backend that
+    is not named does 16 if it is direct, which batches them, and 4 otherwise."""
+    max_waiting: Annotated[int, Field(ge=0, le=100_000)] = 64
+    """Requests that may wait for their turn in one process; more are refused."""
+    max_queued: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Jobs that may wait; more are refused."""
+    job_seconds: Seconds = 3600.0
+    """How long a job may take from its start, unless it asks for less."""
+    training_seconds: Seconds = 172_800.0
+    """How long a training may take."""
+    retention_hours: Annotated[float, Field(gt=0, le=87_600)] = 168.0
+    """How long jobs that have ended, and uploads, are kept."""
+    max_upload_megabytes: Annotated[float, Field(gt=0, le=1024)] = 25.0
+    """The largest recording that may be sent."""
+    max_upload_seconds: Annotated[float, Field(gt=0, le=600)] = 120.0
+    """The longest recording that may be sent."""
+    requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = 600
+    """Requests that one key may make in a minute; None: any number."""
+    checkpoint_roots: list[str] = []
+    """Folders whose fine-tuned checkpoints requests may name, as the backend sees them."""
+    dataset_roots: list[str] = []
+    """Folders whose training data requests may name, as the backend sees them."""
+    training_dir: Annotated[str, Field(min_length=1)] | None = None
+    """Where trained voices are written, as the backend sees it; None: no training by request."""
+
+    @field_validator("backends")
+    @classmethod
+    def _backends_are_installed(cls, value: list[str]) -> list[str]:
+        names = adapter_names()
+        for name in value:
+            if name not in names:
+                raise ValueError(_one_of(names, name))
+        return value
+
+
 class QwenTTSConfig(QwenTTSModelConfig):
     """The ``tts.qwen`` block: ``QwenTTSConfig(comfyui_url="http://…", model_choice="1.7B")``.
 
@@ -225,6 +286,7 @@ class QwenTTSConfig(QwenTTSModelConfig):
     draft: DraftConfig = DraftConfig()
     retry: RetryConfig = RetryConfig()
     breaker: BreakerConfig = BreakerConfig()
+    server: ServerConfig = ServerConfig()
 
     @field_validator("backend")
     @classmethod
@@ -262,11 +324,6 @@ class QwenTTSConfig(QwenTTSModelConfig):
             return language_named(value)
         except UnsupportedLanguage as error:
             raise ValueError(str(error)) from None
-
-
-def adapter_names() -> list[str]:
-    """Return the names that ``tts.qwen.backend`` may take: the adapters that are installed."""
-    return sorted({point.name for point in entry_points(group=ADAPTER_GROUP)})
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,184 @@
+"""Jobs: work that was accepted, and is kept until it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any, TypeAlias
+
+from storycore_tts.domain.errors import InvalidRequest, TTSError
+from storycore_tts.domain.progress import OnProgress, Progress
+from storycore_tts.domain.sampling import check_range
+
+JSON: TypeAlias = Mapping[str, Any]
+"""What can be written as a JSON object."""
+
+PRIORITIES = (-10, 10)
+"""The least and the most urgent."""
+
+
+class JobKind(str, Enum):
+    """What a job makes."""
+
+    SPEECH = "speech"
+    CLONE = "clone"
+    TRAINING = "training"
+
+
+class JobState(str, Enum):
+    """Where a job stands; the last three are for good."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a job shall do.
+
+    Args:
+        kind: What it makes.
+        backend: Name of the adapter that shall do it; each has a queue of its own.
+        details: What was asked for, as JSON; ``services.jobs`` writes and reads it.
+        owner: Whose job it is; nobody else sees it.
+        priority: −10..10; the greater goes first.
+        time_limit: Seconds from its start to its end at most; None: as long as the backend lets it.
+        idempotency_key: A name that the owner gives this order: given again under the same name, it
+            is the same job. None: always another one.
+
+    Raises:
+        InvalidRequest: A value out of its range.
+    """
+
+    kind: JobKind
+    backend: str
+    details: JSON
+    owner: str
+    priority: int = 0
+    time_limit: float | None = None
+    idempotency_key: str | None = None
+
+    def __post_init__(self) -> None:
+        check_range("priority", self.priority, *PRIORITIES, whole=True)
+        if self.time_limit is not None:
+            check_range("time_limit", self.time_limit, 0.1, 31_536_000)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job made.
+
+    Args:
+        facts: What is told of it, as JSON: duration, seed, model, a checkpoint's path, …
+        audio: A sound file; b"" if it made none.
+        media_type: Of the sound file.
+    """
+
+    facts: JSON
+    audio: bytes = b""
+    media_type: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job failed, as it is kept.
+
+    Args:
+        error: Name of the error's class, see ``domain.errors``.
+        message: What went wrong, and on which side.
+        hint: What to do next; None when there is nothing to advise.
+        backend: Who raised it, if an adapter did.
+        retryable: Whether the same order may succeed later.
+    """
+
+    error: str
+    message: str
+    hint: str | None = None
+    backend: str | None = None
+    retryable: bool = False
+
+    @classmethod
+    def of(cls, error: TTSError) -> Failure:
+        """Describe an error."""
+        return cls(type(error).__name__, error.message, error.hint, error.backend, error.retryable)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as it stands.
+
+    Args:
+        id: A UUID that cannot be guessed; the ComfyUI prompt has the same.
+        order: What it shall do.
+        state: Where it stands.
+        created: When it was accepted, in UTC.
+        started: When work on it began, the last time; None if it has not.
+        ended: When it ended; None if it has not.
+        progress: How far it is, as far as anybody said.
+        facts: What is told of its outcome; empty unless it succeeded.
+        media_type: Of the sound file that it made; "" for none.
+        failure: Why it failed; None unless it did.
+    """
+
+    id: str
+    order: Order
+    state: JobState
+    created: datetime
+    started: datetime | None = None
+    ended: datetime | None = None
+    progress: Progress | None = None
+    facts: JSON = field(default_factory=dict)
+    media_type: str = ""
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class StoredAudio:
+    """A sound file that a job made.
+
+    Args:
+        data: Its bytes.
+        media_type: What HTTP calls its format.
+        etag: A name of its content, in hexadecimal digits.
+    """
+
+    data: bytes
+    media_type: str
+    etag: str
+
+
+Performer: TypeAlias = Callable[[str, Order, OnProgress], Awaitable[Outcome]]
+"""Does a job, given its id. Asked again with the same id, it must not begin from the start what a
+backend still knows."""
+
+
+class JobNotFound(InvalidRequest):
+    """There is no such job, or it is somebody else's, or it was removed after its time."""
+
+
+class UploadNotFound(InvalidRequest):
+    """There is no such upload, or it is somebody else's, or it was removed after its time."""
+
+
+class JobNotReady(InvalidRequest):
+    """The job made nothing that could be had, or has not made it yet."""
+
+
+class IdempotencyConflict(InvalidRequest):
+    """Another order was given under the same idempotency key."""
+
+
+class TooManyJobs(TTSError):
+    """The queue is full; nothing was accepted."""
+
+    is_retryable = True
