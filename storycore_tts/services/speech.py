@@ -211,13 +211,11 @@ class TextToSpeech:
         self, request: SpeechRequest, *, on_progress: OnProgress | None = None
     ) -> Speech:
         """See ``SpeechSynthesizer.synthesize``."""
-        port = self._port(SpeechSynthesizer, self.capabilities.speech, "speak")  # type: ignore[type-abstract]
-        return await port.synthesize(request, on_progress=forward_only(on_progress))
+        return await self._speech().synthesize(request, on_progress=forward_only(on_progress))
 
     async def speakers(self) -> list[Speaker]:
         """See ``SpeechSynthesizer.speakers``."""
-        port = self._port(SpeechSynthesizer, self.capabilities.speech, "speak")  # type: ignore[type-abstract]
-        return await port.speakers()
+        return await self._speech().speakers()
 
     async def clone(
         self, request: CloneRequest, *, on_progress: OnProgress | None = None
@@ -227,8 +225,7 @@ class TextToSpeech:
         Raises:
             UnsupportedByBackend: This backend cannot clone.
         """
-        port = self._port(VoiceCloner, self.capabilities.cloning, "clone voices")  # type: ignore[type-abstract]
-        return await port.clone(request, on_progress=forward_only(on_progress))
+        return await self._cloning().clone(request, on_progress=forward_only(on_progress))
 
     def synthesize_stream(
         self, request: SpeechRequest | CloneRequest, *, on_progress: OnProgress | None = None
@@ -249,8 +246,20 @@ class TextToSpeech:
         Raises:
             UnsupportedByBackend: This backend cannot train.
         """
-        port = self._port(VoiceTrainer, self.capabilities.training, "train voices")  # type: ignore[type-abstract]
-        return await port.train(request, on_progress=forward_only(on_progress))
+        return await self._training().train(request, on_progress=forward_only(on_progress))
+
+    def check(self, request: SpeechRequest | CloneRequest | TrainingRequest) -> None:
+        """Find out whether this backend has the port that a request is for.
+
+        Raises:
+            UnsupportedByBackend: It has not.
+        """
+        if isinstance(request, SpeechRequest):
+            self._speech()
+        elif isinstance(request, CloneRequest):
+            self._cloning()
+        else:
+            self._training()
 
     async def status(self) -> BackendStatus:
         """See ``Adapter.status``."""
@@ -259,6 +268,15 @@ class TextToSpeech:
     async def aclose(self) -> None:
         """See ``Adapter.aclose``."""
         await self._adapter.aclose()
+
+    def _speech(self) -> SpeechSynthesizer:
+        return self._port(SpeechSynthesizer, self.capabilities.speech, "speak")  # type: ignore[type-abstract]
+
+    def _cloning(self) -> VoiceCloner:
+        return self._port(VoiceCloner, self.capabilities.cloning, "clone voices")  # type: ignore[type-abstract]
+
+    def _training(self) -> VoiceTrainer:
+        return self._port(VoiceTrainer, self.capabilities.training, "train voices")  # type: ignore[type-abstract]
 
     async def _stored(self, name: str) -> StoredVoice | None:
         return None if is_built_in(name) else await asyncio.to_thread(self.voices.find, name)

@@ -1,0 +1,79 @@
+"""How speech leaves: as which kind of file, at which pace and pitch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from storycore_tts.domain.audio import FORMATS, check_suffix
+from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.domain.jobs import Outcome
+from storycore_tts.domain.sampling import check_range
+from storycore_tts.domain.speech import Speech
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What becomes of speech after it was spoken.
+
+    Args:
+        format: "wav", "flac", "mp3", "ogg", "opus", "aac" or "pcm".
+        speed: Pace, 0.25..4, with the pitch kept; 1 changes nothing.
+        pitch: Semitones up or down, −12..12, with the pace kept; 0 changes nothing.
+
+    Raises:
+        InvalidRequest: Another format, a value out of its range, or the extra that it needs is not
+            installed.
+    """
+
+    format: str = "wav"
+    speed: float = 1.0
+    pitch: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.suffix not in FORMATS:
+            known = ", ".join(suffix.removeprefix(".") for suffix in FORMATS)
+            raise InvalidRequest(f"The format {self.format!r} is unknown.", hint=f"One of {known}.")
+        check_suffix(f"audio{self.suffix}")
+        check_range("speed", self.speed, 0.25, 4)
+        check_range("pitch", self.pitch, -12, 12)
+
+    @property
+    def suffix(self) -> str:
+        """Of a file name, such as ".wav"."""
+        return f".{self.format}"
+
+    @property
+    def media_type(self) -> str:
+        """What HTTP calls the format."""
+        return FORMATS[self.suffix].media_type
+
+    @property
+    def changes_samples(self) -> bool:
+        """Whether more than encoding is to be done, which needs the whole line."""
+        return self.speed != 1.0 or self.pitch != 0.0
+
+    def applied(self, speech: Speech) -> Outcome:
+        """Return the file and what is told of it; blocks while it works."""
+        if self.speed != 1.0:
+            speech = speech.stretched(self.speed)
+        if self.pitch != 0.0:
+            speech = speech.pitched(self.pitch)
+        return Outcome(facts(speech), speech.encode(self.suffix), self.media_type)
+
+
+def facts(speech: Speech) -> dict[str, Any]:
+    """Return what is told of speech besides the samples, as JSON; durations in seconds."""
+    return {
+        "duration": round(speech.duration, 4),
+        "sample_rate": speech.sample_rate,
+        "backend": speech.backend,
+        "model": speech.model,
+        "speaker": speech.speaker,
+        "language": speech.language,
+        "seed": speech.seed,
+        "x_vector_only": speech.x_vector_only,
+        "queued_seconds": round(speech.timings.queued, 4),
+        "generating_seconds": round(speech.timings.generating, 4),
+        "warnings": list(speech.warnings),
+    }

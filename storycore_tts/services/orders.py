@@ -1,0 +1,82 @@
+"""Requests as JSON and back, for jobs that outlive this process."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Any
+
+from storycore_tts.domain.jobs import JSON, JobKind
+from storycore_tts.domain.rendering import Rendering
+from storycore_tts.domain.requests import (
+    CloneRequest,
+    ReferenceAudio,
+    SpeechRequest,
+    TrainingRequest,
+)
+from storycore_tts.domain.sampling import Sampling
+
+Request = SpeechRequest | CloneRequest | TrainingRequest
+
+_KINDS = {
+    SpeechRequest: JobKind.SPEECH,
+    CloneRequest: JobKind.CLONE,
+    TrainingRequest: JobKind.TRAINING,
+}
+
+
+def kind_of(request: Request) -> JobKind:
+    """Return what kind of job a request becomes."""
+    return _KINDS[type(request)]
+
+
+def written(
+    request: Request, *, rendering: Rendering | None = None, reference: str | None = None
+) -> JSON:
+    """Return a request as JSON.
+
+    Args:
+        request: What is asked for; its ``job_id`` is left out, the job has its own.
+        rendering: What becomes of the speech.
+        reference: Under which id the recording of a clone request is kept.
+    """
+    values = dict(vars(request))
+    del values["job_id"]
+    if "sampling" in values:
+        values["sampling"] = asdict(values["sampling"])
+    if isinstance(request, CloneRequest):
+        values["reference"] = reference
+        values["transcript"] = request.reference.transcript
+    document: dict[str, Any] = {"request": values}
+    if rendering is not None:
+        document["rendering"] = asdict(rendering)
+    return document
+
+
+async def read(
+    kind: JobKind, document: JSON, *, job_id: str, fetch: Callable[[str], Awaitable[bytes]]
+) -> tuple[Request, Rendering]:
+    """Return the request that ``written`` wrote, and what becomes of its speech.
+
+    Args:
+        kind: What kind of job it is.
+        document: What ``written`` returned.
+        job_id: The job's id, by which a backend knows it again.
+        fetch: Returns the recording that is kept under an id.
+
+    Raises:
+        InvalidRequest: It is refused now, although it was accepted; settings changed in between.
+    """
+    values = {**document["request"], "job_id": job_id}
+    if "sampling" in values:
+        values["sampling"] = Sampling(**values["sampling"])
+    rendering = Rendering(**document.get("rendering", {}))
+    if kind is JobKind.TRAINING:
+        return TrainingRequest(**values), rendering
+    if kind is JobKind.SPEECH:
+        return SpeechRequest(**values), rendering
+    recording = await fetch(values["reference"])
+    transcript = values.pop("transcript")
+    # Its bytes are ours, from ``encode_exactly``: nothing that a stranger wrote is decoded here.
+    values["reference"] = ReferenceAudio.from_bytes(recording, transcript=transcript)
+    return CloneRequest(**values), rendering

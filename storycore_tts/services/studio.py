@@ -1,0 +1,183 @@
+"""The studio: speech at once, or as a job that is kept, on any of several backends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+
+from storycore_tts.domain.audio import encode_exactly
+from storycore_tts.domain.errors import InvalidRequest, did_you_mean, shown
+from storycore_tts.domain.jobs import Job, Order, Outcome
+from storycore_tts.domain.progress import OnProgress
+from storycore_tts.domain.rendering import Rendering
+from storycore_tts.domain.requests import CloneRequest, SpeechRequest, TrainingRequest
+from storycore_tts.domain.streams import StreamEncoder
+from storycore_tts.ports import JobQueue, UploadStore
+from storycore_tts.services.capacity import Capacity
+from storycore_tts.services.orders import Request, kind_of, read, written
+from storycore_tts.services.speech import TextToSpeech
+
+_PIECE = 65_536  # bytes of a file that is sent in pieces although it is there as a whole
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On which terms a job is given.
+
+    Args:
+        owner: Whose it is.
+        priority: −10..10; the greater goes first.
+        time_limit: Seconds of work at most; None: as configured.
+        idempotency_key: The owner's own name for this order; None: none.
+    """
+
+    owner: str
+    priority: int = 0
+    time_limit: float | None = None
+    idempotency_key: str | None = None
+
+
+class Studio:
+    """Speech from several backends, at once or as jobs.
+
+    Args:
+        backends: The services by the names of their adapters; the first one is the usual one.
+        capacities: How much each of them does at a time.
+        queue: Keeps jobs.
+        uploads: Keeps recordings.
+    """
+
+    def __init__(
+        self,
+        backends: Mapping[str, TextToSpeech],
+        capacities: Mapping[str, Capacity],
+        *,
+        queue: JobQueue,
+        uploads: UploadStore,
+    ) -> None:
+        self.backends = backends
+        self.capacities = capacities
+        self.queue = queue
+        self.uploads = uploads
+
+    @property
+    def usual(self) -> str:
+        """Name of the backend that does what names none."""
+        return next(iter(self.backends))
+
+    def tts(self, backend: str | None = None) -> TextToSpeech:
+        """Return the service of a backend; None for the usual one.
+
+        Raises:
+            InvalidRequest: It is not offered here.
+        """
+        name = self.usual if backend is None else backend
+        if name not in self.backends:
+            suggestion = did_you_mean(name, self.backends)
+            raise InvalidRequest(
+                f"The backend {shown(name)} is not offered here.{suggestion}",
+                hint=f"Offered: {', '.join(self.backends)}.",
+            )
+        return self.backends[name]
+
+    async def speak(
+        self,
+        backend: str | None,
+        request: SpeechRequest | CloneRequest,
+        rendering: Rendering,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> Outcome:
+        """Speak a line now; cancelling the task stops it on the backend.
+
+        Raises:
+            BackendOverloaded: Too many wait already.
+            TTSError: See ``TextToSpeech.speak``.
+        """
+        tts = self.tts(backend)
+        async with self.capacities[backend or self.usual].place():
+            speech = await tts.speak(request, on_progress=on_progress)
+        return await asyncio.to_thread(rendering.applied, speech)
+
+    async def stream(
+        self, backend: str | None, request: SpeechRequest | CloneRequest, rendering: Rendering
+    ) -> AsyncIterator[bytes]:
+        """Speak a line now, and yield the file piece by piece; the first one is never empty.
+
+        A backend that streams is heard while it still speaks. From another one, or at another pace
+        or pitch, the pieces come when all is done.
+
+        Raises:
+            BackendOverloaded: Too many wait already.
+            TTSError: See ``TextToSpeech.speak``; it may come after pieces that were right.
+        """
+        tts = self.tts(backend)
+        if not tts.capabilities.streaming or rendering.changes_samples:
+            data = (await self.speak(backend, request, rendering)).audio
+            for start in range(0, len(data), _PIECE):
+                yield data[start : start + _PIECE]
+            return
+        encoder = StreamEncoder(rendering.suffix)
+        async with (
+            self.capacities[backend or self.usual].place(),
+            aclosing(tts.synthesize_stream(request)) as chunks,  # type: ignore[type-var]
+        ):
+            async for chunk in chunks:
+                if data := await asyncio.to_thread(encoder.feed, chunk.samples):
+                    yield data
+        if data := await asyncio.to_thread(encoder.finish):
+            yield data
+
+    async def order(
+        self,
+        backend: str | None,
+        request: Request,
+        terms: Terms,
+        *,
+        rendering: Rendering | None = None,
+    ) -> Job:
+        """Accept a job; when this returns, it is on disk and will be done.
+
+        Raises:
+            UnsupportedByBackend: This backend has no such port.
+            IdempotencyConflict: The key stands for another order.
+            TooManyJobs: The queue is full.
+            StorageFailed: The database refuses.
+        """
+        self.tts(backend).check(request)
+        reference = None
+        if isinstance(request, CloneRequest):
+            recording = request.reference
+            data = await asyncio.to_thread(
+                encode_exactly, recording.samples, int(recording.sample_rate)
+            )
+            reference = await self.uploads.put(terms.owner, data)
+        return await self.queue.submit(
+            Order(
+                kind=kind_of(request),
+                backend=backend or self.usual,
+                details=written(request, rendering=rendering, reference=reference),
+                **asdict(terms),
+            )
+        )
+
+    async def perform(self, job_id: str, order: Order, on_progress: OnProgress) -> Outcome:
+        """Do a job, for the queue; asked again, a backend that knows the job goes on with it.
+
+        Raises:
+            TTSError: See ``TextToSpeech``.
+        """
+
+        async def fetch(upload: str) -> bytes:
+            return await self.uploads.get(order.owner, upload)
+
+        request, rendering = await read(order.kind, order.details, job_id=job_id, fetch=fetch)
+        tts = self.tts(order.backend)
+        async with self.capacities[order.backend].place(patient=True):
+            if isinstance(request, TrainingRequest):
+                voice = await tts.train(request, on_progress=on_progress)
+                return Outcome(asdict(voice))
+            speech = await tts.speak(request, on_progress=on_progress)
+        return await asyncio.to_thread(rendering.applied, speech)
