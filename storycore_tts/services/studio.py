@@ -45,6 +45,19 @@ class Terms:
     idempotency_key: str | None = None
 
 
+@dataclass(frozen=True)
+class Piece:
+    """A piece of a sound file that is still being made.
+
+    Args:
+        data: Its bytes; never empty.
+        seconds: Of audio that were made since the piece before.
+    """
+
+    data: bytes
+    seconds: float
+
+
 class Studio:
     """Speech from several backends, at once or as jobs.
 
@@ -131,8 +144,8 @@ class Studio:
 
     async def stream(
         self, backend: str | None, request: SpeechRequest | CloneRequest, rendering: Rendering
-    ) -> AsyncIterator[bytes]:
-        """Speak a line now, and yield the file piece by piece; the first one is never empty.
+    ) -> AsyncIterator[Piece]:
+        """Speak a line now, and yield the file piece by piece.
 
         A backend that streams is heard while it still speaks. From another one, or at another pace
         or pitch, the pieces come when all is done.
@@ -143,20 +156,23 @@ class Studio:
         """
         tts = self.tts(backend)
         if not tts.capabilities.streaming or rendering.changes_samples:
-            data = (await self.speak(backend, request, rendering)).audio
-            for start in range(0, len(data), _PIECE):
-                yield data[start : start + _PIECE]
+            outcome = await self.speak(backend, request, rendering)
+            seconds = outcome.facts["duration"]
+            for start in range(0, len(outcome.audio), _PIECE):
+                yield Piece(outcome.audio[start : start + _PIECE], 0.0 if start else seconds)
             return
-        encoder = StreamEncoder(rendering.suffix)
+        encoder, seconds = StreamEncoder(rendering.suffix), 0.0
         async with (
             self.capacities[backend or self.usual].place(),
             aclosing(tts.synthesize_stream(request)) as chunks,  # type: ignore[type-var]
         ):
             async for chunk in chunks:
+                seconds += chunk.duration
                 if data := await asyncio.to_thread(encoder.feed, chunk.samples):
-                    yield data
+                    yield Piece(data, seconds)
+                    seconds = 0.0
         if data := await asyncio.to_thread(encoder.finish):
-            yield data
+            yield Piece(data, seconds)
 
     async def keep(self, owner: str, recording: ReferenceAudio) -> str:
         """Keep a recording, and return the id that ``kept`` and clones take.

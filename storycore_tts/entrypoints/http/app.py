@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from storycore_tts.__about__ import __version__
-from storycore_tts.domain.errors import TTSError
-from storycore_tts.entrypoints.http import jobs, page, problems, speech, status
-from storycore_tts.entrypoints.http.problems import Problem, Refused
+from storycore_tts.entrypoints.http import jobs, openai, page, problems, speech, status
+from storycore_tts.entrypoints.http.problems import Problem
 from storycore_tts.entrypoints.http.security.exposure import check_exposure
 from storycore_tts.entrypoints.http.security.guard import Guard
 from storycore_tts.entrypoints.http.service import lifespan_of
@@ -36,7 +33,7 @@ def create_router(config: QwenTTSConfig | str | Path | None = None) -> APIRouter
         ConfigurationError: The settings are refused.
     """
     router = APIRouter(lifespan=lifespan_of(_settings(config)))
-    for part in (speech, jobs, status):
+    for part in (speech, jobs, status, openai):
         router.include_router(part.router)
     return router
 
@@ -72,7 +69,7 @@ def create_app(config: QwenTTSConfig | str | Path | None = None) -> FastAPI:
         expose_headers=["*"],
     )
     app.add_middleware(Guard, settings=settings.server)
-    for kind in (TTSError, Refused, RequestValidationError, HTTPException):
+    for kind in problems.EXPECTED:
         app.add_exception_handler(kind, _explained)
     return app
 
@@ -83,6 +80,4 @@ def _settings(config: QwenTTSConfig | str | Path | None) -> QwenTTSConfig:
 
 def _explained(request: Request, error: Exception) -> Response:
     """Answer errors of no route of ours, such as a path that does not exist."""
-    explained = problems.answer(error)
-    assert explained is not None
-    return explained
+    return problems.answer(error)

@@ -87,9 +87,9 @@ class Refused(Exception):
         self.hint = hint
         self.headers = dict(headers or {})
 
-    def answer(self) -> Response:
-        """Return it as an HTTP answer."""
-        problem = Problem(
+    def problem(self) -> Problem:
+        """Describe it."""
+        return Problem(
             type="about:blank",
             title=self.status.phrase,
             status=self.status,
@@ -97,7 +97,10 @@ class Refused(Exception):
             hint=self.hint,
             retryable=self.status == HTTPStatus.TOO_MANY_REQUESTS,
         )
-        return response(problem, self.headers)
+
+
+EXPECTED = (TTSError, Refused, RequestValidationError, HTTPException)
+"""The errors that ``answer`` explains."""
 
 
 def problem_of(error: TTSError) -> Problem:
@@ -112,33 +115,42 @@ def problem_of_failure(failure: jobs.Failure) -> Problem:
     return problem.model_copy(update={"type": _type(failure.error)})
 
 
-def response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+def answer(
+    error: Exception, document: Callable[[Problem], dict[str, Any]] | None = None
+) -> Response:
+    """Return the HTTP answer to one of the expected errors.
+
+    Args:
+        error: One of ``EXPECTED``.
+        document: Returns the members of the answer; None: those of the problem.
+    """
+    headers: Mapping[str, str] | None
+    if isinstance(error, TTSError):
+        problem, headers = problem_of(error), _pause(error)
+    elif isinstance(error, Refused):
+        problem, headers = error.problem(), error.headers
+    elif isinstance(error, RequestValidationError):
+        problem, headers = _invalid(error), None
+    else:
+        assert isinstance(error, HTTPException)
+        status = HTTPStatus(error.status_code)
+        problem, headers = _plain(status, str(error.detail)), error.headers
+    return response(problem, headers, document)
+
+
+def response(
+    problem: Problem,
+    headers: Mapping[str, str] | None = None,
+    document: Callable[[Problem], dict[str, Any]] | None = None,
+) -> Response:
     """Return a problem as an HTTP answer."""
+    members = (document or _members)(problem)
     return Response(
-        json.dumps(problem.model_dump(exclude_none=True), ensure_ascii=False).encode(
-            "utf-8", "backslashreplace"
-        ),
+        json.dumps(members).encode(),
         status_code=problem.status,
         media_type=MEDIA_TYPE,
         headers=dict(headers or {}),
     )
-
-
-def answer(error: Exception) -> Response | None:
-    """Return the HTTP answer to an exception; None for one that nobody expects."""
-    if isinstance(error, TTSError):
-        return response(problem_of(error), _pause(error))
-    if isinstance(error, Refused):
-        return error.answer()
-    if isinstance(error, RequestValidationError):
-        return response(_invalid(error))
-    if isinstance(error, HTTPException):
-        status = HTTPStatus(error.status_code)
-        problem = Problem(
-            type="about:blank", title=status.phrase, status=status, detail=str(error.detail)
-        )
-        return response(problem, error.headers)
-    return None
 
 
 class ProblemRoute(APIRoute):
@@ -151,12 +163,14 @@ class ProblemRoute(APIRoute):
         async def handle_and_explain(request: Request) -> Response:
             try:
                 return await handle(request)
-            except (TTSError, Refused, RequestValidationError, HTTPException) as error:
-                explained = answer(error)
-                assert explained is not None
-                return explained
+            except EXPECTED as error:
+                return answer(error, self.document)
 
         return handle_and_explain
+
+    def document(self, problem: Problem) -> dict[str, Any]:
+        """Return the members of an answer that describes a problem."""
+        return _members(problem)
 
 
 def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
@@ -179,6 +193,10 @@ def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
         }
         for status in (*always, *statuses)
     }
+
+
+def _members(problem: Problem) -> dict[str, Any]:
+    return problem.model_dump(exclude_none=True)
 
 
 def _problem(

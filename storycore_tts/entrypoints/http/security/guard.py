@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from storycore_tts.entrypoints.http import problems
 from storycore_tts.entrypoints.http.problems import Refused
 from storycore_tts.settings import ServerConfig
 
@@ -58,10 +59,10 @@ class Guard:
         headers = Headers(scope=scope)
         try:
             self._check(scope["method"], headers)
-            limited = _Limited(receive, self._most(headers))
+            limited = _Limited(receive, self._most(scope["path"], headers))
             limited.check(headers)
         except Refused as refused:
-            await refused.answer()(scope, receive, _with_headers(send))
+            await problems.answer(refused)(scope, receive, _with_headers(send))
             return
         await self._app(scope, limited, _with_headers(send))
 
@@ -83,10 +84,13 @@ class Guard:
     def _is_ours(self, origin: str, host: str) -> bool:
         return origin in self._origins or urlsplit(origin).netloc.lower() == host.lower()
 
-    def _most(self, headers: Headers) -> int:
-        kind = headers.get("content-type", "")
-        is_form = kind.lower().startswith("multipart/form-data")
-        return self._most_of_an_upload if is_form else _MOST_OF_A_BODY
+    def _most(self, path: str, headers: Headers) -> int:
+        kind = headers.get("content-type", "").lower()
+        if kind.startswith("multipart/form-data"):
+            return self._most_of_an_upload
+        if path.endswith("/v1/audio/speech"):  # may hold a recording, in base64
+            return self._most_of_an_upload * 4 // 3
+        return _MOST_OF_A_BODY
 
 
 class _Limited:
