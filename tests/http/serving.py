@@ -26,7 +26,7 @@ def serving(config):
     def run():
         try:
             asyncio.run(main())
-        except BaseException as error:
+        except Exception as error:
             ended.append(error)
         finally:
             started.set()
