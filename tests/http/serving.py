@@ -26,7 +26,7 @@ def serving(config):
     def run():
         try:
             asyncio.run(main())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised in the thread that waits
             ended.append(error)
         finally:
             started.set()
