@@ -63,7 +63,7 @@ async def test_a_child_that_hangs_is_stopped_when_its_time_is_up(worker, recordi
     begun = time.perf_counter()
     message = await refusal(worker("read(); time.sleep(600)"), recording, timeout=1)
     assert "more than 1 s" in message
-    assert time.perf_counter() - begun < 5
+    assert time.perf_counter() - begun < 20
 
 
 async def test_a_child_that_never_reads_is_stopped_as_well(worker, recording):
