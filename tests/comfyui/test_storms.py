@@ -131,7 +131,7 @@ async def test_callers_that_ask_again_and_again_do_not_reach_the_network(make_ad
                 await adapter.synthesize(LINE)
             assert failed.value.retryable
             said.add((type(failed.value), str(failed.value)))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # the pace of a caller that does not give up
 
     began = time.monotonic()
     with attempts(port) as tried:
