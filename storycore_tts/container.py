@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from dependency_injector import containers, providers
 
+from storycore_tts.adapters.intake import IntakeLimits, RecordingReader
 from storycore_tts.adapters.resilience import (
     Breaker,
     Fallback,
@@ -27,10 +28,15 @@ from storycore_tts.domain.errors import BackendUnavailable, ConfigurationError, 
 from storycore_tts.domain.events import Listeners, Reloaded
 from storycore_tts.domain.logs import log_event
 from storycore_tts.ports import Adapter
+from storycore_tts.services.capacity import Capacity
 from storycore_tts.services.output import AudioFolder
 from storycore_tts.services.speech import Defaults, TextToSpeech
+from storycore_tts.services.studio import Studio
 from storycore_tts.services.voices import VoiceLibrary
 from storycore_tts.settings import ADAPTER_GROUP, QwenTTSConfig, load_config
+
+if TYPE_CHECKING:
+    from storycore_tts.adapters.queue import DurableQueue
 
 _log = logging.getLogger(__name__)
 
@@ -262,6 +268,85 @@ async def open_tts(
             yield service
     finally:
         await service.aclose()
+
+
+@asynccontextmanager
+async def open_studio(config: QwenTTSConfig) -> AsyncIterator[Studio]:
+    """Open the backends that the settings offer, and the queue of jobs, and close them afterwards.
+
+    Raises:
+        BackendUnavailable: A package that a backend or the queue needs is not installed.
+        StorageFailed: The database of jobs cannot be used.
+    """
+    server = config.server
+    async with AsyncExitStack() as stack:
+        backends = {
+            name: await stack.enter_async_context(open_tts(_on(config, name)))
+            for name in dict.fromkeys([config.backend, *server.backends])
+        }
+        capacities = {
+            name: Capacity(name, concurrency=_places(config, name), max_waiting=server.max_waiting)
+            for name in backends
+        }
+        queue = make_queue(config, {name: one.concurrency for name, one in capacities.items()})
+        stack.push_async_callback(queue.aclose)
+        studio = Studio(backends, capacities, queue=queue, uploads=queue)
+        await queue.start(studio.perform)
+        yield studio
+
+
+@asynccontextmanager
+async def open_reader(config: QwenTTSConfig) -> AsyncIterator[RecordingReader]:
+    """Open the reader of recordings from strangers, with the configured limits, and close it."""
+    server = config.server
+    limits = IntakeLimits(
+        max_bytes=int(server.max_upload_megabytes * 2**20), max_seconds=server.max_upload_seconds
+    )
+    async with RecordingReader(limits) as reader:
+        yield reader
+
+
+def make_queue(config: QwenTTSConfig, concurrency: Mapping[str, int]) -> DurableQueue:
+    """Make the queue of jobs that the settings describe.
+
+    Args:
+        config: The settings.
+        concurrency: Jobs at a time, for each backend.
+
+    Raises:
+        BackendUnavailable: The extra ``server`` is not installed.
+    """
+    from storycore_tts.adapters.queue import DurableQueue
+
+    server = config.server
+    return DurableQueue(
+        server.database_url,
+        state_dir=Path(server.state_dir) if server.state_dir else _usual_state(),
+        concurrency=concurrency,
+        max_queued=server.max_queued,
+        retention_seconds=server.retention_hours * 3600,
+        job_seconds=server.job_seconds,
+        training_seconds=server.training_seconds,
+    )
+
+
+def _usual_state() -> Path:
+    import platformdirs
+
+    return platformdirs.user_data_path("storycore-tts", appauthor=False) / "service"
+
+
+def _on(config: QwenTTSConfig, backend: str) -> QwenTTSConfig:
+    """Return the settings as they are for another backend than the configured one."""
+    if backend == config.backend:
+        return config
+    return config.model_copy(update={"backend": backend, "rollout": None})
+
+
+def _places(config: QwenTTSConfig, backend: str) -> int:
+    """Return how many requests a backend does at a time; direct makes batches of them."""
+    usual = config.direct.max_batch_size if backend == "direct" else 4
+    return config.server.concurrency.get(backend, usual)
 
 
 @contextmanager

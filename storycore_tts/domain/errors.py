@@ -8,6 +8,8 @@
     │   ├── UnsupportedLanguage
     │   ├── UnsupportedByBackend
     │   ├── InvalidReferenceAudio
+    │   │   ├── RecordingTooLarge
+    │   │   └── UnsupportedRecording
     │   └── InvalidDataset
     ├── ConfigurationError      a key in a file or in the environment
     ├── BackendUnavailable      refused, unreachable, something is not installed: retry or fall back
@@ -89,6 +91,14 @@ class UnsupportedByBackend(InvalidRequest):
 
 class InvalidReferenceAudio(InvalidRequest):
     """The reference recording cannot be decoded, or holds nothing to clone."""
+
+
+class RecordingTooLarge(InvalidReferenceAudio):
+    """The recording's file has more bytes than are taken."""
+
+
+class UnsupportedRecording(InvalidReferenceAudio):
+    """The recording's file is of none of the kinds that are taken."""
 
 
 class InvalidDataset(InvalidRequest):

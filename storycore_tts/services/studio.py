@@ -6,13 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from storycore_tts.domain.audio import encode_exactly
-from storycore_tts.domain.errors import InvalidRequest, did_you_mean, shown
+from storycore_tts.domain.errors import BackendTimeout, InvalidRequest, did_you_mean, shown
 from storycore_tts.domain.jobs import Job, Order, Outcome
 from storycore_tts.domain.progress import OnProgress
 from storycore_tts.domain.rendering import Rendering
-from storycore_tts.domain.requests import CloneRequest, SpeechRequest, TrainingRequest
+from storycore_tts.domain.requests import (
+    CloneRequest,
+    ReferenceAudio,
+    SpeechRequest,
+    TrainingRequest,
+)
 from storycore_tts.domain.streams import StreamEncoder
 from storycore_tts.ports import JobQueue, UploadStore
 from storycore_tts.services.capacity import Capacity
@@ -37,6 +43,19 @@ class Terms:
     priority: int = 0
     time_limit: float | None = None
     idempotency_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of a sound file that is still being made.
+
+    Args:
+        data: Its bytes; never empty.
+        seconds: Of audio that were made since the piece before.
+    """
+
+    data: bytes
+    seconds: float
 
 
 class Studio:
@@ -88,23 +107,45 @@ class Studio:
         request: SpeechRequest | CloneRequest,
         rendering: Rendering,
         *,
-        on_progress: OnProgress | None = None,
+        time_limit: float | None = None,
     ) -> Outcome:
         """Speak a line now; cancelling the task stops it on the backend.
 
+        Args:
+            backend: Who does it; None for the usual one.
+            request: What to say, and in which voice.
+            rendering: What becomes of the speech.
+            time_limit: Seconds at most, those of waiting for a turn among them; None: as the
+                backend's own waits allow.
+
         Raises:
             BackendOverloaded: Too many wait already.
+            BackendTimeout: The time is up.
             TTSError: See ``TextToSpeech.speak``.
         """
-        tts = self.tts(backend)
-        async with self.capacities[backend or self.usual].place():
-            speech = await tts.speak(request, on_progress=on_progress)
-        return await asyncio.to_thread(rendering.applied, speech)
+        tts, name = self.tts(backend), backend or self.usual
+
+        async def spoken() -> Outcome:
+            async with self.capacities[name].place():
+                speech = await tts.speak(request)
+            return await asyncio.to_thread(rendering.applied, speech)
+
+        try:
+            return await asyncio.wait_for(spoken(), time_limit)
+        except asyncio.TimeoutError:  # its own class before Python 3.11
+            assert time_limit is not None
+            raise BackendTimeout(
+                f"The line was not spoken within {time_limit:g} s.",
+                wait="job",
+                seconds=time_limit,
+                hint="Allow it more time, or ask for a job.",
+                backend=name,
+            ) from None
 
     async def stream(
         self, backend: str | None, request: SpeechRequest | CloneRequest, rendering: Rendering
-    ) -> AsyncIterator[bytes]:
-        """Speak a line now, and yield the file piece by piece; the first one is never empty.
+    ) -> AsyncIterator[Piece]:
+        """Speak a line now, and yield the file piece by piece.
 
         A backend that streams is heard while it still speaks. From another one, or at another pace
         or pitch, the pieces come when all is done.
@@ -115,20 +156,45 @@ class Studio:
         """
         tts = self.tts(backend)
         if not tts.capabilities.streaming or rendering.changes_samples:
-            data = (await self.speak(backend, request, rendering)).audio
-            for start in range(0, len(data), _PIECE):
-                yield data[start : start + _PIECE]
+            outcome = await self.speak(backend, request, rendering)
+            seconds = outcome.facts["duration"]
+            for start in range(0, len(outcome.audio), _PIECE):
+                yield Piece(outcome.audio[start : start + _PIECE], 0.0 if start else seconds)
             return
-        encoder = StreamEncoder(rendering.suffix)
+        encoder, seconds = StreamEncoder(rendering.suffix), 0.0
         async with (
             self.capacities[backend or self.usual].place(),
             aclosing(tts.synthesize_stream(request)) as chunks,  # type: ignore[type-var]
         ):
             async for chunk in chunks:
+                seconds += chunk.duration
                 if data := await asyncio.to_thread(encoder.feed, chunk.samples):
-                    yield data
+                    yield Piece(data, seconds)
+                    seconds = 0.0
         if data := await asyncio.to_thread(encoder.finish):
-            yield data
+            yield Piece(data, seconds)
+
+    async def keep(self, owner: str, recording: ReferenceAudio) -> str:
+        """Keep a recording, and return the id that ``kept`` and clones take.
+
+        Raises:
+            StorageFailed: The database refuses.
+        """
+        data = await asyncio.to_thread(
+            encode_exactly, recording.samples, int(recording.sample_rate)
+        )
+        return await self.uploads.put(owner, data)
+
+    async def kept(
+        self, owner: str, reference: str, *, transcript: str | None = None
+    ) -> ReferenceAudio:
+        """Return a recording that was kept.
+
+        Raises:
+            UploadNotFound: This owner has none under that id, or its time is over.
+        """
+        data = await self.uploads.get(owner, reference)
+        return await asyncio.to_thread(ReferenceAudio.from_bytes, data, transcript=transcript)
 
     async def order(
         self,
@@ -149,11 +215,7 @@ class Studio:
         self.tts(backend).check(request)
         reference = None
         if isinstance(request, CloneRequest):
-            recording = request.reference
-            data = await asyncio.to_thread(
-                encode_exactly, recording.samples, int(recording.sample_rate)
-            )
-            reference = await self.uploads.put(terms.owner, data)
+            reference = await self.keep(terms.owner, request.reference)
         return await self.queue.submit(
             Order(
                 kind=kind_of(request),
@@ -169,10 +231,7 @@ class Studio:
         Raises:
             TTSError: See ``TextToSpeech``.
         """
-
-        async def fetch(upload: str) -> bytes:
-            return await self.uploads.get(order.owner, upload)
-
+        fetch = partial(self.uploads.get, order.owner)
         request, rendering = await read(order.kind, order.details, job_id=job_id, fetch=fetch)
         tts = self.tts(order.backend)
         async with self.capacities[order.backend].place(patient=True):

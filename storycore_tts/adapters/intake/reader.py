@@ -10,7 +10,11 @@ from types import TracebackType
 from storycore_tts.adapters.intake.child import DECODER, Child, unreadable
 from storycore_tts.adapters.intake.kinds import ACCEPTED, kind_of
 from storycore_tts.adapters.intake.limits import IntakeLimits
-from storycore_tts.domain.errors import BackendUnavailable, InvalidReferenceAudio
+from storycore_tts.domain.errors import (
+    BackendUnavailable,
+    RecordingTooLarge,
+    UnsupportedRecording,
+)
 from storycore_tts.domain.requests import ReferenceAudio
 
 
@@ -63,8 +67,10 @@ class RecordingReader:
             transcript: What is said in it, word for word; None when unknown.
 
         Raises:
-            InvalidReferenceAudio: Too large, no audio, of a kind that is not accepted, damaged,
-                too long, too costly to decode, or nothing that can be cloned.
+            RecordingTooLarge: It has too many bytes.
+            UnsupportedRecording: It is no audio, or of a kind that is not accepted.
+            InvalidReferenceAudio: Damaged, too long, too costly to decode, or nothing that can be
+                cloned.
             InvalidRequest: The transcript is no text that can be spoken.
             BackendUnavailable: The reader is closed, or the system starts no more processes.
         """
@@ -91,12 +97,12 @@ class RecordingReader:
 
     def _check(self, data: bytes) -> None:
         if len(data) > self._limits.max_bytes:
-            raise InvalidReferenceAudio(
+            raise RecordingTooLarge(
                 f"The recording is {len(data)} bytes large; {self._limits.max_bytes} are the most.",
                 hint="Cloning needs 0.5 s to 10 minutes of speech; 3 to 15 s work best.",
             )
         if kind_of(data) is None:
-            raise InvalidReferenceAudio(
+            raise UnsupportedRecording(
                 "The recording is none of the sound files that are accepted, by its first bytes.",
                 hint=f"Send one of: {ACCEPTED}.",
             )

@@ -14,7 +14,9 @@ from storycore_tts.entrypoints.cli.commands import (
     clone,
     demo,
     doctor,
+    keys,
     say,
+    serve,
     speakers,
     standin,
     train,
@@ -60,9 +62,11 @@ for _function in (
     doctor.doctor,
     demo.demo,
     standin.standin,
+    serve.serve,
 ):
     add_command(app, _function)
 app.add_typer(voices.app, name="voices")
+app.add_typer(keys.app, name="keys")
 
 
 def run(argv: Sequence[str] | None) -> int:

@@ -1,0 +1,101 @@
+"""Jobs: how they stand, what they made, and how to stop them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from storycore_tts.domain.jobs import JobState
+from storycore_tts.entrypoints.http.answers import AUDIO, PREFIX, job_answer, jobs_path
+from storycore_tts.entrypoints.http.problems import ProblemRoute, documented
+from storycore_tts.entrypoints.http.ranges import ranged
+from storycore_tts.entrypoints.http.schemas import JobList, JobView
+from storycore_tts.entrypoints.http.security.keys import CurrentOwner
+from storycore_tts.entrypoints.http.service import CurrentService
+
+router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"], route_class=ProblemRoute)
+
+_PING = 15  # s; shorter than the patience of proxies
+_OF_A_LIST = documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
+_OF_A_JOB = documented(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
+_OF_AUDIO = documented(
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "An event `job` at each change, its data a job; the last one has ended.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+_PARTIAL: dict[int | str, dict[str, Any]] = {
+    206: {"description": "A part of the sound file.", "content": AUDIO[200]["content"]},
+    304: {"description": "It is what the client has already."},
+}
+
+
+@router.get("", responses=_OF_A_LIST)
+async def jobs(
+    request: Request,
+    service: CurrentService,
+    owner: CurrentOwner,
+    state: JobState | None = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+) -> JobList:
+    """List your jobs, the youngest first."""
+    found = await service.studio.queue.jobs(owner, state=state, limit=limit, offset=offset)
+    return JobList(jobs=[JobView.of(job, jobs_path(request)) for job in found])
+
+
+@router.get("/{job_id}", response_model=JobView, responses=_OF_A_JOB)
+async def job(
+    request: Request, job_id: str, service: CurrentService, owner: CurrentOwner
+) -> Response:
+    """Tell how a job stands."""
+    return job_answer(request, await service.studio.queue.get(owner, job_id), HTTPStatus.OK)
+
+
+@router.delete("/{job_id}", response_model=JobView, responses=_OF_A_JOB)
+async def cancel(
+    request: Request, job_id: str, service: CurrentService, owner: CurrentOwner
+) -> Response:
+    """Stop a job, on the backend too; one that has ended stays as it is."""
+    return job_answer(request, await service.studio.queue.cancel(owner, job_id), HTTPStatus.OK)
+
+
+@router.get("/{job_id}/events", response_class=EventSourceResponse, responses=_EVENTS | _OF_A_JOB)
+async def events(
+    request: Request, job_id: str, service: CurrentService, owner: CurrentOwner
+) -> Response:
+    """Follow a job as server-sent events."""
+    await service.studio.queue.get(owner, job_id)  # or 404, while there is a status to send
+
+    async def changes() -> AsyncIterator[ServerSentEvent]:
+        async with aclosing(service.studio.queue.watch(owner, job_id)) as seen:  # type: ignore[type-var]
+            async for job in seen:
+                view = JobView.of(job, jobs_path(request))
+                yield ServerSentEvent(view.model_dump_json(), event="job")
+
+    return EventSourceResponse(changes(), ping=_PING)
+
+
+@router.get("/{job_id}/audio", response_class=Response, responses=AUDIO | _PARTIAL | _OF_AUDIO)
+async def audio(
+    job_id: str,
+    service: CurrentService,
+    owner: CurrentOwner,
+    range_: Annotated[str | None, Header(alias="Range")] = None,
+    if_range: Annotated[str | None, Header()] = None,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Return the sound file that a job made, or a part of it."""
+    stored = await service.studio.queue.audio(owner, job_id)
+    return ranged(stored, range_, if_range=if_range, if_none_match=if_none_match)

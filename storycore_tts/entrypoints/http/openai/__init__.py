@@ -1,0 +1,11 @@
+"""The endpoints that clients of OpenAI's speech API know, with vLLM-Omni's additions."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from storycore_tts.entrypoints.http.openai import models, speech, voices
+
+router = APIRouter()
+for _part in (speech, voices, models):
+    router.include_router(_part.router)

@@ -1,0 +1,156 @@
+"""``/v1/audio/voices``: the voices there are, and those that people keep under a name."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Form, UploadFile
+from pydantic import BaseModel, ConfigDict, Field
+
+from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.domain.stored_voices import StoredVoice
+from storycore_tts.entrypoints.http.openai.errors import OpenAIRoute
+from storycore_tts.entrypoints.http.problems import Refused, documented
+from storycore_tts.entrypoints.http.security.keys import CurrentOwner
+from storycore_tts.entrypoints.http.service import CurrentService
+from storycore_tts.services.voices import VoiceLibrary
+
+router = APIRouter(prefix="/v1/audio/voices", tags=["openai"], route_class=OpenAIRoute)
+
+_OF_A_LIST = documented(
+    HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT
+)
+_OF_A_VOICE = documented(
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+
+
+class VoiceForm(BaseModel):
+    """A voice to keep."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(description="1 to 64 letters, digits, spaces, dots, hyphens, underscores.")
+    consent: str = Field(description="Who agreed that the voice is used, and when, in words.")
+    audio_sample: UploadFile = Field(description="The recording, 3 to 15 s of speech.")
+    ref_text: str | None = Field(
+        default=None, description="What is said in it; without it, clones take the timbre only."
+    )
+    language: str | None = Field(default=None, description="What the voice speaks.")
+    type: Literal["audio_sample"] = "audio_sample"
+
+
+class UploadedVoice(BaseModel):
+    """A stored voice, in vLLM-Omni's words."""
+
+    name: str
+    consent: str
+    created_at: int
+    mime_type: str = "audio/wav"
+    ref_text: str | None = None
+
+
+class VoiceView(BaseModel):
+    """A voice, in OpenAI's words."""
+
+    id: str
+    name: str
+    object: Literal["audio.voice"] = "audio.voice"
+    type: Literal["audio_sample", "built_in"]
+    created_at: int = 0
+
+
+class VoiceList(BaseModel):
+    """All voices that can be asked for by name, in both ways."""
+
+    voices: list[str]
+    uploaded_voices: list[UploadedVoice]
+    object: Literal["list"] = "list"
+    data: list[VoiceView]
+
+
+class CreatedVoice(VoiceView):
+    """A voice that was kept."""
+
+    success: Literal[True] = True
+    voice: UploadedVoice
+
+
+class DeletedVoice(BaseModel):
+    """A voice that is gone."""
+
+    success: Literal[True] = True
+    message: str
+    id: str
+    object: Literal["audio.voice.deleted"] = "audio.voice.deleted"
+    deleted: Literal[True] = True
+
+
+@router.get("", responses=_OF_A_LIST)
+async def voices(service: CurrentService, owner: CurrentOwner) -> VoiceList:
+    """List the voices of the usual backend, and those that are stored."""
+    tts = service.studio.tts()
+    built_in = [speaker.name for speaker in await tts.speakers()]
+    stored = await asyncio.to_thread(_stored, tts.voices)
+    return VoiceList(
+        voices=[*built_in, *(voice.name for voice in stored)],
+        uploaded_voices=[_uploaded(voice) for voice in stored if voice.kind == "clone"],
+        data=[
+            *(VoiceView(id=name, name=name, type="built_in") for name in built_in),
+            *(VoiceView(**_viewed(voice)) for voice in stored),
+        ],
+    )
+
+
+@router.post("", status_code=HTTPStatus.CREATED, responses=_OF_A_VOICE)
+async def keep(
+    form: Annotated[VoiceForm, Form(media_type="multipart/form-data")],
+    service: CurrentService,
+    owner: CurrentOwner,
+) -> CreatedVoice:
+    """Keep a recording as a voice under a name."""
+    recording = await service.recording(form.audio_sample, transcript=form.ref_text)
+    voice = StoredVoice(
+        form.name, consent=form.consent, reference=recording, language=form.language
+    )
+    await asyncio.to_thread(service.studio.tts().voices.add, voice)
+    return CreatedVoice(**_viewed(voice), voice=_uploaded(voice))
+
+
+@router.delete(
+    "/{name}", responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
+)
+async def forget(name: str, service: CurrentService, owner: CurrentOwner) -> DeletedVoice:
+    """Remove a stored voice."""
+    try:
+        await asyncio.to_thread(service.studio.tts().voices.remove, name)
+    except InvalidRequest as error:
+        raise Refused(HTTPStatus.NOT_FOUND, error.message, hint=error.hint) from None
+    return DeletedVoice(id=name, message=f"The voice {name!r} was removed.")
+
+
+def _stored(library: VoiceLibrary) -> list[StoredVoice]:
+    return [library.get(name) for name in library.names()]
+
+
+def _uploaded(voice: StoredVoice) -> UploadedVoice:
+    return UploadedVoice(
+        name=voice.name,
+        consent=voice.consent,
+        created_at=int(voice.created.timestamp()),
+        ref_text=voice.reference.transcript if voice.reference else None,
+    )
+
+
+def _viewed(voice: StoredVoice) -> dict[str, Any]:
+    return {
+        "id": voice.name,
+        "name": voice.name,
+        "type": "audio_sample",
+        "created_at": int(voice.created.timestamp()),
+    }

@@ -1,0 +1,293 @@
+"""Errors as problem details (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Coroutine, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from storycore_tts.domain import errors, jobs
+from storycore_tts.domain.errors import TTSError
+
+MEDIA_TYPE = "application/problem+json"
+_PREFIX = "urn:storycore-tts:problem:"
+_WHILE_BUSY = 5.0  # s; said where nobody else named a pause
+
+# The first that fits decides; the text of each class in domain/errors.py says whose side it is on.
+_STATUS: tuple[tuple[type[TTSError], HTTPStatus], ...] = (
+    (jobs.JobNotFound, HTTPStatus.NOT_FOUND),
+    (jobs.UploadNotFound, HTTPStatus.NOT_FOUND),
+    (jobs.JobNotReady, HTTPStatus.CONFLICT),
+    (jobs.IdempotencyConflict, HTTPStatus.CONFLICT),
+    (jobs.TooManyJobs, HTTPStatus.SERVICE_UNAVAILABLE),
+    (errors.RecordingTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (errors.UnsupportedRecording, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
+    (errors.InvalidRequest, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (errors.BackendTimeout, HTTPStatus.GATEWAY_TIMEOUT),
+    (errors.BackendUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (errors.GenerationFailed, HTTPStatus.BAD_GATEWAY),
+    (errors.AuthenticationFailed, HTTPStatus.BAD_GATEWAY),
+    (errors.JobCancelled, HTTPStatus.CONFLICT),
+    (errors.StorageFailed, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field."""
+
+    loc: list[str | int] = Field(description="Where it is, from the outside in.")
+    msg: str
+
+
+class Problem(BaseModel):
+    """A problem document."""
+
+    type: str = Field(description="Names the kind of problem, for programs.")
+    title: str
+    status: int
+    detail: str = Field(description="What went wrong, and on which side.")
+    hint: str | None = Field(default=None, description="What to do next.")
+    retryable: bool = Field(
+        default=False, description="Whether the same request may succeed later."
+    )
+    backend: str | None = Field(default=None, description="Who raised it.")
+    errors: list[FieldProblem] | None = None
+
+
+class Refused(Exception):
+    """A request that is refused for its form, not for what it asks for.
+
+    Args:
+        status: Of the answer.
+        detail: What is wrong.
+        hint: What to do next.
+        headers: That the answer needs besides.
+    """
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        *,
+        hint: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.hint = hint
+        self.headers = dict(headers or {})
+
+    def problem(self) -> Problem:
+        """Describe it."""
+        return Problem(
+            type="about:blank",
+            title=self.status.phrase,
+            status=self.status,
+            detail=self.detail,
+            hint=self.hint,
+            retryable=self.status == HTTPStatus.TOO_MANY_REQUESTS,
+        )
+
+
+EXPECTED = (TTSError, Refused, RequestValidationError, HTTPException)
+"""The errors that ``answer`` explains."""
+
+
+def problem_of(error: TTSError) -> Problem:
+    """Describe one of our errors."""
+    return _problem(type(error), error.message, error.hint, error.backend, error.retryable)
+
+
+def problem_of_failure(failure: jobs.Failure) -> Problem:
+    """Describe why a job failed, as the same error would have been described at once."""
+    kind = {**vars(errors), **vars(jobs)}.get(failure.error, TTSError)
+    problem = _problem(kind, failure.message, failure.hint, failure.backend, failure.retryable)
+    return problem.model_copy(update={"type": _type(failure.error)})
+
+
+def answer(
+    error: Exception, document: Callable[[Problem], dict[str, Any]] | None = None
+) -> Response:
+    """Return the HTTP answer to one of the expected errors.
+
+    Args:
+        error: One of ``EXPECTED``.
+        document: Returns the members of the answer; None: those of the problem.
+    """
+    headers: Mapping[str, str] | None
+    if isinstance(error, TTSError):
+        problem, headers = problem_of(error), _pause(error)
+    elif isinstance(error, Refused):
+        problem, headers = error.problem(), error.headers
+    elif isinstance(error, RequestValidationError):
+        problem, headers = _invalid(error), None
+    else:
+        assert isinstance(error, HTTPException)
+        status = HTTPStatus(error.status_code)
+        problem, headers = _plain(status, str(error.detail)), error.headers
+    return response(problem, headers, document)
+
+
+def response(
+    problem: Problem,
+    headers: Mapping[str, str] | None = None,
+    document: Callable[[Problem], dict[str, Any]] | None = None,
+) -> Response:
+    """Return a problem as an HTTP answer."""
+    members = (document or _members)(problem)
+    return Response(
+        json.dumps(members).encode(),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers=dict(headers or {}),
+    )
+
+
+class ProblemRoute(APIRoute):
+    """Answers errors with problem documents, whatever app the route is mounted in."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap FastAPI's own handler."""
+        handle = super().get_route_handler()
+
+        async def handle_and_explain(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except EXPECTED as error:
+                return answer(error, self.document)
+
+        return handle_and_explain
+
+    def document(self, problem: Problem) -> dict[str, Any]:
+        """Return the members of an answer that describes a problem."""
+        return _members(problem)
+
+
+def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """Return what OpenAPI says of these answers; those of every request are among them."""
+    always = (
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.TOO_MANY_REQUESTS,
+    )
+    return {
+        int(status): {
+            "description": _EXAMPLES[status].detail,
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": "#/components/schemas/Problem"},
+                    "example": _EXAMPLES[status].model_dump(exclude_none=True),
+                }
+            },
+        }
+        for status in (*always, *statuses)
+    }
+
+
+def _members(problem: Problem) -> dict[str, Any]:
+    return problem.model_dump(exclude_none=True)
+
+
+def _problem(
+    kind: type[TTSError], detail: str, hint: str | None, backend: str | None, retryable: bool
+) -> Problem:
+    status = next((s for k, s in _STATUS if issubclass(kind, k)), HTTPStatus.INTERNAL_SERVER_ERROR)
+    return Problem(
+        type=_type(kind.__name__),
+        title=_words(kind.__name__).capitalize(),
+        status=status,
+        detail=detail,
+        hint=hint,
+        backend=backend,
+        retryable=retryable,
+    )
+
+
+def _pause(error: TTSError) -> dict[str, str]:
+    """Return when to ask again, for those problems that pass."""
+    if not error.retryable:
+        return {}
+    seconds = getattr(error, "retry_after", None) or _WHILE_BUSY
+    return {"Retry-After": str(math.ceil(seconds))}
+
+
+def _invalid(error: RequestValidationError) -> Problem:
+    found = error.errors()
+    broken = any(e["type"] == "json_invalid" for e in found)
+    status = HTTPStatus.BAD_REQUEST if broken else HTTPStatus.UNPROCESSABLE_ENTITY
+    fields = [FieldProblem(loc=list(e["loc"]), msg=e["msg"]) for e in found]
+    first = fields[0]
+    where = ".".join(str(part) for part in first.loc)
+    return Problem(
+        type=f"{_PREFIX}invalid-request",
+        title="Invalid request",
+        status=status,
+        detail=f"{where}: {first.msg}",
+        errors=fields,
+    )
+
+
+def _type(name: str) -> str:
+    return _PREFIX + _words(name).replace(" ", "-")
+
+
+def _words(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+
+
+def _example(kind: type[TTSError], detail: str, hint: str | None = None) -> Problem:
+    return _problem(kind, detail, hint, None, kind.is_retryable)
+
+
+def _plain(status: HTTPStatus, detail: str, hint: str | None = None) -> Problem:
+    return Problem(type="about:blank", title=status.phrase, status=status, detail=detail, hint=hint)
+
+
+_EXAMPLES = {
+    HTTPStatus.BAD_REQUEST: _plain(HTTPStatus.BAD_REQUEST, "The body is no valid JSON."),
+    HTTPStatus.UNAUTHORIZED: _plain(
+        HTTPStatus.UNAUTHORIZED, "This service needs a key.", "Send Authorization: Bearer KEY."
+    ),
+    HTTPStatus.FORBIDDEN: _plain(
+        HTTPStatus.FORBIDDEN, "Requests from the origin https://elsewhere.example are not taken."
+    ),
+    HTTPStatus.NOT_FOUND: _example(jobs.JobNotFound, "There is no such job."),
+    HTTPStatus.CONFLICT: _example(jobs.JobNotReady, "The job is still running."),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: _plain(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The upload has more than 25 MiB."
+    ),
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: _plain(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The recording is none of the sound files taken here."
+    ),
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: _plain(
+        HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "The file ends before the range begins."
+    ),
+    HTTPStatus.UNPROCESSABLE_ENTITY: _example(
+        errors.UnknownSpeaker, "There is no speaker 'Emily'.", "Speakers: Ryan, Serena, Vivian, …"
+    ),
+    HTTPStatus.TOO_MANY_REQUESTS: _plain(
+        HTTPStatus.TOO_MANY_REQUESTS, "More than 600 requests in a minute."
+    ),
+    HTTPStatus.BAD_GATEWAY: _example(
+        errors.GenerationFailed, "ComfyUI failed at the job: CUDA error: device-side assert."
+    ),
+    HTTPStatus.SERVICE_UNAVAILABLE: _example(
+        errors.BackendUnavailable,
+        "No ComfyUI answers at http://127.0.0.1:8188.",
+        "Start it, or set tts.qwen.comfyui_url.",
+    ),
+    HTTPStatus.GATEWAY_TIMEOUT: _plain(
+        HTTPStatus.GATEWAY_TIMEOUT, "The job took more than 3600 s."
+    ),
+}

@@ -1,0 +1,291 @@
+"""What requests and answers look like; OpenAPI is made from these."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import UploadFile
+from pydantic import BaseModel, ConfigDict, Field
+
+from storycore_tts.domain.jobs import PRIORITIES, Job, JobKind, JobState
+from storycore_tts.domain.progress import Stage
+from storycore_tts.domain.rendering import Rendering
+from storycore_tts.domain.sampling import MAX_SEED
+from storycore_tts.entrypoints.http.problems import Problem, problem_of_failure
+
+AudioFormat = Literal["wav", "flac", "mp3", "ogg", "opus", "aac", "pcm"]
+
+_A_LINE = "Once upon a time, a small robot learned to sing."
+
+
+class Conditions(BaseModel):
+    """On which terms a request is done."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    backend: str | None = Field(
+        default=None, description="Who does it; see /status for those offered."
+    )
+    project: str = Field(default="", description="Whose line this is, for a gradual rollout.")
+    priority: Annotated[int, Field(ge=PRIORITIES[0], le=PRIORITIES[1])] = 0
+    time_limit: Annotated[float, Field(ge=0.1, le=31_536_000)] | None = Field(
+        default=None, description="Seconds of work at most, for a job."
+    )
+
+
+class Line(Conditions):
+    """A line to speak, in whatever voice."""
+
+    text: str = Field(description="What to say.", examples=[_A_LINE])
+    language: str | None = Field(
+        default=None, description="Name, code or locale; null: as configured."
+    )
+    format: AudioFormat = "wav"
+    speed: Annotated[float, Field(ge=0.25, le=4)] = Field(
+        default=1.0, description="The pitch stays."
+    )
+    pitch: Annotated[float, Field(ge=-12, le=12)] = Field(default=0.0, description="Semitones.")
+    max_new_tokens: Annotated[int, Field(ge=1, le=8192)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=1000)] | None = None
+    temperature: Annotated[float, Field(ge=0.01, le=5)] | None = None
+    repetition_penalty: Annotated[float, Field(ge=0.5, le=5)] | None = None
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
+
+    @property
+    def rendering(self) -> Rendering:
+        """What becomes of the speech."""
+        return Rendering(self.format, self.speed, self.pitch)
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """What was said of sampling; None where nothing was."""
+        names = (
+            "max_new_tokens",
+            "top_p",
+            "top_k",
+            "temperature",
+            "repetition_penalty",
+            "seed",
+        )
+        return {name: getattr(self, name) for name in names}
+
+
+class SpeechBody(Line):
+    """A line for a built-in voice, a stored one, or a fine-tuned checkpoint."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"text": _A_LINE, "speaker": "Serena", "language": "English"}]
+        },
+    )
+
+    speaker: str | None = Field(
+        default=None, description="A built-in or stored voice, in any case."
+    )
+    instruct: str = Field(default="", description="How to say it, in words.")
+    checkpoint: str | None = Field(
+        default=None, description="A fine-tuned checkpoint below one of the configured folders."
+    )
+
+
+class CloneForm(Line):
+    """A line in the voice of a recording."""
+
+    transcript: str | None = Field(default=None, description="What is said in the recording.")
+    x_vector_only: bool = Field(
+        default=False, description="Take the timbre only; needs no transcript."
+    )
+    reference: UploadFile | None = Field(
+        default=None, description="The recording, 3 to 15 s of speech."
+    )
+    reference_id: str | None = Field(
+        default=None, description="The id of a recording sent earlier."
+    )
+
+
+class ReferenceForm(BaseModel):
+    """A recording to clone later."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reference: UploadFile = Field(description="The recording, 3 to 15 s of speech.")
+
+
+class TrainingBody(Conditions):
+    """A voice to train."""
+
+    dataset: str = Field(description="A folder of recordings and texts below a configured one.")
+    speaker_name: str = Field(description="The new voice's name.", examples=["my_hero"])
+    test_text: str | None = Field(default=None, description="What the validation samples say.")
+    language: str = "English"
+    model_choice: Literal["0.6B", "1.7B"] | None = None
+    learning_rate: Annotated[float, Field(ge=1e-7, le=1e-3)] | None = None
+    num_epochs: Annotated[int, Field(ge=1, le=100)] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=8)] | None = None
+    gradient_accumulation_steps: Annotated[int, Field(ge=1, le=64)] | None = None
+    validate_every: Annotated[int, Field(ge=1, le=10)] | None = None
+
+
+class ReferenceView(BaseModel):
+    """A recording that was taken."""
+
+    id: str
+    duration: float = Field(description="Seconds.")
+    sample_rate: int = Field(description="Hz.")
+    warnings: list[str] = Field(description="What is likely to spoil a clone of it.")
+
+
+class ProgressView(BaseModel):
+    """How far a job is."""
+
+    stage: Stage
+    fraction: float | None = None
+    message: str = ""
+    queue_position: int | None = None
+    epoch: int | None = None
+    step: int | None = None
+    total_steps: int | None = None
+    loss: float | None = None
+
+
+class Links(BaseModel):
+    """Where more of a job is, below the server's root."""
+
+    self: str
+    events: str
+    audio: str | None = None
+
+
+class JobView(BaseModel):
+    """A job as it stands."""
+
+    id: str
+    kind: JobKind
+    state: JobState
+    backend: str
+    text: str = Field(description="What it says; of a training, what its samples say.")
+    speaker: str = ""
+    priority: int
+    created: datetime
+    started: datetime | None = None
+    ended: datetime | None = None
+    progress: ProgressView | None = None
+    result: dict[str, Any] | None = Field(default=None, description="What is told of what it made.")
+    problem: Problem | None = None
+    links: Links
+
+    @classmethod
+    def of(cls, job: Job, base: str) -> JobView:
+        """Show a job.
+
+        Args:
+            job: As the queue returns it.
+            base: Path of the list of jobs.
+        """
+        request = job.order.details["request"]
+        place = f"{base}/{job.id}"
+        return cls(
+            id=job.id,
+            kind=job.order.kind,
+            state=job.state,
+            backend=job.order.backend,
+            text=request.get("text") or request.get("test_text", ""),
+            speaker=request.get("speaker") or request.get("speaker_name", ""),
+            priority=job.order.priority,
+            created=job.created,
+            started=job.started,
+            ended=job.ended,
+            progress=None if job.progress is None else ProgressView(**vars(job.progress)),
+            result=dict(job.facts) or None,
+            problem=None if job.failure is None else problem_of_failure(job.failure),
+            links=Links(
+                self=place,
+                events=f"{place}/events",
+                audio=f"{place}/audio" if job.media_type else None,
+            ),
+        )
+
+
+class JobList(BaseModel):
+    """Jobs, the youngest first."""
+
+    jobs: list[JobView]
+
+
+class SpeakerView(BaseModel):
+    """A voice that can be asked for by name."""
+
+    name: str
+    kind: Literal["built-in", "clone", "checkpoint"]
+    description: str = ""
+    language: str = ""
+
+
+class SpeakerList(BaseModel):
+    """The voices of a backend, and those that are stored."""
+
+    backend: str
+    default: str
+    speakers: list[SpeakerView]
+
+
+class CapabilitiesView(BaseModel):
+    """What a backend can do."""
+
+    speech: bool
+    cloning: bool
+    training: bool
+    checkpoints: bool
+    instruct: bool
+    seeds: bool
+    streaming: bool
+
+
+class BackendProblem(BaseModel):
+    """What keeps a backend from working."""
+
+    message: str
+    advice: str
+
+
+class BackendView(BaseModel):
+    """How a backend is right now."""
+
+    name: str
+    reachable: bool
+    version: str
+    device: str
+    models: list[str]
+    queue_length: int | None
+    details: dict[str, str]
+    problems: list[BackendProblem]
+    capabilities: CapabilitiesView
+    concurrency: int
+    waiting: int
+
+
+class JobCounts(BaseModel):
+    """How many jobs there are, everybody's."""
+
+    queued: int
+    running: int
+
+
+class StatusView(BaseModel):
+    """How the service is right now."""
+
+    version: str
+    usual: str = Field(description="The backend that does what names none.")
+    backends: list[BackendView]
+    jobs: JobCounts
+    authentication: bool = Field(description="Whether requests need a key.")
+
+
+class Readiness(BaseModel):
+    """Whether there is somebody to speak."""
+
+    ready: bool
+    backends: dict[str, bool] = Field(description="Whether each backend can be reached.")

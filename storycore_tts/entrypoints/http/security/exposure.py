@@ -1,0 +1,36 @@
+"""Where the service listens, and whether it may."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from storycore_tts.domain.errors import ConfigurationError
+from storycore_tts.settings import ServerConfig
+
+
+def check_exposure(server: ServerConfig) -> None:
+    """Refuse to be open to other machines without a key.
+
+    Raises:
+        ConfigurationError: The address is none of this machine's own, and there is no key.
+    """
+    if server.api_keys or is_loopback(server.host):
+        return
+    raise ConfigurationError(
+        f"tts.qwen.server.host is {server.host}: other machines could use the service, and no key "
+        "keeps anybody out.",
+        key="tts.qwen.server.host",
+        value=server.host,
+        allowed="127.0.0.1, ::1 or localhost, as long as api_keys is empty",
+        hint="Make a key with `storycore-tts keys new NAME`, or listen on 127.0.0.1.",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches an address."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

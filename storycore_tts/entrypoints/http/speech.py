@@ -1,0 +1,231 @@
+"""Speaking, cloning and training: the plan's endpoints, and uploads of recordings."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from hashlib import sha256
+from http import HTTPStatus
+from typing import Annotated, Any
+from uuid import uuid4
+
+from fastapi import APIRouter, Form, Header, Request, Response
+
+from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.domain.jobs import Job, JobState
+from storycore_tts.domain.requests import (
+    CloneRequest,
+    ReferenceAudio,
+    SpeechRequest,
+    TrainingRequest,
+)
+from storycore_tts.entrypoints.http import problems
+from storycore_tts.entrypoints.http.answers import AUDIO, PREFIX, audio_answer, job_answer
+from storycore_tts.entrypoints.http.disconnects import while_connected
+from storycore_tts.entrypoints.http.problems import ProblemRoute, documented
+from storycore_tts.entrypoints.http.schemas import (
+    CloneForm,
+    Conditions,
+    JobView,
+    Line,
+    ReferenceForm,
+    ReferenceView,
+    SpeechBody,
+    TrainingBody,
+)
+from storycore_tts.entrypoints.http.security.keys import CurrentOwner
+from storycore_tts.entrypoints.http.security.roots import folder_within
+from storycore_tts.entrypoints.http.service import CurrentService, Service
+from storycore_tts.services.studio import Terms
+
+router = APIRouter(prefix=PREFIX, tags=["speech"], route_class=ProblemRoute)
+
+_LATER: dict[int | str, dict[str, Any]] = {
+    202: {"model": JobView, "description": "A job was accepted, as asked for; it is kept."}
+}
+_OF_SPEECH = documented(
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+)
+
+Prefer = Annotated[
+    str | None, Header(description="`respond-async` asks for a job instead of the audio.")
+]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        description="Your own name for this request: sent again, it is the same job.",
+    ),
+]
+
+
+@router.post("/generate", response_class=Response, responses=AUDIO | _LATER | _OF_SPEECH)
+async def generate(
+    request: Request,
+    body: SpeechBody,
+    service: CurrentService,
+    owner: CurrentOwner,
+    prefer: Prefer = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Speak a line; the answer is the sound file, or a job that was accepted."""
+    server = service.config.server
+    checkpoint = body.checkpoint
+    if checkpoint is not None:
+        roots = [*server.checkpoint_roots, *filter(None, [server.training_dir])]
+        checkpoint = await folder_within(checkpoint, roots, what="checkpoint")
+    wanted = await service.studio.tts(body.backend).request_for(
+        body.text,
+        speaker=body.speaker,
+        language=body.language,
+        instruct=body.instruct,
+        checkpoint=checkpoint,
+        sampling=service.sampling(body.sampling),
+        project=body.project,
+    )
+    terms = _terms(owner, body, idempotency_key)
+    return await _respond(request, service, body, wanted, terms, prefer)
+
+
+@router.post("/clone", response_class=Response, responses=AUDIO | _LATER | _OF_SPEECH)
+async def clone(
+    request: Request,
+    form: Annotated[CloneForm, Form(media_type="multipart/form-data")],
+    service: CurrentService,
+    owner: CurrentOwner,
+    prefer: Prefer = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Speak a line in the voice of a recording, sent along or earlier."""
+    reference, kept = await _reference(form, service, owner)
+    tts = service.studio.tts(form.backend)
+    wanted = CloneRequest(
+        form.text,
+        reference,
+        x_vector_only=form.x_vector_only,
+        language=form.language or tts.defaults.language,
+        sampling=service.sampling(form.sampling),
+        project=form.project,
+    )
+    terms = _terms(owner, form, idempotency_key)
+    answer = await _respond(request, service, form, wanted, terms, prefer)
+    answer.headers["Reference-Id"] = kept
+    return answer
+
+
+@router.post("/references", status_code=201, responses=_OF_SPEECH)
+async def keep_reference(
+    form: Annotated[ReferenceForm, Form(media_type="multipart/form-data")],
+    service: CurrentService,
+    owner: CurrentOwner,
+) -> ReferenceView:
+    """Send a recording to clone, for lines that name its id."""
+    recording = await service.recording(form.reference)
+    return ReferenceView(
+        id=await service.studio.keep(owner, recording),
+        duration=round(recording.duration, 3),
+        sample_rate=int(recording.sample_rate),
+        warnings=list(recording.warnings()),
+    )
+
+
+@router.post("/train", status_code=202, response_model=JobView, responses=_OF_SPEECH)
+async def train(
+    request: Request,
+    body: TrainingBody,
+    service: CurrentService,
+    owner: CurrentOwner,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Fine-tune a voice to a folder of recordings; the answer is always a job."""
+    config = service.config
+    if config.server.training_dir is None:
+        raise InvalidRequest(
+            "Voices are not trained by request here.",
+            hint="The service's operator sets tts.qwen.server.training_dir and dataset_roots.",
+        )
+    wanted = TrainingRequest(
+        dataset=await folder_within(body.dataset, config.server.dataset_roots, what="dataset"),
+        output_dir=f"{config.server.training_dir}/{_new_name(owner, idempotency_key)}",
+        speaker_name=body.speaker_name,
+        **_hyperparameters(service, body),
+    )
+    terms = _terms(owner, body, idempotency_key)
+    job = await service.studio.order(body.backend, wanted, terms)
+    return job_answer(request, job, HTTPStatus.ACCEPTED)
+
+
+def _terms(owner: str, body: Conditions, idempotency_key: str | None) -> Terms:
+    return Terms(owner, body.priority, body.time_limit, idempotency_key)
+
+
+def _hyperparameters(service: Service, body: TrainingBody) -> dict[str, Any]:
+    """Return the configured ones, with what was given in their place."""
+    names = {*type(service.config.training).model_fields, "test_text", "model_choice"}
+    given = body.model_dump(include=names, exclude_none=True)
+    usual = {"model_choice": service.config.model_choice, **service.config.training.model_dump()}
+    return {**usual, **given, "language": body.language, "project": body.project}
+
+
+def _new_name(owner: str, idempotency_key: str | None) -> str:
+    """Return a folder's name: a new one for a new training, the same one for the same training."""
+    if idempotency_key is None:
+        return uuid4().hex
+    return sha256(f"{owner}\0{idempotency_key}".encode()).hexdigest()[:32]
+
+
+async def _reference(form: CloneForm, service: Service, owner: str) -> tuple[ReferenceAudio, str]:
+    """Return the recording, and the id under which it is kept from now on."""
+    if (form.reference is None) == (form.reference_id is None):
+        raise InvalidRequest(
+            "A clone needs a recording.", hint="Send either reference, a file, or reference_id."
+        )
+    if form.reference is not None:
+        recording = await service.recording(form.reference, transcript=form.transcript)
+        return recording, await service.studio.keep(owner, recording)
+    assert form.reference_id is not None
+    kept = await service.studio.kept(owner, form.reference_id, transcript=form.transcript)
+    return kept, form.reference_id
+
+
+async def _respond(
+    request: Request,
+    service: Service,
+    line: Line,
+    wanted: SpeechRequest | CloneRequest,
+    terms: Terms,
+    prefer: str | None,
+) -> Response:
+    """Answer with a job if that is preferred, and with the audio otherwise."""
+    rendering = line.rendering
+    if prefer is not None and "respond-async" in prefer.lower():
+        job = await service.studio.order(line.backend, wanted, terms, rendering=rendering)
+        return job_answer(request, job, HTTPStatus.ACCEPTED)
+    if terms.idempotency_key is not None:
+        # Kept, so that the client may ask again however this connection ends.
+        job = await service.studio.order(line.backend, wanted, terms, rendering=rendering)
+        return await while_connected(request, _audio_of(service, job))
+    spoken = service.studio.speak(line.backend, wanted, rendering, time_limit=terms.time_limit)
+    outcome = await while_connected(request, spoken)
+    return audio_answer(outcome.audio, outcome.media_type, outcome.facts)
+
+
+async def _audio_of(service: Service, job: Job) -> Response:
+    """Wait until a job has ended, and answer with what it made."""
+    owner = job.order.owner
+    async with aclosing(service.studio.queue.watch(owner, job.id)) as changes:  # type: ignore[type-var]
+        async for seen in changes:
+            job = seen
+    if job.state is JobState.SUCCEEDED:
+        audio = await service.studio.queue.audio(owner, job.id)
+        return audio_answer(audio.data, audio.media_type, job.facts)
+    if job.failure is not None:
+        return problems.response(problems.problem_of_failure(job.failure))
+    raise problems.Refused(HTTPStatus.CONFLICT, "The job was cancelled.")

@@ -1,0 +1,117 @@
+"""How the service is: for people, for load balancers, for Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+
+from storycore_tts.__about__ import __version__
+from storycore_tts.domain.jobs import JobState
+from storycore_tts.entrypoints.http.answers import PREFIX
+from storycore_tts.entrypoints.http.problems import ProblemRoute, documented
+from storycore_tts.entrypoints.http.schemas import (
+    BackendView,
+    CapabilitiesView,
+    JobCounts,
+    Readiness,
+    SpeakerList,
+    SpeakerView,
+    StatusView,
+)
+from storycore_tts.entrypoints.http.security.keys import CurrentOwner
+from storycore_tts.entrypoints.http.service import CurrentService
+from storycore_tts.services.studio import Studio
+
+router = APIRouter(tags=["status"], route_class=ProblemRoute)
+
+_OF_SPEAKERS = documented(
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+)
+_METRICS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Metrics in Prometheus' text format.",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    }
+}
+
+
+@router.get(f"{PREFIX}/speakers", responses=_OF_SPEAKERS)
+async def speakers(
+    service: CurrentService, owner: CurrentOwner, backend: str | None = None
+) -> SpeakerList:
+    """List the voices that can be asked for by name: the backend's own, and stored ones."""
+    tts = service.studio.tts(backend)
+    built_in = [
+        SpeakerView(
+            name=one.name, kind="built-in", description=one.description, language=one.language
+        )
+        for one in await tts.speakers()
+    ]
+    stored = [
+        SpeakerView(name=one.name, kind=one.kind, language=one.language or "")
+        for one in await asyncio.to_thread(tts.voices.entries)
+        if one.kind is not None and not one.problem
+    ]
+    name = backend or service.studio.usual
+    return SpeakerList(backend=name, default=tts.defaults.speaker, speakers=built_in + stored)
+
+
+@router.get(f"{PREFIX}/status", responses=documented(HTTPStatus.SERVICE_UNAVAILABLE))
+async def status(service: CurrentService, owner: CurrentOwner) -> StatusView:
+    """Tell how each backend is, and how much there is to do."""
+    studio = service.studio
+    counts = await studio.queue.counts()
+    return StatusView(
+        version=__version__,
+        usual=studio.usual,
+        backends=await asyncio.gather(*(_backend(studio, name) for name in studio.backends)),
+        jobs=JobCounts(
+            queued=counts.get(JobState.QUEUED, 0), running=counts.get(JobState.RUNNING, 0)
+        ),
+        authentication=bool(service.config.server.api_keys),
+    )
+
+
+@router.get("/health", responses={200: {"content": {"application/json": {}}}})
+async def health() -> dict[str, str]:
+    """Say that the process lives; looks at nothing else."""
+    return {"status": "ok"}
+
+
+@router.get("/ready", response_model=Readiness, responses={503: {"model": Readiness}})
+async def ready(service: CurrentService) -> Response:
+    """Say whether any backend can be asked to speak, and the job database answers."""
+    studio = service.studio
+    found = await asyncio.gather(*(tts.status() for tts in studio.backends.values()))
+    await studio.queue.counts()
+    reachable = {name: one.reachable for name, one in zip(studio.backends, found, strict=True)}
+    view = Readiness(ready=any(reachable.values()), backends=reachable)
+    code = HTTPStatus.OK if view.ready else HTTPStatus.SERVICE_UNAVAILABLE
+    return JSONResponse(view.model_dump(), code)
+
+
+@router.get("/metrics", response_class=Response, responses=_METRICS | documented())
+async def metrics(service: CurrentService, owner: CurrentOwner) -> Response:
+    """Return metrics for Prometheus."""
+    from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+    return Response(generate_latest(service.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _backend(studio: Studio, name: str) -> BackendView:
+    tts, capacity = studio.backends[name], studio.capacities[name]
+    found: dict[str, Any] = asdict(await tts.status())
+    return BackendView(
+        **{**found, "name": name, "details": dict(found["details"])},
+        capabilities=CapabilitiesView(**asdict(tts.capabilities)),
+        concurrency=capacity.concurrency,
+        waiting=capacity.waiting,
+    )
