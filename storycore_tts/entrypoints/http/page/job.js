@@ -23,7 +23,7 @@ export function labelOf(job) {
 
 /** What a job came to, in a line. */
 function facts({ result, backend, speaker, kind }) {
-  const voice = result?.speaker ?? result?.speaker_name ?? speaker ?? (kind === "clone" ? "a recording" : "");
+  const voice = kind === "clone" ? "a recording" : result?.speaker || result?.speaker_name || speaker;
   return [
     voice,
     result?.backend ?? backend,
@@ -50,7 +50,7 @@ export class JobView {
       "div",
       { className: "job" },
       heading ? el("p", { className: "line", textContent: job.text || this.label, title: job.text ?? "" }) : "",
-      el("div", { className: "meta" }, this.badge, this.facts, this.time),
+      el("div", { className: "meta" }, this.badge, this.time, this.facts),
       this.progress.element,
       this.trouble,
       this.sound,

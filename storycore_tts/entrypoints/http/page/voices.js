@@ -1,7 +1,7 @@
 // The voices of a backend, as radio buttons: the built-in ones, and those that were kept.
 import { api } from "./api.js";
-import { byId, el, icon } from "./dom.js";
-import { dismiss, guarded, note, showProblem } from "./notices.js";
+import { announce, byId, el, icon } from "./dom.js";
+import { guarded, note, showProblem } from "./notices.js";
 import { backendNamed } from "./status.js";
 
 const KINDS = { clone: "cloned from a recording", checkpoint: "fine-tuned" };
@@ -24,12 +24,13 @@ export async function showVoices(backend, { choose = chosenVoice()?.name } = {})
   } catch (error) {
     if (turn !== asked) return;
     listed = [];
-    byId("voices").replaceChildren(missing(backend));
-    showProblem(error, error.status ? "voices" : "jobs");
+    // Where the voices would be; only who is not there at all is everybody's concern.
+    byId("voices").replaceChildren(missing(backend, error));
+    if (error.status) announce(`The voices could not be listed: ${error.detail}`);
+    else showProblem(error, "jobs");
     return;
   }
   if (turn !== asked) return; // another backend was chosen meanwhile
-  dismiss("voices");
   listed = found.speakers;
   const names = listed.map((voice) => voice.name);
   const chosen = [choose, found.default].find((name) => names.includes(name)) ?? names[0];
@@ -44,9 +45,14 @@ export async function showVoices(backend, { choose = chosenVoice()?.name } = {})
   byId("voices").dispatchEvent(new Event("change", { bubbles: true }));
 }
 
-function missing(backend) {
-  const again = el("button", { type: "button", textContent: "Try again", onclick: () => showVoices(backend) });
-  return el("div", { className: "bar" }, el("p", { className: "hint", textContent: "The voices could not be listed." }), again);
+function missing(backend, { detail, hint }) {
+  return el(
+    "div",
+    { className: "trouble failed" },
+    el("p", {}, el("strong", { textContent: "The voices could not be listed." }), ` ${detail}`),
+    hint ? el("p", { className: "what-to-do", textContent: hint }) : "",
+    el("button", { type: "button", className: "small", textContent: "Try again", onclick: () => showVoices(backend) }),
+  );
 }
 
 function group(title, voices, how) {
