@@ -26,6 +26,7 @@ from storycore_tts.adapters.resilience import (
 from storycore_tts.adapters.telemetry import EventLog
 from storycore_tts.domain.errors import BackendUnavailable, ConfigurationError, TTSError
 from storycore_tts.domain.events import Listeners, Reloaded
+from storycore_tts.domain.jobs import JobKind
 from storycore_tts.domain.logs import log_event
 from storycore_tts.ports import Adapter
 from storycore_tts.services.capacity import Capacity
@@ -290,7 +291,7 @@ async def open_studio(config: QwenTTSConfig) -> AsyncIterator[Studio]:
         }
         queue = make_queue(config, {name: one.concurrency for name, one in capacities.items()})
         stack.push_async_callback(queue.aclose)
-        studio = Studio(backends, capacities, queue=queue, uploads=queue)
+        studio = Studio(backends, capacities, queue=queue, uploads=queue.uploads)
         await queue.start(studio.perform)
         yield studio
 
@@ -320,13 +321,16 @@ def make_queue(config: QwenTTSConfig, concurrency: Mapping[str, int]) -> Durable
 
     server = config.server
     return DurableQueue(
-        server.database_url,
-        state_dir=Path(server.state_dir) if server.state_dir else _usual_state(),
-        concurrency=concurrency,
+        Path(server.state_dir) if server.state_dir else _usual_state(),
+        concurrency,
+        database_url=server.database_url,
         max_queued=server.max_queued,
         retention_seconds=server.retention_hours * 3600,
-        job_seconds=server.job_seconds,
-        training_seconds=server.training_seconds,
+        time_limits={
+            JobKind.SPEECH: server.job_seconds,
+            JobKind.CLONE: server.job_seconds,
+            JobKind.TRAINING: server.training_seconds,
+        },
     )
 
 

@@ -18,6 +18,10 @@ JSON: TypeAlias = Mapping[str, Any]
 PRIORITIES = (-10, 10)
 """The least and the most urgent."""
 
+PUT_DOWN = "put down"
+"""What the ``CancelledError`` of a performer says when the process ends and the job does not: it
+will be taken up again, so that what a backend does for it need not be cancelled there."""
+
 
 class JobKind(str, Enum):
     """What a job makes."""

@@ -28,6 +28,9 @@ _PAD_SECONDS = 0.5  # of silence after a reference
 _LOUDEST = 2.0  # lossy codecs overshoot full scale by less
 _GOOD_REFERENCE = (3.0, 15.0)  # s; outside it the model swallows words or leaks the reference
 
+# A warning of those who speak with that model.
+INSTRUCT_UNHEARD = "the 0.6B model does not listen to instruct; choose model_choice 1.7B"
+
 
 @dataclass(frozen=True)
 class SpeechRequest:

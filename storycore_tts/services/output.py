@@ -11,6 +11,7 @@ from uuid import uuid4
 from storycore_tts.domain.audio import check_suffix
 from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.speech import Speech
+from storycore_tts.services.files import exists
 
 
 class AudioFolder:
@@ -39,7 +40,7 @@ class AudioFolder:
         target = target.absolute()
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            writable = os.access(target if _exists(target) else target.parent, os.W_OK)
+            writable = os.access(target if exists(target) else target.parent, os.W_OK)
         except (OSError, ValueError) as error:  # ValueError: a NUL or a surrogate in the path
             raise InvalidRequest(f"Cannot write to {target}: {error}.") from None
         if not writable or target.is_dir():
@@ -54,12 +55,3 @@ class AudioFolder:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="storycore-tts-"))
         return self._folder / f"{stem}-{uuid4().hex[:12]}.wav"
-
-
-def _exists(path: Path) -> bool:
-    """Like ``Path.exists``, which says no to a name that can never be one; this raises."""
-    try:
-        path.stat()
-    except FileNotFoundError:
-        return False
-    return True

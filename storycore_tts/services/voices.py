@@ -31,6 +31,7 @@ from storycore_tts.domain.errors import (
 )
 from storycore_tts.domain.requests import ReferenceAudio
 from storycore_tts.domain.stored_voices import StoredVoice, VoiceKind, name_key, voice_name
+from storycore_tts.services.files import exists
 
 _FORMAT = 1  # of voice.json
 _DOCUMENT = "voice.json"
@@ -83,7 +84,7 @@ class VoiceLibrary:
         """
         place = self._place(voice.name)
         with self._disk(f"store the voice {voice.name!r}"):
-            if _exists(place):
+            if exists(place):
                 raise _taken(voice.name)
             self.folder.mkdir(parents=True, exist_ok=True)
             self._sweep()
@@ -115,12 +116,12 @@ class VoiceLibrary:
         except InvalidRequest:  # no voice can have that name
             return None
         with self._disk(f"read the voice {name!r}"):
-            if not _exists(place):
+            if not exists(place):
                 return None
             try:
                 return _read(place, _read_document(place))
             except (*_UNREADABLE, FileNotFoundError) as error:
-                if not _exists(place):  # removed by somebody else in this very moment
+                if not exists(place):  # removed by somebody else in this very moment
                     return None
                 raise _damaged(name, place, error) from error
 
@@ -166,13 +167,13 @@ class VoiceLibrary:
 
     def _place_to_remove(self, name: str) -> Path | None:
         with suppress(InvalidRequest):
-            if _exists(place := self._place(name)):
+            if exists(place := self._place(name)):
                 return place
         nameless = {place.name: place for place in self._places()}
         return nameless.get(name)
 
     def _places(self) -> list[Path]:
-        if not _exists(self.folder):
+        if not exists(self.folder):
             return []
         return [
             place
@@ -223,15 +224,6 @@ def _usual_folder() -> Path:
     return platformdirs.user_data_path("storycore-tts", appauthor=False) / "voices"
 
 
-def _exists(path: Path) -> bool:
-    """Like ``Path.exists``, which also says no where it was not allowed to look; this raises."""
-    try:
-        path.stat()
-    except FileNotFoundError:
-        return False
-    return True
-
-
 def _folder_name(name: str) -> str:
     """Return the name of a voice's folder.
 
@@ -250,7 +242,7 @@ def _move_in(draft: Path, place: Path, name: str) -> None:
     try:
         draft.rename(place)
     except OSError:
-        if _exists(place):  # somebody else was faster
+        if exists(place):  # somebody else was faster
             raise _taken(name) from None
         raise
 

@@ -77,7 +77,7 @@ async def test_a_server_too_slow_to_wait_for_is_told_in_the_background(
     adapter = make_adapter(server.url, cancel=0.2)
     await adapter.speakers()
     gate = server.faults.hold("running")
-    server.faults.add(Delay(path="/prompt", method="POST", seconds=0.8))
+    server.faults.add(Delay(path="/prompt", method="POST", seconds=2.0))
     call = asyncio.ensure_future(adapter.synthesize(LINE))
     assert await server.log.until(lambda log: log.of(FaultUsed))
     await cancelled(call)

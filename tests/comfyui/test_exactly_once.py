@@ -140,8 +140,9 @@ async def test_closing_in_mid_job_fails_the_call_instead_of_hanging(
 
 
 async def test_a_queue_that_never_answers_does_not_hold_the_result_back(
-    server: StandInComfyUI, adapter: ComfyUIAdapter
+    server: StandInComfyUI, make_adapter
 ):
     server.faults.add(Hang(path="/queue", times=None))
-    speech = await asyncio.wait_for(adapter.synthesize(LINE), 2.9)
+    adapter = make_adapter(server.url, request=60.0)
+    speech = await asyncio.wait_for(adapter.synthesize(LINE), 15)
     assert speech.duration == pytest.approx(1.0, abs=0.01)

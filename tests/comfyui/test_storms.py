@@ -19,6 +19,9 @@ from storycore_tts.testing.comfyui.log import Request
 
 LINE = SpeechRequest("Hello, this is a test.", "Ryan")
 
+# Attempts in each second: a machine that pauses may crowd them.
+by_the_clock = pytest.mark.flaky(reruns=2)
+
 _attempts: list[tuple[float, object]] = []
 
 
@@ -72,6 +75,7 @@ async def under_way(process: StandInProcess, adapter, count: int) -> list[asynci
     return calls
 
 
+@by_the_clock
 async def test_forty_jobs_survive_a_server_that_is_killed(process, make_adapter):
     adapter = make_adapter(process.url, away=20.0)
     calls = await under_way(process, adapter, 40)
@@ -97,13 +101,14 @@ async def test_forty_jobs_survive_a_server_that_is_killed(process, make_adapter)
     assert sum(path.startswith("/history/") for path in since) <= 40 * 6
 
 
+@by_the_clock
 async def test_two_hundred_jobs_of_a_server_that_stays_away(process, make_adapter):
     adapter = make_adapter(process.url, away=4.0, cancel=1.0)
     calls = await under_way(process, adapter, 200)
     with attempts(port_of(process.url)) as tried:
         process.kill()
         killed = time.monotonic()
-        ended = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 15)
+        ended = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 30)
         await asyncio.wait(adapter._session()._background, timeout=10)  # all are withdrawn
         seconds = time.monotonic() - killed
     check_calm(tried, killed, seconds)
@@ -111,6 +116,7 @@ async def test_two_hundred_jobs_of_a_server_that_stays_away(process, make_adapte
     assert not any(error.retryable for error in ended)
 
 
+@by_the_clock
 async def test_callers_that_ask_again_and_again_do_not_reach_the_network(make_adapter):
     """Nor does the error tell whether the network was asked."""
     with socket.socket() as unused:
@@ -125,7 +131,7 @@ async def test_callers_that_ask_again_and_again_do_not_reach_the_network(make_ad
                 await adapter.synthesize(LINE)
             assert failed.value.retryable
             said.add((type(failed.value), str(failed.value)))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # the pace of a caller that does not give up
 
     began = time.monotonic()
     with attempts(port) as tried:
@@ -144,9 +150,9 @@ async def test_the_stream_is_back_as_soon_as_http_is(server, make_adapter, monke
     assert await server.log.until(lambda log: log.open_sockets == 0)
     gate = server.faults.hold("running")
     call = asyncio.ensure_future(adapter.synthesize(LINE))
-    assert await server.log.until(lambda log: len(log.ws_connections) == 2, 5)
+    assert await server.log.until(lambda log: len(log.ws_connections) == 2, 15)
     gate.release()
-    await asyncio.wait_for(call, 5)
+    await asyncio.wait_for(call, 15)
 
 
 async def test_a_websocket_that_never_works_is_not_tried_at_every_answer(server, make_adapter):

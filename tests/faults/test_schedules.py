@@ -87,10 +87,10 @@ from storycore_tts.testing.proxy import (
 
 SEED = int(os.environ["STORYCORE_TTS_FAULT_SEED"])
 SPEED = 20
-PATIENCE = 8.0  # s of real time, for what must happen
+PATIENCE = 20.0  # s of real time, for what must happen
 
 # In seconds of the fast clock.
-TIMEOUTS = {"connect": 20, "request": 20, "idle": 90, "job": 600, "away": 10, "cancel": 100}
+TIMEOUTS = {"connect": 30, "request": 30, "idle": 90, "job": 600, "away": 10, "cancel": 100}
 IMPATIENT = {**TIMEOUTS, "idle": 2, "queue": 2, "away": 1}
 
 

@@ -94,7 +94,7 @@ async def test_a_server_that_does_not_answer_in_time(proxy, client):
     )
     for path in ("/queue", "/history"):
         with pytest.raises(httpx.ReadTimeout):
-            await client.http.get(path, timeout=0.04)
+            await client.http.get(path, timeout=httpx.Timeout(10, read=0.04))
 
 
 async def test_a_socket_is_reset_at_a_byte_of_its_frames(proxy, client):

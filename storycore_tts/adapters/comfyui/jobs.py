@@ -158,8 +158,7 @@ class Job:
 
     def _is_queued(self) -> None:
         self._submitted_at = self._last_sign = self._time()
-        self._watched.queue = None  # a look from before says nothing of this submission
-        self._watched.submitted = True
+        self._watched.submission = object()
         self._plan.report(Progress(Stage.QUEUED))
 
     def _done(self, outcome: Outcome) -> JobDone:
@@ -308,7 +307,7 @@ class Job:
         if self._warnings:
             raise lost_error("it was lost twice, though it was submitted again")
         self._warnings = (_GIVEN_AGAIN,)
-        self._watched.submitted = False
+        self._watched.submission = self._watched.queue = None
         self._watched.frames.clear()
         await self._submit_again()
         self._is_queued()

@@ -17,6 +17,7 @@ from storycore_tts.adapters.comfyui.transport import StoredFile
 from storycore_tts.adapters.comfyui.workflows import CUSTOM_VOICE, OUTPUT_ID, VOICE_ID
 from storycore_tts.domain.audio import SAMPLE_RATE, Samples, is_silent
 from storycore_tts.domain.errors import GenerationFailed, RunawayGeneration, SilentAudio
+from storycore_tts.domain.requests import INSTRUCT_UNHEARD
 from storycore_tts.domain.speech import Speech, Timings
 from storycore_tts.domain.text import TOKENS_PER_SECOND
 
@@ -39,8 +40,7 @@ def speech(
     size, checkpoint = voice.get("model_choice"), voice.get("custom_model_path")
     spoken_by = voice.get("custom_speaker_name" if checkpoint else "speaker")
     if voice.get("instruct") and size == "0.6B":
-        deaf = "the 0.6B model does not listen to instruct; choose model_choice 1.7B"
-        warnings = (*warnings, deaf)
+        warnings = (*warnings, INSTRUCT_UNHEARD)
     return Speech(
         samples=samples,
         sample_rate=SAMPLE_RATE,

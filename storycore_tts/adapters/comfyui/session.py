@@ -41,7 +41,8 @@ class WatchedJob:
     Args:
         prompt_id: Ours until the server answers with one of its own.
         node_id: Node whose broadcasts, which name no prompt, belong to this job.
-        submitted: The server has taken it: a queue without it means something from now on.
+        submission: Stands for the submission that the server took, while it has one: a queue that
+            is asked for from now on, and lacks the job, means something. Each has its own.
         frames: Type and data of its events.
         queue: The last look at the queue that nobody has read yet.
         away_since: When the server stopped answering, in the loop's time; None while it answers.
@@ -51,7 +52,7 @@ class WatchedJob:
 
     prompt_id: str
     node_id: str
-    submitted: bool = False
+    submission: object | None = None
     frames: deque[tuple[str, Mapping[str, Any]]] = field(default_factory=deque)
     queue: QueueSnapshot | None = None
     away_since: float | None = None
@@ -213,19 +214,19 @@ class Session:
 
     async def _look_at_queue(self) -> None:
         # Only those that were in the queue before we ask can be missed in the answer.
-        watched = [job for job in self._jobs if job.submitted]
+        before = [(job, job.submission) for job in self._jobs if job.submission is not None]
         asked, self._next = self._next, None
         try:
             snapshot = await self.transport.queue()
         except TTSError as error:
             self._breaks += 1
             _refuse(asked, error)
-            self._went_away(error, watched)
+            self._went_away(error, _still_so(before))
         else:
             self._came_back()
             if asked is not None:
                 asked.set_result(snapshot)
-            for job in watched:
+            for job in _still_so(before):
                 job.queue, job.away_since, job.away_error = snapshot, None, None
                 job.news.set()
         finally:
@@ -248,6 +249,11 @@ class Session:
 
     def _say(self, level: int, event: str, **fields: object) -> None:
         log_event(_log, level, event, backend=BACKEND, server=self.config.comfyui_url, **fields)
+
+
+def _still_so(before: list[tuple[WatchedJob, object]]) -> list[WatchedJob]:
+    """Return the jobs that were not submitted again while the server was asked."""
+    return [job for job, submission in before if job.submission is submission]
 
 
 def _refuse(asked: asyncio.Future[QueueSnapshot] | None, error: TTSError) -> None:

@@ -28,14 +28,18 @@ from storycore_tts.adapters.direct.prompts import PromptCache
 from storycore_tts.domain.audio import SAMPLE_RATE, is_silent
 from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.progress import OnProgress, Progress, Stage, forward_only
-from storycore_tts.domain.requests import CloneRequest, SpeechRequest, TrainingRequest
+from storycore_tts.domain.requests import (
+    INSTRUCT_UNHEARD,
+    CloneRequest,
+    SpeechRequest,
+    TrainingRequest,
+)
 from storycore_tts.domain.speech import Speech, Timings, TrainedVoice
 from storycore_tts.domain.voices import Speaker, described, find_speaker
 from storycore_tts.ports import BackendStatus, Capabilities, Problem, SpeechChunk
 from storycore_tts.settings import QwenTTSConfig
 
 _PACKAGE = "qwen-tts"
-_DEAF = "the 0.6B model does not listen to instruct; choose model_choice 1.7B"
 
 
 class DirectAdapter:
@@ -194,7 +198,7 @@ class DirectAdapter:
             speaker = find_speaker(request.speaker, card.speakers, backend=BACKEND)
             line = replace(line, speaker=speaker, instruct=request.instruct)
             deaf = bool(request.instruct) and not card.hears_instruct
-            warnings = (_DEAF,) if deaf else ()
+            warnings = (INSTRUCT_UNHEARD,) if deaf else ()
         return ModelKey(checkpoint, card.stamp), line, warnings
 
     def _train(self, request: TrainingRequest, call: Call[TrainedVoice]) -> None:

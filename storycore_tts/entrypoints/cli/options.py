@@ -1,4 +1,4 @@
-"""Options that several commands share, in groups."""
+"""Options that several commands share, alone and in groups."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ from typer import Option
 if TYPE_CHECKING:
     from storycore_tts.domain.sampling import Sampling
     from storycore_tts.settings import QwenTTSConfig
+
+RefText = Annotated[
+    str | None,
+    Option("--ref-text", metavar="TEXT", help="What the recording says, word for word."),
+]
+RefTextFile = Annotated[
+    Path | None, Option("--ref-text-file", metavar="FILE", help="The same, in a UTF-8 file.")
+]
 
 
 @dataclass(frozen=True)
@@ -25,13 +33,19 @@ class Reporting:
 
 
 @dataclass(frozen=True)
-class Backend:
-    """Who speaks, and where the settings are."""
+class Settings:
+    """Where the settings are."""
 
     config: Annotated[
         Path | None,
         Option("--config", metavar="FILE", help="YAML file with a tts.qwen block."),
     ] = None
+
+
+@dataclass(frozen=True)
+class Backend(Settings):
+    """Who speaks: settings that are given in place of those in the file."""
+
     backend: Annotated[
         str | None, Option("--backend", metavar="NAME", help="Adapter: comfyui, draft, …")
     ] = None
@@ -46,16 +60,6 @@ class Backend:
     ] = None
     precision: Annotated[
         str | None, Option("--precision", metavar="NAME", help="bf16 or fp32.")
-    ] = None
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Where the settings are, for what needs no backend."""
-
-    config: Annotated[
-        Path | None,
-        Option("--config", metavar="FILE", help="YAML file with a tts.qwen block."),
     ] = None
 
 

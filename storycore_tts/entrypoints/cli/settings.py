@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from storycore_tts.domain.errors import ConfigurationError
-from storycore_tts.entrypoints.cli.options import Backend, Settings
+from storycore_tts.entrypoints.cli.options import Settings
 
 if TYPE_CHECKING:
     from storycore_tts.settings import LoadedConfig
@@ -19,7 +19,7 @@ _HEADERS = "comfyui.headers"
 _USER_AND_PASSWORD = re.compile(r"(?<=//)[^/\s]*@")
 
 
-def load(options: Backend | Settings) -> LoadedConfig:
+def load(options: Settings) -> LoadedConfig:
     """Read the settings; the options of the command line override everything else.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -19,12 +20,18 @@ if TYPE_CHECKING:
 _FAREWELL = 10  # s that requests under way have to end, once the service was told to stop
 
 
-async def listen(config: QwenTTSConfig, announce: Callable[[str], None]) -> None:
+async def listen(
+    config: QwenTTSConfig,
+    announce: Callable[[str], None],
+    *,
+    stop: asyncio.Event | None = None,
+) -> None:
     """Serve until SIGINT or SIGTERM; what is under way ends, jobs are put down and kept.
 
     Args:
         config: The settings.
         announce: Is told the address, once requests are taken.
+        stop: Set it to end as a signal would.
 
     Raises:
         ConfigurationError: The address cannot be listened on, or needs a key.
@@ -37,7 +44,16 @@ async def listen(config: QwenTTSConfig, announce: Callable[[str], None]) -> None
         async with lifespan_of(config)(app) as state:
             server = uvicorn.Server(_settings(_with_state(app, state)))
             announce(_url(listener))
-            await server.serve(sockets=[listener])
+            stopping = asyncio.ensure_future(_stop(server, stop or asyncio.Event()))
+            try:
+                await server.serve(sockets=[listener])
+            finally:
+                stopping.cancel()
+
+
+async def _stop(server: uvicorn.Server, stop: asyncio.Event) -> None:
+    await stop.wait()
+    server.should_exit = True
 
 
 def _settings(app: ASGIApp) -> uvicorn.Config:

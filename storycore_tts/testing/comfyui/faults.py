@@ -26,20 +26,20 @@ from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeVar
 
+from storycore_tts.testing.script import Mishap, Scripted
+
 from .log import FaultUsed, Held, StandInLog
 
 HoldPoint = Literal["queue", "loading", "running", "history"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
+class Fault(Mishap):
     """Strikes `times` times (None: always), after being passed over `after` times.
 
     `prompt_id` and `client_id` narrow it to one job or one client.
     """
 
-    times: int | None = 1
-    after: int = 0
     prompt_id: str | None = None
     client_id: str | None = None
 
@@ -436,24 +436,13 @@ def _wake(loop: asyncio.AbstractEventLoop, opened: asyncio.Event) -> None:
 F = TypeVar("F", bound=Fault)
 
 
-@dataclass
-class _Scripted:
-    fault: Fault
-    passed_over: int = 0
-    struck: int = 0
-
-    @property
-    def spent(self) -> bool:
-        return self.fault.times is not None and self.struck >= self.fault.times
-
-
 class Faults:
     """The script of one server. Thread-safe; faults strike in the order in which they came."""
 
     def __init__(self, log: StandInLog) -> None:
         self._log = log
         self._lock = threading.Lock()
-        self._script: list[_Scripted] = []
+        self._script: list[Scripted[Fault]] = []
         self._gates: dict[str, Gate] = {}
         self._names = itertools.count(1)
         self.changes = 0
@@ -462,13 +451,13 @@ class Faults:
     def add(self, *faults: Fault) -> None:
         """Put faults at the end of the script."""
         with self._lock:
-            self._script.extend(_Scripted(fault) for fault in faults)
+            self._script.extend(Scripted(fault) for fault in faults)
             self.changes += 1
 
     def remove(self, fault: Fault) -> None:
         """Take a fault out of the script; nothing happens if it is spent already."""
         with self._lock:
-            self._script = [entry for entry in self._script if entry.fault != fault]
+            self._script = [entry for entry in self._script if entry.mishap != fault]
             self.changes += 1
 
     def clear(self) -> None:
@@ -482,7 +471,7 @@ class Faults:
     def pending(self) -> list[Fault]:
         """Faults that have not struck as often as they shall."""
         with self._lock:
-            return [entry.fault for entry in self._script]
+            return [entry.mishap for entry in self._script]
 
     def hold(
         self,
@@ -534,13 +523,12 @@ class Faults:
         self, cls: type[F], context: Mapping[str, str | None], at: HoldPoint | None = None
     ) -> F | None:
         for entry in self._script:
-            fault = entry.fault
+            fault = entry.mishap
             if not isinstance(fault, cls) or not fault.matches(**context):
                 continue
             if isinstance(fault, Hold) and fault.at != at:
                 continue
-            if entry.passed_over < fault.after:
-                entry.passed_over += 1
+            if entry.pass_over():
                 continue
             entry.struck += 1
             if entry.spent:
@@ -553,7 +541,7 @@ class Faults:
         if not self._script:
             return []
         with self._lock:
-            return [entry.fault for entry in self._script if isinstance(entry.fault, cls)]
+            return [entry.mishap for entry in self._script if isinstance(entry.mishap, cls)]
 
     async def pass_gate(self, at: HoldPoint, **context: str | None) -> None:
         """Wait here if the script holds this job at this point."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from .log import Ended, ProxyLog, RequestSeen, Struck
 from .requests import Requests
-from .rules import Rules, Scripted
+from .rules import Rules, ScriptedRule
 from .streams import CutByRule, Stream
 
 CHUNK = 65_536
@@ -39,11 +39,11 @@ class Connection:
         self._request = Stream("request", self.strike)
         self._response = Stream("response", self.strike)
 
-    def strike(self, entry: Scripted) -> bool:
+    def strike(self, entry: ScriptedRule) -> bool:
         """Count and note that a rule strikes; False if it no longer is to."""
         used = self._rules.use(entry)
         if used:
-            self._log.add(Struck(rule=entry.rule, connection=self._number))
+            self._log.add(Struck(rule=entry.mishap, connection=self._number))
         return used
 
     def stall(self) -> None:

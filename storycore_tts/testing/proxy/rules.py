@@ -13,15 +13,14 @@ import threading
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from storycore_tts.testing.script import Mishap, Scripted
+
 Direction = Literal["request", "response"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class Rule(Mishap):
     """Strikes `times` times (None: always), after being passed over `after` times."""
-
-    times: int | None = 1
-    after: int = 0
 
 
 # When a connection is accepted ----------------------------------------------------------------
@@ -115,24 +114,7 @@ class Corrupt(StreamRule):
 # The script -----------------------------------------------------------------------------------
 
 
-@dataclass(eq=False)
-class Scripted:
-    """A rule and how often its time came."""
-
-    rule: Rule
-    passed_over: int = 0
-    struck: int = 0
-
-    @property
-    def spent(self) -> bool:
-        """Whether it has struck as often as it shall."""
-        return self.rule.times is not None and self.struck >= self.rule.times
-
-    def pass_over(self) -> bool:
-        """Whether this chance is one of those that the rule lets pass; counts it."""
-        passed = self.passed_over < self.rule.after
-        self.passed_over += passed
-        return passed
+ScriptedRule = Scripted[Rule]
 
 
 class Rules:
@@ -140,7 +122,7 @@ class Rules:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._script: list[Scripted] = []
+        self._script: list[ScriptedRule] = []
 
     def add(self, *rules: Rule) -> None:
         """Put rules at the end of the script."""
@@ -150,7 +132,7 @@ class Rules:
     def remove(self, rule: Rule) -> None:
         """Take a rule out of the script; nothing happens if it is spent already."""
         with self._lock:
-            self._script = [entry for entry in self._script if entry.rule != rule]
+            self._script = [entry for entry in self._script if entry.mishap != rule]
 
     def clear(self) -> None:
         """Forget all rules."""
@@ -161,23 +143,23 @@ class Rules:
     def pending(self) -> list[Rule]:
         """Rules that have not struck as often as they shall."""
         with self._lock:
-            return [entry.rule for entry in self._script]
+            return [entry.mishap for entry in self._script]
 
     # The proxy's side
 
-    def for_connection(self) -> list[Scripted]:
+    def for_connection(self) -> list[ScriptedRule]:
         """Rules that may strike a connection that was just accepted."""
         with self._lock:
-            entries = [e for e in self._script if isinstance(e.rule, ConnectionRule)]
+            entries = [e for e in self._script if isinstance(e.mishap, ConnectionRule)]
             return [entry for entry in entries if not entry.pass_over()]
 
-    def for_request(self, first_line: bytes) -> list[Scripted]:
+    def for_request(self, first_line: bytes) -> list[ScriptedRule]:
         """Rules that may strike a request that just began, or its response."""
         with self._lock:
-            entries = [e for e in self._script if _is_for(e.rule, first_line)]
+            entries = [e for e in self._script if _is_for(e.mishap, first_line)]
             return [entry for entry in entries if not entry.pass_over()]
 
-    def use(self, entry: Scripted) -> bool:
+    def use(self, entry: ScriptedRule) -> bool:
         """Count a strike; False if the rule was spent or removed in the meantime."""
         with self._lock:
             if entry not in self._script:

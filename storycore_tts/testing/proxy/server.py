@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from .connection import Address, Connection, close, prepare
 from .log import Accepted, ProxyLog
-from .rules import Refuse, Rule, Rules, Scripted, StallConnect
+from .rules import Refuse, Rule, Rules, ScriptedRule, StallConnect
 
 HOST = "127.0.0.1"
 CALL_TIMEOUT = 10.0
@@ -199,8 +199,8 @@ class FaultyProxy:
         task.add_done_callback(self._open.pop)
 
     def _struck(self, connection: Connection) -> Rule | None:
-        entries: list[Scripted] = self._rules.for_connection()
-        return next((entry.rule for entry in entries if connection.strike(entry)), None)
+        entries: list[ScriptedRule] = self._rules.for_connection()
+        return next((entry.mishap for entry in entries if connection.strike(entry)), None)
 
     def __enter__(self) -> FaultyProxy:
         self.start()

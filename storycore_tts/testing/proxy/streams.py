@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Iterable
 from operator import itemgetter
 
-from .rules import Corrupt, Cut, Direction, Reset, Scripted, Slow, Stall, StreamRule
+from .rules import Corrupt, Cut, Direction, Reset, ScriptedRule, Slow, Stall, StreamRule
 
 TICK = 0.02
 """Seconds between two pieces of a slow message."""
@@ -23,20 +23,20 @@ class CutByRule(Exception):
 class Message:
     """A request or a response on its way."""
 
-    def __init__(self, direction: Direction, entries: Iterable[Scripted] = ()) -> None:
+    def __init__(self, direction: Direction, entries: Iterable[ScriptedRule] = ()) -> None:
         self.opening = b""
         """The first bytes, as many as tell that a connection becomes a WebSocket."""
         self.passed = 0
         self.bytes_per_second = math.inf
         self._corrupt_up_to: float = 0
         places = [
-            (entry.rule.after_bytes, entry)
+            (entry.mishap.after_bytes, entry)
             for entry in entries
-            if isinstance(entry.rule, StreamRule) and entry.rule.direction == direction
+            if isinstance(entry.mishap, StreamRule) and entry.mishap.direction == direction
         ]
         self._waiting = sorted(places, key=itemgetter(0))
 
-    def due(self) -> Scripted | None:
+    def due(self) -> ScriptedRule | None:
         """The next rule whose place has been reached; given once."""
         if self._waiting and self._waiting[0][0] <= self.passed:
             return self._waiting.pop(0)[1]
@@ -66,7 +66,7 @@ class Stream:
     `use` counts a strike and says whether it still is to happen.
     """
 
-    def __init__(self, direction: Direction, use: Callable[[Scripted], bool]) -> None:
+    def __init__(self, direction: Direction, use: Callable[[ScriptedRule], bool]) -> None:
         self.direction = direction
         self.target: socket.socket | None = None
         self.open = asyncio.Event()
@@ -80,7 +80,7 @@ class Stream:
         """How the current message begins."""
         return self._message.opening
 
-    def begin(self, entries: Iterable[Scripted]) -> None:
+    def begin(self, entries: Iterable[ScriptedRule]) -> None:
         """What is sent from now on is another message, and these rules may strike it."""
         self._message = Message(self.direction, entries)
 
@@ -118,7 +118,7 @@ class Stream:
         while entry := message.due():
             if not self._use(entry):
                 continue
-            match entry.rule:
+            match entry.mishap:
                 case Cut():
                     raise CutByRule
                 case Reset():

@@ -28,8 +28,10 @@ from storycore_tts.domain.requests import Sampling, SpeechRequest
 from storycore_tts.domain.speech import Speech
 from storycore_tts.ports import Adapter, SpeechSynthesizer, VoiceCloner, VoiceTrainer
 from storycore_tts.settings import DraftConfig, QwenTTSConfig
+from storycore_tts.testing.event_loop import stays_free
 
 HELLO = SpeechRequest("Hello, world.", "Ryan", language="English")
+TRIES = 3  # a busy machine slows one of them, what is slow by itself is so each time
 LONG = SpeechRequest(
     "The quick brown fox jumps over the lazy dog. " * 150,
     "Serena",
@@ -176,36 +178,28 @@ async def test_a_listener_that_raises_ends_its_call_only(adapter):
 
 
 async def test_the_event_loop_stays_free(adapter):
-    gaps = []
-
-    async def tick():
-        while True:
-            before = time.perf_counter()
-            await asyncio.sleep(0.002)
-            gaps.append(time.perf_counter() - before)
-
-    await asyncio.sleep(0)
-    ticker = asyncio.create_task(tick())
-    speech = await adapter.synthesize(LONG)
-    ticker.cancel()
-    assert len(gaps) >= 10
-    assert max(gaps) < speech.timings.generating / 2
+    await stays_free(lambda: adapter.synthesize(LONG), within=0.05)
 
 
 async def test_cancelling_stops_the_synthesis_and_frees_the_place(adapter):
     whole = (await adapter.synthesize(LONG)).timings.generating
-    speaking = asyncio.Event()
-    task = asyncio.create_task(
-        adapter.synthesize(LONG, on_progress=lambda p: p.fraction and speaking.set())
-    )
-    await speaking.wait()
-    started = time.perf_counter()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    after = await adapter.synthesize(HELLO)
-    assert time.perf_counter() - started < 0.6 * whole
-    assert np.array_equal(after.samples, (await adapter.synthesize(HELLO)).samples)
+    hello = await adapter.synthesize(HELLO)
+
+    async def cancelled_and_followed():
+        speaking = asyncio.Event()
+        task = asyncio.create_task(
+            adapter.synthesize(LONG, on_progress=lambda p: p.fraction and speaking.set())
+        )
+        await speaking.wait()
+        started = time.perf_counter()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        after = await adapter.synthesize(HELLO)
+        assert np.array_equal(after.samples, hello.samples)
+        return time.perf_counter() - started
+
+    assert min([await cancelled_and_followed() for _ in range(TRIES)]) < 0.6 * whole
 
 
 async def test_cancelling_a_waiting_call_moves_the_others_up(adapter):
@@ -247,21 +241,28 @@ async def test_a_cancelled_call_leaves_no_word_behind(adapter, monkeypatch):
 
 
 async def test_closing_stops_the_call_ends_the_thread_and_can_be_repeated():
-    adapter = DraftAdapter()
-    whole = (await adapter.synthesize(LONG)).timings.generating
-    assert our_threads()
-    running = asyncio.create_task(adapter.synthesize(LONG))
-    waiting = asyncio.create_task(adapter.synthesize(LONG))
-    await asyncio.sleep(0.02)
-    started = time.perf_counter()
-    await adapter.aclose()
-    await adapter.aclose()
-    assert time.perf_counter() - started < 0.6 * whole
-    assert not our_threads()
-    for task in (running, waiting, adapter.synthesize(HELLO)):
-        with pytest.raises(BackendUnavailable, match="closed"):
-            await task
-    assert not (await adapter.status()).reachable
+    async def closed_while_it_speaks():
+        adapter = DraftAdapter()
+        whole = (await adapter.synthesize(LONG)).timings.generating
+        assert our_threads()
+        speaking = asyncio.Event()
+        running = asyncio.create_task(
+            adapter.synthesize(LONG, on_progress=lambda p: p.fraction and speaking.set())
+        )
+        waiting = asyncio.create_task(adapter.synthesize(LONG))
+        await speaking.wait()
+        started = time.perf_counter()
+        await adapter.aclose()
+        await adapter.aclose()
+        share = (time.perf_counter() - started) / whole
+        assert not our_threads()
+        for task in (running, waiting, adapter.synthesize(HELLO)):
+            with pytest.raises(BackendUnavailable, match="closed"):
+                await task
+        assert not (await adapter.status()).reachable
+        return share
+
+    assert min([await closed_while_it_speaks() for _ in range(TRIES)]) < 0.6
 
 
 async def test_closing_before_the_first_call():

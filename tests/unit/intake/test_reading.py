@@ -100,7 +100,7 @@ async def test_much_silence_in_a_few_kilobytes_is_refused_quickly(recording, rea
     begun = time.perf_counter()
     with pytest.raises(InvalidReferenceAudio, match="longer than 120 s"):
         await reader.read(bomb)
-    assert time.perf_counter() - begun < 5
+    assert time.perf_counter() - begun < 15
 
 
 @pytest.mark.parametrize("announced", [2**31 - 1, 2**32 - 1])

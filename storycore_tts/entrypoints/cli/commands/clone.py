@@ -8,7 +8,14 @@ from typing import Annotated
 from typer import Argument, Option
 
 from storycore_tts.entrypoints.cli import inputs, results, settings
-from storycore_tts.entrypoints.cli.options import Backend, Output, Reporting, SamplingOptions
+from storycore_tts.entrypoints.cli.options import (
+    Backend,
+    Output,
+    RefText,
+    RefTextFile,
+    Reporting,
+    SamplingOptions,
+)
 
 
 def clone(
@@ -20,14 +27,8 @@ def clone(
         str, Argument(metavar="TEXT", help='What to say; "-" reads it from stdin, as UTF-8.')
     ],
     *,
-    ref_text: Annotated[
-        str | None,
-        Option("--ref-text", metavar="TEXT", help="What the recording says, word for word."),
-    ] = None,
-    ref_text_file: Annotated[
-        Path | None,
-        Option("--ref-text-file", metavar="FILE", help="The same, in a UTF-8 file."),
-    ] = None,
+    ref_text: RefText = None,
+    ref_text_file: RefTextFile = None,
     x_vector_only: Annotated[
         bool,
         Option("--x-vector-only", help="Take the timbre only; so it is without a transcript."),

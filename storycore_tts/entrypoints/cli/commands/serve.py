@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 from typer import Option
@@ -40,5 +41,6 @@ def serve(
             hint="pip install 'storycore-tts[server]'",
             retryable=False,
         ) from error
-    asyncio.run(listen(config.model_copy(update={"server": server}), console.answer))
+    with suppress(KeyboardInterrupt):  # which is how a service ends; uvicorn passes signals on
+        asyncio.run(listen(config.model_copy(update={"server": server}), console.answer))
     return 0

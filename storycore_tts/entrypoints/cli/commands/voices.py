@@ -11,7 +11,7 @@ from typer import Argument, Option, Typer
 from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.entrypoints.cli import console, failures, inputs, settings
 from storycore_tts.entrypoints.cli.groups import add_command
-from storycore_tts.entrypoints.cli.options import Reporting, Settings
+from storycore_tts.entrypoints.cli.options import RefText, RefTextFile, Reporting, Settings
 
 if TYPE_CHECKING:
     from storycore_tts.domain.requests import ReferenceAudio
@@ -57,14 +57,8 @@ def add(
         Path | None,
         Option("--reference", metavar="FILE", help="A recording to clone; 3 to 15 seconds."),
     ] = None,
-    ref_text: Annotated[
-        str | None,
-        Option("--ref-text", metavar="TEXT", help="What the recording says, word for word."),
-    ] = None,
-    ref_text_file: Annotated[
-        Path | None,
-        Option("--ref-text-file", metavar="FILE", help="The same, in a UTF-8 file."),
-    ] = None,
+    ref_text: RefText = None,
+    ref_text_file: RefTextFile = None,
     x_vector_only: Annotated[
         bool,
         Option("--x-vector-only", help="Take the timbre only, without a transcript."),

@@ -25,10 +25,9 @@ async def folder_within(name: str, roots: Sequence[str], *, what: str) -> str:
         InvalidRequest: It does not lie below a root, or is not there.
     """
     clean = one_line(what, name)
-    for root in roots:
-        found = await asyncio.to_thread(_below, root, clean)
-        if found is not None:
-            return found
+    found = await asyncio.to_thread(_found, clean, roots)
+    if found is not None:
+        return found
     raise InvalidRequest(
         f"There is no {what} {shown(clean)} here.",
         hint=f"Name a folder below those that the service's operator has set for a {what}."
@@ -37,10 +36,14 @@ async def folder_within(name: str, roots: Sequence[str], *, what: str) -> str:
     )
 
 
-def _below(root: str, name: str) -> str | None:
-    base = Path(root)
-    if not base.is_dir():
-        return _named_below(root, name)
+def _found(name: str, roots: Sequence[str]) -> str | None:
+    near = [Path(root) for root in roots if Path(root).is_dir()]
+    far = [root for root in roots if not Path(root).is_dir()]
+    places = (*(_below(root, name) for root in near), *(_named_below(root, name) for root in far))
+    return next((place for place in places if place is not None), None)
+
+
+def _below(base: Path, name: str) -> str | None:
     try:
         place = (base / name).resolve()
         inside = place.is_relative_to(base.resolve()) and place != base.resolve()

@@ -1,0 +1,384 @@
+"""The queue itself: what people ask of it, and how its parts work together."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from storycore_tts.adapters.queue import documents
+from storycore_tts.adapters.queue.documents import Document
+from storycore_tts.adapters.queue.housekeeping import Housekeeping
+from storycore_tts.adapters.queue.ledger import Ledger
+from storycore_tts.adapters.queue.runtime import QUEUED, RUNNING, Entry, PutDown, Runtime
+from storycore_tts.adapters.queue.storage import Storage
+from storycore_tts.adapters.queue.tables import Tables
+from storycore_tts.adapters.queue.watching import Watching
+from storycore_tts.adapters.queue.work import Work
+from storycore_tts.domain.errors import InvalidRequest, StorageFailed
+from storycore_tts.domain.jobs import (
+    PUT_DOWN,
+    Job,
+    JobKind,
+    JobState,
+    Order,
+    Performer,
+    StoredAudio,
+)
+
+T = TypeVar("T")
+
+TIME_LIMITS: Mapping[JobKind, float] = {
+    JobKind.SPEECH: 3600.0,
+    JobKind.CLONE: 3600.0,
+    JobKind.TRAINING: 172_800.0,
+}
+"""Seconds that a job may take, unless it says itself or the settings do."""
+
+_LOCAL = "local"  # the executor of a folder, which has one process at a time
+_THREADS = 8
+_SETTLES_WITHIN = 10.0  # s that DBOS has at the end to write outcomes down
+
+_logger = logging.getLogger(__name__)
+_in_use: DurableQueue | None = None
+
+
+class DurableQueue:
+    """Jobs in a database, and this process as one that does them: a ``JobQueue``.
+
+    There can be one in a process, and one process with a folder; with PostgreSQL any number of
+    processes share the work. It works on the event loop on which it is started.
+
+    Args:
+        state_dir: Where the files are; made if it is missing, with access for this user only. Not
+            touched if there is a ``database_url``.
+        concurrency: Jobs that this process does at a time, for each backend; orders for others are
+            refused. In a shared database the numbers of the process that started last hold.
+        database_url: ``postgresql://user:password@host:port/database``; None: files.
+        max_queued: Jobs that may wait; more are refused.
+        retention_seconds: How long ended jobs with their sounds, and unused uploads, are kept.
+        time_limits: Seconds that a job may take from its start, for each kind. They count anew when
+            it is begun anew, after its process was killed.
+        polling_seconds: How often each queue is looked at; half of it is what a job waits for, when
+            there is nothing else to wait for.
+        max_attempts: How often a job is begun at most, in case it kills its process each time.
+        sweep_seconds: How often what is too old is removed.
+
+    Raises:
+        ConfigurationError: The URL is none of PostgreSQL.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        concurrency: Mapping[str, int],
+        *,
+        database_url: str | None = None,
+        max_queued: int = 10_000,
+        retention_seconds: float = 604_800.0,
+        time_limits: Mapping[JobKind, float] = TIME_LIMITS,
+        polling_seconds: float = 0.2,
+        max_attempts: int = 50,
+        sweep_seconds: float = 600.0,
+    ) -> None:
+        self._storage = Storage(database_url, state_dir)
+        self._tables = Tables(self._storage)
+        executor = str(uuid4()) if self._storage.is_postgres else _LOCAL
+        self._concurrency = dict(concurrency)
+        self._runtime = Runtime(
+            self._storage, executor, self._concurrency, polling_seconds, max_attempts
+        )
+        self._ledger = Ledger(self._runtime, self._tables, max_queued)
+        self._time_limits = {**TIME_LIMITS, **time_limits}
+        keep_uploads = max(retention_seconds, *self._time_limits.values())
+        self._housekeeping = Housekeeping(
+            self._runtime, self._tables, retention_seconds, keep_uploads
+        )
+        self._sweep_seconds = sweep_seconds
+        self._watching = Watching(self._look, self._running, self._settling, self._found)
+        self._works: dict[str, tuple[Work, asyncio.Task[Document | None]]] = {}
+        self._threads = ThreadPoolExecutor(_THREADS, "storycore-tts-queue")
+        self._perform: Performer | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._submitting = asyncio.Lock()
+        self._is_open = False
+        self._closing = False
+        self.uploads = Uploads(self)
+
+    async def __aenter__(self) -> DurableQueue:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def start(self, perform: Performer) -> None:
+        """Begin to do jobs; see ``JobQueue.start``."""
+        global _in_use
+        if _in_use is not None or self._closing:
+            raise StorageFailed(
+                "This process has a durable queue already, or had this one.",
+                hint="There can be one at a time: close it, and make a new one.",
+            )
+        Runtime.check_alone()
+        _in_use = self
+        self._perform = perform
+        self._loop = asyncio.get_running_loop()
+        try:
+            await self.in_thread(self._open)
+        except BaseException:
+            await self.aclose()
+            raise
+        self._is_open = True
+        self._tasks = [
+            asyncio.ensure_future(self._watching.run()),
+            asyncio.ensure_future(self._housekeeping.run(self.in_thread, self._sweep_seconds)),
+        ]
+
+    async def submit(self, order: Order) -> Job:
+        """Accept a job; see ``JobQueue.submit``."""
+        self.check_open()
+        if order.backend not in self._concurrency:
+            known = ", ".join(sorted(self._concurrency))
+            raise InvalidRequest(
+                f"No jobs are done for the backend {order.backend!r}.", hint=f"There are: {known}."
+            )
+        async with self._submitting:  # so that no two take the last place
+            return await self.in_thread(self._ledger.accept, order)
+
+    async def get(self, owner: str, job_id: str) -> Job:
+        """Return a job as it stands; see ``JobQueue.get``."""
+        self.check_open()
+        return self._newest(await self.in_thread(self._ledger.find, owner, job_id))
+
+    async def jobs(
+        self, owner: str, *, state: JobState | None = None, limit: int = 50, offset: int = 0
+    ) -> Sequence[Job]:
+        """List the jobs of an owner; see ``JobQueue.jobs``."""
+        self.check_open()
+        found = await self.in_thread(self._ledger.page, owner, state, limit, max(offset, 0))
+        return [self._newest(job) for job in found]
+
+    async def cancel(self, owner: str, job_id: str) -> Job:
+        """Stop a job; see ``JobQueue.cancel``."""
+        job = await self.get(owner, job_id)
+        if job.state.ended:
+            return job
+        await self.in_thread(self._runtime.cancel, job_id)
+        job = await self.get(owner, job_id)
+        if job.state is JobState.CANCELLED and job_id in self._works:
+            self._works[job_id][0].stop("cancelled")
+        self._watching.changed(job_id)
+        return job
+
+    async def audio(self, owner: str, job_id: str) -> StoredAudio:
+        """Return the sound that a job made; see ``JobQueue.audio``."""
+        job = await self.get(owner, job_id)
+        return await self.in_thread(self._ledger.audio, job)
+
+    async def watch(self, owner: str, job_id: str) -> AsyncIterator[Job]:
+        """Yield a job at each change; see ``JobQueue.watch``."""
+        seen: Job | None = None
+        with self._watching.of(job_id) as news:
+            while seen is None or not seen.state.ended:
+                news.clear()
+                job = await self.get(owner, job_id)
+                if job != seen:
+                    seen = job
+                    yield job
+                else:
+                    await news.wait()
+
+    async def counts(self) -> Mapping[JobState, int]:
+        """Return how many jobs are queued and running; see ``JobQueue.counts``."""
+        self.check_open()
+        counts = await self.in_thread(self._runtime.counts)
+        return {
+            JobState.QUEUED: sum(counts.get(status, 0) for status in QUEUED),
+            JobState.RUNNING: sum(counts.get(status, 0) for status in RUNNING),
+        }
+
+    async def aclose(self) -> None:
+        """Stop; what is under way is put down. Safe to call twice."""
+        global _in_use
+        if self._closing:
+            return
+        self._closing = True
+        try:
+            await self._put_all_down()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            if _in_use is self:
+                await self.in_thread(self._shut)
+        finally:
+            self._is_open = False
+            self._watching.wake_all()
+            self._threads.shutdown(wait=False)
+            if _in_use is self:
+                _in_use = None
+
+    # --- for the parts of the queue
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is asked of the databases."""
+        return self._ledger
+
+    def check_open(self) -> None:
+        """Refuse to work before the start and after the end.
+
+        Raises:
+            StorageFailed: Now is one of those times.
+        """
+        if not self._is_open:
+            raise StorageFailed("The queue of jobs is not open.", hint="Start it first.")
+
+    async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call what blocks."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, lambda: function(*arguments))
+
+    # --- start and end, in a thread
+
+    def _open(self) -> None:
+        self._storage.open()
+        self._tables.create()
+        self._ledger.open()
+        self._runtime.prepare()
+        self._runtime.launch(self._execute)
+
+    def _shut(self) -> None:
+        self._runtime.destroy()
+        self._storage.close()
+
+    async def _put_all_down(self) -> None:
+        """Stop the work that is under way, and let DBOS write down what was done."""
+        for work, _ in self._works.values():
+            work.stop(PUT_DOWN)
+        tasks = [task for _, task in self._works.values()]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        deadline = asyncio.get_running_loop().time() + _SETTLES_WITHIN
+        while self._settling() and asyncio.get_running_loop().time() < deadline:
+            self._watching.hurry()
+            await asyncio.sleep(0.01)
+
+    # --- doing jobs
+
+    def _execute(self, job_id: str, order: Document) -> Document:
+        """Do a job, as DBOS asks for in a thread of its own."""
+        if self._closing or self._loop is None:
+            raise PutDown
+        work = self._do(job_id, order)
+        try:
+            document = asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        except (concurrent.futures.CancelledError, RuntimeError):  # the loop ends, or has ended
+            work.close()
+            raise PutDown from None
+        if document is None:
+            raise PutDown
+        return document
+
+    async def _do(self, job_id: str, order: Document) -> Document | None:
+        """Do a job, or join those who do it already: it was given to us twice."""
+        if self._closing or self._perform is None:
+            return None
+        if job_id not in self._works:
+            work = self._new_work(job_id, order)
+            task = asyncio.ensure_future(work.run(self._perform))
+            task.add_done_callback(lambda _: self._done(job_id))
+            self._works[job_id] = work, task
+            self._watching.hurry()
+        work, task = self._works[job_id]
+        generation = work.generation
+        document = await asyncio.shield(task)
+        return document if generation == work.generation else None
+
+    def _new_work(self, job_id: str, document: Document) -> Work:
+        order = documents.order_in(document)
+        return Work(
+            job_id,
+            order,
+            order.time_limit or self._time_limits[order.kind],
+            self._tables,
+            self.in_thread,
+            lambda: self._watching.changed(job_id),
+        )
+
+    def _done(self, job_id: str) -> None:
+        work, _ = self._works[job_id]
+        if not work.settles:
+            del self._works[job_id]
+        self._watching.hurry()
+
+    # --- looking at jobs
+
+    def _running(self) -> Collection[str]:
+        return self._works.keys()
+
+    def _settling(self) -> Collection[str]:
+        return [job_id for job_id, (work, _) in self._works.items() if work.settles]
+
+    async def _look(self, job_ids: Collection[str]) -> Mapping[str, tuple[Entry, int]]:
+        return await self.in_thread(self._look_up, job_ids)
+
+    def _look_up(self, job_ids: Collection[str]) -> Mapping[str, tuple[Entry, int]]:
+        notes = self._tables.notes(job_ids)
+        return {
+            entry.id: (entry, notes[entry.id].updated if entry.id in notes else 0)
+            for entry in self._runtime.entries(job_ids)
+        }
+
+    def _found(self, job_id: str, entry: Entry | None) -> None:
+        """Compare what the database has of a job with what is done here."""
+        if job_id not in self._works:
+            return
+        work, _ = self._works[job_id]
+        if entry is not None and entry.status in QUEUED:  # somebody took us for dead
+            work.generation += 1
+        elif entry is None or entry.status not in RUNNING:
+            if not work.settles:
+                work.stop("cancelled")
+            else:
+                del self._works[job_id]
+                self._watching.changed(job_id)
+
+    def _newest(self, job: Job) -> Job:
+        """Add what we know of a job that is done here and has not been written down."""
+        if job.state is not JobState.RUNNING or job.id not in self._works:
+            return job
+        work, _ = self._works[job.id]
+        return job if work.progress is None else replace(job, progress=work.progress)
+
+
+class Uploads:
+    """The recordings that people sent, in the queue's database: an ``UploadStore``.
+
+    Args:
+        queue: Whose database.
+    """
+
+    def __init__(self, queue: DurableQueue) -> None:
+        self._queue = queue
+
+    async def put(self, owner: str, data: bytes) -> str:
+        """Keep some bytes; see ``UploadStore.put``."""
+        self._queue.check_open()
+        return await self._queue.in_thread(self._queue.ledger.put_upload, owner, data)
+
+    async def get(self, owner: str, upload_id: str) -> bytes:
+        """Return the bytes; see ``UploadStore.get``."""
+        self._queue.check_open()
+        return await self._queue.in_thread(self._queue.ledger.upload, owner, upload_id)

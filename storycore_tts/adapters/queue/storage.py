@@ -1,0 +1,153 @@
+"""Where jobs are kept: a folder with two SQLite files, or a PostgreSQL database."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from dbos._error import DBOSException
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from storycore_tts.domain.errors import ConfigurationError, StorageFailed
+
+_BUSY = 30_000  # ms that a writer waits for another one
+_POSTGRES = ("postgres", "postgresql", "postgresql+psycopg")
+_REFUSALS = (SQLAlchemyError, DBOSException, sqlite3.Error, psycopg.Error, OSError)
+
+# A machine that vanishes is noticed by the server, which then frees its locks.
+KEEPALIVE = (
+    "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
+    " -c tcp_user_timeout=11000"
+)
+
+
+class Storage:
+    """The databases: ``jobs`` is DBOS's, ``own`` holds what it does not keep.
+
+    Args:
+        database_url: ``postgresql://…``, or None for files in ``state_dir``.
+        state_dir: A folder that only this process uses; not touched if there is a URL.
+
+    Raises:
+        ConfigurationError: That is no URL of PostgreSQL.
+    """
+
+    def __init__(self, database_url: str | None, state_dir: Path) -> None:
+        self.is_postgres = database_url is not None
+        self._state_dir = state_dir
+        self._lock: sqlite3.Connection | None = None
+        if database_url is None:
+            self.url = URL.create("sqlite", database=str(state_dir / "jobs.sqlite"))
+            self.jobs = _sqlite(self.url)
+            self.own = _sqlite(URL.create("sqlite", database=str(state_dir / "store.sqlite")))
+        else:
+            self.url = _postgres_url(database_url)
+            self.jobs = self.own = sa.create_engine(
+                self.url,
+                pool_size=8,
+                max_overflow=8,
+                pool_pre_ping=True,
+                hide_parameters=True,
+                connect_args={"connect_timeout": 10, "application_name": "storycore-tts"},
+            )
+
+    @property
+    def plain_url(self) -> str:
+        """The URL with its password, for those who connect themselves."""
+        return self.url.render_as_string(hide_password=False)
+
+    def open(self) -> None:
+        """Take the folder, or see whether the server answers; blocks.
+
+        Raises:
+            StorageFailed: The folder is another process's, or the database refuses.
+        """
+        with self.failures():
+            if not self.is_postgres:
+                self._state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._lock = _taken(self._state_dir)
+            for engine in {self.jobs, self.own}:
+                with engine.connect() as connection:
+                    connection.execute(sa.text("SELECT 1"))
+
+    def close(self) -> None:
+        """Close all connections and give the folder back."""
+        for engine in {self.jobs, self.own}:
+            engine.dispose()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    @contextmanager
+    def failures(self) -> Iterator[None]:
+        """Turn what a database says into an error of ours, without the password or any data."""
+        try:
+            yield
+        except _REFUSALS as error:
+            raise StorageFailed(
+                f"The database of jobs ({self.url.render_as_string()}) fails: "
+                f"{self._reason(error)}.",
+                hint="See whether it runs, takes our connections and has room left."
+                if self.is_postgres
+                else "See whether the disk has room, and whether this user may write there.",
+            ) from None
+
+    def _reason(self, error: Exception) -> str:
+        said = getattr(error, "orig", None) or error
+        lines = str(said).strip().splitlines() or [type(said).__name__]
+        password = self.url.password
+        reason = lines[0].replace(str(password), "***") if password else lines[0]
+        return reason[:300].rstrip(". ")
+
+
+def _taken(folder: Path) -> sqlite3.Connection:
+    """Take a folder for this process. The system gives it back should we be killed."""
+    lock = sqlite3.connect(
+        folder / "lock", timeout=0, isolation_level=None, check_same_thread=False
+    )
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        lock.close()
+        if "locked" not in str(error):
+            raise
+        raise StorageFailed(
+            f"Another process uses the folder of jobs {folder}.",
+            hint="Stop it first. To share the work between processes, give them a PostgreSQL "
+            "database (server.database_url).",
+        ) from None
+    return lock
+
+
+def _sqlite(url: URL) -> sa.Engine:
+    engine = sa.create_engine(url, pool_size=8, max_overflow=8, hide_parameters=True)
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: Any, record: Any) -> None:
+        connection.isolation_level = "IMMEDIATE"  # writers wait for each other at the start
+        connection.execute(f"PRAGMA busy_timeout={_BUSY}")
+        connection.execute("PRAGMA journal_mode=WAL")  # kept in the file, for DBOS too
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    return engine
+
+
+def _postgres_url(text: str) -> URL:
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        url = None
+    if url is None or url.drivername not in _POSTGRES or not url.database:
+        raise ConfigurationError(
+            "The address of the database of jobs is none of PostgreSQL's.",
+            key="tts.qwen.server.database_url",
+            allowed="postgresql://user:password@host:5432/database",
+            hint="Use postgresql://user:password@host:5432/database, or none for a file.",
+        )
+    return url.set(drivername="postgresql+psycopg")

@@ -1,0 +1,193 @@
+"""One job under way in this process: from the order to the document of its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Awaitable, Callable
+
+from storycore_tts.adapters.queue import documents
+from storycore_tts.adapters.queue.documents import Document
+from storycore_tts.adapters.queue.tables import Tables
+from storycore_tts.adapters.queue.waiting import within
+from storycore_tts.domain.errors import BackendTimeout, StorageFailed, TTSError
+from storycore_tts.domain.jobs import PUT_DOWN, Failure, Order, Outcome, Performer
+from storycore_tts.domain.logs import log_event
+from storycore_tts.domain.progress import Progress
+
+_NOTE_EVERY = 0.25  # s between two writes of a job's progress
+_STOPS_WITHIN = 10.0  # s that a performer has to end when it is cancelled
+_KEEPS_TRYING = 600.0  # s that an outcome waits for a database that fails
+_TRIES_EVERY = 1.0  # s
+
+_logger = logging.getLogger(__name__)
+
+InThread = Callable[..., Awaitable[object]]
+"""Calls a function in a thread: ``await in_thread(function, *arguments)``."""
+
+
+class Work:
+    """A job that this process does.
+
+    Args:
+        job_id: Which.
+        order: What it shall do.
+        time_limit: Seconds that it may take from now on.
+        tables: Where its outcome goes.
+        in_thread: How to call them.
+        changed: Called when there is news.
+    """
+
+    def __init__(
+        self,
+        job_id: str,
+        order: Order,
+        time_limit: float,
+        tables: Tables,
+        in_thread: InThread,
+        changed: Callable[[], None],
+    ) -> None:
+        self.job_id = job_id
+        self.started: int | None = None
+        self.progress: Progress | None = None
+        self.settles = False  # it has an outcome, which DBOS is about to record
+        self.generation = 0  # counts up when the database gives the job to somebody else
+        self._order = order
+        self._time_limit = time_limit
+        self._tables = tables
+        self._in_thread = in_thread
+        self._changed = changed
+        self._stopped = asyncio.Event()
+        self._reason = ""
+        self._noting: asyncio.Task[None] | None = None
+
+    def stop(self, reason: str) -> None:
+        """End it without an outcome: it is cancelled, or put down."""
+        self._reason = self._reason or reason
+        self._stopped.set()
+
+    async def run(self, perform: Performer) -> Document | None:
+        """Do it.
+
+        Returns:
+            The document of its outcome, or None if there shall be none.
+        """
+        kept = await self._in_thread(self._tables.kept, self.job_id)
+        if isinstance(kept, dict):  # it was done, and the process killed before DBOS knew
+            self.settles = True
+            return kept
+        await self._in_thread(self._tables.begin, self.job_id)
+        self.started = documents.now()
+        self._changed()
+        try:
+            document = await self._outcome(perform)
+        finally:
+            if self._noting is not None:
+                self._noting.cancel()
+        self.settles = document is not None
+        return document
+
+    async def _outcome(self, perform: Performer) -> Document | None:
+        task = asyncio.ensure_future(perform(self.job_id, self._order, self._report))
+        stopped = asyncio.ensure_future(self._stopped.wait())
+        try:
+            await asyncio.wait(
+                {task, stopped}, timeout=self._time_limit, return_when=asyncio.FIRST_COMPLETED
+            )
+            if self._stopped.is_set():
+                await _ended(task, self._reason, self.job_id)
+                return None
+            if not task.done():
+                await _ended(task, "time limit", self.job_id)
+                return documents.of_failure(Failure.of(_too_slow(self._time_limit)))
+        finally:
+            stopped.cancel()
+            task.cancel(PUT_DOWN)  # if we are cancelled ourselves: the loop ends
+        return await self._document(task)
+
+    async def _document(self, task: asyncio.Future[Outcome]) -> Document | None:
+        try:
+            outcome = task.result()
+            document = documents.of_success(outcome)
+        except TTSError as error:
+            return documents.of_failure(Failure.of(error))
+        except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001 - whatever it is
+            return documents.of_failure(_internal(self.job_id, error))
+        try:
+            return await self._keep(document, outcome.audio)
+        except StorageFailed as error:
+            return documents.of_failure(Failure.of(error))
+
+    async def _keep(self, document: Document, audio: bytes) -> Document | None:
+        """Keep a result, and be patient with the database: it took long to make."""
+        loop = asyncio.get_running_loop()
+        patience = loop.time() + _KEEPS_TRYING
+        while True:
+            try:
+                kept = await self._in_thread(self._tables.keep, self.job_id, document, audio)
+                assert isinstance(kept, dict)
+                return kept
+            except StorageFailed:
+                if loop.time() > patience:
+                    raise
+            if await within(_TRIES_EVERY, self._stopped):
+                return None
+
+    def _report(self, progress: Progress) -> None:
+        self.progress = progress
+        self._changed()
+        if self._noting is None or self._noting.done():
+            self._noting = asyncio.ensure_future(self._note())
+
+    async def _note(self) -> None:
+        """Write the last news down, and what comes while that is done."""
+        written: Progress | None = None
+        while self.progress is not None and self.progress is not written:
+            written = self.progress
+            try:
+                await self._in_thread(
+                    self._tables.note, self.job_id, documents.of_progress(written)
+                )
+            except StorageFailed as error:  # news is not worth a job
+                log_event(_logger, logging.DEBUG, "job.progress_lost", reason=error.message)
+            await asyncio.sleep(_NOTE_EVERY)
+
+
+async def _ended(task: asyncio.Future[Outcome], reason: str, job_id: str) -> None:
+    """Cancel a performer and wait until it has ended, but not for ever."""
+    task.cancel(reason)
+    done, _ = await asyncio.wait({task}, timeout=_STOPS_WITHIN)
+    if not done:
+        log_event(_logger, logging.WARNING, "job.does_not_stop", job=job_id, reason=reason)
+        task.add_done_callback(_seen)
+    else:
+        _seen(task)
+
+
+def _seen(task: asyncio.Future[Outcome]) -> None:
+    """Look at what became of a task, lest asyncio complain that nobody did."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _internal(job_id: str, error: BaseException) -> Failure:
+    where = "".join(traceback.format_tb(error.__traceback__)).rstrip()
+    kind = type(error).__name__
+    _logger.error("job.failed job=%s error=InternalError type=%s\n%s", job_id, kind, where)
+    _logger.debug("job.failed job=%s", job_id, exc_info=error)  # its message may hold the text
+    return Failure(
+        "InternalError",
+        "The service failed at this job, through no fault of the order.",
+        hint="Its log says more; look for the job's id.",
+    )
+
+
+def _too_slow(seconds: float) -> BackendTimeout:
+    return BackendTimeout(
+        f"The job took more than {seconds:g} s and was stopped.",
+        wait="job",
+        seconds=seconds,
+        hint="Ask for less at once, or allow more time.",
+        retryable=False,
+    )

@@ -1,0 +1,21 @@
+"""What is on this machine's disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def exists(path: Path) -> bool:
+    """Say whether something is there.
+
+    ``Path.exists`` also says no where it may not look, and to a name that can never be one.
+
+    Raises:
+        OSError: Nobody can tell.
+        ValueError: There is a NUL or a surrogate in the path.
+    """
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    return True

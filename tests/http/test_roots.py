@@ -1,0 +1,111 @@
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.entrypoints.http.security.roots import folder_within
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name in ("voices/mia/epoch_9", "secret"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "voices/note.txt").write_text("no folder")
+    (tmp_path / "voices/away").symlink_to(tmp_path / "secret", target_is_directory=True)
+    (tmp_path / "voices/best").symlink_to(tmp_path / "voices/mia/epoch_9", target_is_directory=True)
+    return tmp_path / "voices"
+
+
+@pytest.mark.parametrize("name", ["mia", "mia/epoch_9", "mia/", "./mia", "mia/../mia", "best"])
+async def test_a_folder_below_a_root_is_found(root, name):
+    found = await folder_within(name, ["/nowhere", str(root)], what="checkpoint")
+    assert found.startswith(str(root.resolve() / "mia"))
+
+
+async def test_a_whole_path_below_a_root_is_taken(root):
+    whole = str(root / "mia")
+    assert await folder_within(whole, [str(root)], what="checkpoint") == str(root.resolve() / "mia")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "..",
+        "../secret",
+        "mia/../../secret",
+        "/etc",
+        "away",
+        "note.txt",
+        ".",
+        "nobody",
+        "~",
+        "a" * 300,
+    ],
+)
+async def test_everything_else_is_refused_alike(root, name):
+    with pytest.raises(InvalidRequest, match="There is no checkpoint") as refused:
+        await folder_within(name, [str(root)], what="checkpoint")
+    assert str(root) not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "a\0b"])
+async def test_what_is_no_name_at_all_is_refused(root, name):
+    with pytest.raises(InvalidRequest):
+        await folder_within(name, [str(root)], what="checkpoint")
+
+
+async def test_without_a_root_nothing_is_found(root):
+    with pytest.raises(InvalidRequest, match="has set no folder"):
+        await folder_within("mia", [], what="checkpoint")
+
+
+FAR = ["/srv/far/voices", "D:\\far\\voices"]
+
+
+@pytest.mark.parametrize(
+    ("root", "name", "found"),
+    [
+        (FAR[0], "mia/epoch_9", "/srv/far/voices/mia/epoch_9"),
+        (FAR[0], "/srv/far/voices/mia", "/srv/far/voices/mia"),
+        (FAR[1], "mia/epoch_9", "D:\\far\\voices\\mia\\epoch_9"),
+    ],
+)
+async def test_a_folder_on_another_machine_is_judged_by_its_name(root, name, found):
+    assert await folder_within(name, [root], what="dataset") == found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "..",
+        "a/../../b",
+        "a\\..\\..\\b",
+        "/etc/passwd",
+        "C:\\x",
+        "~/x",
+        "a//b",
+        ".",
+        "/srv/far/voicesx",
+    ],
+)
+@pytest.mark.parametrize("root", FAR)
+async def test_no_name_leads_out_of_another_machines_folder(root, name):
+    with pytest.raises(InvalidRequest, match="There is no dataset"):
+        await folder_within(name, [root], what="dataset")
+
+
+@given(st.text("ab./\\:~ ", max_size=20))
+async def test_no_name_at_all_leads_out(name):
+    try:
+        found = await folder_within(name, FAR[:1], what="dataset")
+    except InvalidRequest:
+        return
+    parts = found.removeprefix(FAR[0] + "/").split("/")
+    assert found.startswith(FAR[0] + "/")
+    assert ".." not in parts
+
+
+if sys.platform == "win32":
+    pytestmark = pytest.mark.skip("links need a privilege there")
