@@ -144,7 +144,7 @@ function showBackends({ usual, backends: all }) {
     select.value = chosen;
     showVoices(chosen);
   }
-  all.forEach(({ name, reachable }, i) => setText(select.options[i], reachable ? name : `${name} (not reachable)`));
+  all.forEach(({ name, reachable }, i) => setText(select.options[i], reachable ? name : `${name} (down)`));
   showChoice();
 }
 
