@@ -207,7 +207,9 @@ class TestCloning:
         with visit(permissions=["microphone"]) as page:
             page.get_by_role("tab", name="Clone a recording").click()
             page.get_by_role("button", name="Record", exact=True).click()
-            page.wait_for_function("parseFloat(document.querySelector('#elapsed').value) >= 3.2")
+            page.wait_for_function(
+                "() => parseFloat(document.querySelector('#elapsed').value) >= 3.2"
+            )
             page.get_by_role("button", name="Stop").click()
             expect(page.get_by_text("A good length")).to_be_visible()
             expect(

@@ -1,9 +1,18 @@
-"""The page before a service that is away, that has no backend, or that wants a key."""
+"""The page before a service that is away, lacks a backend, wants a key, or has a prefix."""
 
 import hashlib
+import threading
+import time
+from contextlib import contextmanager
 
 import pytest
+import uvicorn
 from playwright.sync_api import expect
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from storycore_tts.entrypoints.http.app import create_app
+from storycore_tts.entrypoints.http.service import lifespan_of
 
 from .browser import LINE, alert, chromium, heard, speak, visiting
 from .serving import config, serving
@@ -85,4 +94,26 @@ def test_a_backend_that_is_down_is_shown_with_what_to_do(browser, tmp_path):
         page.get_by_label("Backend", exact=True).select_option("comfyui")
         expect(page.get_by_text("The voices could not be listed.")).to_be_visible()
         page.get_by_label("Backend", exact=True).select_option("draft")
+        heard(page, speak(page))
+
+
+@contextmanager
+def mounted(settings, prefix):
+    """Yield the address of a service that is a part of somebody's app."""
+    app = Starlette(routes=[Mount(prefix, create_app(settings))], lifespan=lifespan_of(settings))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while thread.is_alive() and not server.started:
+            time.sleep(0.05)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}{prefix}/"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def test_it_works_below_a_prefix(browser, tmp_path):
+    with mounted(config(tmp_path), "/studio/voices") as url, visiting(browser, url) as page:
         heard(page, speak(page))

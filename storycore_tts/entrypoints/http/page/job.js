@@ -34,7 +34,7 @@ function facts({ result, backend, speaker, kind }) {
 }
 
 export class JobView {
-  constructor(job, { heading = true } = {}) {
+  constructor(job) {
     this.label = labelOf(job);
     this.badge = el("span", { className: "badge" });
     this.facts = el("span", { className: "hint facts" });
@@ -49,7 +49,7 @@ export class JobView {
     this.element = el(
       "div",
       { className: "job" },
-      heading ? el("p", { className: "line", textContent: job.text || this.label, title: job.text ?? "" }) : "",
+      el("p", { className: "line", textContent: job.text || this.label, title: job.text ?? "" }),
       el("div", { className: "meta" }, this.badge, this.time, this.facts),
       this.progress.element,
       this.trouble,
