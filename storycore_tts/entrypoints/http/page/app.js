@@ -78,10 +78,12 @@ function startComposer() {
   });
   // Enter in a field of a form submits it, which nobody expects of "More" or of a transcript.
   composer.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter") return;
-    if (event.ctrlKey || event.metaKey) composer.requestSubmit();
-    else if (!event.target.matches("input:not([type=file])")) return;
+    if (event.key === "Enter" && event.target.matches("input")) event.preventDefault();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || document.querySelector("dialog[open]")) return;
     event.preventDefault();
+    composer.requestSubmit();
   });
   composer.addEventListener("input", ({ target }) => target.removeAttribute("aria-invalid"));
   byId("speed").addEventListener("input", showSpeed);

@@ -13,19 +13,20 @@ export async function record(onBlock) {
   const context = new AudioContext();
   const blocks = [];
   let length = 0;
+  let tap;
   try {
     await context.audioWorklet.addModule(new URL("recorder-worklet.js", import.meta.url));
+    tap = new AudioWorkletNode(context, "tap", { numberOfOutputs: 0 });
+    context.createMediaStreamSource(stream).connect(tap);
   } catch (error) {
-    release();
+    release(); // or the microphone's light stays on
     throw error;
   }
-  const tap = new AudioWorkletNode(context, "tap", { numberOfOutputs: 0 });
   tap.port.onmessage = ({ data }) => {
     blocks.push(data);
     length += data.length;
     onBlock(data, length / context.sampleRate);
   };
-  context.createMediaStreamSource(stream).connect(tap);
 
   function release() {
     stream.getTracks().forEach((track) => track.stop());
