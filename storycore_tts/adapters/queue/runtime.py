@@ -151,7 +151,10 @@ class Runtime:
             "system_database_url": self._storage.plain_url,
             "dbos_system_schema": SCHEMA,
             "sys_db_pool_size": 8,
-            "db_engine_kwargs": {"hide_parameters": True},  # no texts in its log
+            "db_engine_kwargs": {
+                "hide_parameters": True,  # no texts in its log
+                "connect_args": self._storage.connect_args,
+            },
             "application_version": VERSION,
             "executor_id": self._executor,
             "serializer": _JSON(),
