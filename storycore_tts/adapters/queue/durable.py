@@ -62,8 +62,9 @@ class DurableQueue:
     Args:
         state_dir: Where the files are; made if it is missing, with access for this user only. Not
             touched if there is a ``database_url``.
-        concurrency: Jobs that this process does at a time, for each backend; orders for others are
-            refused. In a shared database the numbers of the process that started last hold.
+        concurrency: Jobs that a process does at a time, for each backend; orders for others are
+            refused. 0: this process accepts them and does none. Of processes that share a database
+            and do jobs for the same backend, the one that started last sets the number for all.
         database_url: ``postgresql://user:password@host:port/database``; None: files.
         max_queued: Jobs that may wait; more are refused.
         retention_seconds: How long ended jobs with their sounds, and unused uploads, are kept.
@@ -96,7 +97,11 @@ class DurableQueue:
         executor = str(uuid4()) if self._storage.is_postgres else _LOCAL
         self._concurrency = dict(concurrency)
         self._runtime = Runtime(
-            self._storage, executor, self._concurrency, polling_seconds, max_attempts
+            self._storage,
+            executor,
+            {backend: number for backend, number in concurrency.items() if number},
+            polling_seconds,
+            max_attempts,
         )
         self._membership = (
             Membership(self._storage, self._tables, self._runtime, executor)

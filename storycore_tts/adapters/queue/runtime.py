@@ -89,7 +89,7 @@ class Runtime:
     Args:
         storage: The databases.
         executor: Name of this process.
-        concurrency: Jobs that this process does at a time, for each backend.
+        concurrency: Jobs that this process does at a time, for each backend for which it does any.
         polling: Seconds between two looks at each queue.
         max_attempts: How often a job is begun at most; one that kills its process ends here.
     """
