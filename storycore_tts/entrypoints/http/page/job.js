@@ -34,7 +34,7 @@ function facts({ result, backend, speaker, kind }) {
 }
 
 export class JobView {
-  constructor(job, { heading = true } = {}) {
+  constructor(job) {
     this.label = labelOf(job);
     this.badge = el("span", { className: "badge" });
     this.facts = el("span", { className: "hint facts" });
@@ -49,7 +49,7 @@ export class JobView {
     this.element = el(
       "div",
       { className: "job" },
-      heading ? el("p", { className: "line", textContent: job.text || this.label, title: job.text ?? "" }) : "",
+      el("p", { className: "line", textContent: job.text || this.label, title: job.text ?? "" }),
       el("div", { className: "meta" }, this.badge, this.time, this.facts),
       this.progress.element,
       this.trouble,
@@ -76,22 +76,20 @@ export class JobView {
 
   /** Fetch the sound, and play it. */
   async play() {
-    const { job } = this;
     if (!this.player) {
       const keepsFocus = document.activeElement === this.playButton;
-      const player = (this.player = new Player(this.label, stem(job)));
+      const player = (this.player = new Player(this.label, stem(this.job)));
+      this.show(this.job);
       try {
-        const blob = await this.#fetch();
-        this.sound.replaceChildren(player.element);
-        this.sound.hidden = false;
-        await player.load(blob);
+        await player.load(await this.#fetch());
       } catch (error) {
         player.close();
         this.player = null;
-        this.sound.hidden = true;
+        this.show(this.job);
         throw error;
       }
-      this.show(job);
+      this.sound.replaceChildren(player.element);
+      this.sound.hidden = false;
       if (keepsFocus) player.button.focus();
     }
     await this.player.play();

@@ -145,7 +145,7 @@ export class Player {
     const { currentTime } = this.audio;
     const played = this.duration ? currentTime / this.duration : 0;
     if (this.heights) draw(this.canvas, this.heights, currentTime > 0 ? played : 0);
-    setText(this.time, `${seconds(currentTime)} / ${seconds(this.duration)}`);
+    setText(this.time, `${currentTime.toFixed(1)} / ${seconds(this.duration)}`);
     this.slider.setAttribute("aria-valuenow", currentTime.toFixed(2));
     this.slider.setAttribute("aria-valuetext", `${currentTime.toFixed(1)} of ${this.duration.toFixed(1)} seconds`);
   }

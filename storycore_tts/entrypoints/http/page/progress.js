@@ -50,6 +50,7 @@ export class ProgressView {
 
   show(job) {
     this.element.hidden = hasEnded(job);
+    if (hasEnded(job)) return;
     setText(this.words, inWords(job));
     const fraction = job.progress?.fraction;
     if (typeof fraction === "number") this.bar.value = fraction;

@@ -23,7 +23,7 @@ export function startStage() {
 export function stage(job) {
   dismiss("line");
   view?.close();
-  view = new JobView(job, { heading: false });
+  view = new JobView(job);
   said = "";
   byId("stage").replaceChildren(view.element);
   byId("stage").hidden = false;
