@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from storycore_tts.__about__ import __version__
 from storycore_tts.entrypoints.http import jobs, openai, page, problems, speech, status
 from storycore_tts.entrypoints.http.problems import Problem
+from storycore_tts.entrypoints.http.security.bugs import Bugs
 from storycore_tts.entrypoints.http.security.exposure import check_exposure
 from storycore_tts.entrypoints.http.security.guard import Guard
 from storycore_tts.entrypoints.http.service import lifespan_of
@@ -61,6 +62,7 @@ def create_app(config: QwenTTSConfig | str | Path | None = None) -> FastAPI:
     )
     app.include_router(create_router(settings))
     app.include_router(page.router)
+    app.add_middleware(Bugs)  # the innermost: its answers pass through the others
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.server.allowed_origins,
