@@ -32,7 +32,7 @@ _OF_AUDIO = documented(
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "An event `job` at each change, its data a job; the last one has ended.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {}},
     }
 }
 _PARTIAL: dict[int | str, dict[str, Any]] = {
