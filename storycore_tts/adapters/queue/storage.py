@@ -168,9 +168,9 @@ def _sqlite(url: URL) -> sa.Engine:
 def _postgres_url(text: str) -> URL:
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
         url = None
-    if url is None or url.drivername not in _POSTGRES or not url.database:
+    if url is None or url.drivername not in _POSTGRES or not url.database or _leaks(url):
         raise ConfigurationError(
             "The address of the database of jobs is none of PostgreSQL's.",
             key="tts.qwen.server.database_url",
@@ -178,3 +178,11 @@ def _postgres_url(text: str) -> URL:
             hint="Use postgresql://user:password@host:5432/database, or none for a file.",
         )
     return url.set(drivername="postgresql+psycopg")
+
+
+def _leaks(url: URL) -> bool:
+    """Tell whether a part of the password stands where it would be shown.
+
+    That is how it is with an @ in it that is not written as %40, and where it is a parameter.
+    """
+    return "@" in (url.host or "") or "@" in (url.database or "") or "password" in url.query
