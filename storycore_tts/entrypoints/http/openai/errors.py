@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from storycore_tts.entrypoints.http.problems import Problem, ProblemRoute
+from storycore_tts.entrypoints.http.problems import Problem
+from storycore_tts.entrypoints.http.security.keys import KeyedRoute
 
 
 def as_error(problem: Problem) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def as_error(problem: Problem) -> dict[str, Any]:
     }
 
 
-class OpenAIRoute(ProblemRoute):
+class OpenAIRoute(KeyedRoute):
     """Answers errors in both ways at once: an ``error`` member inside the problem document."""
 
     def document(self, problem: Problem) -> dict[str, Any]:
