@@ -125,6 +125,7 @@ class TestSpeaking:
             expect(first.get_by_role("progressbar")).to_be_visible()
             expect(first).to_have_attribute("aria-busy", "true")
             expect(page.locator("#announcer")).to_have_text(re.compile("Speaking|Loading"))
+            expect(page.get_by_role("list", name="Backends")).to_contain_text("Jobs: 1 running")
             gate.release()
             expect(first.locator("audio")).to_have_count(1)
             expect(first.get_by_role("progressbar")).to_be_hidden()

@@ -23,14 +23,17 @@ export function labelOf(job) {
 
 /** What a job came to, in a line. */
 function facts({ result, backend, speaker, kind }) {
-  const voice = kind === "clone" ? "a recording" : result?.speaker || result?.speaker_name || speaker;
+  const voice =
+    kind === "clone" ? "a recording" : result?.speaker || result?.speaker_name || speaker;
   return [
     voice,
     result?.backend ?? backend,
     typeof result?.duration === "number" && seconds(result.duration),
     Number.isInteger(result?.seed) && `seed ${result.seed}`,
     result?.checkpoint_path,
-  ].filter(Boolean).join(" · ");
+  ]
+    .filter(Boolean)
+    .join(" · ");
 }
 
 export class JobView {
@@ -103,7 +106,12 @@ export class JobView {
   #button(words, task, picture = null) {
     const { label } = this;
     // The name says which job it is; many lie one below the other.
-    const button = el("button", { type: "button", className: "small", "aria-label": `${words} ${label}` }, picture, words);
+    const button = el(
+      "button",
+      { type: "button", className: "small", "aria-label": `${words} ${label}` },
+      picture,
+      words,
+    );
     button.addEventListener("click", async () => {
       button.setAttribute("aria-busy", "true");
       await guarded(task);
@@ -134,7 +142,14 @@ export class JobView {
   #showTrouble({ problem, result }) {
     const parts = [];
     if (problem) {
-      parts.push(el("p", {}, el("strong", { textContent: problem.title ?? "It failed" }), ` ${problem.detail ?? ""}`));
+      parts.push(
+        el(
+          "p",
+          {},
+          el("strong", { textContent: problem.title ?? "It failed" }),
+          ` ${problem.detail ?? ""}`,
+        ),
+      );
       if (problem.hint) parts.push(el("p", { className: "what-to-do", textContent: problem.hint }));
     }
     for (const warning of result?.warnings ?? []) parts.push(el("p", { textContent: warning }));

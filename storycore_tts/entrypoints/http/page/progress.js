@@ -42,7 +42,9 @@ function inWords(job) {
     step && steps && `step ${step} of ${steps}`,
     typeof loss === "number" && `loss ${loss.toFixed(3)}`,
     message,
-  ].filter(Boolean).join(" · ");
+  ]
+    .filter(Boolean)
+    .join(" · ");
 }
 
 export class ProgressView {

@@ -53,14 +53,21 @@ async function microphone() {
   try {
     // A voice as it is: what makes a call clearer makes a clone duller.
     return await navigator.mediaDevices.getUserMedia({
-      audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false },
+      audio: {
+        channelCount: 1,
+        echoCancellation: false,
+        noiseSuppression: false,
+        autoGainControl: false,
+      },
     });
   } catch (error) {
     const refused = error.name === "NotAllowedError";
     throw {
       title: refused ? "The microphone was refused" : "There is no microphone to record from",
       detail: error.message,
-      hint: refused ? "Allow it in the browser's settings for this page, or choose a file." : "Connect one, or choose a file.",
+      hint: refused
+        ? "Allow it in the browser's settings for this page, or choose a file."
+        : "Connect one, or choose a file.",
     };
   }
 }
