@@ -13,6 +13,7 @@ from starlette.routing import Mount
 
 from storycore_tts.entrypoints.http.app import create_app
 from storycore_tts.entrypoints.http.service import lifespan_of
+from storycore_tts.testing.comfyui import StandInComfyUI
 
 from .browser import LINE, alert, chromium, heard, speak, visiting
 from .serving import config, serving
@@ -84,17 +85,26 @@ def test_a_service_that_goes_away_is_said_once_and_found_again(browser, tmp_path
         visitor.__exit__(None, None, None)
 
 
-def test_a_backend_that_is_down_is_shown_with_what_to_do(browser, tmp_path):
-    nobody = "http://127.0.0.1:9"
-    settings = config(tmp_path, comfyui_url=nobody, server={"backends": ["comfyui"]})
+def test_a_backend_that_is_down_is_shown_with_what_to_do_until_it_comes_back(browser, tmp_path):
+    comfyui = StandInComfyUI()
+    comfyui.start()
+    comfyui.stop()  # its port is kept
+    settings = config(tmp_path, comfyui_url=comfyui.url, server={"backends": ["comfyui"]})
     with serving(settings) as url, visiting(browser, url, refusals=[503]) as page:
-        expect(page.get_by_role("list", name="Backends")).to_contain_text("not reachable")
+        backends = page.get_by_role("list", name="Backends")
+        expect(backends).to_contain_text("comfyui not reachable")
         troubles = page.get_by_role("region", name="Problems of the backends")
         expect(troubles).to_contain_text("Start ComfyUI")
         page.get_by_label("Backend", exact=True).select_option("comfyui")
         expect(page.get_by_text("The voices could not be listed.")).to_be_visible()
         page.get_by_label("Backend", exact=True).select_option("draft")
         heard(page, speak(page))
+        page.get_by_label("Backend", exact=True).select_option("comfyui")
+        expect(page.get_by_text("The voices could not be listed.")).to_be_visible()
+        with comfyui:
+            expect(backends).to_contain_text("comfyui ready")
+            expect(page.get_by_role("radio").first).to_be_attached()
+            expect(troubles).to_be_hidden()
 
 
 @contextmanager

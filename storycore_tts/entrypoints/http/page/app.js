@@ -10,7 +10,7 @@ import { backendNamed, backends, refreshStatus } from "./status.js";
 import { store } from "./store.js";
 import { startTabs } from "./tabs.js";
 import { startTheme } from "./theme-switch.js";
-import { chosenVoice, showVoices } from "./voices.js";
+import { chosenVoice, showVoices, voicesAreMissing } from "./voices.js";
 
 const composer = byId("composer");
 const cloning = () => byId("tab-clone").getAttribute("aria-selected") === "true";
@@ -137,13 +137,10 @@ function showChoice() {
   const unable = cloning() && backend && !backend.capabilities.cloning;
   const note = byId("no-cloning");
   note.hidden = !unable;
-  if (unable)
-    note.replaceChildren(
-      `${backend.name} cannot clone voices. `,
-      ...backends()
-        .filter((b) => b.capabilities.cloning)
-        .map(useInstead),
-    );
+  if (!unable || note.dataset.of === backend.name) return; // its buttons may have the focus
+  note.dataset.of = backend.name;
+  const able = backends().filter((other) => other.capabilities.cloning);
+  note.replaceChildren(`${backend.name} cannot clone voices. `, ...able.map(useInstead));
 }
 
 function useInstead({ name }) {
@@ -169,6 +166,8 @@ function showBackends({ usual, backends: all }) {
     select.replaceChildren(...names.map((name) => el("option", { value: name })));
     select.value = chosen;
     showVoices(chosen);
+  } else if (voicesAreMissing() && backendNamed(select.value).reachable) {
+    showVoices(select.value); // it came back
   }
   all.forEach(({ name, reachable }, i) =>
     setText(select.options[i], reachable ? name : `${name} (down)`),

@@ -15,6 +15,9 @@ export function chosenVoice() {
   return radio ? listed.find((voice) => voice.name === radio.value) : null;
 }
 
+/** Whether those of the chosen backend could not be listed. */
+export const voicesAreMissing = () => byId("voices").querySelector(".failed") !== null;
+
 /** List the voices of a backend. Keeps what is chosen, unless another one shall be. */
 export async function showVoices(backend, { choose = chosenVoice()?.name } = {}) {
   const turn = ++asked;
