@@ -17,10 +17,12 @@ from starlette.exceptions import HTTPException
 
 from storycore_tts.domain import errors, jobs
 from storycore_tts.domain.errors import TTSError
+from storycore_tts.entrypoints.http.disconnects import ClientLeft
 
 MEDIA_TYPE = "application/problem+json"
 _PREFIX = "urn:storycore-tts:problem:"
 _WHILE_BUSY = 5.0  # s; said where nobody else named a pause
+_TO_NOBODY = 499  # the status by which servers note that the client had gone
 
 # The first that fits decides; the text of each class in domain/errors.py says whose side it is on.
 _STATUS: tuple[tuple[type[TTSError], HTTPStatus], ...] = (
@@ -126,7 +128,8 @@ def answer(
     """
     headers: Mapping[str, str] | None
     if isinstance(error, TTSError):
-        problem, headers = problem_of(error), _pause(error)
+        problem = problem_of(error)
+        headers = pause(problem, getattr(error, "retry_after", None))
     elif isinstance(error, Refused):
         problem, headers = error.problem(), error.headers
     elif isinstance(error, RequestValidationError):
@@ -136,6 +139,18 @@ def answer(
         status = HTTPStatus(error.status_code)
         problem, headers = _plain(status, str(error.detail)), error.headers
     return response(problem, headers, document)
+
+
+def pause(problem: Problem, seconds: float | None = None) -> dict[str, str]:
+    """Return the header that says when to ask again, for those problems that pass.
+
+    Args:
+        problem: What happened.
+        seconds: What the backend said itself; None: nothing.
+    """
+    if not problem.retryable:
+        return {}
+    return {"Retry-After": str(math.ceil(seconds or _WHILE_BUSY))}
 
 
 def response(
@@ -165,6 +180,8 @@ class ProblemRoute(APIRoute):
                 return await handle(request)
             except EXPECTED as error:
                 return answer(error, self.document)
+            except ClientLeft:
+                return Response(status_code=_TO_NOBODY)
 
         return handle_and_explain
 
@@ -212,14 +229,6 @@ def _problem(
         backend=backend,
         retryable=retryable,
     )
-
-
-def _pause(error: TTSError) -> dict[str, str]:
-    """Return when to ask again, for those problems that pass."""
-    if not error.retryable:
-        return {}
-    seconds = getattr(error, "retry_after", None) or _WHILE_BUSY
-    return {"Retry-After": str(math.ceil(seconds))}
 
 
 def _invalid(error: RequestValidationError) -> Problem:
