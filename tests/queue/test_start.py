@@ -189,16 +189,18 @@ from pathlib import Path
 from storycore_tts.adapters.queue import DurableQueue
 from storycore_tts.domain.jobs import JobKind, Order
 
-async def perform(job_id, order, report):
-    print("begun", flush=True)
-    await asyncio.sleep(3600)
-
 async def main():
+    begun = asyncio.Event()
+
+    async def perform(job_id, order, report):
+        print("begun", flush=True)
+        begun.set()
+        await asyncio.sleep(3600)
+
     queue = DurableQueue(Path(sys.argv[1]), {"draft": 1})
     await queue.start(perform)
-    job = await queue.submit(Order(JobKind.SPEECH, "draft", {}, "ann"))
-    async for state in queue.watch("ann", job.id):
-        if state.started: return
+    await queue.submit(Order(JobKind.SPEECH, "draft", {}, "ann"))
+    await begun.wait()
 
 asyncio.run(main())
 """
