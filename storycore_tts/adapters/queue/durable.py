@@ -47,7 +47,6 @@ TIME_LIMITS: Mapping[JobKind, float] = {
 _LOCAL = "local"  # the executor of a folder, which has one process at a time
 _THREADS = 8
 _SETTLES_WITHIN = 10.0  # s that DBOS has at the end to write outcomes down
-_LOST_FOR = 15.0  # s after which a job that nobody does is taken up again
 
 _logger = logging.getLogger(__name__)
 _in_use: DurableQueue | None = None
@@ -74,6 +73,7 @@ class DurableQueue:
             there is nothing else to wait for.
         max_attempts: How often a job is begun at most, in case it kills its process each time.
         sweep_seconds: How often what is too old is removed.
+        lost_seconds: How long it may seem that nobody does a job before it is taken up again.
 
     Raises:
         ConfigurationError: The URL is none of PostgreSQL.
@@ -91,6 +91,7 @@ class DurableQueue:
         polling_seconds: float = 0.2,
         max_attempts: int = 50,
         sweep_seconds: float = 600.0,
+        lost_seconds: float = 15.0,
     ) -> None:
         self._storage = Storage(database_url, state_dir)
         self._tables = Tables(self._storage)
@@ -115,6 +116,7 @@ class DurableQueue:
             self._runtime, self._tables, retention_seconds, keep_uploads
         )
         self._sweep_seconds = sweep_seconds
+        self._lost_seconds = lost_seconds
         self._watching = Watching(self._look, self._running, self._settling, self._found)
         self._works: dict[str, tuple[Work, asyncio.Task[Document | None]]] = {}
         self._threads = ThreadPoolExecutor(_THREADS, "storycore-tts-queue")
@@ -317,7 +319,9 @@ class DurableQueue:
         """Do a job, or join those who do it already: it was given to us twice."""
         if self._closing or self._perform is None:
             return None
-        if job_id not in self._works:
+        if job_id in self._works:
+            self._works[job_id][0].generation += 1  # those who asked before wait in vain
+        else:
             work = self._new_work(job_id, order)
             task = asyncio.ensure_future(work.run(self._perform))
             task.add_done_callback(lambda _: self._done(job_id))
@@ -368,16 +372,20 @@ class DurableQueue:
         if job_id not in self._works:
             return
         work, _ = self._works[job_id]
-        if entry is not None and entry.status in QUEUED:  # somebody took us for dead
-            work.generation += 1
+        if entry is not None and self._is_anothers(entry):
+            work.generation += 1  # it took us for dead; the work may end, but not be written down
         elif entry is None or entry.status not in RUNNING:
             if not work.settles:
                 work.stop("cancelled")
             else:
                 del self._works[job_id]
                 self._watching.changed(job_id)
-        elif work.settles_for > _LOST_FOR:  # DBOS failed to write it down
+        elif work.settles_for > self._lost_seconds:  # DBOS failed to write it down
             del self._works[job_id]
+
+    def _is_anothers(self, entry: Entry) -> bool:
+        elsewhere = entry.executor != self._runtime.executor
+        return entry.status in QUEUED or (entry.status in RUNNING and elsewhere)
 
     async def _look_for_lost_jobs(self) -> None:
         """Take up again what the database says we do, and we do not.
@@ -386,7 +394,7 @@ class DurableQueue:
         """
         lost: set[str] = set()
         while True:
-            await asyncio.sleep(_LOST_FOR)
+            await asyncio.sleep(self._lost_seconds)
             try:
                 seen = {*await self.in_thread(self._runtime.mine)} - self._works.keys()
                 for job_id in seen & lost:
