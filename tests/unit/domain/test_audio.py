@@ -19,6 +19,7 @@ from storycore_tts.domain.audio import (
     check_suffix,
     decode,
     encode,
+    encode_exactly,
     is_silent,
     peak,
 )
@@ -319,3 +320,19 @@ def test_a_file_with_flipped_bits_is_a_reference_or_a_refusal(
 )
 def test_random_bytes_are_a_reference_or_a_refusal(start, rest):
     reference_or_refusal(start + rest)
+
+
+@pytest.mark.parametrize("rate", [8_000, 24_000, 44_100])
+@pytest.mark.parametrize("length", [1, 2, 24_001])
+def test_samples_come_back_exactly(length, rate):
+    samples = np.random.default_rng(length).uniform(-1.0, 1.0, length).astype(np.float32)
+    found, found_rate = decode(encode_exactly(samples, rate))
+    assert np.array_equal(found, samples)
+    assert found_rate == rate
+
+
+def test_the_same_samples_are_the_same_bytes_at_any_time():
+    """libsndfile writes the time beside them: a recording that is sent again was another one."""
+    samples = np.zeros(100, np.float32)
+    header = 4 + 4 + 4 + (8 + 18) + (8 + 4) + 8
+    assert len(encode_exactly(samples, 24_000)) == header + 4 * len(samples)
