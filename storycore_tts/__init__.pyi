@@ -17,6 +17,7 @@ from .domain.errors import (
     JobLost,
     NodePackMissing,
     OutOfMemory,
+    RecordingTooLarge,
     RunawayGeneration,
     SilentAudio,
     StorageFailed,
@@ -24,6 +25,7 @@ from .domain.errors import (
     UnknownSpeaker,
     UnsupportedByBackend,
     UnsupportedLanguage,
+    UnsupportedRecording,
 )
 from .domain.events import (
     AttemptFailed,
@@ -53,6 +55,7 @@ from .entrypoints.client import (
     SamplingOptions,
     VoiceResult,
 )
+from .entrypoints.http import create_app, create_router
 from .ports import (
     Adapter,
     BackendStatus,
@@ -72,6 +75,7 @@ from .settings import (
     QwenTTSGenerationConfig,
     QwenTTSModelConfig,
     QwenTTSTrainingConfig,
+    ServerConfig,
     load_config,
 )
 
@@ -112,6 +116,7 @@ __all__ = [
     "QwenTTSGenerationConfig",
     "QwenTTSModelConfig",
     "QwenTTSTrainingConfig",
+    "RecordingTooLarge",
     "ReferenceAudio",
     "Reloaded",
     "RequestFinished",
@@ -120,6 +125,7 @@ __all__ = [
     "RunawayGeneration",
     "Sampling",
     "SamplingOptions",
+    "ServerConfig",
     "SilentAudio",
     "Speaker",
     "Speech",
@@ -138,12 +144,15 @@ __all__ = [
     "UnknownSpeaker",
     "UnsupportedByBackend",
     "UnsupportedLanguage",
+    "UnsupportedRecording",
     "VoiceCloner",
     "VoiceEntry",
     "VoiceLibrary",
     "VoiceResult",
     "VoiceTrainer",
     "__version__",
+    "create_app",
+    "create_router",
     "load_config",
     "open_tts",
 ]

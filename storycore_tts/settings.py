@@ -51,6 +51,7 @@ _LONGEST_URL = 2000
 _DEEPEST = 3  # parts of a key, as in comfyui.timeouts.idle
 _USUAL_FILES = ("storycore-tts.yaml", "config/storycore-tts.yaml", "config/default.yaml")
 
+_SECRETS = ("headers", "api_keys", "database_url")  # their values are in no message
 _USER_AND_PASSWORD = re.compile(r"(?<=//)[^/]*@")
 
 Seconds = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
@@ -210,13 +211,15 @@ class ServerConfig(_Block):
     """0 takes any that is free."""
     backends: list[str] = []
     """Adapters that requests may name besides ``backend``, such as ``draft``."""
-    api_keys: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = {}
+    api_keys: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(
+        default={}, repr=False
+    )
     """Name of each key's owner -> the key's SHA-256; ``storycore-tts keys new`` makes them."""
     allowed_hosts: list[str] = []
     """Names under which the service is asked for, besides ``localhost`` and the address."""
     allowed_origins: list[str] = []
     """Web pages of other origins that may use the service, such as ``https://editor.example``."""
-    database_url: str | None = None
+    database_url: str | None = Field(default=None, repr=False)
     """Where jobs are kept, ``postgresql://…``; processes that share it share the work. None: a file
     in ``state_dir``."""
     state_dir: Annotated[str, Field(min_length=1)] | None = None
@@ -547,9 +550,8 @@ def _refusal(block: type[_Block], error: ValidationError) -> ConfigurationError:
         return _refused(
             key, value, _one_of(choices, value if isinstance(value, str) else shown(value))
         )
+    value = "…" if key in _SECRETS else value
     if get_origin(block.model_fields[key].annotation) is dict:
-        # Headers hold credentials: an error names the header and keeps its value to itself.
-        value = "…" if key == "headers" else value
         key = ".".join(str(part) for part in first["loc"])
     if isinstance(value, str):
         value = _USER_AND_PASSWORD.sub("…@", value)

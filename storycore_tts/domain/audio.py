@@ -180,10 +180,10 @@ def is_silent(samples: Samples) -> bool:
 def encode_exactly(samples: Samples, sample_rate: int) -> bytes:
     """Encode mono samples as a wav file of 32-bit floats: ``decode`` returns the very same ones.
 
-    The same samples are the same bytes at any time; libsndfile would write the time into them.
+    The same samples give the same bytes. libsndfile's do not: it writes the time of day into them.
     """
-    data = samples.astype("<f4", copy=False).tobytes()
-    shape = struct.pack("<HHIIHHH", 3, 1, sample_rate, 4 * sample_rate, 4, 32, 0)  # 3: floats
-    chunks = ((b"fmt ", shape), (b"fact", struct.pack("<I", len(samples))), (b"data", data))
-    body = b"".join(name + struct.pack("<I", len(chunk)) + chunk for name, chunk in chunks)
-    return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WAVE" + body
+    data = np.asarray(samples, "<f4").tobytes()
+    format_ = struct.pack("<HHIIHHH", 3, 1, sample_rate, 4 * sample_rate, 4, 32, 0)  # 3: floats
+    chunks = ((b"fmt ", format_), (b"fact", struct.pack("<I", len(samples))), (b"data", data))
+    body = b"WAVE" + b"".join(name + struct.pack("<I", len(it)) + it for name, it in chunks)
+    return b"RIFF" + struct.pack("<I", len(body)) + body

@@ -22,7 +22,8 @@ async def stays_free(call: Callable[[], Awaitable[object]], *, within: float) ->
     repeated, up to five times, until it was once quick enough.
 
     Args:
-        call: Makes one call; it should take some tenths of a second at least.
+        call: Makes one call; it should take some tenths of a second, and not many seconds:
+            in those, the machine is sure to pause.
         within: The most seconds by which a 10 ms ticker may come late.
 
     Raises:

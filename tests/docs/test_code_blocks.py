@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ import pytest
 import soundfile
 import yaml
 
-from storycore_tts import load_config
+from storycore_tts import QwenTTSConfig, load_config
+from storycore_tts.testing.service import serving
 from storycore_tts.testing.tiny_models import build_tiny_models, install_torchaudio_placeholder
 
 ROOT = Path(__file__).parents[2]
@@ -27,9 +29,12 @@ DOCUMENTS = [
     DIRECT,
     "documentation/OBSERVABILITY.md",
     "documentation/RESILIENCE.md",
+    "documentation/SERVICE.md",
     "documentation/TESTING.md",
     "documentation/VOICES.md",
 ]
+SERVICE = "http://127.0.0.1:8600"
+ENDLESS = ("serve", "standin")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -64,6 +69,13 @@ WITHOUT_TORCH = [document for document in DOCUMENTS if document != DIRECT]
 
 @pytest.mark.parametrize("code", blocks("python", documents=WITHOUT_TORCH))
 def test_python(standin_comfyui, tmp_path: Path, code: str):
+    server = {"port": 0, "state_dir": str(tmp_path / "state")}
+    config = QwenTTSConfig(backend="draft", default_language="English", server=server)
+    with nullcontext() if SERVICE not in code else serving(config) as url:
+        runs(code.replace(SERVICE, url or ""), standin_comfyui, tmp_path)
+
+
+def runs(code, standin_comfyui, tmp_path):
     program = tmp_path / "test_block.py"
     program.write_text(code.replace("http://127.0.0.1:8188", standin_comfyui.url), "utf-8")
     runner = ["-m", "pytest", "-q", "-p", "no:cacheprovider"] if "\ndef test_" in code else []
@@ -121,7 +133,7 @@ def our_commands(code: str) -> list[list[str]]:
     return [
         [*module, *shlex.split(line, comments=True)[1:]]
         for line in code.splitlines()
-        if line.startswith("storycore-tts ") and "standin" not in line
+        if line.startswith("storycore-tts ") and line.split()[1] not in ENDLESS
     ]
 
 

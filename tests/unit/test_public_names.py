@@ -16,7 +16,9 @@ import storycore_tts
 from storycore_tts.testing.tiny_models import install_torchaudio_placeholder
 
 HEAVY = {
+    "dbos",
     "dependency_injector",
+    "fastapi",
     "httpx",
     "numpy",
     "opentelemetry",
@@ -24,6 +26,7 @@ HEAVY = {
     "pydantic",
     "rich",
     "soundfile",
+    "sqlalchemy",
     "tenacity",
     "torch",
     "typer",

@@ -17,6 +17,7 @@ from storycore_tts.adapters.queue import documents
 from storycore_tts.adapters.queue.documents import Document
 from storycore_tts.adapters.queue.housekeeping import Housekeeping
 from storycore_tts.adapters.queue.ledger import Ledger
+from storycore_tts.adapters.queue.members import Membership
 from storycore_tts.adapters.queue.runtime import QUEUED, RUNNING, Entry, PutDown, Runtime
 from storycore_tts.adapters.queue.storage import Storage
 from storycore_tts.adapters.queue.tables import Tables
@@ -32,6 +33,7 @@ from storycore_tts.domain.jobs import (
     Performer,
     StoredAudio,
 )
+from storycore_tts.domain.logs import log_event
 
 T = TypeVar("T")
 
@@ -45,6 +47,7 @@ TIME_LIMITS: Mapping[JobKind, float] = {
 _LOCAL = "local"  # the executor of a folder, which has one process at a time
 _THREADS = 8
 _SETTLES_WITHIN = 10.0  # s that DBOS has at the end to write outcomes down
+_LOST_FOR = 15.0  # s after which a job that nobody does is taken up again
 
 _logger = logging.getLogger(__name__)
 _in_use: DurableQueue | None = None
@@ -59,8 +62,9 @@ class DurableQueue:
     Args:
         state_dir: Where the files are; made if it is missing, with access for this user only. Not
             touched if there is a ``database_url``.
-        concurrency: Jobs that this process does at a time, for each backend; orders for others are
-            refused. In a shared database the numbers of the process that started last hold.
+        concurrency: Jobs that a process does at a time, for each backend; orders for others are
+            refused. 0: this process accepts them and does none. Of processes that share a database
+            and do jobs for the same backend, the one that started last sets the number for all.
         database_url: ``postgresql://user:password@host:port/database``; None: files.
         max_queued: Jobs that may wait; more are refused.
         retention_seconds: How long ended jobs with their sounds, and unused uploads, are kept.
@@ -93,7 +97,16 @@ class DurableQueue:
         executor = str(uuid4()) if self._storage.is_postgres else _LOCAL
         self._concurrency = dict(concurrency)
         self._runtime = Runtime(
-            self._storage, executor, self._concurrency, polling_seconds, max_attempts
+            self._storage,
+            executor,
+            {backend: number for backend, number in concurrency.items() if number},
+            polling_seconds,
+            max_attempts,
+        )
+        self._membership = (
+            Membership(self._storage, self._tables, self._runtime, executor)
+            if self._storage.is_postgres
+            else None
         )
         self._ledger = Ledger(self._runtime, self._tables, max_queued)
         self._time_limits = {**TIME_LIMITS, **time_limits}
@@ -145,7 +158,10 @@ class DurableQueue:
         self._tasks = [
             asyncio.ensure_future(self._watching.run()),
             asyncio.ensure_future(self._housekeeping.run(self.in_thread, self._sweep_seconds)),
+            asyncio.ensure_future(self._look_for_lost_jobs()),
         ]
+        if self._membership is not None:
+            self._tasks.append(asyncio.ensure_future(self._membership.run(self.in_thread)))
 
     async def submit(self, order: Order) -> Job:
         """Accept a job; see ``JobQueue.submit``."""
@@ -258,11 +274,17 @@ class DurableQueue:
         self._tables.create()
         self._ledger.open()
         self._runtime.prepare()
+        if self._membership is not None:
+            self._membership.join()
         self._runtime.launch(self._execute)
 
     def _shut(self) -> None:
-        self._runtime.destroy()
-        self._storage.close()
+        try:
+            self._runtime.destroy()
+            if self._membership is not None:
+                self._membership.leave()
+        finally:
+            self._storage.close()
 
     async def _put_all_down(self) -> None:
         """Stop the work that is under way, and let DBOS write down what was done."""
@@ -354,6 +376,25 @@ class DurableQueue:
             else:
                 del self._works[job_id]
                 self._watching.changed(job_id)
+        elif work.settles_for > _LOST_FOR:  # DBOS failed to write it down
+            del self._works[job_id]
+
+    async def _look_for_lost_jobs(self) -> None:
+        """Take up again what the database says we do, and we do not.
+
+        Such a job was taken from its queue, and then the database failed: DBOS leaves it at that.
+        """
+        lost: set[str] = set()
+        while True:
+            await asyncio.sleep(_LOST_FOR)
+            try:
+                seen = {*await self.in_thread(self._runtime.mine)} - self._works.keys()
+                for job_id in seen & lost:
+                    log_event(_logger, logging.WARNING, "job.taken_up_again", job=job_id)
+                    await self.in_thread(self._runtime.requeue, job_id)
+                lost = seen - lost
+            except StorageFailed as error:
+                log_event(_logger, logging.WARNING, "queue.database_fails", reason=error.message)
 
     def _newest(self, job: Job) -> Job:
         """Add what we know of a job that is done here and has not been written down."""

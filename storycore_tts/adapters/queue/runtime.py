@@ -89,7 +89,7 @@ class Runtime:
     Args:
         storage: The databases.
         executor: Name of this process.
-        concurrency: Jobs that this process does at a time, for each backend.
+        concurrency: Jobs that this process does at a time, for each backend for which it does any.
         polling: Seconds between two looks at each queue.
         max_attempts: How often a job is begun at most; one that kills its process ends here.
     """
@@ -151,7 +151,10 @@ class Runtime:
             "system_database_url": self._storage.plain_url,
             "dbos_system_schema": SCHEMA,
             "sys_db_pool_size": 8,
-            "db_engine_kwargs": {"hide_parameters": True},  # no texts in its log
+            "db_engine_kwargs": {
+                "hide_parameters": True,  # no texts in its log
+                "connect_args": self._storage.connect_args,
+            },
             "application_version": VERSION,
             "executor_id": self._executor,
             "serializer": _JSON(),

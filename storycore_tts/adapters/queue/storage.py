@@ -20,8 +20,19 @@ _BUSY = 30_000  # ms that a writer waits for another one
 _POSTGRES = ("postgres", "postgresql", "postgresql+psycopg")
 _REFUSALS = (SQLAlchemyError, DBOSException, sqlite3.Error, psycopg.Error, OSError)
 
-# A machine that vanishes is noticed by the server, which then frees its locks.
-KEEPALIVE = (
+
+# A server that vanishes is noticed by us; and we, should we vanish, by the server, which then frees
+# our locks.
+_CONNECTING: dict[str, Any] = {
+    "connect_timeout": 10,
+    "application_name": "storycore-tts",
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 11_000,
+}
+_NOTICING = (
     "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
     " -c tcp_user_timeout=11000"
 )
@@ -54,8 +65,13 @@ class Storage:
                 max_overflow=8,
                 pool_pre_ping=True,
                 hide_parameters=True,
-                connect_args={"connect_timeout": 10, "application_name": "storycore-tts"},
+                connect_args=self.connect_args,
             )
+
+    @property
+    def connect_args(self) -> dict[str, Any]:
+        """How to connect to PostgreSQL; nothing for files."""
+        return dict(_CONNECTING) if self.is_postgres else {}
 
     @property
     def plain_url(self) -> str:
@@ -75,6 +91,17 @@ class Storage:
             for engine in {self.jobs, self.own}:
                 with engine.connect() as connection:
                     connection.execute(sa.text("SELECT 1"))
+
+    def lone_connection(self) -> sa.Connection:
+        """Return a new connection to PostgreSQL that nobody shares; what is locked on it stays."""
+        options = f"{self.url.query.get('options', '')} {_NOTICING}".strip()
+        engine = sa.create_engine(
+            self.url,
+            poolclass=sa.NullPool,
+            isolation_level="AUTOCOMMIT",
+            connect_args=self.connect_args | {"options": options},
+        )
+        return engine.connect()
 
     def close(self) -> None:
         """Close all connections and give the folder back."""
@@ -141,9 +168,9 @@ def _sqlite(url: URL) -> sa.Engine:
 def _postgres_url(text: str) -> URL:
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
         url = None
-    if url is None or url.drivername not in _POSTGRES or not url.database:
+    if url is None or url.drivername not in _POSTGRES or not url.database or _leaks(url):
         raise ConfigurationError(
             "The address of the database of jobs is none of PostgreSQL's.",
             key="tts.qwen.server.database_url",
@@ -151,3 +178,11 @@ def _postgres_url(text: str) -> URL:
             hint="Use postgresql://user:password@host:5432/database, or none for a file.",
         )
     return url.set(drivername="postgresql+psycopg")
+
+
+def _leaks(url: URL) -> bool:
+    """Tell whether a part of the password stands where it would be shown.
+
+    That is how it is with an @ in it that is not written as %40, and where it is a parameter.
+    """
+    return "@" in (url.host or "") or "@" in (url.database or "") or "password" in url.query

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _MASK = "***"
 _HEADERS = "comfyui.headers"
+_SECRETS = (f"{_HEADERS}.", "server.api_keys.", "server.database_url")
 _USER_AND_PASSWORD = re.compile(r"(?<=//)[^/\s]*@")
 
 
@@ -41,8 +42,8 @@ def load(options: Settings) -> LoadedConfig:
 
 
 def masked(key: str, value: Any) -> Any:
-    """Return a setting's value as it may be shown: those of headers are secrets."""
-    return _MASK if key.startswith(f"{_HEADERS}.") else value
+    """Return a setting's value as it may be shown: some are secrets, or hold one."""
+    return _MASK if key.startswith(_SECRETS) and value is not None else value
 
 
 def _option(key: str) -> str:

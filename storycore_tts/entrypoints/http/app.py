@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Match
 
 from storycore_tts.__about__ import __version__
 from storycore_tts.entrypoints.http import jobs, openai, page, problems, speech, status
 from storycore_tts.entrypoints.http.problems import Problem
+from storycore_tts.entrypoints.http.security.bugs import Bugs
 from storycore_tts.entrypoints.http.security.exposure import check_exposure
 from storycore_tts.entrypoints.http.security.guard import Guard
 from storycore_tts.entrypoints.http.service import lifespan_of
@@ -61,6 +64,7 @@ def create_app(config: QwenTTSConfig | str | Path | None = None) -> FastAPI:
     )
     app.include_router(create_router(settings))
     app.include_router(page.router)
+    app.add_middleware(Bugs)  # the innermost: its answers pass through the others
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.server.allowed_origins,
@@ -80,4 +84,17 @@ def _settings(config: QwenTTSConfig | str | Path | None) -> QwenTTSConfig:
 
 def _explained(request: Request, error: Exception) -> Response:
     """Answer errors of no route of ours, such as a path that does not exist."""
-    return problems.answer(error)
+    answer = problems.answer(error)
+    if answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        answer.headers["Allow"] = ", ".join(_methods(request))
+    return answer
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods of a path; several routes may have it, and the first one answered."""
+    return [
+        method
+        for method in ("DELETE", "GET", "POST")
+        for route in request.app.routes
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
+    ]

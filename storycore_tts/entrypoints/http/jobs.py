@@ -12,13 +12,13 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from storycore_tts.domain.jobs import JobState
 from storycore_tts.entrypoints.http.answers import AUDIO, PREFIX, job_answer, jobs_path
-from storycore_tts.entrypoints.http.problems import ProblemRoute, documented
+from storycore_tts.entrypoints.http.problems import documented
 from storycore_tts.entrypoints.http.ranges import ranged
 from storycore_tts.entrypoints.http.schemas import JobList, JobView
-from storycore_tts.entrypoints.http.security.keys import CurrentOwner
+from storycore_tts.entrypoints.http.security.keys import CurrentOwner, KeyedRoute
 from storycore_tts.entrypoints.http.service import CurrentService
 
-router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"], route_class=ProblemRoute)
+router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"], route_class=KeyedRoute)
 
 _PING = 15  # s; shorter than the patience of proxies
 _OF_A_LIST = documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -32,7 +32,7 @@ _OF_AUDIO = documented(
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "An event `job` at each change, its data a job; the last one has ended.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {}},
     }
 }
 _PARTIAL: dict[int | str, dict[str, Any]] = {

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from storycore_tts.domain.errors import ConfigurationError
 from storycore_tts.entrypoints.http.app import create_app
+from storycore_tts.entrypoints.http.security.connections import Connection
 from storycore_tts.entrypoints.http.service import State, lifespan_of
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ async def _stop(server: uvicorn.Server, stop: asyncio.Event) -> None:
 def _settings(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=Connection,
         lifespan="off",
         access_log=False,
         log_level="warning",

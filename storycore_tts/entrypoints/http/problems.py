@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from storycore_tts.domain import errors, jobs
 from storycore_tts.domain.errors import TTSError
@@ -21,6 +22,8 @@ from storycore_tts.entrypoints.http.disconnects import ClientLeft
 
 MEDIA_TYPE = "application/problem+json"
 _PREFIX = "urn:storycore-tts:problem:"
+_MOST_FIELDS = 20  # that are named; a request may have any number of wrong ones
+_LONGEST_NAME = 100  # characters of such a field's name
 _WHILE_BUSY = 5.0  # s; said where nobody else named a pause
 _TO_NOBODY = 499  # the status by which servers note that the client had gone
 
@@ -177,13 +180,17 @@ class ProblemRoute(APIRoute):
 
         async def handle_and_explain(request: Request) -> Response:
             try:
+                await self.admit(request)
                 return await handle(request)
             except EXPECTED as error:
                 return answer(error, self.document)
-            except ClientLeft:
+            except (ClientLeft, ClientDisconnect):
                 return Response(status_code=_TO_NOBODY)
 
         return handle_and_explain
+
+    async def admit(self, request: Request) -> None:
+        """Refuse a request whose body shall not be read; nothing is refused here."""
 
     def document(self, problem: Problem) -> dict[str, Any]:
         """Return the members of an answer that describes a problem."""
@@ -235,7 +242,7 @@ def _invalid(error: RequestValidationError) -> Problem:
     found = error.errors()
     broken = any(e["type"] == "json_invalid" for e in found)
     status = HTTPStatus.BAD_REQUEST if broken else HTTPStatus.UNPROCESSABLE_ENTITY
-    fields = [FieldProblem(loc=list(e["loc"]), msg=e["msg"]) for e in found]
+    fields = [FieldProblem(loc=_place(e["loc"]), msg=e["msg"]) for e in found[:_MOST_FIELDS]]
     first = fields[0]
     where = ".".join(str(part) for part in first.loc)
     return Problem(
@@ -245,6 +252,15 @@ def _invalid(error: RequestValidationError) -> Problem:
         detail=f"{where}: {first.msg}",
         errors=fields,
     )
+
+
+def _place(loc: tuple[str | int, ...]) -> list[str | int]:
+    """Return where a field is. Its name may be the client's own, and no proper string."""
+    return [part if isinstance(part, int) else _clean(part) for part in loc]
+
+
+def _clean(name: str) -> str:
+    return name[:_LONGEST_NAME].encode("utf-8", "backslashreplace").decode()
 
 
 def _type(name: str) -> str:

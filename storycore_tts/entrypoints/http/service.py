@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from fastapi import Depends, Request, UploadFile
@@ -12,9 +14,10 @@ from prometheus_client import CollectorRegistry
 
 from storycore_tts.adapters.telemetry import PrometheusMetrics
 from storycore_tts.container import open_reader, open_studio
+from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.requests import ReferenceAudio
 from storycore_tts.domain.sampling import Sampling
-from storycore_tts.entrypoints.http.security.rates import Rates
+from storycore_tts.entrypoints.http.security.rates import Rates, Shared
 from storycore_tts.services.studio import Studio
 from storycore_tts.settings import QwenTTSConfig
 
@@ -32,6 +35,8 @@ class Service:
         reader: Decodes recordings from strangers.
         registry: Its metrics.
         rates: Counts requests.
+        readiness: Whether each backend can be reached, and the job database; anybody may ask, so
+            that they are looked at once a second at most.
     """
 
     config: QwenTTSConfig
@@ -39,6 +44,7 @@ class Service:
     reader: RecordingReader
     registry: CollectorRegistry
     rates: Rates
+    readiness: Shared[tuple[Mapping[str, bool], bool]]
 
     def sampling(self, given: Mapping[str, Any]) -> Sampling:
         """Return the configured sampling, with what was given in its place; None changes nothing.
@@ -75,9 +81,21 @@ def lifespan_of(config: QwenTTSConfig) -> Callable[[Any], AbstractAsyncContextMa
             for tts in studio.backends.values():
                 tts.add_listener(PrometheusMetrics(registry))
             rates = Rates(config.server.requests_per_minute)
-            yield {"storycore_tts": Service(config, studio, reader, registry, rates)}
+            readiness = Shared(partial(_readiness, studio), seconds=1.0)
+            service = Service(config, studio, reader, registry, rates, readiness)
+            yield {"storycore_tts": service}
 
     return lifespan
+
+
+async def _readiness(studio: Studio) -> tuple[Mapping[str, bool], bool]:
+    found = await asyncio.gather(*(tts.status() for tts in studio.backends.values()))
+    reachable = {name: one.reachable for name, one in zip(studio.backends, found, strict=True)}
+    try:
+        await studio.queue.counts()
+    except StorageFailed:
+        return reachable, False
+    return reachable, True
 
 
 def _current(request: Request) -> Service:

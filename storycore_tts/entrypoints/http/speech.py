@@ -21,7 +21,7 @@ from storycore_tts.domain.requests import (
 from storycore_tts.entrypoints.http import problems
 from storycore_tts.entrypoints.http.answers import AUDIO, PREFIX, audio_answer, job_answer
 from storycore_tts.entrypoints.http.disconnects import while_connected
-from storycore_tts.entrypoints.http.problems import ProblemRoute, documented
+from storycore_tts.entrypoints.http.problems import documented
 from storycore_tts.entrypoints.http.schemas import (
     CloneForm,
     Conditions,
@@ -32,12 +32,12 @@ from storycore_tts.entrypoints.http.schemas import (
     SpeechBody,
     TrainingBody,
 )
-from storycore_tts.entrypoints.http.security.keys import CurrentOwner
+from storycore_tts.entrypoints.http.security.keys import CurrentOwner, KeyedRoute
 from storycore_tts.entrypoints.http.security.roots import folder_within
 from storycore_tts.entrypoints.http.service import CurrentService, Service
 from storycore_tts.services.studio import Terms
 
-router = APIRouter(prefix=PREFIX, tags=["speech"], route_class=ProblemRoute)
+router = APIRouter(prefix=PREFIX, tags=["speech"], route_class=KeyedRoute)
 
 _LATER: dict[int | str, dict[str, Any]] = {
     202: {"model": JobView, "description": "A job was accepted, as asked for; it is kept."}

@@ -23,11 +23,13 @@ from storycore_tts.entrypoints.http.schemas import (
     SpeakerView,
     StatusView,
 )
-from storycore_tts.entrypoints.http.security.keys import CurrentOwner
+from storycore_tts.entrypoints.http.security.keys import CurrentOwner, KeyedRoute
 from storycore_tts.entrypoints.http.service import CurrentService
 from storycore_tts.services.studio import Studio
 
-router = APIRouter(tags=["status"], route_class=ProblemRoute)
+router = APIRouter(tags=["status"], route_class=KeyedRoute)
+_open = APIRouter(route_class=ProblemRoute)
+"""Without a key: for load balancers."""
 
 _OF_SPEAKERS = documented(
     HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -80,20 +82,17 @@ async def status(service: CurrentService, owner: CurrentOwner) -> StatusView:
     )
 
 
-@router.get("/health", responses={200: {"content": {"application/json": {}}}})
+@_open.get("/health", responses={200: {"content": {"application/json": {}}}})
 async def health() -> dict[str, str]:
     """Say that the process lives; looks at nothing else."""
     return {"status": "ok"}
 
 
-@router.get("/ready", response_model=Readiness, responses={503: {"model": Readiness}})
+@_open.get("/ready", response_model=Readiness, responses={503: {"model": Readiness}})
 async def ready(service: CurrentService) -> Response:
     """Say whether any backend can be asked to speak, and the job database answers."""
-    studio = service.studio
-    found = await asyncio.gather(*(tts.status() for tts in studio.backends.values()))
-    await studio.queue.counts()
-    reachable = {name: one.reachable for name, one in zip(studio.backends, found, strict=True)}
-    view = Readiness(ready=any(reachable.values()), backends=reachable)
+    reachable, has_storage = await service.readiness.get()
+    view = Readiness(ready=any(reachable.values()) and has_storage, backends=dict(reachable))
     code = HTTPStatus.OK if view.ready else HTTPStatus.SERVICE_UNAVAILABLE
     return JSONResponse(view.model_dump(), code)
 
@@ -115,3 +114,6 @@ async def _backend(studio: Studio, name: str) -> BackendView:
         concurrency=capacity.concurrency,
         waiting=capacity.waiting,
     )
+
+
+router.include_router(_open)

@@ -8,7 +8,8 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from storycore_tts.entrypoints.http.problems import Problem, ProblemRoute
+from storycore_tts.entrypoints.http.problems import Problem
+from storycore_tts.entrypoints.http.security.keys import KeyedRoute
 
 
 def as_error(problem: Problem) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def as_error(problem: Problem) -> dict[str, Any]:
     }
 
 
-class OpenAIRoute(ProblemRoute):
+class OpenAIRoute(KeyedRoute):
     """Answers errors in both ways at once: an ``error`` member inside the problem document.
 
     OpenAI's clients repeat a request after any error of a server, unless they are told not to. A

@@ -50,7 +50,7 @@ _OF_SPEECH = documented(
 _STREAMED: dict[int | str, dict[str, Any]] = {
     200: {
         **AUDIO[200],
-        "content": {**AUDIO[200]["content"], "text/event-stream": {"schema": {"type": "string"}}},
+        "content": {**AUDIO[200]["content"], "text/event-stream": {}},
     }
 }
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import re
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -19,9 +18,12 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _MOST_OF_A_FORM = 2**20  # bytes besides the recording: fields, boundaries
 _MOST_OF_A_BODY = 2**20  # bytes of JSON; a line of speech has some thousand
 _SLOWEST = 30.0  # s without a byte of a body that was announced
+_LONGEST = 600.0  # s from the first byte of a body to its last
 _SAFE = ("GET", "HEAD", "OPTIONS")
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s:@/\\?#\[\]]+))(?::\d{1,5})?", re.IGNORECASE)
+_MOST_DIGITS = 15  # of a length in bytes
 
-_HEADERS = {
+HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; media-src 'self' blob:; connect-src 'self'; form-action 'none'; "
     "base-uri 'none'; frame-ancestors 'none'",
@@ -32,6 +34,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+"""What each answer carries, errors included."""
 
 
 class Guard:
@@ -43,11 +46,21 @@ class Guard:
     Args:
         app: What comes behind it.
         settings: Which names and origins are taken, and how much.
+        slowest: Seconds that may pass without a byte of a body.
+        longest: Seconds that a body may take.
     """
 
-    def __init__(self, app: ASGIApp, settings: ServerConfig) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: ServerConfig,
+        *,
+        slowest: float = _SLOWEST,
+        longest: float = _LONGEST,
+    ) -> None:
         self._app = app
-        self._hosts = {*_LOOPBACK, settings.host, *map(str.lower, settings.allowed_hosts)}
+        self._hosts = {*_LOOPBACK, *map(str.lower, (settings.host, *settings.allowed_hosts))}
+        self._slowest, self._longest = slowest, longest
         self._origins = frozenset(settings.allowed_origins)
         self._most_of_an_upload = int(settings.max_upload_megabytes * 2**20) + _MOST_OF_A_FORM
 
@@ -59,7 +72,8 @@ class Guard:
         headers = Headers(scope=scope)
         try:
             self._check(scope["method"], headers)
-            limited = _Limited(receive, self._most(scope["path"], headers))
+            most = self._most(scope["path"], headers)
+            limited = _Limited(receive, most, self._slowest, self._longest)
             limited.check(headers)
         except Refused as refused:
             await problems.answer(refused)(scope, receive, _with_headers(send))
@@ -67,22 +81,24 @@ class Guard:
         await self._app(scope, limited, _with_headers(send))
 
     def _check(self, method: str, headers: Headers) -> None:
-        host = headers.get("host", "")
+        _check_framing(headers)
+        host = ",".join(headers.getlist("host"))  # there is one; of several, none counts
         if _name(host) not in self._hosts:
             raise Refused(
                 HTTPStatus.BAD_REQUEST,
                 "This service is not asked for by that name.",
                 hint="Its operator can add the name to tts.qwen.server.allowed_hosts.",
             )
-        origin = headers.get("origin")
-        if origin is not None and not self._is_ours(origin, host):
+        origins = headers.getlist("origin")
+        if not all(self._is_ours(origin, host) for origin in origins):
             raise _foreign()
         site = headers.get("sec-fetch-site", "none")  # browsers say so; others need not
-        if origin is None and method not in _SAFE and site not in ("same-origin", "none"):
+        if not origins and method not in _SAFE and site not in ("same-origin", "none"):
             raise _foreign()
 
     def _is_ours(self, origin: str, host: str) -> bool:
-        return origin in self._origins or urlsplit(origin).netloc.lower() == host.lower()
+        own = (f"http://{host}".lower(), f"https://{host}".lower())
+        return origin in self._origins or origin.lower() in own
 
     def _most(self, path: str, headers: Headers) -> int:
         kind = headers.get("content-type", "").lower()
@@ -96,26 +112,29 @@ class Guard:
 class _Limited:
     """Hands on a body, piece by piece, until it is too large or too slow."""
 
-    def __init__(self, receive: Receive, most: int) -> None:
+    def __init__(self, receive: Receive, most: int, slowest: float, longest: float) -> None:
         self._receive = receive
         self._most = most
+        self._slowest = slowest
+        self._until = asyncio.get_running_loop().time() + longest
         self._got = 0
         self._complete = False
 
-    def check(self, headers: Mapping[str, str]) -> None:
+    def check(self, headers: Headers) -> None:
         """Refuse a body that is announced to be too large."""
         length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > self._most:
+        if len(length) > _MOST_DIGITS or int(length) > self._most:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._too_large)
 
     async def __call__(self) -> Message:
         if self._complete:  # what follows is the client's farewell, which may take its time
             return await self._receive()
+        left = self._until - asyncio.get_running_loop().time()
         try:
-            message = await asyncio.wait_for(self._receive(), _SLOWEST)
+            message = await asyncio.wait_for(self._receive(), min(self._slowest, left))
         except asyncio.TimeoutError:
             raise HTTPException(
-                HTTPStatus.REQUEST_TIMEOUT, f"No byte of the body came for {_SLOWEST:g} s."
+                HTTPStatus.REQUEST_TIMEOUT, "The body came too slowly, or not at all."
             ) from None
         self._got += len(message.get("body", b""))
         self._complete = not message.get("more_body", False)
@@ -132,7 +151,7 @@ def _with_headers(send: Send) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in _HEADERS.items():
+            for name, value in HEADERS.items():
                 headers.setdefault(name, value)
             headers.setdefault("Cache-Control", "no-store")
         await send(message)
@@ -142,10 +161,20 @@ def _with_headers(send: Send) -> Send:
 
 def _name(host: str) -> str:
     """Return the name in a Host header, without the port and the brackets of IPv6."""
-    try:
-        return (urlsplit(f"//{host}").hostname or "").lower()
-    except ValueError:
-        return ""
+    match = _HOST.fullmatch(host)
+    return (match[1] or match[2]).lower() if match else ""
+
+
+def _check_framing(headers: Headers) -> None:
+    """Refuse a body of which a proxy might see another end than we do (request smuggling)."""
+    lengths = headers.getlist("content-length")
+    said_twice = len(lengths) + len(headers.getlist("transfer-encoding")) > 1
+    if said_twice or not all(length.isascii() and length.isdecimal() for length in lengths):
+        raise Refused(
+            HTTPStatus.BAD_REQUEST,
+            "The length of the body is not said clearly.",
+            headers={"Connection": "close"},
+        )
 
 
 def _foreign() -> Refused:

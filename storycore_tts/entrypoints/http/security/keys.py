@@ -5,12 +5,13 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import Depends, Security
+from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from storycore_tts.domain.keys import owner_of
-from storycore_tts.entrypoints.http.problems import Refused
-from storycore_tts.entrypoints.http.service import CurrentService
+from storycore_tts.entrypoints.http.problems import ProblemRoute, Refused
+from storycore_tts.entrypoints.http.security.bodies import check_body
+from storycore_tts.entrypoints.http.service import Service
 
 ANYBODY = "anybody"
 """The owner of everything where no keys are configured."""
@@ -18,24 +19,44 @@ ANYBODY = "anybody"
 _bearer = HTTPBearer(auto_error=False, description="A key; `storycore-tts keys new` makes one.")
 
 
-async def _owner(
-    service: CurrentService,
+class KeyedRoute(ProblemRoute):
+    """Lets those in who have a key.
+
+    FastAPI reads and parses a body before it looks at anything else; here nobody's is read whose
+    key is unknown, or who asks too often.
+    """
+
+    async def admit(self, request: Request) -> None:
+        """Find out whose request it is; see ``CurrentOwner``.
+
+        Raises:
+            Refused: The key is unknown or missing (401), or has been used too often (429).
+        """
+        service: Service = request.state.storycore_tts
+        keys = service.config.server.api_keys
+        given = await _bearer(request)
+        owner: str | None = ANYBODY
+        if keys:
+            owner = owner_of(given.credentials, keys) if given else None
+        if owner is None:
+            raise Refused(
+                HTTPStatus.UNAUTHORIZED,
+                "This key is not known here." if given else "This service needs a key.",
+                hint="Send Authorization: Bearer KEY; the service's operator has keys.",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        await service.rates.count(owner)
+        request.state.storycore_tts_owner = owner
+        await check_body(request)
+
+
+def _owner(
+    request: Request,
     given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
 ) -> str:
-    keys = service.config.server.api_keys
-    owner: str | None = ANYBODY
-    if keys:
-        owner = owner_of(given.credentials, keys) if given else None
-    if owner is None:
-        raise Refused(
-            HTTPStatus.UNAUTHORIZED,
-            "This key is not known here." if given else "This service needs a key.",
-            hint="Send Authorization: Bearer KEY; the service's operator has keys.",
-            headers={"WWW-Authenticate": "Bearer"},
-        )
-    await service.rates.count(owner)
+    owner: str = request.state.storycore_tts_owner
     return owner
 
 
 CurrentOwner = Annotated[str, Depends(_owner)]
-"""Whose request it is."""
+"""Whose request it is, on a ``KeyedRoute``."""

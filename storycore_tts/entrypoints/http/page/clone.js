@@ -1,0 +1,159 @@
+// A voice from a recording: dropped, chosen or recorded here.
+import { api } from "./api.js";
+import { announce, byId, seconds, setText } from "./dom.js";
+import { dismiss, guarded, note } from "./notices.js";
+import { Player } from "./player.js";
+import { record } from "./recorder.js";
+import { decode, encodeWav, isTaken } from "./wav.js";
+import { bars, draw } from "./waveform.js";
+
+const GOOD = [3, 15]; // s; outside it the model swallows words, or leaks the recording
+const SHORTEST = 0.5; // s; the service refuses less
+const LONGEST_TAKE = 60; // s; who forgets to stop does not want an hour
+
+let reference = null; // {file, duration, id: under which the service has it, or null}
+let player = null;
+let take = null;
+
+/** `kept` is called with the name of a voice that was stored. */
+export function startClone(kept) {
+  byId("choose").addEventListener("click", () => byId("file").click());
+  byId("file").addEventListener("change", () => {
+    const [file] = byId("file").files;
+    byId("file").value = ""; // so that the same one can be chosen again
+    if (file) guarded(() => use(file), "reference");
+  });
+  byId("record").addEventListener("click", () => guarded(() => (take ? stop() : start()), "reference"));
+  byId("timbre").addEventListener("change", () => (byId("transcript").disabled = byId("timbre").checked));
+  byId("keep").addEventListener("click", () => guarded(() => keep(kept), "keep"));
+  startDropping();
+}
+
+function startDropping() {
+  const drop = byId("drop");
+  // A file that misses the field must not replace the page.
+  for (const event of ["dragover", "drop"]) window.addEventListener(event, (e) => e.preventDefault());
+  drop.addEventListener("dragover", () => drop.classList.add("over"));
+  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+  drop.addEventListener("drop", (event) => {
+    drop.classList.remove("over");
+    const [file] = event.dataTransfer.files;
+    if (file) guarded(() => use(file), "reference");
+  });
+}
+
+async function use(file) {
+  const sound = await decode(file);
+  let fit = file;
+  if (!(await isTaken(file))) {
+    if (!sound) {
+      throw {
+        title: "This is no recording that can be read",
+        detail: `${file.name} is a sound file neither to this browser nor to the service.`,
+        hint: "Use wav, flac, mp3, ogg or aiff.",
+      };
+    }
+    fit = new File([encodeWav(sound.samples, sound.sampleRate)], file.name.replace(/\.\w+$/, "") + ".wav", { type: "audio/wav" });
+  }
+  dismiss("reference");
+  player?.close();
+  player = sound && (await new Player(file.name).load(fit));
+  reference = { file: fit, duration: sound && sound.samples.length / sound.sampleRate, id: null };
+  byId("reference").hidden = !player;
+  byId("reference").replaceChildren(...(player ? [player.element] : []));
+  setText(byId("length"), advice(file.name, reference.duration));
+}
+
+function advice(name, duration) {
+  if (duration === null) return `${name}: this browser cannot show it; the service may read it all the same.`;
+  const length = `${name}: ${seconds(duration)}.`;
+  if (duration < SHORTEST) return `${length} Too short: at least half a second, and better 3 to 15.`;
+  if (duration < GOOD[0]) return `${length} A little short: 3 to 15 seconds work best.`;
+  if (duration > GOOD[1]) return `${length} A little long: 3 to 15 seconds work best.`;
+  return `${length} A good length.`;
+}
+
+async function start() {
+  const button = byId("record");
+  button.disabled = true; // while the browser asks for the microphone
+  try {
+    const levels = [];
+    take = await record((block, elapsed) => {
+      levels.push(Math.min(1, 1.5 * block.reduce((peak, sample) => Math.max(peak, Math.abs(sample)), 0)));
+      draw(byId("level"), levels.slice(-bars(byId("level"))));
+      setText(byId("elapsed"), seconds(elapsed));
+      if (elapsed >= LONGEST_TAKE && take) guarded(stop, "reference");
+    });
+  } finally {
+    button.disabled = false;
+  }
+  dismiss("reference");
+  showTake(true);
+  button.focus();
+}
+
+async function stop() {
+  const ended = take;
+  take = null;
+  showTake(false);
+  const { samples, sampleRate } = await ended.stop();
+  await use(new File([encodeWav(samples, sampleRate)], "Your recording.wav", { type: "audio/wav" }));
+}
+
+function showTake(running) {
+  byId("recording").hidden = !running;
+  setText(byId("record").querySelector("span"), running ? "Stop" : "Record");
+  byId("record").querySelector("use").setAttribute("href", running ? "#icon-stop" : "#icon-microphone");
+  byId("record").classList.toggle("danger", running);
+  announce(running ? "Recording" : "The recording has ended");
+}
+
+/** Throw what is still missing before the voice can be used, and show where. */
+function check() {
+  need(reference, "choose", "There is no recording yet", "Drop one, choose a file, or record your own voice.");
+  need(
+    byId("timbre").checked || byId("transcript").value.trim(),
+    "transcript",
+    "The transcript is missing",
+    "Type what is said in the recording, or tick “Timbre only”.",
+  );
+  need(byId("consent").checked, "consent", "Nobody has agreed yet", "Tick the box if the person whose voice this is did.");
+}
+
+function need(met, id, title, hint) {
+  const field = byId(id);
+  if (field.matches("input, textarea")) field.setAttribute("aria-invalid", String(!met));
+  if (met) return;
+  field.focus();
+  throw { title, detail: "", hint };
+}
+
+/** Ask for a line in this voice; returns the job. */
+export async function cloneLine(line) {
+  check();
+  const ours = reference;
+  const words = byId("timbre").checked ? { x_vector_only: true } : { transcript: byId("transcript").value };
+  const known = ours.id && { reference_id: ours.id };
+  let answer;
+  try {
+    answer = await api.clone({ ...line, ...words, ...(known ?? { reference: ours.file }) });
+  } catch (error) {
+    if (!known || error.status !== 404) throw error;
+    answer = await api.clone({ ...line, ...words, reference: ours.file }); // it was kept long enough
+  }
+  ours.id = answer.reference ?? null;
+  return answer.job;
+}
+
+async function keep(kept) {
+  check();
+  const name = byId("voice-name").value.trim();
+  const consent = byId("consent-words").value.trim();
+  need(name, "voice-name", "The voice needs a name", "Type one; it is how you will find it.");
+  need(consent, "consent-words", "The consent is missing", "Say who agreed to it, and when: “my own voice, recorded today”.");
+  const transcript = byId("timbre").checked ? "" : byId("transcript").value.trim();
+  await api.keepVoice({ name, consent, ...(transcript && { ref_text: transcript }), audio_sample: reference.file });
+  dismiss("keep");
+  note(`The voice ${name} was kept.`);
+  kept(name);
+}

@@ -1,0 +1,71 @@
+// The API key: asked for when the service wants one, and kept in this tab only.
+import { byId } from "./dom.js";
+
+const PLACE = "storycore-tts-key";
+let asking = null;
+
+export const key = {
+  get value() {
+    return sessionStorage.getItem(PLACE);
+  },
+  set value(text) {
+    sessionStorage.setItem(PLACE, text);
+    showButton();
+  },
+  forget() {
+    sessionStorage.removeItem(PLACE);
+    showButton();
+  },
+};
+
+/** Ask for the key, once however many requests want it; true if one was given. */
+export function askForKey(refused) {
+  asking ??= ask(refused).finally(() => (asking = null));
+  return asking;
+}
+
+function ask(refused) {
+  const dialog = byId("key-dialog");
+  const input = byId("key-value");
+  byId("key-reason").textContent = refused
+    ? "The service refused that API key. Is there another one?"
+    : "This service asks for an API key.";
+  input.value = "";
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((answered) => {
+    dialog.addEventListener(
+      "close",
+      () => {
+        const given = dialog.returnValue === "given" ? input.value.trim() : "";
+        input.value = "";
+        if (given) key.value = given;
+        showButton();
+        answered(Boolean(given));
+      },
+      { once: true },
+    );
+  });
+}
+
+function showButton() {
+  const button = byId("key");
+  button.hidden = false;
+  button.querySelector("span").textContent = key.value ? "Forget key" : "Enter key";
+}
+
+/** Wire the dialog and the button; `changed` is called after a key was given or forgotten. */
+export function startKeys(changed) {
+  const dialog = byId("key-dialog");
+  dialog.querySelector("form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    dialog.close("given");
+  });
+  byId("key-cancel").addEventListener("click", () => dialog.close(""));
+  byId("key").addEventListener("click", async () => {
+    if (key.value) key.forget();
+    else await askForKey(false);
+    changed();
+  });
+  if (key.value) showButton();
+}

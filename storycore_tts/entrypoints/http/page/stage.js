@@ -1,0 +1,43 @@
+// The line that was asked for last: its progress live, then its sound.
+import { announce, byId } from "./dom.js";
+import { JobView } from "./job.js";
+import { dismiss, guarded } from "./notices.js";
+import { stageName } from "./progress.js";
+import { follow, hasEnded, store } from "./store.js";
+
+let view = null;
+let said = "";
+
+export function startStage() {
+  store.addEventListener("job", ({ detail }) => {
+    if (view?.job.id === detail.id) show(detail);
+  });
+  store.addEventListener("cleared", () => {
+    view?.close();
+    view = null;
+    byId("stage").hidden = true;
+  });
+}
+
+/** Put a fresh job on the stage. */
+export function stage(job) {
+  dismiss("line");
+  view?.close();
+  view = new JobView(job);
+  said = "";
+  byId("stage").replaceChildren(view.element);
+  byId("stage").hidden = false;
+  store.put(job);
+  show(store.get(job.id));
+  follow(job.id);
+}
+
+function show(job) {
+  const before = view.job.state;
+  view.show(job);
+  // Each stage once: percentages would talk over everything else.
+  const now = job.problem ? `${stageName(job)}: ${job.problem.detail} ${job.problem.hint ?? ""}` : stageName(job);
+  if (now !== said) announce((said = now));
+  if (job.state === "succeeded" && (before !== "succeeded" || !view.player)) guarded(() => view.play());
+  byId("stage").setAttribute("aria-busy", String(!hasEnded(job)));
+}

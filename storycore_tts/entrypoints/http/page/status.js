@@ -1,0 +1,79 @@
+// Which backends there are, and how they are.
+import { api } from "./api.js";
+import { byId, el, setText } from "./dom.js";
+import { dismiss, showProblem } from "./notices.js";
+
+const AGAIN = 10; // s
+
+let latest = { usual: null, backends: [] };
+let timer = 0;
+
+/** The backend of that name as it was last seen; undefined if there is none. */
+export const backendNamed = (name) => latest.backends.find((backend) => backend.name === name);
+export const backends = () => latest.backends;
+
+/** Look at the backends, again and again; `changed` is told what was seen. */
+export async function refreshStatus(changed) {
+  clearTimeout(timer);
+  try {
+    latest = await api.status();
+    dismiss("status");
+    dismiss("jobs");
+    show(latest);
+    changed(latest);
+  } catch (error) {
+    // The same silence must not be reported by everybody who hears it.
+    showProblem(error, error.status ? "status" : "jobs");
+    for (const chip of byId("backends").children) chip.dataset.state = "unknown";
+  }
+  clearTimeout(timer);
+  timer = setTimeout(() => (document.hidden ? again(changed) : refreshStatus(changed)), 1000 * AGAIN);
+}
+
+function again(changed) {
+  document.addEventListener("visibilitychange", () => refreshStatus(changed), { once: true });
+}
+
+function show({ version, backends: all, jobs }) {
+  setText(byId("version"), version ?? "");
+  byId("backends").replaceChildren(...all.map(chip), queue(jobs));
+  const problems = all.flatMap((backend) => backend.problems.map((problem) => trouble(backend, problem)));
+  const section = byId("troubles");
+  // Only when something changed: it would be read out again, and a selection lost.
+  const next = problems.map((node) => node.textContent).join("\n");
+  if (section.dataset.said === next) return;
+  section.dataset.said = next;
+  section.hidden = problems.length === 0;
+  section.replaceChildren(...problems);
+}
+
+function chip(backend) {
+  const { name, reachable, version, device, models, problems } = backend;
+  const state = !reachable ? "down" : problems.length ? "troubled" : "up";
+  const words = { down: "not reachable", troubled: "has a problem", up: "ready" }[state];
+  const more = [version && `version ${version}`, device, ...(models ?? [])].filter(Boolean).join("\n");
+  const item = el("li", { title: more }, el("b", { textContent: name }), ` ${[words, waiting(backend)].filter(Boolean).join(", ")}`);
+  item.dataset.state = state;
+  return item;
+}
+
+/** Both queues: that of the service before the backend, and the backend's own. */
+function waiting({ waiting: here = 0, queue_length: there }) {
+  const count = here + (there ?? 0);
+  return count ? `${count} in its queue` : "";
+}
+
+function queue(jobs) {
+  const parts = [jobs?.running && `${jobs.running} running`, jobs?.queued && `${jobs.queued} waiting`].filter(Boolean);
+  return el("li", { className: "queue", textContent: parts.length ? `Jobs: ${parts.join(", ")}` : "No jobs under way" });
+}
+
+function trouble(backend, { message, advice }) {
+  return el(
+    "p",
+    {},
+    el("b", { textContent: backend.name }),
+    ` ${message} `,
+    advice ? el("span", { className: "what-to-do", textContent: advice }) : "",
+  );
+}

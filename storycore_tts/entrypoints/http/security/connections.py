@@ -1,0 +1,70 @@
+"""One connection: what is no HTTP at all, and clients that never say what they want."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from storycore_tts.entrypoints.http.problems import MEDIA_TYPE, Problem
+from storycore_tts.entrypoints.http.security.guard import HEADERS
+
+
+class Connection(H11Protocol):
+    """Hangs up on whoever takes too long over a request's head, which uvicorn waits for forever."""
+
+    patience = 30.0
+    """Seconds, from the beginning of a connection or the end of an answer, to the next head."""
+
+    _hanging_up: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._expect_another_than(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        super().connection_lost(exc)
+        if self._hanging_up is not None:
+            self._hanging_up.cancel()
+
+    def on_response_complete(self) -> None:
+        """Begin to wait for the next request."""
+        answered = self.cycle
+        super().on_response_complete()
+        self._expect_another_than(answered)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, unless an answer is under way already, and hang up."""
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            self.transport.write(_not_http(msg))
+        self.transport.close()
+
+    def _expect_another_than(self, answered: Any) -> None:
+        if self._hanging_up is not None:
+            self._hanging_up.cancel()
+        self._hanging_up = self.loop.call_later(self.patience, self._hang_up_if_none_but, answered)
+
+    def _hang_up_if_none_but(self, answered: Any) -> None:
+        if self.cycle is answered:
+            self.transport.close()
+
+
+def _not_http(detail: str) -> bytes:
+    status = HTTPStatus.BAD_REQUEST
+    problem = Problem(type="about:blank", title=status.phrase, status=status, detail=detail)
+    body = json.dumps(problem.model_dump(exclude_none=True)).encode()
+    headers = {
+        **HEADERS,
+        "Cache-Control": "no-store",
+        "Content-Type": MEDIA_TYPE,
+        "Content-Length": str(len(body)),
+        "Connection": "close",
+    }
+    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+    head = f"HTTP/1.1 {status:d} {status.phrase}\r\n{''.join(lines)}\r\n"
+    return head.encode() + body

@@ -1,0 +1,72 @@
+"""The service for tests: the real one, on a loopback socket, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from storycore_tts.settings import QwenTTSConfig
+
+
+@contextmanager
+def serving(config: QwenTTSConfig) -> Iterator[str]:
+    """Yield the address of a service; it is stopped afterwards.
+
+    There can be one at a time in a process. ``server.port`` 0 takes any port that is free.
+
+    Args:
+        config: Its settings; ``server.state_dir`` should name a folder of the test's own.
+
+    Raises:
+        TTSError: What keeps it from starting; see ``entrypoints.http.listening``.
+    """
+    thread = _Serving(config)
+    thread.start()
+    try:
+        thread.settled.wait()
+        thread.check()
+        yield thread.url
+    finally:
+        thread.stop()
+        thread.join()
+    thread.check()
+
+
+class _Serving(threading.Thread):
+    def __init__(self, config: QwenTTSConfig) -> None:
+        super().__init__(name="storycore-tts-service")
+        self._config = config
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ending = asyncio.Event()
+        self._error: Exception | None = None
+        self.settled = threading.Event()
+        """It listens, or has failed to."""
+        self.url = ""
+
+    def run(self) -> None:
+        try:
+            asyncio.run(self._listen())
+        except Exception as error:  # noqa: BLE001 - raised in the thread that waits
+            self._error = error
+        finally:
+            self.settled.set()
+
+    def stop(self) -> None:
+        if self._loop is not None and self.is_alive():
+            self._loop.call_soon_threadsafe(self._ending.set)
+
+    def check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    async def _listen(self) -> None:
+        from storycore_tts.entrypoints.http.listening import listen
+
+        self._loop = asyncio.get_running_loop()
+        await listen(self._config, self._announce, stop=self._ending)
+
+    def _announce(self, url: str) -> None:
+        self.url = url
+        self.settled.set()

@@ -1,0 +1,70 @@
+"""The service against its own OpenAPI document, with requests that Schemathesis makes up."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from storycore_tts.domain.keys import hashed, new_key
+
+from .serving import config, serving
+
+KEY = new_key()
+SETTINGS = Path(__file__).with_name("schemathesis.toml")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    server = {"requests_per_minute": None, "api_keys": {"tester": hashed(KEY)}}
+    folder = tmp_path_factory.mktemp("service")
+    with serving(config(folder, server=server)) as url:
+        yield httpx.Client(base_url=url, headers={"Authorization": f"Bearer {KEY}"})
+
+
+def _schemathesis(service, folder, *options):
+    """Run it, and return how many requests it has made; whatever it finds fails the test."""
+    command = [
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", SETTINGS, "run"),
+        *("--no-color", "--continue-on-failure", "--request-timeout", "30"),
+        *("-H", f"Authorization: Bearer {KEY}", *options),
+        service.base_url.join("/openapi.json"),
+    ]
+    run = subprocess.run(
+        list(map(str, command)), cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return int(re.search(r"(\d+) generated", run.stdout)[1])
+
+
+def _wait_until_idle(service):
+    """Jobs that were made on the way must end."""
+    deadline = time.monotonic() + 60
+    while any((jobs := service.get("/ai/tts/qwen/status").json()["jobs"]).values()):
+        assert time.monotonic() < deadline, jobs
+        time.sleep(0.1)
+
+
+def test_answers_are_as_documented_whatever_is_asked(service, tmp_path):
+    made = _schemathesis(
+        service,
+        tmp_path,
+        *("--phases", "examples,coverage,fuzzing", "--max-examples", "3"),
+        "--generation-deterministic",
+    )
+    assert made > 300
+    _wait_until_idle(service)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("prefer", ["", "respond-async"])
+def test_answers_are_as_documented_for_thousands_of_requests(service, tmp_path, prefer):
+    made = _schemathesis(
+        service, tmp_path, "--max-examples", "150", *(["-H", f"Prefer: {prefer}"] if prefer else [])
+    )
+    assert made > 3000
+    _wait_until_idle(service)
