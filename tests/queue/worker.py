@@ -38,7 +38,7 @@ async def main() -> None:
         sys.stdout.flush()
         if mode == "drain":
             while any((await queue.counts()).values()):
-                await asyncio.sleep(0.1)  # noqa: ASYNC110 - others may do the last one
+                await asyncio.sleep(0.1)
         else:
             await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
