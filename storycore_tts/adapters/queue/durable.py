@@ -22,7 +22,7 @@ from storycore_tts.adapters.queue.runtime import QUEUED, RUNNING, Entry, PutDown
 from storycore_tts.adapters.queue.storage import Storage
 from storycore_tts.adapters.queue.tables import Tables
 from storycore_tts.adapters.queue.watching import Watching
-from storycore_tts.adapters.queue.work import Work
+from storycore_tts.adapters.queue.work import Work, log_bug
 from storycore_tts.domain.errors import InvalidRequest, StorageFailed
 from storycore_tts.domain.jobs import (
     PUT_DOWN,
@@ -120,6 +120,7 @@ class DurableQueue:
         self._watching = Watching(self._look, self._running, self._settling, self._found)
         self._works: dict[str, tuple[Work, asyncio.Task[Document | None]]] = {}
         self._threads = ThreadPoolExecutor(_THREADS, "storycore-tts-queue")
+        self._calls: set[concurrent.futures.Future[Any]] = set()
         self._perform: Performer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -234,15 +235,17 @@ class DurableQueue:
         if self._closing:
             return
         self._closing = True
+        self._is_open = False
         try:
             await self._put_all_down()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            calls = [asyncio.wrap_future(call) for call in list(self._calls)]
+            await asyncio.gather(*calls, return_exceptions=True)
             if _in_use is self:
                 await self.in_thread(self._shut)
         finally:
-            self._is_open = False
             self._watching.wake_all()
             self._threads.shutdown(wait=False)
             if _in_use is self:
@@ -265,9 +268,11 @@ class DurableQueue:
             raise StorageFailed("The queue of jobs is not open.", hint="Start it first.")
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call what blocks."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: function(*arguments))
+        """Call what blocks. It goes on should the caller be cancelled."""
+        call = self._threads.submit(function, *arguments)
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return await asyncio.wrap_future(call)
 
     # --- start and end, in a thread
 
@@ -307,9 +312,16 @@ class DurableQueue:
             raise PutDown
         work = self._do(job_id, order)
         try:
-            document = asyncio.run_coroutine_threadsafe(work, self._loop).result()
-        except (concurrent.futures.CancelledError, RuntimeError):  # the loop ends, or has ended
+            asked = asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError:  # the loop has ended
             work.close()
+            raise PutDown from None
+        try:
+            document = asked.result()
+        except concurrent.futures.CancelledError:  # the loop ends
+            raise PutDown from None
+        except Exception as error:  # a bug of ours: the job will be taken up again
+            log_bug(job_id, error)
             raise PutDown from None
         if document is None:
             raise PutDown
