@@ -114,7 +114,7 @@ async def test_the_first_bytes_come_while_the_rest_is_made(client, url, kind, ho
         assert await counted(url, "requests_in_progress") == 1
         await answer.close()
     # The client hung up in mid-stream: the work ends, though the model would go on.
-    while await counted(url, "requests_in_progress"):  # noqa: ASYNC110 - all that a client sees
+    while await counted(url, "requests_in_progress"):
         await asyncio.sleep(0.02)
     assert await counted(url, "requests_total") == before + 1
 

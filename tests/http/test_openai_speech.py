@@ -312,7 +312,7 @@ async def test_who_hangs_up_stops_the_backend(aclient, comfyui, url, how):
     gate.release()
     assert await comfyui.log.until(lambda log: prompt in log.interrupted)
     async with httpx.AsyncClient(base_url=url) as http:
-        while await under_way(http):  # noqa: ASYNC110 - that is all that a client sees
+        while await under_way(http):
             await asyncio.sleep(0.02)
 
 
