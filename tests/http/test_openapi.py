@@ -21,8 +21,12 @@ SETTINGS = Path(__file__).with_name("schemathesis.toml")
 def service(tmp_path_factory):
     server = {"requests_per_minute": None, "api_keys": {"tester": hashed(KEY)}}
     folder = tmp_path_factory.mktemp("service")
-    with serving(config(folder, server=server)) as url:
-        yield httpx.Client(base_url=url, headers={"Authorization": f"Bearer {KEY}"})
+    keyed = {"Authorization": f"Bearer {KEY}"}
+    with (
+        serving(config(folder, server=server)) as url,
+        httpx.Client(base_url=url, headers=keyed) as client,
+    ):
+        yield client
 
 
 def _schemathesis(service, folder, *options):

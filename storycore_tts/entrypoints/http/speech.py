@@ -120,7 +120,12 @@ async def clone(
     return answer
 
 
-@router.post("/references", status_code=201, responses=_OF_SPEECH)
+@router.post(
+    "/references",
+    status_code=HTTPStatus.CREATED,
+    response_description="What is known of the recording.",
+    responses=_OF_SPEECH,
+)
 async def keep_reference(
     form: Annotated[ReferenceForm, Form(media_type="multipart/form-data")],
     service: CurrentService,
@@ -136,7 +141,13 @@ async def keep_reference(
     )
 
 
-@router.post("/train", status_code=202, response_model=JobView, responses=_OF_SPEECH)
+@router.post(
+    "/train",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=JobView,
+    response_description="The job was accepted; it is kept.",
+    responses=_OF_SPEECH,
+)
 async def train(
     request: Request,
     body: TrainingBody,
