@@ -29,7 +29,7 @@ def _schemathesis(service, folder, *options):
     """Run it, and return how many requests it has made; whatever it finds fails the test."""
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", SETTINGS, "run"),
-        *("--no-color", "--continue-on-failure", "--request-timeout", "30"),
+        *("--no-color", "--continue-on-failure", "--request-timeout", "30", "--workers", "3"),
         *("-H", f"Authorization: Bearer {KEY}", *options),
         service.base_url.join("/openapi.json"),
     ]

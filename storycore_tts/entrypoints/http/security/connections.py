@@ -7,6 +7,7 @@ import json
 from http import HTTPStatus
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from storycore_tts.entrypoints.http.problems import MEDIA_TYPE, Problem
@@ -18,6 +19,9 @@ class Connection(H11Protocol):
 
     patience = 30.0
     """Seconds, from the beginning of a connection or the end of an answer, to the next head."""
+
+    farewell = 5.0
+    """Seconds that a client has to read an answer while it still sends a body that nobody reads."""
 
     _hanging_up: asyncio.TimerHandle | None = None
 
@@ -47,7 +51,9 @@ class Connection(H11Protocol):
     def _expect_another_than(self, answered: Any) -> None:
         if self._hanging_up is not None:
             self._hanging_up.cancel()
-        self._hanging_up = self.loop.call_later(self.patience, self._hang_up_if_none_but, answered)
+        still_sends = self.conn.their_state is h11.SEND_BODY
+        seconds = self.farewell if still_sends else self.patience
+        self._hanging_up = self.loop.call_later(seconds, self._hang_up_if_none_but, answered)
 
     def _hang_up_if_none_but(self, answered: Any) -> None:
         if self.cycle is answered:
