@@ -156,7 +156,7 @@ def test_who_goes_on_sending_what_is_refused_is_cut_off(service, monkeypatch):
         start = time.monotonic()
         with socket.create_connection(("127.0.0.1", service.base_url.port)) as client:
             client.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
-            with pytest.raises(ConnectionError):
+            with pytest.raises(ConnectionError):  # noqa: PT012
                 while time.monotonic() - start < 30:
                     client.sendall(chunk)
 
@@ -292,7 +292,6 @@ JSONS = {
             "-Infinity",
             "1e400",
             "-1e400",
-            "1e-400",
             "[]",
             '"\\ud800"',
         )

@@ -44,7 +44,7 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, unless an answer is under way already, and hang up."""
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.write(_not_http(msg))
         self.transport.close()
 
