@@ -8,10 +8,12 @@ import re
 import tempfile
 from pathlib import Path
 
+from .postgres import postgres_server, postgres_url  # noqa: F401 - fixtures
+
 FAULT_SEED = "STORYCORE_TTS_FAULT_SEED"
 
 # A setting of the person who runs the tests is no setting of a test.
-for name in [n for n in os.environ if re.match("STORYCORE_TTS_(?!LIVE_|FAULT_)", n)]:
+for name in [n for n in os.environ if re.match("STORYCORE_TTS_(?!LIVE_|FAULT_|TEST_)", n)]:
     del os.environ[name]
 
 # Nor are that person's own voices: the default library lies in the user's data folder.

@@ -1,12 +1,17 @@
 """A real Chromium, and pages that tell of everything that a page of ours must not do."""
 
 import os
+import re
 import shutil
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
+
+expect.set_options(timeout=20_000)  # ms; busy machines are slow now and then
+
+LINE = "The lighthouse keeper climbed the stairs one last time."
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = [
@@ -73,3 +78,26 @@ def visiting(browser, url, *, refusals=(), **how):
     ours = urlsplit(url).netloc
     web = [address for address in asked if not address.startswith(("blob:", "data:"))]
     assert {urlsplit(address).netloc for address in web} <= {ours}
+
+
+def speak(page, text=LINE, *, backend=None):
+    """Type a line and have it spoken; returns where it is shown."""
+    if backend is not None:
+        page.get_by_label("Backend", exact=True).select_option(backend)
+        page.wait_for_load_state("networkidle")
+    page.get_by_label("What to say").fill(text)
+    page.get_by_role("button", name="Speak").click()
+    return page.get_by_role("group", name="The line you asked for")
+
+
+def heard(page, place):
+    """Wait until a sound is there; returns its length and its loudest sample."""
+    player = place.locator(".player")
+    expect(player.locator("audio")).to_have_attribute("src", re.compile("blob:"))
+    with page.expect_download() as download:
+        player.get_by_role("link").click()
+    return player, download.value
+
+
+def alert(page):
+    return page.locator("#notices")

@@ -17,6 +17,7 @@ from storycore_tts.adapters.queue import documents
 from storycore_tts.adapters.queue.documents import Document
 from storycore_tts.adapters.queue.housekeeping import Housekeeping
 from storycore_tts.adapters.queue.ledger import Ledger
+from storycore_tts.adapters.queue.members import Membership
 from storycore_tts.adapters.queue.runtime import QUEUED, RUNNING, Entry, PutDown, Runtime
 from storycore_tts.adapters.queue.storage import Storage
 from storycore_tts.adapters.queue.tables import Tables
@@ -32,6 +33,7 @@ from storycore_tts.domain.jobs import (
     Performer,
     StoredAudio,
 )
+from storycore_tts.domain.logs import log_event
 
 T = TypeVar("T")
 
@@ -59,8 +61,9 @@ class DurableQueue:
     Args:
         state_dir: Where the files are; made if it is missing, with access for this user only. Not
             touched if there is a ``database_url``.
-        concurrency: Jobs that this process does at a time, for each backend; orders for others are
-            refused. In a shared database the numbers of the process that started last hold.
+        concurrency: Jobs that a process does at a time, for each backend; orders for others are
+            refused. 0: this process accepts them and does none. Of processes that share a database
+            and do jobs for the same backend, the one that started last sets the number for all.
         database_url: ``postgresql://user:password@host:port/database``; None: files.
         max_queued: Jobs that may wait; more are refused.
         retention_seconds: How long ended jobs with their sounds, and unused uploads, are kept.
@@ -70,6 +73,7 @@ class DurableQueue:
             there is nothing else to wait for.
         max_attempts: How often a job is begun at most, in case it kills its process each time.
         sweep_seconds: How often what is too old is removed.
+        lost_seconds: How long it may seem that nobody does a job before it is taken up again.
 
     Raises:
         ConfigurationError: The URL is none of PostgreSQL.
@@ -87,13 +91,23 @@ class DurableQueue:
         polling_seconds: float = 0.2,
         max_attempts: int = 50,
         sweep_seconds: float = 600.0,
+        lost_seconds: float = 15.0,
     ) -> None:
         self._storage = Storage(database_url, state_dir)
         self._tables = Tables(self._storage)
         executor = str(uuid4()) if self._storage.is_postgres else _LOCAL
         self._concurrency = dict(concurrency)
         self._runtime = Runtime(
-            self._storage, executor, self._concurrency, polling_seconds, max_attempts
+            self._storage,
+            executor,
+            {backend: number for backend, number in concurrency.items() if number},
+            polling_seconds,
+            max_attempts,
+        )
+        self._membership = (
+            Membership(self._storage, self._tables, self._runtime, executor)
+            if self._storage.is_postgres
+            else None
         )
         self._ledger = Ledger(self._runtime, self._tables, max_queued)
         self._time_limits = {**TIME_LIMITS, **time_limits}
@@ -102,6 +116,7 @@ class DurableQueue:
             self._runtime, self._tables, retention_seconds, keep_uploads
         )
         self._sweep_seconds = sweep_seconds
+        self._lost_seconds = lost_seconds
         self._watching = Watching(self._look, self._running, self._settling, self._found)
         self._works: dict[str, tuple[Work, asyncio.Task[Document | None]]] = {}
         self._threads = ThreadPoolExecutor(_THREADS, "storycore-tts-queue")
@@ -145,7 +160,10 @@ class DurableQueue:
         self._tasks = [
             asyncio.ensure_future(self._watching.run()),
             asyncio.ensure_future(self._housekeeping.run(self.in_thread, self._sweep_seconds)),
+            asyncio.ensure_future(self._look_for_lost_jobs()),
         ]
+        if self._membership is not None:
+            self._tasks.append(asyncio.ensure_future(self._membership.run(self.in_thread)))
 
     async def submit(self, order: Order) -> Job:
         """Accept a job; see ``JobQueue.submit``."""
@@ -258,11 +276,17 @@ class DurableQueue:
         self._tables.create()
         self._ledger.open()
         self._runtime.prepare()
+        if self._membership is not None:
+            self._membership.join()
         self._runtime.launch(self._execute)
 
     def _shut(self) -> None:
-        self._runtime.destroy()
-        self._storage.close()
+        try:
+            self._runtime.destroy()
+            if self._membership is not None:
+                self._membership.leave()
+        finally:
+            self._storage.close()
 
     async def _put_all_down(self) -> None:
         """Stop the work that is under way, and let DBOS write down what was done."""
@@ -295,7 +319,9 @@ class DurableQueue:
         """Do a job, or join those who do it already: it was given to us twice."""
         if self._closing or self._perform is None:
             return None
-        if job_id not in self._works:
+        if job_id in self._works:
+            self._works[job_id][0].generation += 1  # those who asked before wait in vain
+        else:
             work = self._new_work(job_id, order)
             task = asyncio.ensure_future(work.run(self._perform))
             task.add_done_callback(lambda _: self._done(job_id))
@@ -346,14 +372,37 @@ class DurableQueue:
         if job_id not in self._works:
             return
         work, _ = self._works[job_id]
-        if entry is not None and entry.status in QUEUED:  # somebody took us for dead
-            work.generation += 1
+        if entry is not None and self._is_anothers(entry):
+            work.generation += 1  # it took us for dead; the work may end, but not be written down
         elif entry is None or entry.status not in RUNNING:
             if not work.settles:
                 work.stop("cancelled")
             else:
                 del self._works[job_id]
                 self._watching.changed(job_id)
+        elif work.settles_for > self._lost_seconds:  # DBOS failed to write it down
+            del self._works[job_id]
+
+    def _is_anothers(self, entry: Entry) -> bool:
+        elsewhere = entry.executor != self._runtime.executor
+        return entry.status in QUEUED or (entry.status in RUNNING and elsewhere)
+
+    async def _look_for_lost_jobs(self) -> None:
+        """Take up again what the database says we do, and we do not.
+
+        Such a job was taken from its queue, and then the database failed: DBOS leaves it at that.
+        """
+        lost: set[str] = set()
+        while True:
+            await asyncio.sleep(self._lost_seconds)
+            try:
+                seen = {*await self.in_thread(self._runtime.mine)} - self._works.keys()
+                for job_id in seen & lost:
+                    log_event(_logger, logging.WARNING, "job.taken_up_again", job=job_id)
+                    await self.in_thread(self._runtime.requeue, job_id)
+                lost = seen - lost
+            except StorageFailed as error:
+                log_event(_logger, logging.WARNING, "queue.database_fails", reason=error.message)
 
     def _newest(self, job: Job) -> Job:
         """Add what we know of a job that is done here and has not been written down."""

@@ -89,7 +89,7 @@ class Runtime:
     Args:
         storage: The databases.
         executor: Name of this process.
-        concurrency: Jobs that this process does at a time, for each backend.
+        concurrency: Jobs that this process does at a time, for each backend for which it does any.
         polling: Seconds between two looks at each queue.
         max_attempts: How often a job is begun at most; one that kills its process ends here.
     """
@@ -103,7 +103,7 @@ class Runtime:
         max_attempts: int,
     ) -> None:
         self._storage = storage
-        self._executor = executor
+        self.executor = executor
         self._concurrency = concurrency
         self._polling = polling
         self._max_attempts = max_attempts
@@ -151,9 +151,12 @@ class Runtime:
             "system_database_url": self._storage.plain_url,
             "dbos_system_schema": SCHEMA,
             "sys_db_pool_size": 8,
-            "db_engine_kwargs": {"hide_parameters": True},  # no texts in its log
+            "db_engine_kwargs": {
+                "hide_parameters": True,  # no texts in its log
+                "connect_args": self._storage.connect_args,
+            },
             "application_version": VERSION,
-            "executor_id": self._executor,
+            "executor_id": self.executor,
             "serializer": _JSON(),
             "log_level": "WARNING",
             "enable_otlp": False,
@@ -172,8 +175,12 @@ class Runtime:
         global _execute
         self._hush.all = True
         if _execute is not None:
+            instance = dbos_module._dbos_global_instance
+            database = None if instance is None else instance._sys_db_field
             DBOS.destroy()
             _execute = None
+            if database is not None:
+                sa.event.listen(database.engine, "do_connect", _refuse)
         if self._client is not None:
             self._client.destroy()
             self._client = None
@@ -245,7 +252,7 @@ class Runtime:
     def mine(self) -> list[str]:
         """Return the jobs that this process does, as the database has it."""
         found = self._list(
-            status=list(RUNNING), executor_id=self._executor, load_input=False, load_output=False
+            status=list(RUNNING), executor_id=self.executor, load_input=False, load_output=False
         )
         return [entry.id for entry in found]
 
@@ -287,9 +294,7 @@ class Runtime:
     def requeue(self, job_id: str) -> None:
         """Put a job that this process was to do, and does not do, back into its queue."""
         with self._storage.failures():
-            self.client._sys_db.reenqueue_for_recovery(
-                job_id, [self._executor], INTERNAL_QUEUE_NAME
-            )
+            self.client._sys_db.reenqueue_for_recovery(job_id, [self.executor], INTERNAL_QUEUE_NAME)
 
     def _list(self, **criteria: Any) -> list[Entry]:
         with self._storage.failures():
@@ -317,6 +322,11 @@ def _workflow(order: Document) -> Document:
     if _execute is None or job_id is None:  # it was begun while everything ends
         raise PutDown
     return _execute(job_id, order)
+
+
+def _refuse(*_: Any) -> None:
+    """End a thread that DBOS left behind: it would try for ever, and the process never end."""
+    raise PutDown
 
 
 def _entry(status: Any) -> Entry:

@@ -20,8 +20,19 @@ _BUSY = 30_000  # ms that a writer waits for another one
 _POSTGRES = ("postgres", "postgresql", "postgresql+psycopg")
 _REFUSALS = (SQLAlchemyError, DBOSException, sqlite3.Error, psycopg.Error, OSError)
 
-# A machine that vanishes is noticed by the server, which then frees its locks.
-KEEPALIVE = (
+
+# A server that vanishes is noticed by us; and we, should we vanish, by the server, which then frees
+# our locks.
+_CONNECTING: dict[str, Any] = {
+    "connect_timeout": 10,
+    "application_name": "storycore-tts",
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 11_000,
+}
+_NOTICING = (
     "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
     " -c tcp_user_timeout=11000"
 )
@@ -54,8 +65,13 @@ class Storage:
                 max_overflow=8,
                 pool_pre_ping=True,
                 hide_parameters=True,
-                connect_args={"connect_timeout": 10, "application_name": "storycore-tts"},
+                connect_args=self.connect_args,
             )
+
+    @property
+    def connect_args(self) -> dict[str, Any]:
+        """How to connect to PostgreSQL; nothing for files."""
+        return dict(_CONNECTING) if self.is_postgres else {}
 
     @property
     def plain_url(self) -> str:
@@ -75,6 +91,17 @@ class Storage:
             for engine in {self.jobs, self.own}:
                 with engine.connect() as connection:
                     connection.execute(sa.text("SELECT 1"))
+
+    def lone_connection(self) -> sa.Connection:
+        """Return a new connection to PostgreSQL that nobody shares; what is locked on it stays."""
+        options = f"{self.url.query.get('options', '')} {_NOTICING}".strip()
+        engine = sa.create_engine(
+            self.url,
+            poolclass=sa.NullPool,
+            isolation_level="AUTOCOMMIT",
+            connect_args=self.connect_args | {"options": options},
+        )
+        return engine.connect()
 
     def close(self) -> None:
         """Close all connections and give the folder back."""

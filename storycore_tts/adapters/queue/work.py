@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import traceback
 from collections.abc import Awaitable, Callable
 
@@ -51,7 +52,6 @@ class Work:
         self.job_id = job_id
         self.started: int | None = None
         self.progress: Progress | None = None
-        self.settles = False  # it has an outcome, which DBOS is about to record
         self.generation = 0  # counts up when the database gives the job to somebody else
         self._order = order
         self._time_limit = time_limit
@@ -60,7 +60,18 @@ class Work:
         self._changed = changed
         self._stopped = asyncio.Event()
         self._reason = ""
+        self._settles_since: float | None = None
         self._noting: asyncio.Task[None] | None = None
+
+    @property
+    def settles(self) -> bool:
+        """Whether it has an outcome, which DBOS is about to write down."""
+        return self._settles_since is not None
+
+    @property
+    def settles_for(self) -> float:
+        """Seconds that it has done so; 0 if it does not."""
+        return 0.0 if self._settles_since is None else time.monotonic() - self._settles_since
 
     def stop(self, reason: str) -> None:
         """End it without an outcome: it is cancelled, or put down."""
@@ -75,7 +86,7 @@ class Work:
         """
         kept = await self._in_thread(self._tables.kept, self.job_id)
         if isinstance(kept, dict):  # it was done, and the process killed before DBOS knew
-            self.settles = True
+            self._settles_since = time.monotonic()
             return kept
         await self._in_thread(self._tables.begin, self.job_id)
         self.started = documents.now()
@@ -85,7 +96,8 @@ class Work:
         finally:
             if self._noting is not None:
                 self._noting.cancel()
-        self.settles = document is not None
+        if document is not None:
+            self._settles_since = time.monotonic()
         return document
 
     async def _outcome(self, perform: Performer) -> Document | None:

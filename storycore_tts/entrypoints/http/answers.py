@@ -57,9 +57,7 @@ def jobs_path(request: Request) -> str:
 def job_answer(request: Request, job: Job, status: HTTPStatus) -> Response:
     """Show a job; with 202, tell also where it will be."""
     view = JobView.of(job, jobs_path(request))
-    headers = {}
-    if status == HTTPStatus.ACCEPTED:
-        headers = {"Location": view.links.self, "Preference-Applied": "respond-async"}
+    headers = {"Location": view.links.self} if status == HTTPStatus.ACCEPTED else {}
     return JSONResponse(view.model_dump(mode="json"), status, headers)
 
 

@@ -21,11 +21,11 @@ from storycore_tts.domain.errors import TTSError
 from storycore_tts.entrypoints.http.disconnects import ClientLeft
 
 MEDIA_TYPE = "application/problem+json"
-_NOBODY_READS = 499  # what nginx calls it
 _PREFIX = "urn:storycore-tts:problem:"
 _MOST_FIELDS = 20  # that are named; a request may have any number of wrong ones
 _LONGEST_NAME = 100  # characters of such a field's name
 _WHILE_BUSY = 5.0  # s; said where nobody else named a pause
+_TO_NOBODY = 499  # the status by which servers note that the client had gone
 
 # The first that fits decides; the text of each class in domain/errors.py says whose side it is on.
 _STATUS: tuple[tuple[type[TTSError], HTTPStatus], ...] = (
@@ -131,7 +131,8 @@ def answer(
     """
     headers: Mapping[str, str] | None
     if isinstance(error, TTSError):
-        problem, headers = problem_of(error), _pause(error)
+        problem = problem_of(error)
+        headers = pause(problem, getattr(error, "retry_after", None))
     elif isinstance(error, Refused):
         problem, headers = error.problem(), error.headers
     elif isinstance(error, RequestValidationError):
@@ -141,6 +142,18 @@ def answer(
         status = HTTPStatus(error.status_code)
         problem, headers = _plain(status, str(error.detail)), error.headers
     return response(problem, headers, document)
+
+
+def pause(problem: Problem, seconds: float | None = None) -> dict[str, str]:
+    """Return the header that says when to ask again, for those problems that pass.
+
+    Args:
+        problem: What happened.
+        seconds: What the backend said itself; None: nothing.
+    """
+    if not problem.retryable:
+        return {}
+    return {"Retry-After": str(math.ceil(seconds or _WHILE_BUSY))}
 
 
 def response(
@@ -172,7 +185,7 @@ class ProblemRoute(APIRoute):
             except EXPECTED as error:
                 return answer(error, self.document)
             except (ClientLeft, ClientDisconnect):
-                return Response(status_code=_NOBODY_READS)
+                return Response(status_code=_TO_NOBODY)
 
         return handle_and_explain
 
@@ -223,14 +236,6 @@ def _problem(
         backend=backend,
         retryable=retryable,
     )
-
-
-def _pause(error: TTSError) -> dict[str, str]:
-    """Return when to ask again, for those problems that pass."""
-    if not error.retryable:
-        return {}
-    seconds = getattr(error, "retry_after", None) or _WHILE_BUSY
-    return {"Retry-After": str(math.ceil(seconds))}
 
 
 def _invalid(error: RequestValidationError) -> Problem:

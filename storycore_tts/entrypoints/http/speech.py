@@ -208,7 +208,9 @@ async def _respond(
     rendering = line.rendering
     if prefer is not None and "respond-async" in prefer.lower():
         job = await service.studio.order(line.backend, wanted, terms, rendering=rendering)
-        return job_answer(request, job, HTTPStatus.ACCEPTED)
+        answer = job_answer(request, job, HTTPStatus.ACCEPTED)
+        answer.headers["Preference-Applied"] = "respond-async"
+        return answer
     if terms.idempotency_key is not None:
         # Kept, so that the client may ask again however this connection ends.
         job = await service.studio.order(line.backend, wanted, terms, rendering=rendering)
@@ -227,6 +229,9 @@ async def _audio_of(service: Service, job: Job) -> Response:
     if job.state is JobState.SUCCEEDED:
         audio = await service.studio.queue.audio(owner, job.id)
         return audio_answer(audio.data, audio.media_type, job.facts)
+    another = "The key stands for this job; take another one to try again."
     if job.failure is not None:
-        return problems.response(problems.problem_of_failure(job.failure))
-    raise problems.Refused(HTTPStatus.CONFLICT, "The job was cancelled.")
+        problem = problems.problem_of_failure(job.failure)
+        problem.hint = f"{problem.hint or ''} {another}".strip()
+        return problems.response(problem, problems.pause(problem))
+    raise problems.Refused(HTTPStatus.CONFLICT, "The job was cancelled.", hint=another)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from storycore_tts.domain.audio import (
     check_suffix,
     decode,
     encode,
+    encode_exactly,
     is_silent,
     peak,
 )
@@ -142,6 +144,18 @@ def test_aac_without_its_extra_is_refused_with_advice(call, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(InvalidRequest, match=r"pip install 'storycore-tts\[media\]'"):
         call()
+
+
+@pytest.mark.parametrize("rate", [8_000, 24_000, 192_000])
+def test_exact_files_give_back_the_same_samples_and_hold_nothing_else(rate, tone):
+    """No time of day, say: the same reference, sent again, would be another one."""
+    samples = tone()
+    data = encode_exactly(samples, rate)
+    assert np.array_equal(decode(data)[0], samples)
+    assert decode(data)[1] == rate
+    assert len(data) == 58 + samples.nbytes  # RIFF, fmt, fact and data have so much
+    with soundfile.SoundFile(audio.io.BytesIO(data)) as file:
+        assert (file.subtype, file.channels, file.frames) == ("FLOAT", 1, len(samples))
 
 
 def test_no_samples_at_all_still_make_a_wav():

@@ -20,6 +20,7 @@ from storycore_tts.domain.errors import (
     JobLost,
     NodePackMissing,
     OutOfMemory,
+    RecordingTooLarge,
     RunawayGeneration,
     SilentAudio,
     StorageFailed,
@@ -27,6 +28,7 @@ from storycore_tts.domain.errors import (
     UnknownSpeaker,
     UnsupportedByBackend,
     UnsupportedLanguage,
+    UnsupportedRecording,
     shown,
 )
 
@@ -49,6 +51,8 @@ NOT_RETRYABLE = {
     UnsupportedLanguage,
     UnsupportedByBackend,
     InvalidReferenceAudio,
+    RecordingTooLarge,
+    UnsupportedRecording,
     InvalidDataset,
     ConfigurationError,
     NodePackMissing,

@@ -48,7 +48,7 @@ def children():
 
 async def until(condition):
     """Wait for what happens in another process."""
-    while not condition():  # noqa: ASYNC110 — which sets no event here
+    while not condition():
         await asyncio.sleep(0.01)
 
 

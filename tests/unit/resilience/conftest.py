@@ -100,7 +100,7 @@ def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
     """Let the event loop take steps until a condition holds; the test's own timeout ends it."""
 
     async def wait(condition: Callable[[], object]) -> None:
-        while not condition():  # noqa: ASYNC110 — nothing tells of it
+        while not condition():
             await asyncio.sleep(0)
 
     return wait

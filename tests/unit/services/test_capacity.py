@@ -22,7 +22,7 @@ class Crowd:
             self.inside -= 1
 
     async def grown_to(self, inside, waiting):
-        while (self.inside, self.capacity.waiting) != (inside, waiting):  # noqa: ASYNC110
+        while (self.inside, self.capacity.waiting) != (inside, waiting):
             await asyncio.sleep(0)
 
 

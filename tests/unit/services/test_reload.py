@@ -225,7 +225,7 @@ async def test_a_hangup_reloads(made, file, caplog):
         assert (await tts.say("Two.")).backend == "draft"
         file(backend="nobody")
         os.kill(os.getpid(), signal.SIGHUP)
-        while "settings.refused" not in caplog.text:  # noqa: ASYNC110 — nothing else tells of it
+        while "settings.refused" not in caplog.text:
             await asyncio.sleep(0.001)
         assert tts.backend == "draft"
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from storycore_tts.domain.errors import (
     InvalidReferenceAudio,
+    InvalidRequest,
     TTSError,
     UnsupportedByBackend,
 )
@@ -35,6 +37,7 @@ from storycore_tts.services.studio import Piece
 router = APIRouter(prefix="/v1/audio", tags=["openai"], route_class=OpenAIRoute)
 
 _FRAMES_A_SECOND = 12.5  # codec frames, the model's tokens of sound
+_SLOWEST_READER = 60.0  # s in which a client takes nothing of a stream: it holds up others
 _OF_SPEECH = documented(
     HTTPStatus.NOT_FOUND,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -89,7 +92,7 @@ class SpeechBody(BaseModel):
         default=None, description="A recording to clone, as a data: URL in base64."
     )
     ref_text: str | None = Field(default=None, description="What is said in it.")
-    x_vector_only_mode: bool = Field(default=False, description="Take its timbre only.")
+    x_vector_only_mode: bool | None = Field(default=None, description="Take its timbre only.")
 
     @property
     def rendering(self) -> Rendering:
@@ -118,8 +121,8 @@ async def speech(
     # Until the first piece is there, an error can still have a status of its own.
     first = await while_connected(request, _first(pieces))
     if how == "audio":
-        return _Streaming(_data(first, pieces), body.rendering.media_type)
-    return _Streaming(_events(first, pieces, body), "text/event-stream")
+        return _Streaming(_data(first, pieces), pieces, body.rendering.media_type)
+    return _Streaming(_events(first, pieces, body), pieces, "text/event-stream")
 
 
 async def _wanted(
@@ -132,6 +135,7 @@ async def _wanted(
             hint="Name a voice, or send ref_audio to clone one.",
         )
     sampling = service.sampling({"seed": body.seed, "max_new_tokens": body.max_new_tokens})
+    _check_reference(body)
     if body.ref_audio is None:
         return await tts.request_for(
             body.input,
@@ -144,10 +148,24 @@ async def _wanted(
     return CloneRequest(
         body.input,
         recording,
-        x_vector_only=body.x_vector_only_mode,
+        x_vector_only=bool(body.x_vector_only_mode),
         language=body.language or tts.defaults.language,
         sampling=sampling,
     )
+
+
+def _check_reference(body: SpeechBody) -> None:
+    """Refuse what would not be heard."""
+    if body.ref_audio is not None and body.instructions:
+        raise InvalidRequest(
+            "A clone takes no instructions.",
+            hint="It speaks in the manner of its recording; leave them out.",
+        )
+    if body.ref_audio is None and (body.ref_text is not None or body.x_vector_only_mode):
+        raise InvalidRequest(
+            "ref_text and x_vector_only_mode are about a recording, and there is none.",
+            hint="Send it as ref_audio, a data: URL in base64.",
+        )
 
 
 def _from_url(url: str) -> bytes:
@@ -165,15 +183,29 @@ def _from_url(url: str) -> bytes:
 
 
 class _Streaming(StreamingResponse):
-    """Ends the work behind it however the connection ends."""
+    """Ends the work behind it however the connection ends.
 
-    def __init__(self, body: AsyncIterator[bytes | str], media_type: str) -> None:
-        super().__init__(body, media_type=media_type)
+    Args:
+        body: What is sent.
+        work: What it is made from.
+        media_type: Of the body.
+    """
+
+    def __init__(
+        self, body: AsyncIterator[bytes | str], work: AsyncIterator[Piece], media_type: str
+    ) -> None:
+        super().__init__(body, media_type=media_type, headers={"X-Accel-Buffering": "no"})
         self._body = body
+        self._work = work
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self._body):  # type: ignore[type-var]
-            await super().__call__(scope, receive, send)
+        async def send_in_time(message: Message) -> None:
+            await asyncio.wait_for(send(message), _SLOWEST_READER)
+
+        async with aclosing(self._work), aclosing(self._body):  # type: ignore[type-var]
+            # Left without its end, the answer is cut off, and nobody takes it for a whole one.
+            with suppress(TTSError, asyncio.TimeoutError):
+                await super().__call__(scope, receive, send_in_time)
 
 
 async def _first(pieces: AsyncIterator[Piece]) -> Piece:
@@ -181,24 +213,22 @@ async def _first(pieces: AsyncIterator[Piece]) -> Piece:
 
 
 async def _data(first: Piece, rest: AsyncIterator[Piece]) -> AsyncIterator[bytes]:
-    async with aclosing(rest):  # type: ignore[type-var]
-        yield first.data
-        async for piece in rest:
-            yield piece.data
+    yield first.data
+    async for piece in rest:
+        yield piece.data
 
 
 async def _events(first: Piece, rest: AsyncIterator[Piece], body: SpeechBody) -> AsyncIterator[str]:
     seconds = 0.0
-    async with aclosing(rest):  # type: ignore[type-var]
-        piece: Piece | None = first
-        try:
-            while piece is not None:
-                seconds += piece.seconds
-                yield _delta(piece, body.response_format)
-                piece = await anext(rest, None)
-        except TTSError as error:
-            yield _event("speech.audio.error", error=as_error(problem_of(error)))
-            return
+    piece: Piece | None = first
+    try:
+        while piece is not None:
+            seconds += piece.seconds
+            yield _delta(piece, body.response_format)
+            piece = await anext(rest, None)
+    except TTSError as error:
+        yield _event("speech.audio.error", error=as_error(problem_of(error)))
+        return
     yield _event("speech.audio.done", usage=_usage(body, seconds))
 
 

@@ -61,7 +61,7 @@ class VoiceView(BaseModel):
     id: str
     name: str
     object: Literal["audio.voice"] = "audio.voice"
-    type: Literal["audio_sample", "built_in"]
+    type: Literal["audio_sample", "checkpoint", "built_in"]
     created_at: int = 0
 
 
@@ -91,7 +91,7 @@ class DeletedVoice(BaseModel):
     deleted: Literal[True] = True
 
 
-@router.get("", responses=_OF_A_LIST)
+@router.get("", response_model_exclude_none=True, responses=_OF_A_LIST)
 async def voices(service: CurrentService, owner: CurrentOwner) -> VoiceList:
     """List the voices of the usual backend, and those that are stored."""
     tts = service.studio.tts()
@@ -107,7 +107,12 @@ async def voices(service: CurrentService, owner: CurrentOwner) -> VoiceList:
     )
 
 
-@router.post("", status_code=HTTPStatus.CREATED, responses=_OF_A_VOICE)
+@router.post(
+    "",
+    status_code=HTTPStatus.CREATED,
+    response_model_exclude_none=True,
+    responses=_OF_A_VOICE,
+)
 async def keep(
     form: Annotated[VoiceForm, Form(media_type="multipart/form-data")],
     service: CurrentService,
@@ -135,7 +140,8 @@ async def forget(name: str, service: CurrentService, owner: CurrentOwner) -> Del
 
 
 def _stored(library: VoiceLibrary) -> list[StoredVoice]:
-    return [library.get(name) for name in library.names()]
+    found = (library.find(name) for name in library.names())
+    return [voice for voice in found if voice is not None]  # None: removed in this very moment
 
 
 def _uploaded(voice: StoredVoice) -> UploadedVoice:
@@ -151,6 +157,6 @@ def _viewed(voice: StoredVoice) -> dict[str, Any]:
     return {
         "id": voice.name,
         "name": voice.name,
-        "type": "audio_sample",
+        "type": "audio_sample" if voice.kind == "clone" else "checkpoint",
         "created_at": int(voice.created.timestamp()),
     }

@@ -77,7 +77,8 @@ const AS_JOB = { Prefer: "respond-async" };
 export const api = {
   status: () => json(`${TTS}status`, { quiet: true }),
 
-  speakers: (backend) => json(`${TTS}speakers?${new URLSearchParams(backend ? { backend } : {})}`, { quiet: true }),
+  speakers: (backend) =>
+    json(`${TTS}speakers?${new URLSearchParams(backend ? { backend } : {})}`, { quiet: true }),
 
   /** Ask for a line; returns the job. */
   generate: (line) =>
@@ -89,7 +90,11 @@ export const api = {
 
   /** Ask for a line in the voice of a recording; returns the job, and the recording's id there. */
   async clone(line) {
-    const response = await send(`${TTS}clone`, { method: "POST", headers: AS_JOB, body: form(line) });
+    const response = await send(`${TTS}clone`, {
+      method: "POST",
+      headers: AS_JOB,
+      body: form(line),
+    });
     return { job: await response.json(), reference: response.headers.get("Reference-Id") };
   },
 

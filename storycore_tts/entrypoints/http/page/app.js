@@ -8,7 +8,9 @@ import { dismiss, guarded, showProblem } from "./notices.js";
 import { stage, startStage } from "./stage.js";
 import { backendNamed, backends, refreshStatus } from "./status.js";
 import { store } from "./store.js";
-import { chosenVoice, showVoices } from "./voices.js";
+import { startTabs } from "./tabs.js";
+import { startTheme } from "./theme-switch.js";
+import { chosenVoice, showVoices, voicesAreMissing } from "./voices.js";
 
 const composer = byId("composer");
 const cloning = () => byId("tab-clone").getAttribute("aria-selected") === "true";
@@ -17,9 +19,12 @@ const cloning = () => byId("tab-clone").getAttribute("aria-selected") === "true"
 function line() {
   const values = {};
   for (const field of composer.elements) {
-    const left = !field.name || field.disabled || !field.value || (field.type === "radio" && !field.checked);
+    const left =
+      !field.name || field.disabled || !field.value || (field.type === "radio" && !field.checked);
     if (left || (cloning() && field.name === "speaker")) continue;
-    values[field.name] = ["number", "range"].includes(field.type) ? field.valueAsNumber : field.value;
+    values[field.name] = ["number", "range"].includes(field.type)
+      ? field.valueAsNumber
+      : field.value;
   }
   return values;
 }
@@ -31,7 +36,11 @@ function check() {
   text.setAttribute("aria-invalid", String(empty));
   if (empty) {
     text.focus();
-    throw { title: "There is nothing to say", detail: "The line is empty.", hint: "Type what shall be spoken." };
+    throw {
+      title: "There is nothing to say",
+      detail: "The line is empty.",
+      hint: "Type what shall be spoken.",
+    };
   }
   for (const field of composer.elements) {
     if (!field.willValidate) continue;
@@ -39,7 +48,11 @@ function check() {
     if (field.validity.valid) continue;
     field.closest("details")?.setAttribute("open", "");
     field.focus();
-    throw { title: `${field.labels[0].textContent.trim()} cannot be that`, detail: field.validationMessage, hint: "" };
+    throw {
+      title: `${field.labels[0].textContent.trim()} cannot be that`,
+      detail: field.validationMessage,
+      hint: "",
+    };
   }
 }
 
@@ -50,7 +63,7 @@ async function speak() {
   try {
     check();
     stage(cloning() ? await cloneLine(line()) : await api.generate(line()));
-    refreshJobs();
+    load();
   } catch (error) {
     markFields(error.errors);
     throw error;
@@ -78,10 +91,17 @@ function startComposer() {
   });
   // Enter in a field of a form submits it, which nobody expects of "More" or of a transcript.
   composer.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter") return;
-    if (event.ctrlKey || event.metaKey) composer.requestSubmit();
-    else if (!event.target.matches("input:not([type=file])")) return;
+    if (event.key === "Enter" && event.target.matches("input")) event.preventDefault();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (
+      event.key !== "Enter" ||
+      !(event.ctrlKey || event.metaKey) ||
+      document.querySelector("dialog[open]")
+    )
+      return;
     event.preventDefault();
+    composer.requestSubmit();
   });
   composer.addEventListener("input", ({ target }) => target.removeAttribute("aria-invalid"));
   byId("speed").addEventListener("input", showSpeed);
@@ -117,7 +137,10 @@ function showChoice() {
   const unable = cloning() && backend && !backend.capabilities.cloning;
   const note = byId("no-cloning");
   note.hidden = !unable;
-  if (unable) note.replaceChildren(`${backend.name} cannot clone voices. `, ...backends().filter((b) => b.capabilities.cloning).map(useInstead));
+  if (!unable || note.dataset.of === backend.name) return; // its buttons may have the focus
+  note.dataset.of = backend.name;
+  const able = backends().filter((other) => other.capabilities.cloning);
+  note.replaceChildren(`${backend.name} cannot clone voices. `, ...able.map(useInstead));
 }
 
 function useInstead({ name }) {
@@ -143,54 +166,13 @@ function showBackends({ usual, backends: all }) {
     select.replaceChildren(...names.map((name) => el("option", { value: name })));
     select.value = chosen;
     showVoices(chosen);
+  } else if (voicesAreMissing() && backendNamed(select.value).reachable) {
+    showVoices(select.value); // it came back
   }
-  all.forEach(({ name, reachable }, i) => setText(select.options[i], reachable ? name : `${name} (down)`));
+  all.forEach(({ name, reachable }, i) =>
+    setText(select.options[i], reachable ? name : `${name} (down)`),
+  );
   showChoice();
-}
-
-function startTabs() {
-  const tabs = [byId("tab-voices"), byId("tab-clone")];
-  const choose = (chosen) => {
-    for (const tab of tabs) {
-      tab.setAttribute("aria-selected", String(tab === chosen));
-      tab.tabIndex = tab === chosen ? 0 : -1;
-      byId(tab.getAttribute("aria-controls")).hidden = tab !== chosen;
-    }
-    dismiss("line");
-    showChoice();
-  };
-  for (const [i, tab] of tabs.entries()) {
-    tab.addEventListener("click", () => choose(tab));
-    tab.addEventListener("keydown", ({ key }) => {
-      if (!["ArrowLeft", "ArrowRight", "Home", "End"].includes(key)) return;
-      const next = { Home: tabs[0], End: tabs.at(-1) }[key] ?? tabs[(i + 1) % tabs.length];
-      choose(next);
-      next.focus();
-    });
-  }
-  return { chooseVoices: () => choose(tabs[0]) };
-}
-
-function startTheme() {
-  const button = byId("theme");
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  const root = document.documentElement;
-  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
-  const show = () => {
-    button.setAttribute("aria-checked", String(isDark()));
-    document.dispatchEvent(new Event("themechange")); // what is drawn on a canvas has to be drawn anew
-  };
-  button.addEventListener("click", () => {
-    root.dataset.theme = isDark() ? "light" : "dark";
-    try {
-      localStorage.setItem("theme", root.dataset.theme);
-    } catch {
-      // Storage is blocked: it holds until the page is left.
-    }
-    show();
-  });
-  system.addEventListener("change", show);
-  show();
 }
 
 function load() {
@@ -198,13 +180,16 @@ function load() {
   refreshJobs();
 }
 
-const { chooseVoices } = startTabs();
+const chooseTab = startTabs([byId("tab-voices"), byId("tab-clone")], () => {
+  dismiss("line");
+  showChoice();
+});
 startTheme();
 startComposer();
 startStage();
 startJobs();
 startClone((name) => {
-  chooseVoices();
+  chooseTab(byId("tab-voices"));
   showVoices(byId("backend").value, { choose: name });
 });
 startKeys(() => {
@@ -212,6 +197,9 @@ startKeys(() => {
   load();
 });
 for (const event of ["error", "unhandledrejection"]) {
-  window.addEventListener(event, ({ error, reason }) => (error ?? reason) && showProblem(error ?? reason));
+  window.addEventListener(
+    event,
+    ({ error, reason }) => (error ?? reason) && showProblem(error ?? reason),
+  );
 }
 load();

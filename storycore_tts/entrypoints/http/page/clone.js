@@ -23,8 +23,13 @@ export function startClone(kept) {
     byId("file").value = ""; // so that the same one can be chosen again
     if (file) guarded(() => use(file), "reference");
   });
-  byId("record").addEventListener("click", () => guarded(() => (take ? stop() : start()), "reference"));
-  byId("timbre").addEventListener("change", () => (byId("transcript").disabled = byId("timbre").checked));
+  byId("record").addEventListener("click", () =>
+    guarded(() => (take ? stop() : start()), "reference"),
+  );
+  byId("timbre").addEventListener(
+    "change",
+    () => (byId("transcript").disabled = byId("timbre").checked),
+  );
   byId("keep").addEventListener("click", () => guarded(() => keep(kept), "keep"));
   startDropping();
 }
@@ -32,7 +37,8 @@ export function startClone(kept) {
 function startDropping() {
   const drop = byId("drop");
   // A file that misses the field must not replace the page.
-  for (const event of ["dragover", "drop"]) window.addEventListener(event, (e) => e.preventDefault());
+  for (const event of ["dragover", "drop"])
+    window.addEventListener(event, (e) => e.preventDefault());
   drop.addEventListener("dragover", () => drop.classList.add("over"));
   drop.addEventListener("dragleave", () => drop.classList.remove("over"));
   drop.addEventListener("drop", (event) => {
@@ -53,7 +59,11 @@ async function use(file) {
         hint: "Use wav, flac, mp3, ogg or aiff.",
       };
     }
-    fit = new File([encodeWav(sound.samples, sound.sampleRate)], file.name.replace(/\.\w+$/, "") + ".wav", { type: "audio/wav" });
+    fit = new File(
+      [encodeWav(sound.samples, sound.sampleRate)],
+      file.name.replace(/\.\w+$/, "") + ".wav",
+      { type: "audio/wav" },
+    );
   }
   dismiss("reference");
   player?.close();
@@ -65,9 +75,11 @@ async function use(file) {
 }
 
 function advice(name, duration) {
-  if (duration === null) return `${name}: this browser cannot show it; the service may read it all the same.`;
+  if (duration === null)
+    return `${name}: this browser cannot show it; the service may read it all the same.`;
   const length = `${name}: ${seconds(duration)}.`;
-  if (duration < SHORTEST) return `${length} Too short: at least half a second, and better 3 to 15.`;
+  if (duration < SHORTEST)
+    return `${length} Too short: at least half a second, and better 3 to 15.`;
   if (duration < GOOD[0]) return `${length} A little short: 3 to 15 seconds work best.`;
   if (duration > GOOD[1]) return `${length} A little long: 3 to 15 seconds work best.`;
   return `${length} A good length.`;
@@ -79,7 +91,9 @@ async function start() {
   try {
     const levels = [];
     take = await record((block, elapsed) => {
-      levels.push(Math.min(1, 1.5 * block.reduce((peak, sample) => Math.max(peak, Math.abs(sample)), 0)));
+      levels.push(
+        Math.min(1, 1.5 * block.reduce((peak, sample) => Math.max(peak, Math.abs(sample)), 0)),
+      );
       draw(byId("level"), levels.slice(-bars(byId("level"))));
       setText(byId("elapsed"), seconds(elapsed));
       if (elapsed >= LONGEST_TAKE && take) guarded(stop, "reference");
@@ -97,27 +111,41 @@ async function stop() {
   take = null;
   showTake(false);
   const { samples, sampleRate } = await ended.stop();
-  await use(new File([encodeWav(samples, sampleRate)], "Your recording.wav", { type: "audio/wav" }));
+  await use(
+    new File([encodeWav(samples, sampleRate)], "Your recording.wav", { type: "audio/wav" }),
+  );
 }
 
 function showTake(running) {
   byId("recording").hidden = !running;
   setText(byId("record").querySelector("span"), running ? "Stop" : "Record");
-  byId("record").querySelector("use").setAttribute("href", running ? "#icon-stop" : "#icon-microphone");
+  byId("record")
+    .querySelector("use")
+    .setAttribute("href", running ? "#icon-stop" : "#icon-microphone");
   byId("record").classList.toggle("danger", running);
   announce(running ? "Recording" : "The recording has ended");
 }
 
 /** Throw what is still missing before the voice can be used, and show where. */
 function check() {
-  need(reference, "choose", "There is no recording yet", "Drop one, choose a file, or record your own voice.");
+  need(
+    reference,
+    "choose",
+    "There is no recording yet",
+    "Drop one, choose a file, or record your own voice.",
+  );
   need(
     byId("timbre").checked || byId("transcript").value.trim(),
     "transcript",
     "The transcript is missing",
     "Type what is said in the recording, or tick “Timbre only”.",
   );
-  need(byId("consent").checked, "consent", "Nobody has agreed yet", "Tick the box if the person whose voice this is did.");
+  need(
+    byId("consent").checked,
+    "consent",
+    "Nobody has agreed yet",
+    "Tick the box if the person whose voice this is did.",
+  );
 }
 
 function need(met, id, title, hint) {
@@ -132,7 +160,9 @@ function need(met, id, title, hint) {
 export async function cloneLine(line) {
   check();
   const ours = reference;
-  const words = byId("timbre").checked ? { x_vector_only: true } : { transcript: byId("transcript").value };
+  const words = byId("timbre").checked
+    ? { x_vector_only: true }
+    : { transcript: byId("transcript").value };
   const known = ours.id && { reference_id: ours.id };
   let answer;
   try {
@@ -150,9 +180,19 @@ async function keep(kept) {
   const name = byId("voice-name").value.trim();
   const consent = byId("consent-words").value.trim();
   need(name, "voice-name", "The voice needs a name", "Type one; it is how you will find it.");
-  need(consent, "consent-words", "The consent is missing", "Say who agreed to it, and when: “my own voice, recorded today”.");
+  need(
+    consent,
+    "consent-words",
+    "The consent is missing",
+    "Say who agreed to it, and when: “my own voice, recorded today”.",
+  );
   const transcript = byId("timbre").checked ? "" : byId("transcript").value.trim();
-  await api.keepVoice({ name, consent, ...(transcript && { ref_text: transcript }), audio_sample: reference.file });
+  await api.keepVoice({
+    name,
+    consent,
+    ...(transcript && { ref_text: transcript }),
+    audio_sample: reference.file,
+  });
   dismiss("keep");
   note(`The voice ${name} was kept.`);
   kept(name);

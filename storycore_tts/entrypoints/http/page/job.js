@@ -23,18 +23,21 @@ export function labelOf(job) {
 
 /** What a job came to, in a line. */
 function facts({ result, backend, speaker, kind }) {
-  const voice = kind === "clone" ? "a recording" : result?.speaker || result?.speaker_name || speaker;
+  const voice =
+    kind === "clone" ? "a recording" : result?.speaker || result?.speaker_name || speaker;
   return [
     voice,
     result?.backend ?? backend,
     typeof result?.duration === "number" && seconds(result.duration),
     Number.isInteger(result?.seed) && `seed ${result.seed}`,
     result?.checkpoint_path,
-  ].filter(Boolean).join(" · ");
+  ]
+    .filter(Boolean)
+    .join(" · ");
 }
 
 export class JobView {
-  constructor(job, { heading = true } = {}) {
+  constructor(job) {
     this.label = labelOf(job);
     this.badge = el("span", { className: "badge" });
     this.facts = el("span", { className: "hint facts" });
@@ -49,7 +52,7 @@ export class JobView {
     this.element = el(
       "div",
       { className: "job" },
-      heading ? el("p", { className: "line", textContent: job.text || this.label, title: job.text ?? "" }) : "",
+      el("p", { className: "line", textContent: job.text || this.label, title: job.text ?? "" }),
       el("div", { className: "meta" }, this.badge, this.time, this.facts),
       this.progress.element,
       this.trouble,
@@ -76,22 +79,20 @@ export class JobView {
 
   /** Fetch the sound, and play it. */
   async play() {
-    const { job } = this;
     if (!this.player) {
       const keepsFocus = document.activeElement === this.playButton;
-      const player = (this.player = new Player(this.label, stem(job)));
+      const player = (this.player = new Player(this.label, stem(this.job)));
+      this.show(this.job);
       try {
-        const blob = await this.#fetch();
-        this.sound.replaceChildren(player.element);
-        this.sound.hidden = false;
-        await player.load(blob);
+        await player.load(await this.#fetch());
       } catch (error) {
         player.close();
         this.player = null;
-        this.sound.hidden = true;
+        this.show(this.job);
         throw error;
       }
-      this.show(job);
+      this.sound.replaceChildren(player.element);
+      this.sound.hidden = false;
       if (keepsFocus) player.button.focus();
     }
     await this.player.play();
@@ -105,7 +106,12 @@ export class JobView {
   #button(words, task, picture = null) {
     const { label } = this;
     // The name says which job it is; many lie one below the other.
-    const button = el("button", { type: "button", className: "small", "aria-label": `${words} ${label}` }, picture, words);
+    const button = el(
+      "button",
+      { type: "button", className: "small", "aria-label": `${words} ${label}` },
+      picture,
+      words,
+    );
     button.addEventListener("click", async () => {
       button.setAttribute("aria-busy", "true");
       await guarded(task);
@@ -136,7 +142,14 @@ export class JobView {
   #showTrouble({ problem, result }) {
     const parts = [];
     if (problem) {
-      parts.push(el("p", {}, el("strong", { textContent: problem.title ?? "It failed" }), ` ${problem.detail ?? ""}`));
+      parts.push(
+        el(
+          "p",
+          {},
+          el("strong", { textContent: problem.title ?? "It failed" }),
+          ` ${problem.detail ?? ""}`,
+        ),
+      );
       if (problem.hint) parts.push(el("p", { className: "what-to-do", textContent: problem.hint }));
     }
     for (const warning of result?.warnings ?? []) parts.push(el("p", { textContent: warning }));

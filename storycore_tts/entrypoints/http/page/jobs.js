@@ -35,7 +35,10 @@ export async function refreshJobs() {
     showProblem(error, "jobs");
   }
   clearTimeout(timer); // another refresh may have been faster
-  timer = setTimeout(() => (document.hidden ? undefined : refreshJobs()), 1000 * (store.active ? SOON : LATER));
+  timer = setTimeout(
+    () => (document.hidden ? undefined : refreshJobs()),
+    1000 * (store.active ? SOON : LATER),
+  );
 }
 
 function show(job) {

@@ -17,10 +17,16 @@ export function showProblem(problem, key = Symbol("once")) {
       {},
       el("strong", { textContent: title }),
       detail ? el("p", { textContent: detail }) : "",
-      errors.length ? el("ul", {}, ...errors.map((error) => el("li", { textContent: worded(error) }))) : "",
+      errors.length
+        ? el("ul", {}, ...errors.map((error) => el("li", { textContent: worded(error) })))
+        : "",
       hint ? el("p", { className: "what-to-do", textContent: hint }) : "",
     ),
-    el("button", { type: "button", className: "quiet", "aria-label": "Dismiss", onclick: () => dismiss(key) }, icon("close")),
+    el(
+      "button",
+      { type: "button", className: "quiet", "aria-label": "Dismiss", onclick: () => dismiss(key) },
+      icon("close"),
+    ),
   );
   byId("notices").append(notice);
   shown.set(key, { said, notice });

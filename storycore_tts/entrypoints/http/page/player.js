@@ -13,14 +13,40 @@ export class Player {
   constructor(label, fileName = null) {
     this.audio = el("audio", { preload: "auto" });
     this.icon = icon("play");
-    this.button = el("button", { type: "button", className: "round", "aria-label": "Play", onclick: () => this.toggle() }, this.icon);
+    this.button = el(
+      "button",
+      { type: "button", className: "round", "aria-label": "Play", onclick: () => this.toggle() },
+      this.icon,
+    );
     this.canvas = el("canvas", { "aria-hidden": "true" });
-    this.slider = el("div", { className: "wave", role: "slider", tabIndex: 0, "aria-label": `Position in ${label}`, "aria-valuemin": "0" }, this.canvas);
+    this.slider = el(
+      "div",
+      {
+        className: "wave",
+        role: "slider",
+        tabIndex: 0,
+        "aria-label": `Position in ${label}`,
+        "aria-valuemin": "0",
+      },
+      this.canvas,
+    );
     this.time = el("span", { className: "numbers time" });
-    this.link = el("a", { className: "button quiet", title: "Download", "aria-label": `Download ${label}` }, icon("download"));
+    this.link = el(
+      "a",
+      { className: "button quiet", title: "Download", "aria-label": `Download ${label}` },
+      icon("download"),
+    );
     this.link.hidden = fileName === null;
     this.fileName = fileName;
-    this.element = el("div", { className: "player" }, this.button, this.slider, this.time, this.link, this.audio);
+    this.element = el(
+      "div",
+      { className: "player" },
+      this.button,
+      this.slider,
+      this.time,
+      this.link,
+      this.audio,
+    );
     this.samples = null;
     this.duration = 0;
     this.urls = [];
@@ -36,7 +62,9 @@ export class Player {
     const headless = extension(blob.type) === "pcm";
     this.link.href = this.#url(blob);
     this.link.download = `${this.fileName}.${extension(blob.type)}`;
-    this.audio.src = headless ? this.#url(encodeWav(sound.samples, sound.sampleRate)) : this.link.href;
+    this.audio.src = headless
+      ? this.#url(encodeWav(sound.samples, sound.sampleRate))
+      : this.link.href;
     this.slider.setAttribute("aria-valuemax", this.duration.toFixed(2));
     this.#measure();
     return this;
@@ -48,7 +76,11 @@ export class Player {
     } catch (error) {
       // Paused again, taken away, or a browser that wants a click first: the button is there.
       if (!["AbortError", "NotAllowedError"].includes(error.name)) {
-        showProblem({ title: "This sound cannot be played", detail: error.message, hint: "Download it, or choose another format." });
+        showProblem({
+          title: "This sound cannot be played",
+          detail: error.message,
+          hint: "Download it, or choose another format.",
+        });
       }
     }
   }
@@ -78,10 +110,13 @@ export class Player {
     this.sizes = new ResizeObserver(() => this.#measure());
     this.sizes.observe(this.canvas);
     document.addEventListener("themechange", this.redraw);
-    for (const event of ["play", "pause", "ended"]) this.audio.addEventListener(event, () => this.#showState());
-    for (const event of ["timeupdate", "seeked", "loadedmetadata"]) this.audio.addEventListener(event, this.redraw);
+    for (const event of ["play", "pause", "ended"])
+      this.audio.addEventListener(event, () => this.#showState());
+    for (const event of ["timeupdate", "seeked", "loadedmetadata"])
+      this.audio.addEventListener(event, this.redraw);
     this.audio.addEventListener("loadedmetadata", () => {
-      if (!this.duration && Number.isFinite(this.audio.duration)) this.duration = this.audio.duration;
+      if (!this.duration && Number.isFinite(this.audio.duration))
+        this.duration = this.audio.duration;
     });
     this.slider.addEventListener("keydown", (event) => this.#key(event));
     this.slider.addEventListener("pointerdown", (event) => {
@@ -101,10 +136,17 @@ export class Player {
   #key(event) {
     const now = this.audio.currentTime;
     const moves = {
-      ArrowRight: now + STEP, ArrowUp: now + STEP, ArrowLeft: now - STEP, ArrowDown: now - STEP,
-      PageUp: now + LEAP, PageDown: now - LEAP, Home: 0, End: this.duration,
+      ArrowRight: now + STEP,
+      ArrowUp: now + STEP,
+      ArrowLeft: now - STEP,
+      ArrowDown: now - STEP,
+      PageUp: now + LEAP,
+      PageDown: now - LEAP,
+      Home: 0,
+      End: this.duration,
     };
-    if (event.key === " " || (event.key === "Enter" && !event.ctrlKey && !event.metaKey)) this.toggle();
+    if (event.key === " " || (event.key === "Enter" && !event.ctrlKey && !event.metaKey))
+      this.toggle();
     else if (event.key in moves) this.#seek(moves[event.key]);
     else return;
     event.preventDefault();
@@ -145,8 +187,11 @@ export class Player {
     const { currentTime } = this.audio;
     const played = this.duration ? currentTime / this.duration : 0;
     if (this.heights) draw(this.canvas, this.heights, currentTime > 0 ? played : 0);
-    setText(this.time, `${seconds(currentTime)} / ${seconds(this.duration)}`);
+    setText(this.time, `${currentTime.toFixed(1)} / ${seconds(this.duration)}`);
     this.slider.setAttribute("aria-valuenow", currentTime.toFixed(2));
-    this.slider.setAttribute("aria-valuetext", `${currentTime.toFixed(1)} of ${this.duration.toFixed(1)} seconds`);
+    this.slider.setAttribute(
+      "aria-valuetext",
+      `${currentTime.toFixed(1)} of ${this.duration.toFixed(1)} seconds`,
+    );
   }
 }

@@ -1,6 +1,6 @@
 // How far a job is: words, and a bar.
 import { el, setText } from "./dom.js";
-import { hasEnded } from "./store.js";
+import { hasEnded, store } from "./store.js";
 
 const STAGES = {
   uploading: "Sending the recording",
@@ -23,6 +23,10 @@ export const stateName = (job) => STATES[job.state] ?? job.state;
 /** The stage in words, without numbers that change all the time. */
 export function stageName(job) {
   const { progress } = job;
+  if (job.state === "queued") {
+    const ours = store.before(job); // others have jobs too, which only they see
+    return ours ? `${STATES.queued}, ${ours} of yours before it` : STATES.queued;
+  }
   if (hasEnded(job) || !progress) return stateName(job);
   const before = progress.queue_position;
   if (progress.stage === "queued" && before) return `${STAGES.queued}, ${before} before it`;
@@ -38,7 +42,9 @@ function inWords(job) {
     step && steps && `step ${step} of ${steps}`,
     typeof loss === "number" && `loss ${loss.toFixed(3)}`,
     message,
-  ].filter(Boolean).join(" · ");
+  ]
+    .filter(Boolean)
+    .join(" · ");
 }
 
 export class ProgressView {
@@ -50,6 +56,7 @@ export class ProgressView {
 
   show(job) {
     this.element.hidden = hasEnded(job);
+    if (hasEnded(job)) return;
     setText(this.words, inWords(job));
     const fraction = job.progress?.fraction;
     if (typeof fraction === "number") this.bar.value = fraction;

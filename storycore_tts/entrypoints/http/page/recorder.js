@@ -13,19 +13,20 @@ export async function record(onBlock) {
   const context = new AudioContext();
   const blocks = [];
   let length = 0;
+  let tap;
   try {
     await context.audioWorklet.addModule(new URL("recorder-worklet.js", import.meta.url));
+    tap = new AudioWorkletNode(context, "tap", { numberOfOutputs: 0 });
+    context.createMediaStreamSource(stream).connect(tap);
   } catch (error) {
-    release();
+    release(); // or the microphone's light stays on
     throw error;
   }
-  const tap = new AudioWorkletNode(context, "tap", { numberOfOutputs: 0 });
   tap.port.onmessage = ({ data }) => {
     blocks.push(data);
     length += data.length;
     onBlock(data, length / context.sampleRate);
   };
-  context.createMediaStreamSource(stream).connect(tap);
 
   function release() {
     stream.getTracks().forEach((track) => track.stop());
@@ -52,14 +53,21 @@ async function microphone() {
   try {
     // A voice as it is: what makes a call clearer makes a clone duller.
     return await navigator.mediaDevices.getUserMedia({
-      audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false },
+      audio: {
+        channelCount: 1,
+        echoCancellation: false,
+        noiseSuppression: false,
+        autoGainControl: false,
+      },
     });
   } catch (error) {
     const refused = error.name === "NotAllowedError";
     throw {
       title: refused ? "The microphone was refused" : "There is no microphone to record from",
       detail: error.message,
-      hint: refused ? "Allow it in the browser's settings for this page, or choose a file." : "Connect one, or choose a file.",
+      hint: refused
+        ? "Allow it in the browser's settings for this page, or choose a file."
+        : "Connect one, or choose a file.",
     };
   }
 }

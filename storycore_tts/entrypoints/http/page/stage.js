@@ -23,7 +23,7 @@ export function startStage() {
 export function stage(job) {
   dismiss("line");
   view?.close();
-  view = new JobView(job, { heading: false });
+  view = new JobView(job);
   said = "";
   byId("stage").replaceChildren(view.element);
   byId("stage").hidden = false;
@@ -36,8 +36,11 @@ function show(job) {
   const before = view.job.state;
   view.show(job);
   // Each stage once: percentages would talk over everything else.
-  const now = job.problem ? `${stageName(job)}: ${job.problem.detail} ${job.problem.hint ?? ""}` : stageName(job);
+  const now = job.problem
+    ? `${stageName(job)}: ${job.problem.detail} ${job.problem.hint ?? ""}`
+    : stageName(job);
   if (now !== said) announce((said = now));
-  if (job.state === "succeeded" && (before !== "succeeded" || !view.player)) guarded(() => view.play());
+  if (job.state === "succeeded" && (before !== "succeeded" || !view.player))
+    guarded(() => view.play());
   byId("stage").setAttribute("aria-busy", String(!hasEnded(job)));
 }

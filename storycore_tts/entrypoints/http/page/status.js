@@ -2,8 +2,10 @@
 import { api } from "./api.js";
 import { byId, el, setText } from "./dom.js";
 import { dismiss, showProblem } from "./notices.js";
+import { store } from "./store.js";
 
-const AGAIN = 10; // s
+const LATER = 10; // s
+const SOON = 3; // while something is under way
 
 let latest = { usual: null, backends: [] };
 let timer = 0;
@@ -27,7 +29,10 @@ export async function refreshStatus(changed) {
     for (const chip of byId("backends").children) chip.dataset.state = "unknown";
   }
   clearTimeout(timer);
-  timer = setTimeout(() => (document.hidden ? again(changed) : refreshStatus(changed)), 1000 * AGAIN);
+  timer = setTimeout(
+    () => (document.hidden ? again(changed) : refreshStatus(changed)),
+    1000 * (store.active ? SOON : LATER),
+  );
 }
 
 function again(changed) {
@@ -37,7 +42,9 @@ function again(changed) {
 function show({ version, backends: all, jobs }) {
   setText(byId("version"), version ?? "");
   byId("backends").replaceChildren(...all.map(chip), queue(jobs));
-  const problems = all.flatMap((backend) => backend.problems.map((problem) => trouble(backend, problem)));
+  const problems = all.flatMap((backend) =>
+    backend.problems.map((problem) => trouble(backend, problem)),
+  );
   const section = byId("troubles");
   // Only when something changed: it would be read out again, and a selection lost.
   const next = problems.map((node) => node.textContent).join("\n");
@@ -51,8 +58,15 @@ function chip(backend) {
   const { name, reachable, version, device, models, problems } = backend;
   const state = !reachable ? "down" : problems.length ? "troubled" : "up";
   const words = { down: "not reachable", troubled: "has a problem", up: "ready" }[state];
-  const more = [version && `version ${version}`, device, ...(models ?? [])].filter(Boolean).join("\n");
-  const item = el("li", { title: more }, el("b", { textContent: name }), ` ${[words, waiting(backend)].filter(Boolean).join(", ")}`);
+  const more = [version && `version ${version}`, device, ...(models ?? [])]
+    .filter(Boolean)
+    .join("\n");
+  const item = el(
+    "li",
+    { title: more },
+    el("b", { textContent: name }),
+    ` ${[words, waiting(backend)].filter(Boolean).join(", ")}`,
+  );
   item.dataset.state = state;
   return item;
 }
@@ -64,8 +78,14 @@ function waiting({ waiting: here = 0, queue_length: there }) {
 }
 
 function queue(jobs) {
-  const parts = [jobs?.running && `${jobs.running} running`, jobs?.queued && `${jobs.queued} waiting`].filter(Boolean);
-  return el("li", { className: "queue", textContent: parts.length ? `Jobs: ${parts.join(", ")}` : "No jobs under way" });
+  const parts = [
+    jobs?.running && `${jobs.running} running`,
+    jobs?.queued && `${jobs.queued} waiting`,
+  ].filter(Boolean);
+  return el("li", {
+    className: "queue",
+    textContent: parts.length ? `Jobs: ${parts.join(", ")}` : "No jobs under way",
+  });
 }
 
 function trouble(backend, { message, advice }) {

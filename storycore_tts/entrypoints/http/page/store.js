@@ -22,6 +22,18 @@ class Store extends EventTarget {
     return this.#jobs.get(id);
   }
 
+  /** How many jobs known here that backend does before this one. */
+  before(job) {
+    return [...this.#jobs.values()].filter(
+      (other) =>
+        other.backend === job.backend &&
+        !hasEnded(other) &&
+        (other.state === "running" ||
+          other.priority > job.priority ||
+          (other.priority === job.priority && other.created < job.created)),
+    ).length;
+  }
+
   get active() {
     return [...this.#jobs.values()].some((job) => !hasEnded(job));
   }

@@ -15,6 +15,9 @@ export function chosenVoice() {
   return radio ? listed.find((voice) => voice.name === radio.value) : null;
 }
 
+/** Whether those of the chosen backend could not be listed. */
+export const voicesAreMissing = () => byId("voices").querySelector(".failed") !== null;
+
 /** List the voices of a backend. Keeps what is chosen, unless another one shall be. */
 export async function showVoices(backend, { choose = chosenVoice()?.name } = {}) {
   const turn = ++asked;
@@ -40,7 +43,9 @@ export async function showVoices(backend, { choose = chosenVoice()?.name } = {})
     ["Built in", listed.filter((voice) => voice.kind === "built-in")],
   ];
   byId("voices").replaceChildren(
-    ...groups.filter(([, voices]) => voices.length).map(([title, voices]) => group(title, voices, { chosen, clones })),
+    ...groups
+      .filter(([, voices]) => voices.length)
+      .map(([title, voices]) => group(title, voices, { chosen, clones })),
   );
   byId("voices").dispatchEvent(new Event("change", { bubbles: true }));
 }
@@ -51,7 +56,12 @@ function missing(backend, { detail, hint }) {
     { className: "trouble failed" },
     el("p", {}, el("strong", { textContent: "The voices could not be listed." }), ` ${detail}`),
     hint ? el("p", { className: "what-to-do", textContent: hint }) : "",
-    el("button", { type: "button", className: "small", textContent: "Try again", onclick: () => showVoices(backend) }),
+    el("button", {
+      type: "button",
+      className: "small",
+      textContent: "Try again",
+      onclick: () => showVoices(backend),
+    }),
   );
 }
 
@@ -66,8 +76,16 @@ function group(title, voices, how) {
 
 function card(voice, { chosen, clones }) {
   const unable = voice.kind === "clone" && !clones;
-  const words = [voice.description || KINDS[voice.kind], unable && "this backend cannot clone"].filter(Boolean).join("; ");
-  const radio = el("input", { type: "radio", name: "speaker", value: voice.name, checked: voice.name === chosen, disabled: unable });
+  const words = [voice.description || KINDS[voice.kind], unable && "this backend cannot clone"]
+    .filter(Boolean)
+    .join("; ");
+  const radio = el("input", {
+    type: "radio",
+    name: "speaker",
+    value: voice.name,
+    checked: voice.name === chosen,
+    disabled: unable,
+  });
   const label = el(
     "label",
     {},
@@ -82,7 +100,13 @@ function card(voice, { chosen, clones }) {
 function remover({ name }) {
   return el(
     "button",
-    { type: "button", className: "quiet", title: "Delete", "aria-label": `Delete the voice ${name}`, onclick: () => guarded(() => remove(name)) },
+    {
+      type: "button",
+      className: "quiet",
+      title: "Delete",
+      "aria-label": `Delete the voice ${name}`,
+      onclick: () => guarded(() => remove(name)),
+    },
     icon("delete"),
   );
 }
@@ -100,6 +124,8 @@ function agreed(name) {
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((answered) => {
-    dialog.addEventListener("close", () => answered(dialog.returnValue === "delete"), { once: true });
+    dialog.addEventListener("close", () => answered(dialog.returnValue === "delete"), {
+      once: true,
+    });
   });
 }

@@ -55,14 +55,19 @@ function mono(audio) {
   if (audio.numberOfChannels === 1) return audio.getChannelData(0);
   const sum = new Float32Array(audio.length);
   for (let channel = 0; channel < audio.numberOfChannels; channel++) {
-    audio.getChannelData(channel).forEach((sample, i) => (sum[i] += sample / audio.numberOfChannels));
+    audio
+      .getChannelData(channel)
+      .forEach((sample, i) => (sum[i] += sample / audio.numberOfChannels));
   }
   return sum;
 }
 
 function fromPcm(bytes) {
   const view = new DataView(bytes);
-  return Float32Array.from({ length: bytes.byteLength >> 1 }, (_, i) => view.getInt16(2 * i, true) / 32768);
+  return Float32Array.from(
+    { length: bytes.byteLength >> 1 },
+    (_, i) => view.getInt16(2 * i, true) / 32768,
+  );
 }
 
 /** Whether the service reads this file, by its first bytes; it goes by nothing else itself. */

@@ -9,8 +9,12 @@ export function peaks(samples, count) {
   const size = samples.length / count;
   const found = Float32Array.from({ length: count }, (_, i) => {
     let peak = 0;
-    const end = Math.min(samples.length, Math.max(Math.floor((i + 1) * size), Math.floor(i * size) + 1));
-    for (let at = Math.floor(i * size); at < end; at++) peak = Math.max(peak, Math.abs(samples[at]));
+    const end = Math.min(
+      samples.length,
+      Math.max(Math.floor((i + 1) * size), Math.floor(i * size) + 1),
+    );
+    for (let at = Math.floor(i * size); at < end; at++)
+      peak = Math.max(peak, Math.abs(samples[at]));
     return peak;
   });
   const loudest = Math.max(...found, 1e-3);

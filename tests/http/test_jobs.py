@@ -1,0 +1,296 @@
+"""Jobs, as a user gives, follows, fetches and stops them."""
+
+import json
+import threading
+
+import httpx
+import pytest
+
+from storycore_tts.testing.comfyui import StandInComfyUI
+from storycore_tts.testing.comfyui.log import Started, Submitted
+from storycore_tts.testing.contract import tone_dataset
+
+from .serving import config, serving
+from .sounds import decoded
+
+GENERATE, JOBS = "/ai/tts/qwen/generate", "/ai/tts/qwen/jobs"
+ASYNC = {"Prefer": "respond-async"}
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["0.3.64", "modern"])
+def comfyui(request):
+    with StandInComfyUI(modern=request.param) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def url(comfyui, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("here")
+    (folder / "datasets").mkdir()
+    tone_dataset(folder / "datasets" / "tones")
+    settings = {"backend": "comfyui", "comfyui_url": comfyui.url, "retry": {"attempts": 1}}
+    server = {
+        "backends": ["draft"],
+        "concurrency": {"comfyui": 1},
+        "requests_per_minute": None,
+        "dataset_roots": [str(folder / "datasets")],
+        "training_dir": str(folder / "trained"),
+    }
+    with serving(config(folder, **settings, server=server)) as url:
+        yield url
+
+
+@pytest.fixture
+def http(url):
+    with httpx.Client(base_url=url, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_held(comfyui):
+    yield
+    comfyui.faults.clear()
+
+
+def ordered(http, text="Once upon a time.", **more):
+    answer = http.post(GENERATE, json={"text": text, "speaker": "Ryan", **more}, headers=ASYNC)
+    assert answer.status_code == 202, answer.text
+    return answer.json()
+
+
+def followed(http, job):
+    """All that is told of a job until it has ended, from now on."""
+    told = []
+    with http.stream("GET", job["links"]["events"]) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        event = None
+        for line in answer.iter_lines():
+            if line.startswith("event: "):
+                event = line.removeprefix("event: ")
+            if line.startswith("data: "):
+                assert event == "job"
+                told.append(json.loads(line.removeprefix("data: ")))
+    return told
+
+
+def ended(http, job):
+    return followed(http, job)[-1]
+
+
+def at_gate(gate):
+    assert gate.reached.wait(10)
+
+
+# --- from the order to the sound
+
+
+def test_a_job_is_accepted_followed_and_fetched(http, comfyui):
+    gate = comfyui.faults.hold("running")
+    body = {"text": "Once upon a time.", "speaker": "serena", "format": "flac", "seed": 3}
+    answer = http.post(GENERATE, json=body, headers=ASYNC)
+    assert answer.status_code == 202
+    assert answer.headers["preference-applied"] == "respond-async"
+    assert answer.headers["location"] == f"{JOBS}/{answer.json()['id']}"
+    job = answer.json()
+    assert (job["kind"], job["state"], job["backend"]) == ("speech", "queued", "comfyui")
+    assert (job["text"], job["speaker"]) == ("Once upon a time.", "serena")
+
+    at_gate(gate)
+    running = http.get(answer.headers["location"]).json()
+    assert running["state"] == "running"
+    assert running["links"]["audio"] is None
+    assert http.get(f"{JOBS}/{job['id']}/audio").status_code == 409
+    threading.Timer(0.2, gate.release).start()
+    told = followed(http, job)
+    assert [one["state"] for one in told][-1] == "succeeded"
+    assert any(one["progress"] for one in told)
+    moments = [told[-1][name] for name in ("created", "started", "ended")]
+    assert moments == sorted(moments)
+    assert told[-1]["result"]["seed"] == 3
+    assert followed(http, job) == [told[-1]]
+
+    sound = http.get(told[-1]["links"]["audio"])
+    assert sound.headers["content-type"] == "audio/flac"
+    heard = decoded(sound.content, "flac")
+    assert heard.duration == pytest.approx(told[-1]["result"]["duration"], abs=0.01)
+
+
+def test_parts_of_the_sound_are_sent(http):
+    link = ended(http, ordered(http))["links"]["audio"]
+    whole = http.get(link)
+    tag, size = whole.headers["etag"], len(whole.content)
+    assert whole.headers["accept-ranges"] == "bytes"
+
+    part = http.get(link, headers={"Range": "bytes=100-199"})
+    assert part.status_code == 206
+    assert part.content == whole.content[100:200]
+    assert part.headers["content-range"] == f"bytes 100-199/{size}"
+    rest = http.get(link, headers={"Range": "bytes=200-", "If-Range": tag})
+    assert (rest.status_code, rest.content) == (206, whole.content[200:])
+    other = http.get(link, headers={"Range": "bytes=200-", "If-Range": '"other"'})
+    assert (other.status_code, other.content) == (200, whole.content)
+    beyond = http.get(link, headers={"Range": f"bytes={size}-"})
+    assert beyond.status_code == 416
+    assert beyond.headers["content-range"] == f"bytes */{size}"
+    known = http.get(link, headers={"If-None-Match": tag})
+    assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", tag)
+
+
+def test_a_job_that_fails_says_why(http, comfyui):
+    from storycore_tts.testing.comfyui import out_of_memory
+
+    comfyui.faults.add(out_of_memory(times=None))
+    job = ended(http, ordered(http))
+    assert job["state"] == "failed"
+    assert job["problem"]["type"] == "urn:storycore-tts:problem:out-of-memory"
+    assert job["problem"]["status"] == 502
+    assert http.get(f"{JOBS}/{job['id']}/audio").status_code == 409
+
+
+@pytest.mark.parametrize("name", ["nothing", "0" * 8 + "-0000-4000-8000-" + "0" * 12, "%00", "a b"])
+def test_a_job_that_is_not_there_is_not_found(http, name):
+    for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/events"), ("GET", "/audio")):
+        answer = http.request(method, f"{JOBS}/{name}{path}")
+        assert answer.status_code == 404, (method, path)
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+# --- stopping
+
+
+def test_a_job_that_runs_is_stopped_on_the_backend(http, comfyui):
+    gate = comfyui.faults.hold("running")
+    job = ordered(http, "Stop me.")
+    at_gate(gate)
+    prompt = comfyui.log.submitted[-1]
+    stopped = http.delete(job["links"]["self"])
+    assert (stopped.status_code, stopped.json()["state"]) == (200, "cancelled")
+    assert comfyui.log.wait_for(lambda log: prompt in log.interrupt_requests)
+    gate.release()
+    assert comfyui.log.wait_for(lambda log: prompt in log.interrupted)
+    assert ended(http, job)["state"] == "cancelled"
+    again = http.delete(job["links"]["self"])
+    assert (again.status_code, again.json()) == (200, http.get(job["links"]["self"]).json())
+
+
+def test_a_job_in_the_queue_of_the_backend_is_taken_out(http, comfyui):
+    gate = comfyui.faults.hold("queue")
+    job = ordered(http, "Take me out.")
+    at_gate(gate)
+    prompt = comfyui.log.submitted[-1]
+    http.delete(job["links"]["self"])
+    assert comfyui.log.wait_for(lambda log: prompt in log.deleted)
+    assert comfyui.log.executions(prompt) == 0
+
+
+def test_a_job_in_our_own_queue_never_reaches_the_backend(http, comfyui):
+    gate = comfyui.faults.hold("running")
+    first = ordered(http, "First.")
+    at_gate(gate)
+    second = ordered(http, "Second.")
+    stopped = http.delete(second["links"]["self"]).json()
+    assert stopped["state"] == "cancelled"
+    assert ended(http, second)["state"] == "cancelled"
+    gate.release()
+    assert ended(http, first)["state"] == "succeeded"
+    assert "Second." not in spoken_texts(comfyui)
+
+
+def test_a_job_that_has_ended_stays_as_it_is(http):
+    job = ended(http, ordered(http))
+    answer = http.delete(job["links"]["self"])
+    assert (answer.status_code, answer.json()) == (200, job)
+    assert http.get(job["links"]["audio"]).status_code == 200
+
+
+def test_a_training_is_stopped_too(http, comfyui):
+    gate = comfyui.faults.hold("running", node_type=None)
+    body = {"dataset": "tones", "speaker_name": "my_hero", "num_epochs": 5}
+    job = http.post("/ai/tts/qwen/train", json=body).json()
+    at_gate(gate)
+    http.delete(job["links"]["self"])
+    prompt = comfyui.log.submitted[-1]
+    assert comfyui.log.wait_for(lambda log: prompt in log.interrupt_requests)
+    gate.release()
+    assert comfyui.log.wait_for(lambda log: prompt in log.interrupted)
+    assert ended(http, job)["state"] == "cancelled"
+
+
+def test_who_leaves_the_events_does_not_stop_the_job(http, comfyui):
+    gate = comfyui.faults.hold("running")
+    job = ordered(http)
+    at_gate(gate)
+    with http.stream("GET", job["links"]["events"]) as answer:
+        next(answer.iter_lines())
+    gate.release()
+    assert ended(http, job)["state"] == "succeeded"
+
+
+# --- order and time
+
+
+def spoken_texts(comfyui):
+    """The lines that the backend began to speak, in its order."""
+    graphs = {one.prompt_id: one.graph for one in comfyui.log.of(Submitted)}
+    nodes = [
+        next(node for node in graphs[one.prompt_id].values() if "text" in node["inputs"])
+        for one in comfyui.log.of(Started)
+        if any("text" in node["inputs"] for node in graphs[one.prompt_id].values())
+    ]
+    return [node["inputs"]["text"] for node in nodes]
+
+
+def test_the_more_urgent_goes_first(http, comfyui):
+    gate = comfyui.faults.hold("running")
+    ordered(http, "It runs.")
+    at_gate(gate)
+    jobs = [
+        ordered(http, f"Priority {priority}.", priority=priority)
+        for priority in (-10, 0, 10, -5, 5)
+    ]
+    gate.release()
+    assert {ended(http, job)["state"] for job in jobs} == {"succeeded"}
+    said = spoken_texts(comfyui)[-5:]
+    assert said == [f"Priority {priority}." for priority in (10, 5, 0, -5, -10)]
+    assert http.get(jobs[0]["links"]["self"]).json()["priority"] == -10
+    refused = http.post(GENERATE, json={"text": "x", "priority": 11}, headers=ASYNC)
+    assert refused.status_code == 422
+
+
+def test_a_job_has_as_long_as_it_asked_for(http, comfyui):
+    comfyui.faults.hold("running")
+    job = ended(http, ordered(http, "Too long.", time_limit=0.5))
+    assert job["state"] == "failed"
+    assert job["problem"]["status"] == 504
+    prompt = comfyui.log.submitted[-1]
+    assert comfyui.log.wait_for(lambda log: prompt in log.interrupt_requests)
+
+
+@pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "too long"}])
+def test_who_waits_is_told_when_the_time_is_up(http, comfyui, key):
+    comfyui.faults.hold("running")
+    body = {"text": "Too long to wait.", "speaker": "Ryan", "time_limit": 0.5}
+    answer = http.post(GENERATE, json=body, headers=key)
+    assert answer.status_code == 504
+    assert "0.5 s" in answer.json()["detail"]
+    prompt = comfyui.log.submitted[-1]
+    assert comfyui.log.wait_for(lambda log: prompt in log.interrupt_requests)
+
+
+# --- the list
+
+
+def test_jobs_are_listed_the_youngest_first(http):
+    given = [ended(http, ordered(http, f"Line {n}.", backend="draft"))["id"] for n in range(3)]
+    listed = http.get(JOBS, params={"limit": 3}).json()["jobs"]
+    assert [job["id"] for job in listed] == given[::-1]
+    later = http.get(JOBS, params={"limit": 2, "offset": 1}).json()["jobs"]
+    assert [job["id"] for job in later] == given[1::-1]
+    one = http.get(JOBS, params={"state": "succeeded", "limit": 1}).json()["jobs"]
+    assert [job["id"] for job in one] == given[2:]
+    for state in ("queued", "running"):
+        assert http.get(JOBS, params={"state": state}).json()["jobs"] == []
+    failed = http.get(JOBS, params={"state": "failed"}).json()["jobs"]
+    assert {job["state"] for job in failed} <= {"failed"}
+    for wrong in ({"limit": 0}, {"limit": 501}, {"offset": -1}, {"state": "lost"}):
+        assert http.get(JOBS, params=wrong).status_code == 422

@@ -1,0 +1,155 @@
+"""Streams that are heard while they are made: the direct backend on tiny models."""
+
+import asyncio
+import base64
+import json
+import re
+
+import httpx
+import openai
+import pytest
+
+from storycore_tts import StoredVoice
+from storycore_tts.services.voices import VoiceLibrary
+from storycore_tts.testing.tiny_models import build_tiny_models, install_torchaudio_placeholder
+
+from .serving import config, serving
+from .sounds import FORMATS, RATES, decoded, recording
+
+MISSING = "needs pip install 'storycore-tts[direct]'"
+LINE = "Once upon a time, a small robot learned to sing."
+LONGEST = 4096  # frames that the model which never ends would speak
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    torch = pytest.importorskip("torch", reason=MISSING)
+    install_torchaudio_placeholder()
+    pytest.importorskip("qwen_tts", reason=MISSING)
+    torch.set_num_threads(1)  # the models are too small for more
+    here = tmp_path_factory.mktemp("here")
+    models = build_tiny_models(tmp_path_factory.mktemp("models"))
+    endless = build_tiny_models(tmp_path_factory.mktemp("endless"), ends=False)
+    voice = StoredVoice("Endless", checkpoint=str(endless.path("custom_voice")), speaker="ryan")
+    VoiceLibrary(here / "voices").add(voice)
+    places = {
+        "1.7B-CustomVoice": str(models.path("custom_voice")),
+        "1.7B-Base": str(models.path("base")),
+    }
+    settings = {
+        "backend": "direct",
+        "device": "cpu",
+        "precision": "fp32",
+        "retry": {"attempts": 1},
+        "direct": {"models": places, "max_loaded_models": 3},
+    }
+    with serving(config(here, **settings, server={"requests_per_minute": None})) as url:
+        yield url
+
+
+@pytest.fixture
+async def client(url):
+    async with openai.AsyncOpenAI(
+        base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=90
+    ) as client:
+        yield client
+
+
+def asked(client, **more):
+    usual = {"model": "qwen3-tts", "voice": "Ryan", "input": LINE, "response_format": "wav"}
+    return client.audio.speech.with_streaming_response.create(**{**usual, **more})
+
+
+async def counted(url, name):
+    """What the service's metrics of that name add up to."""
+    async with httpx.AsyncClient(base_url=url) as http:
+        text = (await http.get("/metrics")).text
+    found = re.findall(rf"^storycore_tts_{name}{{.*}} (\S+)$", text, re.MULTILINE)
+    return sum(map(float, found))
+
+
+async def events_of(answer):
+    async for line in answer.iter_lines():
+        if line.startswith("data: "):
+            yield json.loads(line.removeprefix("data: "))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+async def test_a_stream_joins_to_a_file_in_each_format(client, kind):
+    seeded = {"seed": 7}
+    async with asked(client, response_format="pcm", extra_body=seeded) as answer:
+        plain = decoded(await answer.read(), "pcm")
+    async with asked(
+        client, response_format=kind, stream_format="audio", extra_body=seeded
+    ) as answer:
+        streamed = decoded(b"".join([piece async for piece in answer.iter_bytes()]), kind)
+    assert streamed.rate == RATES[kind]
+    assert streamed.duration == pytest.approx(plain.duration, abs=0.12)
+    assert streamed.peak > 0.05
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+async def test_events_join_to_a_file_in_each_format(client, kind):
+    async with asked(client, response_format=kind, stream_format="sse") as answer:
+        *deltas, done = [event async for event in events_of(answer)]
+    assert len(deltas) > 1
+    sound = decoded(b"".join(base64.b64decode(one["audio"]) for one in deltas), kind)
+    assert done["type"] == "speech.audio.done"
+    assert done["usage"]["output_tokens"] == pytest.approx(sound.duration * 12.5, abs=2)
+
+
+@pytest.mark.parametrize("how", ["audio", "sse"])
+@pytest.mark.parametrize("kind", FORMATS)
+async def test_the_first_bytes_come_while_the_rest_is_made(client, url, kind, how):
+    before = await counted(url, "requests_total")
+    longest = {"max_new_tokens": LONGEST}
+    async with asked(
+        client, voice="Endless", response_format=kind, stream_format=how, extra_body=longest
+    ) as answer:
+        pieces = answer.iter_bytes()
+        heard = b""
+        while len(heard) < 1000:
+            heard += await anext(pieces)
+        assert await counted(url, "requests_total") == before
+        assert await counted(url, "requests_in_progress") == 1
+        await answer.close()
+    # The client hung up in mid-stream: the work ends, though the model would go on.
+    while await counted(url, "requests_in_progress"):
+        await asyncio.sleep(0.02)
+    assert await counted(url, "requests_total") == before + 1
+
+
+async def test_a_stream_that_fails_says_so_in_an_event(client):
+    more = {"extra_body": {"max_new_tokens": 64}}
+    async with asked(client, voice="Endless", stream_format="sse", **more) as answer:
+        *deltas, last = [event async for event in events_of(answer)]
+    assert {event["type"] for event in deltas} == {"speech.audio.delta"}
+    assert last["type"] == "speech.audio.error"
+    assert last["error"]["type"] == "server_error"
+    assert "did not stop speaking" in last["error"]["message"]
+
+
+async def test_audio_that_fails_is_cut_off(client, capfd):
+    with pytest.raises(Exception, match="without sending complete"):  # of whichever HTTP library
+        await read_all_that_fails(client)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+async def read_all_that_fails(client):
+    more = {"extra_body": {"max_new_tokens": 64}}
+    async with asked(client, voice="Endless", stream_format="audio", **more) as answer:
+        await answer.read()
+
+
+async def test_the_service_goes_on_after_all_that(client):
+    async with asked(client) as answer:
+        assert decoded(await answer.read(), "wav").duration > 0.5
+
+
+async def test_a_recording_is_cloned_in_a_stream(client):
+    sent = "data:audio/wav;base64," + base64.b64encode(recording()).decode()
+    more = {"ref_audio": sent, "ref_text": "La la la."}
+    async with asked(client, stream_format="sse", extra_body=more) as answer:
+        *deltas, done = [event async for event in events_of(answer)]
+    assert deltas
+    assert done["type"] == "speech.audio.done"

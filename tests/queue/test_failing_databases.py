@@ -1,0 +1,178 @@
+"""A database that fails now and then loses no job, and has none done twice."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from storycore_tts.adapters.queue import DurableQueue
+from storycore_tts.domain.errors import StorageFailed
+from storycore_tts.domain.jobs import JobState
+
+from .conftest import ended, order
+
+
+class Server:
+    """What its administrator does to a database."""
+
+    def __init__(self, server, url):
+        self._server = server
+        self.name = url.rsplit("/", 1)[1].partition("?")[0]
+
+    def run(self, statement, *arguments):
+        with psycopg.connect(self._server, autocommit=True) as connection:
+            return connection.execute(statement, arguments).fetchall()
+
+    def cut(self):
+        """End all connections."""
+        self.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                 self.name)  # fmt: skip
+
+    def refuse(self, really):
+        with psycopg.connect(self._server, autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {self.name} ALLOW_CONNECTIONS {not really}")
+        if really:
+            self.cut()
+
+
+@pytest.fixture
+def shared(postgres_url, tmp_path):
+    return {"state_dir": tmp_path, "database_url": postgres_url}
+
+
+@pytest.fixture
+def server(postgres_server, postgres_url):
+    return Server(postgres_server, postgres_url)
+
+
+async def test_connections_that_break_lose_no_job(shared, server, workshop, opened):
+    queue = await opened(shared, workshop)
+    jobs = [await queue.submit(order(str(n), hold=f"gate {n}")) for n in range(8)]
+    for number, job in enumerate(jobs):
+        await workshop.begun[job.id].wait()
+        if number % 3 == 0:
+            server.cut()
+        workshop.gates[f"gate {number}"].set()
+    for job in jobs:
+        for _ in range(20):  # a look at it may fail, too
+            try:
+                assert (await ended(queue, job)).state is JobState.SUCCEEDED
+                break
+            except StorageFailed:
+                continue
+    assert sorted(workshop.calls) == sorted(job.id for job in jobs)
+
+
+async def test_a_server_that_is_gone_for_a_while_delays_and_no_more(
+    shared, server, workshop, opened
+):
+    queue = await opened(shared, workshop)
+    job = await queue.submit(order(hold="gate"))
+    await workshop.begun[job.id].wait()
+    server.refuse(True)
+    with pytest.raises(StorageFailed) as caught:
+        await queue.submit(order())
+    assert caught.value.hint
+    workshop.gates["gate"].set()
+    await workshop.ended[job.id].wait()
+    server.refuse(False)
+    assert (await ended(queue, job)).state is JobState.SUCCEEDED
+    assert (await ended(queue, await queue.submit(order()))).state is JobState.SUCCEEDED
+    assert workshop.calls.count(job.id) == 1
+    assert len(await queue.jobs("ann")) == 2
+
+
+async def test_whoever_loses_its_lock_takes_it_again(shared, server, workshop, opened):
+    queue = await opened(shared, workshop)
+    members = queue._membership
+    await queue.in_thread(members.look)
+    server.cut()
+    with pytest.raises(StorageFailed):
+        await queue.in_thread(members.look)
+    await queue.in_thread(members.look)
+    [(held,)] = server.run(
+        "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database "
+        "WHERE locktype = 'advisory' AND objsubid = 1 AND datname = %s AND pid = ANY(%s)",
+        server.name,
+        [members._connection.connection.dbapi_connection.info.backend_pid],
+    )
+    assert held == 1
+    assert (await ended(queue, await queue.submit(order()))).state is JobState.SUCCEEDED
+
+
+async def test_whoever_is_taken_for_dead_ends_its_jobs_once(place, workshop, opened):
+    """Its jobs go back into the queue, while it still does them: it joins itself."""
+    queue = await opened(place, workshop)
+    jobs = [await queue.submit(order(str(n), hold="gate")) for n in range(2)]
+    for job in jobs:
+        await workshop.begun[job.id].wait()
+    await queue.in_thread(queue._runtime.recover, queue._runtime.executor)
+    more = await queue.submit(order())
+    workshop.gates["gate"].set()
+    for job in [*jobs, more]:
+        assert (await ended(queue, job)).state is JobState.SUCCEEDED
+    assert sorted(workshop.calls) == sorted(job.id for job in [*jobs, more])
+    await queue.aclose()
+    assert workshop.at_once == 0
+
+
+async def test_the_jobs_of_a_dead_member_are_taken_over(shared, workshop, opened):
+    """It looks twice, lest somebody whose connection broke be taken for dead."""
+    queue = await opened(shared, workshop, concurrency={"draft": 1})
+    held = await queue.submit(order(hold="gate"))
+    await workshop.begun[held.id].wait()
+    job = await queue.submit(order())
+    claim = sa.text("UPDATE storycore_tts_dbos.workflow_status SET status = 'PENDING', "
+                    "executor_id = 'dead' WHERE workflow_uuid = :id")  # fmt: skip
+    with queue._storage.jobs.begin() as connection:
+        connection.execute(claim, {"id": job.id})
+    await queue.in_thread(queue._tables.join, "dead")
+    assert (await queue.get("ann", job.id)).state is JobState.RUNNING
+    workshop.gates["gate"].set()
+    assert (await ended(queue, job)).state is JobState.SUCCEEDED
+    assert list(queue._tables.executors()) == [queue._runtime.executor]
+
+
+async def test_a_job_that_nobody_does_is_taken_up_again(place, workshop, opened):
+    """DBOS took it from the queue, and failed to begin."""
+    queue = await opened(place, workshop, concurrency={"draft": 1}, lost_seconds=0.2)
+    held = await queue.submit(order(hold="gate"))
+    await workshop.begun[held.id].wait()
+    job = await queue.submit(order())
+    schema = "storycore_tts_dbos." if "database_url" in place else ""
+    claim = sa.text(f"UPDATE {schema}workflow_status SET status = 'PENDING', "
+                    "executor_id = :me WHERE workflow_uuid = :id")  # fmt: skip
+    with queue._storage.jobs.begin() as connection:
+        connection.execute(claim, {"id": job.id, "me": queue._runtime.executor})
+    workshop.gates["gate"].set()
+    assert (await ended(queue, job)).state is JobState.SUCCEEDED
+    assert workshop.calls == [held.id, job.id]
+
+
+async def test_two_databases_make_other_ids(tmp_path, workshop, opened):
+    ids = []
+    for name in ("one", "two"):
+        queue = await opened({"state_dir": tmp_path / name}, workshop)
+        job = await queue.submit(order(key="k"))
+        ids.append((job.id, await queue.uploads.put("ann", b"x")))
+        await queue.aclose()
+    assert ids[0][0] != ids[1][0]
+    assert ids[0][1] != ids[1][1]
+
+
+async def test_two_processes_that_begin_at_once_make_one_secret(shared):
+    """And one set of tables."""
+    queues = [DurableQueue(**shared, concurrency={}) for _ in range(4)]
+
+    def prepare(queue):
+        queue._tables.create()
+        return queue._tables.secret()
+
+    secrets = await asyncio.gather(*(queue.in_thread(prepare, queue) for queue in queues))
+    assert len(set(secrets)) == 1
+    for queue in queues:
+        await queue.aclose()
+        queue._storage.close()

@@ -1,0 +1,155 @@
+"""What holds for any order."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from storycore_tts.adapters.queue import documents
+from storycore_tts.adapters.queue.ledger import Ledger, uploads_in
+from storycore_tts.adapters.queue.runtime import Entry
+from storycore_tts.adapters.queue.states import job_of
+from storycore_tts.adapters.queue.tables import Note
+from storycore_tts.domain.jobs import (
+    Failure,
+    IdempotencyConflict,
+    JobKind,
+    JobState,
+    Order,
+    Outcome,
+)
+from storycore_tts.domain.progress import Progress, Stage
+
+texts = st.text(st.characters())  # halves of surrogate pairs, too
+plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+values = st.recursive(
+    plain | texts, lambda inner: st.lists(inner) | st.dictionaries(texts, inner), max_leaves=10
+)
+details = st.dictionaries(texts, values, max_size=4)
+orders = st.builds(
+    Order,
+    kind=st.sampled_from(JobKind),
+    backend=texts,
+    details=details,
+    owner=texts,
+    priority=st.integers(-10, 10),
+    time_limit=st.none() | st.floats(0.1, 1e6),
+    idempotency_key=st.none() | texts,
+)
+failures = st.builds(Failure, texts, texts, st.none() | texts, st.none() | texts, st.booleans())
+fractions = st.none() | st.floats(0, 1)
+news = st.builds(
+    Progress, st.sampled_from(Stage), fractions, texts, *[st.none() | st.integers()] * 4, fractions
+)
+
+
+def stored(document):
+    """A document as a database gives it back: it was ASCII on the way."""
+    text = documents.written(document)
+    assert text.isascii()
+    assert "\0" not in text
+    return json.loads(text)
+
+
+class Memory:
+    """A runtime and tables that keep jobs in a dictionary."""
+
+    def __init__(self):
+        self.entries = {}
+
+    def secret(self):
+        return b"secret"
+
+    def counts(self):
+        return {}
+
+    def touch_uploads(self, ids):
+        pass
+
+    def notes(self, ids):
+        return {}
+
+    def entry(self, job_id):
+        return self.entries.get(job_id)
+
+    def enqueue(self, job_id, owner, order):
+        assert job_id not in self.entries
+        self.entries[job_id] = entry(order, id=job_id, owner=owner)
+        return True
+
+
+def entry(order, **fields):
+    known = {"id": "1", "owner": "", "executor": "", "created": 0, "updated": 0, "outcome": None}
+    known |= {"status": "ENQUEUED", "started": None, "ended": None, "order": stored(order)}
+    return Entry(**known | fields)
+
+
+def ledger():
+    memory = Memory()
+    made = Ledger(memory, memory, 10)
+    made.open()
+    return made
+
+
+@given(orders)
+def test_an_order_comes_back_as_it_was(order):
+    document = documents.of_order(order)
+    assert documents.order_in(stored(document)) == order
+    job = job_of(entry(document), None)
+    assert job.order == order
+    assert job.state is JobState.QUEUED
+
+
+@given(details, texts, st.binary(), st.integers(0, 2**40))
+def test_a_success_comes_back_as_it_was(facts, media_type, audio, ended):
+    outcome = Outcome(facts, audio, media_type)
+    document = stored(documents.of_success(outcome))
+    order = documents.of_order(Order(JobKind.SPEECH, "draft", {}, "ann"))
+    job = job_of(entry(order, status="SUCCESS", outcome=document, ended=ended), None)
+    assert (job.state, job.facts) == (JobState.SUCCEEDED, facts)
+    assert job.media_type == (media_type if audio else "")
+    assert job.created <= job.ended
+
+
+@given(failures, news, st.integers(0, 2**42))
+def test_a_failure_comes_back_as_it_was(failure, progress, started):
+    document = stored(documents.of_failure(failure))
+    order = documents.of_order(Order(JobKind.SPEECH, "draft", {}, "ann"))
+    note = Note(started, started, documents.of_progress(progress))
+    job = job_of(entry(order, status="SUCCESS", outcome=document), note)
+    assert (job.state, job.failure, job.progress) == (JobState.FAILED, failure, progress)
+    assert job.created <= job.started <= job.ended
+
+
+@given(orders, orders, texts)
+def test_a_key_stands_for_one_order(one, other, key):
+    one, other = replace(one, idempotency_key=key), replace(other, idempotency_key=key)
+    other = replace(other, owner=one.owner)
+    book = ledger()
+    first = book.accept(one)
+    assert book.accept(one).id == first.id
+    if documents.same_order(documents.of_order(one), documents.of_order(other)):
+        assert book.accept(other).id == first.id
+    else:
+        with pytest.raises(IdempotencyConflict):
+            book.accept(other)
+
+
+@given(orders, texts, texts, texts, texts)
+def test_others_keys_stand_for_other_jobs(order, owner, key, other_owner, other_key):
+    assume((owner, key) != (other_owner, other_key))
+    book = ledger()
+    one = book.accept(replace(order, owner=owner, idempotency_key=key))
+    other = book.accept(replace(order, owner=other_owner, idempotency_key=other_key))
+    assert one.id != other.id
+
+
+@given(details, st.sampled_from(["{}", "x {} y", "{}{}", "{}-"]))
+def test_uploads_are_found_wherever_they_are_named(some, around):
+    upload_id = "up_" + "0123456789abcdef" * 3
+    named = {**some, "deep": [{"er": around.replace("{}", upload_id)}]}
+    assert upload_id in uploads_in({"details": named})
