@@ -18,6 +18,7 @@ from storycore_tts.domain.requests import (
     SpeechRequest,
     TrainingRequest,
 )
+from storycore_tts.domain.stored_voices import voice_name
 from storycore_tts.entrypoints.http import problems
 from storycore_tts.entrypoints.http.answers import AUDIO, PREFIX, audio_answer, job_answer
 from storycore_tts.entrypoints.http.disconnects import while_connected
@@ -165,7 +166,7 @@ async def train(
     wanted = TrainingRequest(
         dataset=await folder_within(body.dataset, config.server.dataset_roots, what="dataset"),
         output_dir=f"{config.server.training_dir}/{_new_name(owner, idempotency_key)}",
-        speaker_name=body.speaker_name,
+        speaker_name=voice_name(body.speaker_name),
         **_hyperparameters(service, body),
     )
     terms = _terms(owner, body, idempotency_key)
