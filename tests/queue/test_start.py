@@ -12,7 +12,6 @@ import threading
 
 import pytest
 import sqlalchemy as sa
-from dbos import _dbos as dbos_module
 
 from storycore_tts.adapters.queue import DurableQueue
 from storycore_tts.adapters.queue.runtime import PutDown
@@ -175,7 +174,7 @@ async def test_an_older_packages_jobs_are_done(folder, workshop, opened):
 async def test_no_thread_of_dbos_goes_on_trying_when_all_has_ended(place, workshop, opened):
     """It would for ever, should the database be gone, and the process could not end."""
     queue = await opened(place, workshop)
-    engine = dbos_module._dbos_global_instance._sys_db.engine
+    engine = queue._runtime._engine
     with engine.connect():
         pass
     await queue.aclose()

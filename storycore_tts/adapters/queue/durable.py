@@ -120,6 +120,7 @@ class DurableQueue:
         self._watching = Watching(self._look, self._running, self._settling, self._found)
         self._works: dict[str, tuple[Work, asyncio.Task[Document | None]]] = {}
         self._threads = ThreadPoolExecutor(_THREADS, "storycore-tts-queue")
+        self._calls: set[concurrent.futures.Future[Any]] = set()
         self._perform: Performer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -234,15 +235,17 @@ class DurableQueue:
         if self._closing:
             return
         self._closing = True
+        self._is_open = False
         try:
             await self._put_all_down()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            calls = [asyncio.wrap_future(call) for call in list(self._calls)]
+            await asyncio.gather(*calls, return_exceptions=True)
             if _in_use is self:
                 await self.in_thread(self._shut)
         finally:
-            self._is_open = False
             self._watching.wake_all()
             self._threads.shutdown(wait=False)
             if _in_use is self:
@@ -265,9 +268,11 @@ class DurableQueue:
             raise StorageFailed("The queue of jobs is not open.", hint="Start it first.")
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call what blocks."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: function(*arguments))
+        """Call what blocks. It goes on should the caller be cancelled."""
+        call = self._threads.submit(function, *arguments)
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return await asyncio.wrap_future(call)
 
     # --- start and end, in a thread
 

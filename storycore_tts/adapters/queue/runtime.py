@@ -109,6 +109,7 @@ class Runtime:
         self._max_attempts = max_attempts
         self._client: DBOSClient | None = None
         self._hush = _Hush()
+        self._engine = storage.engine()  # DBOS's own, to be closed when all others are not
 
     @staticmethod
     def check_alone() -> None:
@@ -127,7 +128,6 @@ class Runtime:
         """Bring DBOS's tables up to date and connect to them."""
         self._quieten()
         with self._storage.failures():
-            DBOS.migrate(self._storage.plain_url, schema=SCHEMA)
             self._client = DBOSClient(
                 system_database_engine=self._storage.jobs,
                 dbos_system_schema=SCHEMA,
@@ -135,6 +135,7 @@ class Runtime:
                 application_name=APPLICATION,
                 retry_connection_errors=False,
             )
+            self._client._sys_db.run_migrations()  # those who may not are those for whom it is done
             for backend, number in self._concurrency.items():
                 self._client.register_queue(
                     queue_name(backend),
@@ -148,20 +149,16 @@ class Runtime:
         self.check_alone()
         config: DBOSConfig = {
             "name": APPLICATION,
-            "system_database_url": self._storage.plain_url,
+            "system_database_engine": self._engine,
             "dbos_system_schema": SCHEMA,
-            "sys_db_pool_size": 8,
-            "db_engine_kwargs": {
-                "hide_parameters": True,  # no texts in its log
-                "connect_args": self._storage.connect_args,
-            },
+            "use_listen_notify": False,  # nothing of ours is told in that way
             "application_version": VERSION,
             "executor_id": self.executor,
             "serializer": _JSON(),
             "log_level": "WARNING",
             "enable_otlp": False,
             "run_migrations": False,
-            "notification_listener_polling_interval_sec": 0.2,  # what the end waits for, in SQLite
+            "notification_listener_polling_interval_sec": 0.2,  # the end waits for it
         }
         with self._storage.failures():
             DBOS(config=config)
@@ -175,12 +172,11 @@ class Runtime:
         global _execute
         self._hush.all = True
         if _execute is not None:
-            instance = dbos_module._dbos_global_instance
-            database = None if instance is None else instance._sys_db_field
             DBOS.destroy()
             _execute = None
-            if database is not None:
-                sa.event.listen(database.engine, "do_connect", _refuse)
+            for event, listener in (("do_connect", _refuse), ("checkin", _close)):
+                sa.event.listen(self._engine, event, listener)
+            self._engine.dispose()
         if self._client is not None:
             self._client.destroy()
             self._client = None
@@ -327,6 +323,11 @@ def _workflow(order: Document) -> Document:
 def _refuse(*_: Any) -> None:
     """End a thread that DBOS left behind: it would try for ever, and the process never end."""
     raise PutDown
+
+
+def _close(connection: Any, record: Any) -> None:
+    """Close what such a thread gives back."""
+    record.invalidate()
 
 
 def _entry(status: Any) -> Entry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +22,8 @@ _POSTGRES = ("postgres", "postgresql", "postgresql+psycopg")
 _REFUSALS = (SQLAlchemyError, DBOSException, sqlite3.Error, psycopg.Error, OSError)
 
 
-# A server that vanishes is noticed by us; and we, should we vanish, by the server, which then frees
-# our locks.
+# A server that vanishes is noticed by us; and we, should we vanish or hang, by the server, which
+# then frees our locks.
 _CONNECTING: dict[str, Any] = {
     "connect_timeout": 10,
     "application_name": "storycore-tts",
@@ -33,8 +34,11 @@ _CONNECTING: dict[str, Any] = {
     "tcp_user_timeout": 11_000,
 }
 _NOTICING = (
-    "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
-    " -c tcp_user_timeout=11000"
+    "SET tcp_keepalives_idle = 5",
+    "SET tcp_keepalives_interval = 2",
+    "SET tcp_keepalives_count = 3",
+    "SET tcp_user_timeout = 11000",
+    "SET idle_in_transaction_session_timeout = 60000",
 )
 
 
@@ -54,29 +58,16 @@ class Storage:
         self._state_dir = state_dir
         self._lock: sqlite3.Connection | None = None
         if database_url is None:
-            self.url = URL.create("sqlite", database=str(state_dir / "jobs.sqlite"))
-            self.jobs = _sqlite(self.url)
+            self._url = URL.create("sqlite", database=str(state_dir / "jobs.sqlite"))
+            self.jobs = self.engine()
             self.own = _sqlite(URL.create("sqlite", database=str(state_dir / "store.sqlite")))
         else:
-            self.url = _postgres_url(database_url)
-            self.jobs = self.own = sa.create_engine(
-                self.url,
-                pool_size=8,
-                max_overflow=8,
-                pool_pre_ping=True,
-                hide_parameters=True,
-                connect_args=self.connect_args,
-            )
+            self._url = _postgres_url(database_url)
+            self.jobs = self.own = self.engine()
 
-    @property
-    def connect_args(self) -> dict[str, Any]:
-        """How to connect to PostgreSQL; nothing for files."""
-        return dict(_CONNECTING) if self.is_postgres else {}
-
-    @property
-    def plain_url(self) -> str:
-        """The URL with its password, for those who connect themselves."""
-        return self.url.render_as_string(hide_password=False)
+    def engine(self) -> sa.Engine:
+        """Return a new engine for the jobs, with connections of its own."""
+        return _postgres(self._url) if self.is_postgres else _sqlite(self._url)
 
     def open(self) -> None:
         """Take the folder, or see whether the server answers; blocks.
@@ -94,14 +85,8 @@ class Storage:
 
     def lone_connection(self) -> sa.Connection:
         """Return a new connection to PostgreSQL that nobody shares; what is locked on it stays."""
-        options = f"{self.url.query.get('options', '')} {_NOTICING}".strip()
-        engine = sa.create_engine(
-            self.url,
-            poolclass=sa.NullPool,
-            isolation_level="AUTOCOMMIT",
-            connect_args=self.connect_args | {"options": options},
-        )
-        return engine.connect()
+        alone = _postgres(self._url, poolclass=sa.NullPool)
+        return alone.execution_options(isolation_level="AUTOCOMMIT").connect()
 
     def close(self) -> None:
         """Close all connections and give the folder back."""
@@ -118,7 +103,7 @@ class Storage:
             yield
         except _REFUSALS as error:
             raise StorageFailed(
-                f"The database of jobs ({self.url.render_as_string()}) fails: "
+                f"The database of jobs ({self._url.render_as_string()}) fails: "
                 f"{self._reason(error)}.",
                 hint="See whether it runs, takes our connections and has room left."
                 if self.is_postgres
@@ -128,7 +113,7 @@ class Storage:
     def _reason(self, error: Exception) -> str:
         said = getattr(error, "orig", None) or error
         lines = str(said).strip().splitlines() or [type(said).__name__]
-        password = self.url.password
+        password = self._url.password
         reason = lines[0].replace(str(password), "***") if password else lines[0]
         return reason[:300].rstrip(". ")
 
@@ -159,8 +144,31 @@ def _sqlite(url: URL) -> sa.Engine:
     def prepare(connection: Any, record: Any) -> None:
         connection.isolation_level = "IMMEDIATE"  # writers wait for each other at the start
         connection.execute(f"PRAGMA busy_timeout={_BUSY}")
-        connection.execute("PRAGMA journal_mode=WAL")  # kept in the file, for DBOS too
+        connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA foreign_keys=ON")
+        if sqlite3.sqlite_version_info < (3, 42):
+            connection.create_function("unixepoch", 1, _unixepoch)
+
+    return engine
+
+
+def _unixepoch(what: str) -> float | None:
+    """Stand in for a function as DBOS uses it with Python 3.12, whatever SQLite there is."""
+    return round(time.time(), 3) if what == "subsec" else None
+
+
+def _postgres(url: URL, **options: Any) -> sa.Engine:
+    sizes = {} if options else {"pool_size": 8, "max_overflow": 8, "pool_pre_ping": True}
+    engine = sa.create_engine(
+        url, hide_parameters=True, connect_args=_CONNECTING, **sizes, **options
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: Any, record: Any) -> None:
+        with connection.cursor() as cursor:
+            for statement in _NOTICING:
+                cursor.execute(statement)
+        connection.commit()
 
     return engine
 
