@@ -39,6 +39,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/comfyui_overhead.py
 	$(BIN)/python benchmarks/direct_throughput.py
 	$(BIN)/python benchmarks/fallback_overhead.py
+	$(BIN)/python benchmarks/service_load.py
 
 clean:
 	rm -rf $(VENV) demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache

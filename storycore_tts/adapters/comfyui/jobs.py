@@ -33,6 +33,7 @@ from storycore_tts.adapters.comfyui.session import Session, WatchedJob
 from storycore_tts.adapters.comfyui.submission import LOOKS, Submission
 from storycore_tts.adapters.comfyui.waiting import wait_at_most
 from storycore_tts.domain.errors import BackendTimeout, BackendUnavailable, TTSError
+from storycore_tts.domain.jobs import PUT_DOWN
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.progress import Progress, Stage
 
@@ -386,6 +387,8 @@ class Job:
         may_live = self._submission.may_live or (cancelled and self._plan.known)
         if self._session.closed or not may_live:
             return
+        if self._plan.known and cancelled and PUT_DOWN in error.args:
+            return  # asked again after a restart, we go on with it
         leaving = self._session.in_background(self._submission.withdraw())
         if not cancelled and self._session.away:
             return

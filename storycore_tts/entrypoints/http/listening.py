@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from storycore_tts.domain.errors import ConfigurationError
+from storycore_tts.entrypoints.http import problems
 from storycore_tts.entrypoints.http.app import create_app
 from storycore_tts.entrypoints.http.security.connections import Connection
 from storycore_tts.entrypoints.http.service import State, lifespan_of
@@ -18,6 +20,7 @@ from storycore_tts.entrypoints.http.service import State, lifespan_of
 if TYPE_CHECKING:
     from storycore_tts.settings import QwenTTSConfig
 
+_KEEP_ALIVE = 75  # s; clients keep idle connections for less, and lose what they send on a dead one
 _FAREWELL = 10  # s that requests under way have to end, once the service was told to stop
 
 
@@ -67,16 +70,39 @@ def _settings(app: ASGIApp) -> uvicorn.Config:
         proxy_headers=False,  # anybody could claim to be a proxy
         server_header=False,
         timeout_graceful_shutdown=_FAREWELL,
+        timeout_keep_alive=_KEEP_ALIVE,
         ws="none",
     )
 
 
 def _with_state(app: ASGIApp, state: State) -> ASGIApp:
+    """Hand the state to each request, and end those with an answer that the farewell cuts short."""
+
     async def stateful(scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"] = {**state}
-        await app(scope, receive, send)
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await app(scope, receive, sending)
+        except asyncio.CancelledError:  # nobody else cancels requests, and they are its tasks
+            if not begun:
+                await problems.answer(_stopping())(scope, receive, send)
 
     return stateful
+
+
+def _stopping() -> problems.Refused:
+    return problems.Refused(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "The service is stopped before this was done.",
+        hint="Ask again later; a job, or a request with an Idempotency-Key, is kept meanwhile.",
+        headers={"Retry-After": "5"},
+    )
 
 
 def _bound(config: QwenTTSConfig) -> socket.socket:

@@ -1,0 +1,62 @@
+"""A look at the database takes a while, and tells of the moment in which it began."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from storycore_tts.adapters.queue import DurableQueue
+from storycore_tts.domain.jobs import JobKind, JobState, Order, Outcome
+
+
+class SlowToLook(DurableQueue):
+    """Looks, and is slow to tell, when somebody says so."""
+
+    def __init__(self, *arguments, **settings):
+        super().__init__(*arguments, **settings)
+        self.slow = False
+        self.has_looked, self.tells = threading.Event(), threading.Event()
+
+    def _look_up(self, job_ids):
+        seen = super()._look_up(job_ids)
+        if self.slow:
+            self.slow = False
+            self.has_looked.set()
+            assert self.tells.wait(30)
+        return seen
+
+
+async def test_a_job_that_begins_while_somebody_looks_is_not_forgotten(tmp_path):
+    """It was queued when they looked, and running when they told: nobody took it from us."""
+    begun, may_end = asyncio.Event(), {"first": asyncio.Event(), "second": asyncio.Event()}
+
+    async def perform(job_id, order, report):
+        if order.details["text"] == "second":
+            begun.set()
+        await may_end[order.details["text"]].wait()
+        return Outcome({}, b"RIFF", "audio/wav")
+
+    def order(text):
+        return Order(JobKind.SPEECH, "draft", {"text": text}, "ann")
+
+    queue = SlowToLook(tmp_path, {"draft": 1}, polling_seconds=0.05)
+    try:
+        await queue.start(perform)
+        await queue.submit(order("first"))
+        second = await queue.submit(order("second"))
+        queue.slow = True
+
+        async def seen():
+            return [job.state async for job in queue.watch("ann", second.id)]
+
+        watching = asyncio.ensure_future(seen())
+        assert await asyncio.to_thread(queue.has_looked.wait, 30)
+        may_end["first"].set()
+        await asyncio.wait_for(begun.wait(), 30)
+        queue.tells.set()
+        await asyncio.sleep(0.1)  # so that what was seen is told before the job ends
+        may_end["second"].set()
+        assert (await asyncio.wait_for(watching, 10))[-1] is JobState.SUCCEEDED
+    finally:
+        queue.tells.set()
+        await queue.aclose()
