@@ -320,7 +320,7 @@ class DurableQueue:
             document = asked.result()
         except concurrent.futures.CancelledError:  # the loop ends
             raise PutDown from None
-        except Exception as error:  # a bug of ours: the job will be taken up again
+        except Exception as error:  # noqa: BLE001 - a bug of ours; the job is taken up again
             log_bug(job_id, error)
             raise PutDown from None
         if document is None:
