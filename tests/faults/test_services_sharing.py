@@ -1,0 +1,140 @@
+"""Two services on one PostgreSQL, each with a ComfyUI of its own: they share work and answers."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from storycore_tts.testing.comfyui import StandInProcess
+from storycore_tts.testing.comfyui.log import Finished
+from storycore_tts.testing.service_process import ServiceProcess
+
+from .lines import JOBS, PATIENCE, Line, client, ended, is_right
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+
+AT_ONCE = 4  # jobs that one service does
+
+
+@dataclass
+class Side:
+    """A service, the server that speaks for it, and a client of it."""
+
+    comfyui: StandInProcess
+    service: ServiceProcess
+    http: httpx.AsyncClient
+
+
+@pytest.fixture
+async def sides(tmp_path: Path, postgres_url: str) -> AsyncIterator[list[Side]]:
+    """Two of them, one database."""
+    shared = {
+        "database_url": postgres_url,
+        "requests_per_minute": None,
+        "concurrency": {"comfyui": AT_ONCE},
+    }
+    made: list[Side] = []
+    try:
+        for name in ("one", "other"):
+            comfyui = StandInProcess(data_dir=tmp_path / name / "comfyui")
+            comfyui.start()
+            service = ServiceProcess(tmp_path / name, comfyui_url=comfyui.url, server=shared)
+            made.append(Side(comfyui, service, httpx.AsyncClient()))
+            service.launch()
+        for side in made:
+            assert await asyncio.to_thread(side.service.listens), side.service.said
+            side.http = client(side.service)
+        yield made
+    finally:
+        for side in made:
+            await side.http.aclose()
+            side.service.kill()
+            side.comfyui.stop()
+
+
+async def submitted(side: Side, lines: list[Line]) -> dict[str, Line]:
+    found = {}
+    for line in lines:
+        answer = await side.http.post(**line.asked)
+        assert answer.status_code == 202, answer.text
+        found[answer.json()["id"]] = line
+    return found
+
+
+def asynchronous(count: int) -> list[Line]:
+    """Lines whose clients do not wait."""
+    numbers = (number for number in range(10 * count) if not Line(number).waits)
+    return [Line(next(numbers)) for _ in range(count)]
+
+
+def finished(side: Side) -> Counter[str]:
+    return Counter(record.prompt_id for record in side.comfyui.log.of(Finished))
+
+
+@pytest.mark.parametrize(
+    "jobs", [40, pytest.param(200, marks=[pytest.mark.soak, pytest.mark.timeout(600)])]
+)
+async def test_one_is_killed_and_the_other_finishes_all(sides: list[Side], jobs: int) -> None:
+    """Only what the dead one was doing is done anew; all are told of, and heard, by the other."""
+    one, other = sides
+    lines = asynchronous(jobs)
+    given = {}
+    for some in await asyncio.gather(submitted(one, lines[::2]), submitted(other, lines[1::2])):
+        given |= some
+    assert len(given) == jobs
+    assert await one.comfyui.log.until(lambda log: len(log.of(Finished)) >= jobs // 5, PATIENCE)
+    await asyncio.to_thread(one.service.kill)
+    ends = await asyncio.gather(*(ended(other.http, job_id) for job_id in given))
+    assert {end["state"] for end in ends} == {"succeeded"}
+    for job_id, line in given.items():
+        is_right((await other.http.get(f"{JOBS}/{job_id}/audio")).content, line)
+
+    # What the dead one's server had been given, it does to the end, whoever wants it.
+    assert await one.comfyui.log.until(
+        lambda log: len(log.of(Finished)) == len(log.submitted), PATIENCE
+    )
+    done = [finished(side) for side in sides]
+    for count, side in zip(done, sides, strict=True):
+        assert max(count.values()) == 1
+        assert count == Counter(side.comfyui.log.submitted)
+        assert len(count) >= jobs // 10, "it had next to nothing to do"
+    assert (done[0] + done[1]).keys() == given.keys()
+    twice = done[0] & done[1]
+    assert len(twice) <= 2 * AT_ONCE  # those under way, and those whose end was not written down
+    print(  # noqa: T201 - pytest -s shows the figures
+        f"{jobs} jobs: {len(done[0])} by the killed one, {len(done[1])} by the other, "
+        f"{len(twice)} by both"
+    )
+
+
+async def test_either_tells_of_the_others_jobs_and_stops_them(sides: list[Side]) -> None:
+    """Status, events and sound of a job come from whichever is asked, and so does its end."""
+    gates = [side.comfyui.faults.hold("running") for side in sides]
+    (job_id,) = await submitted(sides[0], [Line(1)])
+    reached = [asyncio.ensure_future(asyncio.to_thread(gate.reached.wait, 10)) for gate in gates]
+    await asyncio.wait(reached, return_when=asyncio.FIRST_COMPLETED)
+    doing = 0 if gates[0].reached.is_set() else 1
+    here, there = sides[doing], sides[1 - doing]
+    assert (await there.http.get(f"{JOBS}/{job_id}")).json()["state"] == "running"
+    following = [asyncio.ensure_future(ended(side.http, job_id)) for side in sides]
+    assert (await there.http.delete(f"{JOBS}/{job_id}")).json()["state"] == "cancelled"
+    for end in await asyncio.wait_for(asyncio.gather(*following), 5):
+        assert end["state"] == "cancelled"
+    gates[doing].release()
+    assert await here.comfyui.log.until(lambda log: log.interrupted == [job_id], 5)
+    gates[1 - doing].release()
+
+    (job_id,) = await submitted(there, [Line(5)])
+    for end in await asyncio.gather(*(ended(side.http, job_id) for side in sides)):
+        assert end["state"] == "succeeded"
+    heard = [(await side.http.get(f"{JOBS}/{job_id}/audio")).content for side in sides]
+    assert heard[0] == heard[1]
+    is_right(heard[0], Line(5))
+    assert not there.comfyui.log.interrupted
