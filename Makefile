@@ -8,7 +8,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # The torch that `make direct` installs; on a machine without a GPU, a CPU build is enough.
 TORCH ?= torch
 
-.PHONY: demo test direct check audit soak bench clean
+.PHONY: demo test direct check docs audit soak bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/storycore-tts demo
@@ -26,6 +26,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+# Writes the reference anew from the code.
+docs: $(VENV)/.dev
+	$(BIN)/python documentation/generate.py
 
 # Whether any package in .venv has a known hole; says so where that cannot be found out.
 audit: $(VENV)/.dev

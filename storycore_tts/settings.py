@@ -85,21 +85,32 @@ class QwenTTSModelConfig(_Block):
     """Which model speaks, and on what."""
 
     model_choice: Literal["0.6B", "1.7B"] = "1.7B"
+    """Size of the model; the small one needs less memory and does not listen to ``instruct``."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "cuda"
+    """Where it runs: on the server, with ComfyUI."""
     precision: Literal["bf16", "fp32"] = "bf16"
+    """Of its weights; fp32 needs twice the memory."""
     attention: Literal["auto", "sdpa", "flash_attn", "sage_attn", "eager"] = "auto"
+    """The kernel that computes attention; another one than auto must be installed."""
     unload_model_after_generate: bool = False
+    """Give the GPU's memory back after every job; the next one loads the model again."""
 
 
 class QwenTTSGenerationConfig(_Block):
     """How the model draws its tokens, unless a request says otherwise."""
 
     max_new_tokens: Annotated[int, Field(ge=1, le=8192)] = 2048
+    """Longest audio in tokens; 12.5 of them are one second."""
     top_p: Annotated[float, Field(ge=0, le=1)] = 0.8
+    """Nucleus."""
     top_k: Annotated[int, Field(ge=0, le=1000)] = 20
+    """Candidates; 0 for all of them."""
     temperature: Annotated[float, Field(ge=0.01, le=5)] = 1.0
+    """The higher, the less alike are two readings of a line."""
     repetition_penalty: Annotated[float, Field(ge=0.5, le=5)] = 1.05
+    """1 is none."""
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
+    """None: a fresh one for each line, which the result records."""
 
     def sampling(self, **overrides: Any) -> Sampling:
         """Return these values as a request takes them; overrides that are None change nothing."""
@@ -111,10 +122,15 @@ class QwenTTSTrainingConfig(_Block):
     """How a voice is trained, unless a request says otherwise."""
 
     learning_rate: Annotated[float, Field(ge=1e-7, le=1e-3)] = 2e-5
+    """Size of the optimiser's steps."""
     num_epochs: Annotated[int, Field(ge=1, le=100)] = 10
+    """Rounds over the dataset."""
     batch_size: Annotated[int, Field(ge=1, le=8)] = 1
+    """Recordings a step."""
     gradient_accumulation_steps: Annotated[int, Field(ge=1, le=64)] = 4
+    """Steps a weight update."""
     validate_every: Annotated[int, Field(ge=1, le=10)] = 2
+    """Epochs between validation samples."""
 
 
 class ComfyUITimeouts(_Block):
@@ -152,6 +168,7 @@ class DraftConfig(_Block):
     """How the draft voices speak."""
 
     words_per_minute: Annotated[int, Field(ge=80, le=450)] = 165
+    """Pace."""
 
 
 class DirectConfig(_Block):
@@ -268,6 +285,7 @@ class QwenTTSConfig(QwenTTSModelConfig):
     """
 
     backend: str = "comfyui"
+    """Who speaks: comfyui, direct, draft, or another adapter that is installed."""
     fallback: str | None = "direct"
     """Who speaks while the backend is unavailable; None: nobody. Draft has no fallback."""
     rollout: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -276,8 +294,11 @@ class QwenTTSConfig(QwenTTSModelConfig):
     routing_key: Literal["project", "speaker", "request"] = "project"
     """What a rollout keeps on one side; a request that names no project goes by its speaker."""
     comfyui_url: str = "http://127.0.0.1:8188"
+    """The ComfyUI server; a path in it is kept, for a server behind a proxy."""
     default_speaker: Annotated[str, Field(min_length=1)] = "Ryan"
+    """The voice of a line that names none: a built-in or a stored one."""
     default_language: str = "Auto"
+    """Of a line that names none: a name, code or locale; Auto lets the model judge."""
     output_dir: str | None = None
     """Where clients write audio; None: a fresh temporary folder."""
     voices_dir: Annotated[str, Field(min_length=1)] | None = None
