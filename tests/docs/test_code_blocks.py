@@ -22,10 +22,13 @@ from storycore_tts.testing.service import serving
 from storycore_tts.testing.tiny_models import build_tiny_models, install_torchaudio_placeholder
 
 ROOT = Path(__file__).parents[2]
+ARCHITECTURE = "documentation/ARCHITECTURE.md"
 DIRECT = "documentation/DIRECT.md"
 DOCUMENTS = [
     "README.md",
     "CONTRIBUTING.md",
+    "documentation/API_REFERENCE.md",
+    ARCHITECTURE,
     DIRECT,
     "documentation/OBSERVABILITY.md",
     "documentation/RESILIENCE.md",
@@ -64,10 +67,11 @@ def ended_well(command: list[str], folder: Path, **settings: str) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-WITHOUT_TORCH = [document for document in DOCUMENTS if document != DIRECT]
+# Those whose blocks belong together have a test of their own: here, and in test_architecture.py.
+ONE_BY_ONE = [document for document in DOCUMENTS if document not in (ARCHITECTURE, DIRECT)]
 
 
-@pytest.mark.parametrize("code", blocks("python", documents=WITHOUT_TORCH))
+@pytest.mark.parametrize("code", blocks("python", documents=ONE_BY_ONE))
 def test_python(standin_comfyui, tmp_path: Path, code: str):
     server = {"port": 0, "state_dir": str(tmp_path / "state")}
     config = QwenTTSConfig(backend="draft", default_language="English", server=server)
@@ -86,7 +90,7 @@ def runs(code, standin_comfyui, tmp_path):
     )
 
 
-@pytest.mark.parametrize("code", blocks("console", documents=WITHOUT_TORCH))
+@pytest.mark.parametrize("code", blocks("console", documents=ONE_BY_ONE))
 def test_our_commands(standin_comfyui, tmp_path: Path, code: str):
     """Those of our own command that end by themselves run; the others are not ours to test."""
     tone = 0.3 * np.sin(np.arange(96_000) / 20)
