@@ -31,11 +31,13 @@ DOCUMENTS = [
     ARCHITECTURE,
     DIRECT,
     "documentation/OBSERVABILITY.md",
+    "documentation/QWEN_TTS_INTEGRATION.md",
     "documentation/RESILIENCE.md",
     "documentation/SERVICE.md",
     "documentation/TESTING.md",
     "documentation/VOICES.md",
 ]
+COMFYUI = re.compile("http://127.0.0.1:(8188|8000)")  # Desktop's port is the second one
 SERVICE = "http://127.0.0.1:8600"
 ENDLESS = ("serve", "standin")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -81,7 +83,7 @@ def test_python(standin_comfyui, tmp_path: Path, code: str):
 
 def runs(code, standin_comfyui, tmp_path):
     program = tmp_path / "test_block.py"
-    program.write_text(code.replace("http://127.0.0.1:8188", standin_comfyui.url), "utf-8")
+    program.write_text(COMFYUI.sub(standin_comfyui.url, code), "utf-8")
     runner = ["-m", "pytest", "-q", "-p", "no:cacheprovider"] if "\ndef test_" in code else []
     ended_well(
         [sys.executable, *runner, str(program)],
@@ -95,7 +97,7 @@ def test_our_commands(standin_comfyui, tmp_path: Path, code: str):
     """Those of our own command that end by themselves run; the others are not ours to test."""
     tone = 0.3 * np.sin(np.arange(96_000) / 20)
     soundfile.write(tmp_path / "reference.wav", tone, 24_000)
-    for command in our_commands(code.replace("http://127.0.0.1:8188", standin_comfyui.url)):
+    for command in our_commands(COMFYUI.sub(standin_comfyui.url, code)):
         ended_well(command, tmp_path, STORYCORE_TTS_COMFYUI_URL=standin_comfyui.url)
 
 
