@@ -27,6 +27,7 @@ DIRECT = "documentation/DIRECT.md"
 DOCUMENTS = [
     "README.md",
     "CONTRIBUTING.md",
+    "examples/scratch_track/README.md",
     "documentation/API_REFERENCE.md",
     ARCHITECTURE,
     DIRECT,
