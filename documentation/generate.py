@@ -353,7 +353,7 @@ def _short(reference: str) -> str:
 
 def _link(reference: str) -> str:
     name = _short(reference)
-    return f"[{name}](#{name.lower()})"
+    return f"[{name}](#{name.lower()}-json)"
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -407,7 +407,7 @@ def _rest() -> Iterator[str]:
     yield (
         "The routes of `storycore-tts serve`, and of `create_router` below its prefix. Where keys "
         "are configured, all but `/health` and `/ready` take `Authorization: Bearer KEY`. Errors "
-        "are [problem documents](#problem).\n"
+        "are [problem documents](#problem-json).\n"
     )
     reached: dict[str, None] = {"#/components/schemas/Problem": None}
     for path, methods in document["paths"].items():
@@ -460,7 +460,7 @@ def _answer(status: str, answer: Mapping[str, Any], kinds: list[str]) -> str:
 
 
 def _schema(name: str, schema: Mapping[str, Any]) -> Iterator[str]:
-    yield f"\n#### {name}\n"
+    yield f"\n#### {name} (JSON)\n"  # some are named like a class
     yield f"{_one_line(schema.get('description', ''))}\n"
     if "enum" in schema:
         yield f"One of {_type(schema)}.\n"
