@@ -1,0 +1,68 @@
+"""The notebook runs from its first cell to its last, and is stored without what it printed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+NOTEBOOK = Path(__file__).parents[2] / "documentation" / "examples.ipynb"
+NEEDED = "needs pip install -e '.[docs]'"
+
+
+def cells(notebook, kind):
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == kind]
+
+
+def test_it_is_stored_without_outputs():
+    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    for cell in cells(notebook, "code"):
+        assert cell["outputs"] == []
+        assert cell["execution_count"] is None
+
+
+# What ipykernel and its parts warn of is theirs; what our code warns of fails in its own tests.
+@pytest.mark.filterwarnings("default")
+def test_it_runs(standin_comfyui, monkeypatch, tmp_path):
+    nbclient = pytest.importorskip("nbclient", reason=NEEDED)
+    nbformat = pytest.importorskip("nbformat", reason=NEEDED)
+    for package in ("ipykernel", "matplotlib"):
+        pytest.importorskip(package, reason=NEEDED)
+    monkeypatch.setenv("STORYCORE_TTS_COMFYUI_URL", standin_comfyui.url)
+    monkeypatch.setenv("STORYCORE_TTS_VOICES_DIR", str(tmp_path / "voices"))
+    for name in ("MPLCONFIGDIR", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    nbformat.validate(notebook)
+    nbclient.NotebookClient(
+        notebook, timeout=100, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+
+    kinds = [
+        kind
+        for cell in cells(notebook, "code")
+        for output in cell["outputs"]
+        for kind in output.get("data", {})
+    ]
+    assert kinds.count("image/png") == 5
+    assert sum("<audio" in shown for shown in players(notebook)) == 5
+    assert "Did you mean 'Serena'?" in printed(notebook)
+    assert {output["data"]["text/plain"] for output in results(notebook)} == {"True"}
+
+
+def outputs(notebook, kind):
+    return [o for c in cells(notebook, "code") for o in c["outputs"] if o["output_type"] == kind]
+
+
+def players(notebook):
+    return [o["data"].get("text/html", "") for o in outputs(notebook, "display_data")]
+
+
+def results(notebook):
+    return outputs(notebook, "execute_result")
+
+
+def printed(notebook):
+    assert not [o for o in outputs(notebook, "stream") if o["name"] == "stderr"]
+    return "".join(o["text"] for o in outputs(notebook, "stream"))
