@@ -27,9 +27,10 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-# Writes the reference anew from the code.
+# Writes the reference anew from the code, and all documents as a site into site/.
 docs: $(VENV)/.dev
 	$(BIN)/python documentation/generate.py
+	$(BIN)/python -m mkdocs build --quiet --strict
 
 # Whether any package in .venv has a known hole; says so where that cannot be found out.
 audit: $(VENV)/.dev
@@ -46,7 +47,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/service_load.py
 
 clean:
-	rm -rf $(VENV) demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo-output site .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
