@@ -31,6 +31,7 @@ _WIDTH = 90  # of a signature on one line
 _MAX_SEED = 2**64 - 1
 # What users meet without importing it by name.
 _MORE_NAMES = {"ConfiguredSpeech": "storycore_tts.container"}
+_ORDER = ("container", "services", "entrypoints", "settings", "domain", "ports", "adapters")
 _SECTIONS = ("Args", "Returns", "Yields", "Raises")
 
 _HEAD = """# API reference
@@ -73,11 +74,16 @@ def _python() -> Iterator[str]:
     by_module: dict[str, list[_Definition]] = {}
     for definition in _public():
         by_module.setdefault(definition.module, []).append(definition)
-    for module in sorted(by_module):
+    for module in sorted(by_module, key=_place):
         yield f"\n### {module}\n"
         yield _as_markdown(ast.get_docstring(_tree(module)) or "", summary_only=True)
         for definition in sorted(by_module[module], key=lambda d: d.node.lineno):
             yield from _described(definition)
+
+
+def _place(module: str) -> tuple[int, str]:
+    """Return what sorts modules: what most people need comes first."""
+    return next(n for n, part in enumerate(_ORDER) if module.split(".")[1] == part), module
 
 
 def _public() -> Iterator[_Definition]:
