@@ -8,7 +8,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # The torch that `make direct` installs; on a machine without a GPU, a CPU build is enough.
 TORCH ?= torch
 
-.PHONY: demo test direct check soak bench clean
+.PHONY: demo test direct check audit soak bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/storycore-tts demo
@@ -26,6 +26,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+# Whether any package in .venv has a known hole; says so where that cannot be found out.
+audit: $(VENV)/.dev
+	$(BIN)/python .ci/audit.py
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak --timeout 3600

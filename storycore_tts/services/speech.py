@@ -8,7 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from storycore_tts.domain.errors import StorageFailed, UnknownSpeaker, UnsupportedByBackend
+from storycore_tts.domain.errors import (
+    InvalidRequest,
+    StorageFailed,
+    UnknownSpeaker,
+    UnsupportedByBackend,
+)
 from storycore_tts.domain.events import Listener, Listeners
 from storycore_tts.domain.languages import AUTO
 from storycore_tts.domain.progress import OnProgress, forward_only
@@ -167,9 +172,15 @@ class TextToSpeech:
             project: Whose line this is.
 
         Raises:
-            InvalidRequest: Something in it is refused; an instruct for a cloned voice, for one.
+            InvalidRequest: Something in it is refused: an instruct for a cloned voice, a checkpoint
+                without its speaker, for instance.
             StorageFailed: The stored voice is damaged, or the disk refuses.
         """
+        if speaker is None and checkpoint is not None:
+            raise InvalidRequest(
+                "A fine-tuned checkpoint needs the name of its speaker.",
+                hint="Name the speaker that it was trained as.",
+            )
         speaker = self.defaults.speaker if speaker is None else speaker
         sampling = sampling or self.defaults.sampling
         stored = await self._stored(speaker) if checkpoint is None else None

@@ -21,8 +21,12 @@ SETTINGS = Path(__file__).with_name("schemathesis.toml")
 def service(tmp_path_factory):
     server = {"requests_per_minute": None, "api_keys": {"tester": hashed(KEY)}}
     folder = tmp_path_factory.mktemp("service")
-    with serving(config(folder, server=server)) as url:
-        yield httpx.Client(base_url=url, headers={"Authorization": f"Bearer {KEY}"})
+    keyed = {"Authorization": f"Bearer {KEY}"}
+    with (
+        serving(config(folder, server=server)) as url,
+        httpx.Client(base_url=url, headers=keyed) as client,
+    ):
+        yield client
 
 
 def _schemathesis(service, folder, *options):
@@ -52,10 +56,10 @@ def test_answers_are_as_documented_whatever_is_asked(service, tmp_path):
     made = _schemathesis(
         service,
         tmp_path,
-        *("--phases", "examples,coverage,fuzzing", "--max-examples", "3"),
+        *("--phases", "examples,fuzzing", "--max-examples", "20"),
         "--generation-deterministic",
     )
-    assert made > 300
+    assert made > 200
     _wait_until_idle(service)
 
 
@@ -64,7 +68,7 @@ def test_answers_are_as_documented_whatever_is_asked(service, tmp_path):
 @pytest.mark.parametrize("prefer", ["", "respond-async"])
 def test_answers_are_as_documented_for_thousands_of_requests(service, tmp_path, prefer):
     made = _schemathesis(
-        service, tmp_path, "--max-examples", "150", *(["-H", f"Prefer: {prefer}"] if prefer else [])
+        service, tmp_path, "--max-examples", "100", *(["-H", f"Prefer: {prefer}"] if prefer else [])
     )
-    assert made > 3000
+    assert made > 2000
     _wait_until_idle(service)

@@ -165,7 +165,7 @@ async def test_a_process_that_shares_is_told_of_cancellation(
         queue = await opened(place, workshop, concurrency={"draft": 0})
         job = await queue.submit(order())
         async for state in queue.watch("ann", job.id):
-            if state.state is JobState.RUNNING:
+            if state.progress:
                 await queue.cancel("ann", job.id)
             last = state
         assert last.state is JobState.CANCELLED
@@ -173,7 +173,7 @@ async def test_a_process_that_shares_is_told_of_cancellation(
         jobs = [await queue.submit(order(str(n))) for n in range(4)]
         for other in jobs:
             async for state in queue.watch("ann", other.id):
-                if state.state is JobState.RUNNING:
+                if state.progress:
                     break
     starts, ends = logged(log)
     assert set(starts) == {job.id, *(other.id for other in jobs)}

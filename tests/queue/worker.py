@@ -13,6 +13,7 @@ from pathlib import Path
 
 from storycore_tts.adapters.queue import DurableQueue
 from storycore_tts.domain.jobs import Outcome
+from storycore_tts.domain.progress import Progress, Stage
 
 
 async def main() -> None:
@@ -21,6 +22,7 @@ async def main() -> None:
 
     async def perform(job_id, order, report):
         os.write(lines, f"start {job_id} {os.getpid()}\n".encode())
+        report(Progress(Stage.GENERATING))
         await asyncio.sleep(float(seconds))
         os.write(lines, f"end {job_id} {os.getpid()}\n".encode())
         return Outcome({"pid": os.getpid()}, job_id.encode(), "audio/x")

@@ -22,7 +22,7 @@ from storycore_tts.adapters.queue.runtime import QUEUED, RUNNING, Entry, PutDown
 from storycore_tts.adapters.queue.storage import Storage
 from storycore_tts.adapters.queue.tables import Tables
 from storycore_tts.adapters.queue.watching import Watching
-from storycore_tts.adapters.queue.work import Work
+from storycore_tts.adapters.queue.work import Work, log_bug
 from storycore_tts.domain.errors import InvalidRequest, StorageFailed
 from storycore_tts.domain.jobs import (
     PUT_DOWN,
@@ -313,9 +313,16 @@ class DurableQueue:
             raise PutDown
         work = self._do(job_id, order)
         try:
-            document = asyncio.run_coroutine_threadsafe(work, self._loop).result()
-        except (concurrent.futures.CancelledError, RuntimeError):  # the loop ends, or has ended
+            asked = asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError:  # the loop has ended
             work.close()
+            raise PutDown from None
+        try:
+            document = asked.result()
+        except concurrent.futures.CancelledError:  # the loop ends
+            raise PutDown from None
+        except Exception as error:  # noqa: BLE001 - a bug of ours; the job is taken up again
+            log_bug(job_id, error)
             raise PutDown from None
         if document is None:
             raise PutDown

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 from storycore_tts.adapters.queue import documents
 from storycore_tts.adapters.queue.documents import Document
@@ -24,8 +25,18 @@ _TRIES_EVERY = 1.0  # s
 
 _logger = logging.getLogger(__name__)
 
-InThread = Callable[..., Awaitable[object]]
-"""Calls a function in a thread: ``await in_thread(function, *arguments)``."""
+T = TypeVar("T")
+
+
+class InThread(Protocol):
+    """Calls what blocks in a thread."""
+
+    async def __call__(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call ``function`` with ``arguments``."""
+
+
+class _Stopped(Exception):
+    """The job was cancelled, or is put down."""
 
 
 class Work:
@@ -84,21 +95,29 @@ class Work:
         Returns:
             The document of its outcome, or None if there shall be none.
         """
-        kept = await self._in_thread(self._tables.kept, self.job_id)
-        if isinstance(kept, dict):  # it was done, and the process killed before DBOS knew
-            self._settles_since = time.monotonic()
-            return kept
-        await self._in_thread(self._tables.begin, self.job_id)
-        self.started = documents.now()
-        self._changed()
         try:
-            document = await self._outcome(perform)
+            document = await self._done_or_begun()
+            if document is None:
+                document = await self._outcome(perform)
+        except StorageFailed as error:
+            document = documents.of_failure(Failure.of(error))
+        except _Stopped:
+            document = None
         finally:
             if self._noting is not None:
                 self._noting.cancel()
         if document is not None:
             self._settles_since = time.monotonic()
         return document
+
+    async def _done_or_begun(self) -> Document | None:
+        """Return what was made before: the process was killed, and DBOS had not heard of it."""
+        kept = await self._patiently(self._tables.kept, self.job_id)
+        if kept is None:
+            await self._patiently(self._tables.begin, self.job_id)
+            self.started = documents.now()
+            self._changed()
+        return kept
 
     async def _outcome(self, perform: Performer) -> Document | None:
         task = asyncio.ensure_future(perform(self.job_id, self._order, self._report))
@@ -126,25 +145,25 @@ class Work:
             return documents.of_failure(Failure.of(error))
         except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001 - whatever it is
             return documents.of_failure(_internal(self.job_id, error))
-        try:
-            return await self._keep(document, outcome.audio)
-        except StorageFailed as error:
-            return documents.of_failure(Failure.of(error))
+        return await self._patiently(self._tables.keep, self.job_id, document, outcome.audio)
 
-    async def _keep(self, document: Document, audio: bytes) -> Document | None:
-        """Keep a result, and be patient with the database: it took long to make."""
-        loop = asyncio.get_running_loop()
-        patience = loop.time() + _KEEPS_TRYING
+    async def _patiently(self, function: Callable[..., T], *arguments: object) -> T:
+        """Ask a database that may fail for a while; what is kept there took long to make.
+
+        Raises:
+            StorageFailed: It failed for too long.
+            _Stopped: Nobody needs the answer any more.
+        """
+        patience = time.monotonic() + _KEEPS_TRYING
         while True:
             try:
-                kept = await self._in_thread(self._tables.keep, self.job_id, document, audio)
-                assert isinstance(kept, dict)
-                return kept
-            except StorageFailed:
-                if loop.time() > patience:
+                return await self._in_thread(function, *arguments)
+            except StorageFailed as error:
+                if time.monotonic() > patience:
                     raise
+                log_event(_logger, logging.WARNING, "queue.database_fails", reason=error.message)
             if await within(_TRIES_EVERY, self._stopped):
-                return None
+                raise _Stopped
 
     def _report(self, progress: Progress) -> None:
         self.progress = progress
@@ -183,11 +202,16 @@ def _seen(task: asyncio.Future[Outcome]) -> None:
         task.exception()
 
 
-def _internal(job_id: str, error: BaseException) -> Failure:
+def log_bug(job_id: str, error: BaseException) -> None:
+    """Log where an error came from; what it says may hold what a user wrote, and goes to DEBUG."""
     where = "".join(traceback.format_tb(error.__traceback__)).rstrip()
     kind = type(error).__name__
     _logger.error("job.failed job=%s error=InternalError type=%s\n%s", job_id, kind, where)
-    _logger.debug("job.failed job=%s", job_id, exc_info=error)  # its message may hold the text
+    _logger.debug("job.failed job=%s", job_id, exc_info=error)
+
+
+def _internal(job_id: str, error: BaseException) -> Failure:
+    log_bug(job_id, error)
     return Failure(
         "InternalError",
         "The service failed at this job, through no fault of the order.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.middleware.cors import CORSMiddleware
@@ -11,7 +12,7 @@ from starlette.routing import Match
 
 from storycore_tts.__about__ import __version__
 from storycore_tts.entrypoints.http import jobs, openai, page, problems, speech, status
-from storycore_tts.entrypoints.http.problems import Problem
+from storycore_tts.entrypoints.http.problems import documented
 from storycore_tts.entrypoints.http.security.bugs import Bugs
 from storycore_tts.entrypoints.http.security.exposure import check_exposure
 from storycore_tts.entrypoints.http.security.guard import Guard
@@ -21,6 +22,9 @@ from storycore_tts.settings import QwenTTSConfig, load_config
 _ABOUT = """Qwen3-TTS voices: speak, clone and train, at once or as jobs that survive a restart.
 
 Errors are problem documents (RFC 9457)."""
+
+_INVALID: dict[int | str, dict[str, Any]] = {422: documented(HTTPStatus.UNPROCESSABLE_ENTITY)[422]}
+"""FastAPI would document errors of its own making, which no route of ours answers with."""
 
 
 def create_router(config: QwenTTSConfig | str | Path | None = None) -> APIRouter:
@@ -35,7 +39,7 @@ def create_router(config: QwenTTSConfig | str | Path | None = None) -> APIRouter
     Raises:
         ConfigurationError: The settings are refused.
     """
-    router = APIRouter(lifespan=lifespan_of(_settings(config)))
+    router = APIRouter(lifespan=lifespan_of(_settings(config)), responses=_INVALID)
     for part in (speech, jobs, status, openai):
         router.include_router(part.router)
     return router
@@ -60,7 +64,6 @@ def create_app(config: QwenTTSConfig | str | Path | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
-        responses={422: {"model": Problem}},
     )
     app.include_router(create_router(settings))
     app.include_router(page.router)

@@ -41,7 +41,7 @@ _PARTIAL: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("", responses=_OF_A_LIST)
+@router.get("", response_description="Your jobs.", responses=_OF_A_LIST)
 async def jobs(
     request: Request,
     service: CurrentService,
@@ -55,7 +55,12 @@ async def jobs(
     return JobList(jobs=[JobView.of(job, jobs_path(request)) for job in found])
 
 
-@router.get("/{job_id}", response_model=JobView, responses=_OF_A_JOB)
+@router.get(
+    "/{job_id}",
+    response_model=JobView,
+    response_description="The job.",
+    responses=_OF_A_JOB,
+)
 async def job(
     request: Request, job_id: str, service: CurrentService, owner: CurrentOwner
 ) -> Response:
@@ -63,7 +68,12 @@ async def job(
     return job_answer(request, await service.studio.queue.get(owner, job_id), HTTPStatus.OK)
 
 
-@router.delete("/{job_id}", response_model=JobView, responses=_OF_A_JOB)
+@router.delete(
+    "/{job_id}",
+    response_model=JobView,
+    response_description="The job as it is now.",
+    responses=_OF_A_JOB,
+)
 async def cancel(
     request: Request, job_id: str, service: CurrentService, owner: CurrentOwner
 ) -> Response:

@@ -17,6 +17,31 @@ from storycore_tts.entrypoints.http.problems import Problem, problem_of_failure
 AudioFormat = Literal["wav", "flac", "mp3", "ogg", "opus", "aac", "pcm"]
 
 _A_LINE = "Once upon a time, a small robot learned to sing."
+_A_JOB = {
+    "id": "3f2b8c1e-9d4a-4c67-8a51-6e0d9b7f2c34",
+    "kind": "speech",
+    "state": "succeeded",
+    "backend": "comfyui",
+    "text": _A_LINE,
+    "speaker": "Serena",
+    "priority": 0,
+    "created": "2026-03-02T09:30:00.120000Z",
+    "started": "2026-03-02T09:30:00.310000Z",
+    "ended": "2026-03-02T09:30:04.870000Z",
+    "progress": {"stage": "downloading", "fraction": 1.0, "message": ""},
+    "result": {"duration": 3.12, "sample_rate": 24000, "seed": 7, "warnings": []},
+    "problem": None,
+    "links": {
+        "self": "/ai/tts/qwen/jobs/3f2b8c1e-9d4a-4c67-8a51-6e0d9b7f2c34",
+        "events": "/ai/tts/qwen/jobs/3f2b8c1e-9d4a-4c67-8a51-6e0d9b7f2c34/events",
+        "audio": "/ai/tts/qwen/jobs/3f2b8c1e-9d4a-4c67-8a51-6e0d9b7f2c34/audio",
+    },
+}
+
+
+def by_example(*examples: dict[str, Any]) -> ConfigDict:
+    """Show examples of a model in OpenAPI."""
+    return ConfigDict(json_schema_extra={"examples": list(examples)})
 
 
 class Conditions(BaseModel):
@@ -132,6 +157,10 @@ class TrainingBody(Conditions):
 class ReferenceView(BaseModel):
     """A recording that was taken."""
 
+    model_config = by_example(
+        {"id": f"up_{'5e' * 24}", "duration": 6.4, "sample_rate": 24000, "warnings": []}
+    )
+
     id: str
     duration: float = Field(description="Seconds.")
     sample_rate: int = Field(description="Hz.")
@@ -161,6 +190,8 @@ class Links(BaseModel):
 
 class JobView(BaseModel):
     """A job as it stands."""
+
+    model_config = by_example(_A_JOB)
 
     id: str
     kind: JobKind
@@ -212,6 +243,8 @@ class JobView(BaseModel):
 class JobList(BaseModel):
     """Jobs, the youngest first."""
 
+    model_config = by_example({"jobs": [_A_JOB]})
+
     jobs: list[JobView]
 
 
@@ -226,6 +259,22 @@ class SpeakerView(BaseModel):
 
 class SpeakerList(BaseModel):
     """The voices of a backend, and those that are stored."""
+
+    model_config = by_example(
+        {
+            "backend": "comfyui",
+            "default": "Ryan",
+            "speakers": [
+                {
+                    "name": "Ryan",
+                    "kind": "built-in",
+                    "description": "dynamic man with a strong rhythm",
+                    "language": "English",
+                },
+                {"name": "Mia", "kind": "clone", "description": "", "language": "German"},
+            ],
+        }
+    )
 
     backend: str
     default: str
@@ -277,6 +326,38 @@ class JobCounts(BaseModel):
 class StatusView(BaseModel):
     """How the service is right now."""
 
+    model_config = by_example(
+        {
+            "version": "1.0.0",
+            "usual": "comfyui",
+            "backends": [
+                {
+                    "name": "comfyui",
+                    "reachable": True,
+                    "version": "0.3.64",
+                    "device": "cuda:0 NVIDIA GeForce RTX 4090",
+                    "models": ["1.7B", "0.6B"],
+                    "queue_length": 0,
+                    "details": {},
+                    "problems": [],
+                    "capabilities": {
+                        "speech": True,
+                        "cloning": True,
+                        "training": True,
+                        "checkpoints": True,
+                        "instruct": True,
+                        "seeds": True,
+                        "streaming": False,
+                    },
+                    "concurrency": 4,
+                    "waiting": 0,
+                }
+            ],
+            "jobs": {"queued": 2, "running": 1},
+            "authentication": False,
+        }
+    )
+
     version: str
     usual: str = Field(description="The backend that does what names none.")
     backends: list[BackendView]
@@ -286,6 +367,8 @@ class StatusView(BaseModel):
 
 class Readiness(BaseModel):
     """Whether there is somebody to speak."""
+
+    model_config = by_example({"ready": True, "backends": {"comfyui": True, "draft": True}})
 
     ready: bool
     backends: dict[str, bool] = Field(description="Whether each backend can be reached.")

@@ -18,6 +18,7 @@ from storycore_tts.domain.requests import (
     SpeechRequest,
     TrainingRequest,
 )
+from storycore_tts.domain.stored_voices import voice_name
 from storycore_tts.entrypoints.http import problems
 from storycore_tts.entrypoints.http.answers import AUDIO, PREFIX, audio_answer, job_answer
 from storycore_tts.entrypoints.http.disconnects import while_connected
@@ -120,7 +121,12 @@ async def clone(
     return answer
 
 
-@router.post("/references", status_code=201, responses=_OF_SPEECH)
+@router.post(
+    "/references",
+    status_code=HTTPStatus.CREATED,
+    response_description="What is known of the recording.",
+    responses=_OF_SPEECH,
+)
 async def keep_reference(
     form: Annotated[ReferenceForm, Form(media_type="multipart/form-data")],
     service: CurrentService,
@@ -136,7 +142,13 @@ async def keep_reference(
     )
 
 
-@router.post("/train", status_code=202, response_model=JobView, responses=_OF_SPEECH)
+@router.post(
+    "/train",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=JobView,
+    response_description="The job was accepted; it is kept.",
+    responses=_OF_SPEECH,
+)
 async def train(
     request: Request,
     body: TrainingBody,
@@ -154,7 +166,7 @@ async def train(
     wanted = TrainingRequest(
         dataset=await folder_within(body.dataset, config.server.dataset_roots, what="dataset"),
         output_dir=f"{config.server.training_dir}/{_new_name(owner, idempotency_key)}",
-        speaker_name=body.speaker_name,
+        speaker_name=voice_name(body.speaker_name),
         **_hyperparameters(service, body),
     )
     terms = _terms(owner, body, idempotency_key)

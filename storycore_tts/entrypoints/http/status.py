@@ -37,6 +37,12 @@ _OF_SPEAKERS = documented(
     HTTPStatus.SERVICE_UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT,
 )
+_HEALTHY: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "It lives.",
+        "content": {"application/json": {"example": {"status": "ok"}}},
+    }
+}
 _METRICS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Metrics in Prometheus' text format.",
@@ -45,7 +51,7 @@ _METRICS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get(f"{PREFIX}/speakers", responses=_OF_SPEAKERS)
+@router.get(f"{PREFIX}/speakers", response_description="The voices.", responses=_OF_SPEAKERS)
 async def speakers(
     service: CurrentService, owner: CurrentOwner, backend: str | None = None
 ) -> SpeakerList:
@@ -66,7 +72,11 @@ async def speakers(
     return SpeakerList(backend=name, default=tts.defaults.speaker, speakers=built_in + stored)
 
 
-@router.get(f"{PREFIX}/status", responses=documented(HTTPStatus.SERVICE_UNAVAILABLE))
+@router.get(
+    f"{PREFIX}/status",
+    response_description="The service as it is now.",
+    responses=documented(HTTPStatus.SERVICE_UNAVAILABLE),
+)
 async def status(service: CurrentService, owner: CurrentOwner) -> StatusView:
     """Tell how each backend is, and how much there is to do."""
     studio = service.studio
@@ -82,13 +92,18 @@ async def status(service: CurrentService, owner: CurrentOwner) -> StatusView:
     )
 
 
-@_open.get("/health", responses={200: {"content": {"application/json": {}}}})
+@_open.get("/health", responses=_HEALTHY)
 async def health() -> dict[str, str]:
     """Say that the process lives; looks at nothing else."""
     return {"status": "ok"}
 
 
-@_open.get("/ready", response_model=Readiness, responses={503: {"model": Readiness}})
+@_open.get(
+    "/ready",
+    response_model=Readiness,
+    response_description="There is somebody.",
+    responses={503: {"model": Readiness, "description": "There is nobody, or no database."}},
+)
 async def ready(service: CurrentService) -> Response:
     """Say whether any backend can be asked to speak, and the job database answers."""
     reachable, has_storage = await service.readiness.get()

@@ -107,13 +107,20 @@ async def test_a_line_takes_the_defaults(service, fake):
         ({"speaker": "Eric"}, "speaker", "Eric"),
         ({"language": "de"}, "language", "German"),
         ({"instruct": "Calm."}, "instruct", "Calm."),
-        ({"checkpoint": "/models/mia"}, "checkpoint", "/models/mia"),
+        ({"checkpoint": "/models/mia", "speaker": "mia"}, "checkpoint", "/models/mia"),
         ({"sampling": Sampling()}, "sampling", Sampling()),
     ],
 )
 async def test_what_the_caller_says_wins_over_the_defaults(service, fake, given, name, value):
     await service.say("Bonjour.", **given)
     assert getattr(fake.requests[0], name) == value
+
+
+async def test_a_checkpoint_is_not_asked_for_the_configured_voice(service, fake):
+    # The node pack takes the stock model where it finds no checkpoint, and that has this voice.
+    with pytest.raises(InvalidRequest, match="name of its speaker"):
+        await service.say("Bonjour.", checkpoint="/models/mia")
+    assert fake.requests == []
 
 
 @pytest.mark.parametrize("given", [{"speaker": ""}, {"language": ""}])

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from storycore_tts.entrypoints.http.openai.errors import OpenAIRoute
 from storycore_tts.entrypoints.http.problems import Refused, documented
+from storycore_tts.entrypoints.http.schemas import by_example
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner
 from storycore_tts.entrypoints.http.service import CurrentService
 from storycore_tts.services.studio import Studio
@@ -21,8 +22,13 @@ _OURS = "storycore-tts"
 _MEANING_USUAL = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts", "Qwen/Qwen3-TTS-")
 
 
+_A_MODEL = {"id": USUAL, "object": "model", "created": 0, "owned_by": _OURS}
+
+
 class ModelView(BaseModel):
     """Something that speaks."""
+
+    model_config = by_example(_A_MODEL)
 
     id: str
     object: str = "model"
@@ -32,6 +38,8 @@ class ModelView(BaseModel):
 
 class ModelList(BaseModel):
     """All that speak."""
+
+    model_config = by_example({"object": "list", "data": [_A_MODEL]})
 
     object: str = "list"
     data: list[ModelView]
@@ -51,13 +59,17 @@ def backend_of(model: str | None, studio: Studio) -> str | None:
     raise Refused(HTTPStatus.NOT_FOUND, "There is no such model.", hint=f"Models: {known}.")
 
 
-@router.get("", responses=documented())
+@router.get("", response_description="The models.", responses=documented())
 async def models(service: CurrentService, owner: CurrentOwner) -> ModelList:
     """List the models: ``qwen3-tts`` for the usual backend, and each backend by its name."""
     return ModelList(data=[ModelView(id=name) for name in (USUAL, *service.studio.backends)])
 
 
-@router.get("/{model:path}", responses=documented(HTTPStatus.NOT_FOUND))
+@router.get(
+    "/{model:path}",
+    response_description="The model.",
+    responses=documented(HTTPStatus.NOT_FOUND),
+)
 async def model(model: str, service: CurrentService, owner: CurrentOwner) -> ModelView:
     """Describe a model."""
     backend_of(model, service.studio)

@@ -13,6 +13,7 @@ from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.stored_voices import StoredVoice
 from storycore_tts.entrypoints.http.openai.errors import OpenAIRoute
 from storycore_tts.entrypoints.http.problems import Refused, documented
+from storycore_tts.entrypoints.http.schemas import by_example
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner
 from storycore_tts.entrypoints.http.service import CurrentService
 from storycore_tts.services.voices import VoiceLibrary
@@ -28,6 +29,22 @@ _OF_A_VOICE = documented(
     HTTPStatus.UNPROCESSABLE_ENTITY,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
+
+
+_UPLOADED = {
+    "name": "Mia",
+    "consent": "Mia herself, 2026-03-02",
+    "created_at": 1_772_442_600,
+    "mime_type": "audio/wav",
+    "ref_text": "Good evening, and welcome.",
+}
+_VOICE = {
+    "id": "Mia",
+    "name": "Mia",
+    "object": "audio.voice",
+    "type": "audio_sample",
+    "created_at": 1_772_442_600,
+}
 
 
 class VoiceForm(BaseModel):
@@ -68,6 +85,15 @@ class VoiceView(BaseModel):
 class VoiceList(BaseModel):
     """All voices that can be asked for by name, in both ways."""
 
+    model_config = by_example(
+        {
+            "voices": ["Ryan", "Serena", "Mia"],
+            "uploaded_voices": [_UPLOADED],
+            "object": "list",
+            "data": [_VOICE],
+        }
+    )
+
     voices: list[str]
     uploaded_voices: list[UploadedVoice]
     object: Literal["list"] = "list"
@@ -77,12 +103,24 @@ class VoiceList(BaseModel):
 class CreatedVoice(VoiceView):
     """A voice that was kept."""
 
+    model_config = by_example({**_VOICE, "success": True, "voice": _UPLOADED})
+
     success: Literal[True] = True
     voice: UploadedVoice
 
 
 class DeletedVoice(BaseModel):
     """A voice that is gone."""
+
+    model_config = by_example(
+        {
+            "success": True,
+            "message": "The voice 'Mia' was removed.",
+            "id": "Mia",
+            "object": "audio.voice.deleted",
+            "deleted": True,
+        }
+    )
 
     success: Literal[True] = True
     message: str
@@ -91,7 +129,12 @@ class DeletedVoice(BaseModel):
     deleted: Literal[True] = True
 
 
-@router.get("", response_model_exclude_none=True, responses=_OF_A_LIST)
+@router.get(
+    "",
+    response_model_exclude_none=True,
+    response_description="The voices.",
+    responses=_OF_A_LIST,
+)
 async def voices(service: CurrentService, owner: CurrentOwner) -> VoiceList:
     """List the voices of the usual backend, and those that are stored."""
     tts = service.studio.tts()
@@ -110,6 +153,7 @@ async def voices(service: CurrentService, owner: CurrentOwner) -> VoiceList:
 @router.post(
     "",
     status_code=HTTPStatus.CREATED,
+    response_description="The voice is kept.",
     response_model_exclude_none=True,
     responses=_OF_A_VOICE,
 )
@@ -128,7 +172,9 @@ async def keep(
 
 
 @router.delete(
-    "/{name}", responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
+    "/{name}",
+    response_description="The voice is gone.",
+    responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 async def forget(name: str, service: CurrentService, owner: CurrentOwner) -> DeletedVoice:
     """Remove a stored voice."""

@@ -7,6 +7,7 @@ import json
 from http import HTTPStatus
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from storycore_tts.entrypoints.http.problems import MEDIA_TYPE, Problem
@@ -18,6 +19,9 @@ class Connection(H11Protocol):
 
     patience = 30.0
     """Seconds, from the beginning of a connection or the end of an answer, to the next head."""
+
+    farewell = 5.0
+    """Seconds that a client has to read an answer while it still sends a body that nobody reads."""
 
     _hanging_up: asyncio.TimerHandle | None = None
 
@@ -40,14 +44,16 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, unless an answer is under way already, and hang up."""
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.write(_not_http(msg))
         self.transport.close()
 
     def _expect_another_than(self, answered: Any) -> None:
         if self._hanging_up is not None:
             self._hanging_up.cancel()
-        self._hanging_up = self.loop.call_later(self.patience, self._hang_up_if_none_but, answered)
+        still_sends = self.conn.their_state is h11.SEND_BODY
+        seconds = self.farewell if still_sends else self.patience
+        self._hanging_up = self.loop.call_later(seconds, self._hang_up_if_none_but, answered)
 
     def _hang_up_if_none_but(self, answered: Any) -> None:
         if self.cycle is answered:

@@ -1,0 +1,66 @@
+"""``storycore-tts keys``, and what other commands show of keys and passwords."""
+
+import yaml
+
+from storycore_tts.domain.keys import hashed, owner_of
+
+PASSWORD = "p4ssw0rd"
+
+
+def test_a_key_is_shown_once_with_the_settings_that_let_it_in(cli):
+    answer = cli("keys", "new", "mia")
+    key = answer.out.strip()
+    assert answer.status == 0
+    assert len(key) > 40
+    settings = yaml.safe_load(answer.err.partition("\n")[2])["tts"]["qwen"]["server"]["api_keys"]
+    assert settings == {"mia": hashed(key)}
+    assert owner_of(key, settings) == "mia"
+    assert key not in answer.err
+
+
+def test_each_key_is_another_one(cli):
+    keys = {cli("keys", "new", "mia", "--json").json["key"] for _ in range(3)}
+    assert len(keys) == 3
+
+
+def test_an_owner_is_a_name(cli):
+    for name in ("", "a b", "../x", "a: b", "x" * 65):
+        assert cli("keys", "new", name).status == 2
+
+
+def test_the_settings_in_force_show_neither_password_nor_keys(cli, tmp_path):
+    secret = f"postgresql://tts:{PASSWORD}@db.example/jobs"
+    block = {"backend": "draft", "server": {"database_url": secret, "api_keys": {"mia": "0" * 64}}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"tts": {"qwen": block}}))
+    for form in ([], ["--json"]):
+        answer = cli("doctor", "--config", "mine.yaml", *form)
+        assert answer.status == 0
+        assert "server.database_url" in answer.out
+        for hidden in (PASSWORD, "0" * 64):
+            assert hidden not in answer.out + answer.err
+
+
+def test_a_refusal_shows_neither_password_nor_keys(cli, tmp_path):
+    key = "sctts_a-key-where-its-hash-belongs"
+    address = f"postgresql://tts:{PASSWORD}@db.example"
+    for server in (
+        {"api_keys": {"mia": key}},
+        {"api_keys": [key]},
+        {"api_keys": key},
+        {"database_url": [f"{address}/jobs"]},
+        {"database_url": {"url": f"{address}/jobs"}},
+        {"database_url": f"{address}:port/jobs"},
+        {"database_url": f"mysql://tts:{PASSWORD}@db.example/jobs"},
+        {"database_url": address},
+        {"database_url": f"postgresql://tts:a@{PASSWORD}@db.example/jobs"},
+        {"database_url": f"postgresql://tts:a/{PASSWORD}@db.example/jobs"},
+        {"database_url": f"postgresql://127.0.0.1:1/jobs?user=tts&password={PASSWORD}"},
+        {"database_url": f"postgresql://tts:{PASSWORD}@127.0.0.1:1/jobs"},  # where nobody listens
+        {"databse_url": f"{address}/jobs"},
+    ):
+        block = {"backend": "draft", "fallback": "none", "server": {"port": 0, **server}}
+        (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"tts": {"qwen": block}}))
+        answer = cli("serve", "--config", "mine.yaml")
+        assert answer.status in (2, 4), server
+        for hidden in (PASSWORD, key):
+            assert hidden not in answer.out + answer.err, server

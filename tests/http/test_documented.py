@@ -1,0 +1,51 @@
+"""What the service says of itself in its OpenAPI document."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from storycore_tts.entrypoints.http import create_app, schemas
+from storycore_tts.entrypoints.http.openai import models, voices
+
+from .serving import config
+
+
+def operations():
+    document = create_app(config(Path("/nowhere"))).openapi()
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield pytest.param(document, operation, id=f"{method} {path}")
+
+
+@pytest.mark.parametrize(("document", "operation"), list(operations()))
+def test_each_operation_and_each_answer_is_described_by_example(document, operation):
+    assert operation["summary"]
+    assert operation["description"].endswith((".", "it."))
+    for status, answer in operation["responses"].items():
+        assert answer["description"] not in ("", "Successful Response"), status
+        for kind, content in answer.get("content", {}).items():
+            assert has_example(document, kind, content), (status, kind)
+
+
+def has_example(document, kind, content):
+    """Sound files and event streams have none; everything else has one, here or in its schema."""
+    if not kind.endswith("json"):
+        return True
+    if "example" in content or "examples" in content:
+        return True
+    name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+    schema = document["components"]["schemas"].get(name, {})
+    return "example" in schema or "examples" in schema
+
+
+@pytest.mark.parametrize("module", [schemas, models, voices])
+def test_examples_are_what_they_are_examples_of(module):
+    shown = 0
+    for model in vars(module).values():
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            for example in (model.model_config.get("json_schema_extra") or {}).get("examples", []):
+                model.model_validate(example)
+                assert set(example) <= set(model.model_fields)
+                shown += 1
+    assert shown

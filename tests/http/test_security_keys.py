@@ -1,0 +1,216 @@
+"""Whom the service lets in, and whose things are whose."""
+
+import json
+import sqlite3
+import uuid
+
+import httpx
+import pytest
+
+from storycore_tts import ConfigurationError, QwenTTSConfig
+from storycore_tts.domain.keys import hashed, new_key
+from storycore_tts.entrypoints.http import create_app
+
+from .attacks import API, LINE, logged, sound
+from .serving import config, serving
+
+MIA, TOM = "sctts_" + 43 * "m", "sctts_" + 43 * "t"  # pytest-xdist wants the same ids each time
+OPEN = ["/", "/health", "/ready", "/openapi.json", "/nowhere"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("service")
+
+
+@pytest.fixture(scope="module")
+def url(folder):
+    keys = {"mia": hashed(MIA), "tom": hashed(TOM)}
+    with serving(config(folder, server={"api_keys": keys, "requests_per_minute": None})) as url:
+        yield url
+
+
+def _client(url, key):
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    return httpx.Client(base_url=url, headers=headers, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def mia(url):
+    with _client(url, MIA) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def tom(url):
+    with _client(url, TOM) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def job(mia):
+    answer = mia.post(f"{API}/generate", json={"text": LINE}, headers={"Prefer": "respond-async"})
+    assert answer.status_code == 202
+    return answer.json()["id"]
+
+
+def _routes(url):
+    """Return every operation of the OpenAPI document, and whether it says that it needs a key."""
+    document = httpx.get(f"{url}/openapi.json").json()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            place = path.replace("{job_id}", str(uuid.uuid4())).replace("{name}", "x")
+            yield method, place.replace("{model}", "x"), "security" in operation
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "192.168.1.2", "example.com", "127.0.0.1.nip.io"]
+)
+def test_other_machines_need_a_key(host):
+    with pytest.raises(ConfigurationError, match="no key keeps anybody out"):
+        create_app(QwenTTSConfig(backend="draft", server={"host": host}))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_this_machine_needs_none(host):
+    create_app(QwenTTSConfig(backend="draft", server={"host": host}))
+
+
+def test_it_listens_on_this_machine_unless_told_otherwise():
+    assert QwenTTSConfig().server.host == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        "Bearer",
+        "Bearer x",
+        f"Bearer {MIA[:-1]}",
+        f"Bearer {MIA}x",
+        f"Bearer {MIA} {MIA}",
+        f"Bearer {hashed(MIA)}",  # what stands in the settings opens nothing
+        f"Basic {MIA}",
+        MIA,
+        f"Bearer mia:{MIA}",
+        "Bearer \xff\xfe",
+    ],
+)
+def test_nobody_else_gets_in_anywhere(url, given):
+    headers = [] if given is None else [("Authorization", given.encode("latin-1"))]
+    with _client(url, None) as stranger:
+        for method, path, keyed in _routes(url):
+            answer = stranger.request(method, path, headers=headers)
+            if not keyed:
+                assert path in OPEN
+                assert answer.status_code < 500
+                continue
+            assert (answer.status_code, method, path) == (401, method, path)
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            assert answer.json()["status"] == 401
+
+
+def test_a_key_in_the_address_or_in_a_cookie_counts_for_nothing(url):
+    with _client(url, None) as stranger:
+        for how in ({"params": {"api_key": MIA}}, {"headers": {"Cookie": f"Authorization={MIA}"}}):
+            assert stranger.get(f"{API}/status", **how).status_code == 401
+
+
+def test_a_stranger_is_sent_away_before_the_body_is_read(url):
+    for path, kind in ((f"{API}/references", "multipart/form-data; boundary=x"),
+                       (f"{API}/generate", "application/json")):  # fmt: skip
+        with _client(url, None) as stranger:
+            answer = stranger.post(path, content=b"{", headers={"Content-Type": kind})
+            assert answer.status_code == 401  # not 400: the JSON was not looked at
+
+
+def test_ids_of_jobs_cannot_be_guessed(mia, job):
+    ids = {job}
+    for key in ("a", "b"):
+        headers = {"Prefer": "respond-async", "Idempotency-Key": key}
+        answer = mia.post(f"{API}/generate", json={"text": LINE}, headers=headers)
+        ids.add(answer.json()["id"])
+    assert len(ids) == 3
+    assert {uuid.UUID(one).version for one in ids} == {4}
+
+
+def test_the_same_idempotency_key_of_another_is_another_job(mia, tom):
+    headers = {"Prefer": "respond-async", "Idempotency-Key": "mine"}
+    ids = [
+        client.post(f"{API}/generate", json={"text": LINE}, headers=headers).json()["id"]
+        for client in (mia, tom)
+    ]
+    assert ids[0] != ids[1]
+    assert tom.get(f"{API}/jobs/{ids[0]}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "place"), [("GET", ""), ("DELETE", ""), ("GET", "/events"), ("GET", "/audio")]
+)
+def test_anothers_job_is_as_one_that_does_not_exist(mia, tom, job, method, place):
+    answers = [tom.request(method, f"{API}/jobs/{one}{place}") for one in (job, str(uuid.uuid4()))]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert answers[0].json() == answers[1].json()
+    assert mia.get(f"{API}/jobs/{job}").json()["state"] != "cancelled"
+
+
+def test_everybody_sees_only_jobs_of_their_own(mia, tom, job):
+    listed = {one["id"] for one in mia.get(f"{API}/jobs").json()["jobs"]}
+    others = {one["id"] for one in tom.get(f"{API}/jobs").json()["jobs"]}
+    assert job in listed
+    assert not listed & others
+
+
+def test_anothers_recording_is_as_one_that_does_not_exist(mia, tom):
+    kept = mia.post(f"{API}/references", files={"reference": ("a.wav", sound())}).json()["id"]
+    form = {"text": (None, LINE), "x_vector_only": (None, "true")}
+    answers = [
+        client.post(f"{API}/clone", files={**form, "reference_id": (None, reference)})
+        for client, reference in ((tom, kept), (tom, "up_" + 48 * "0"), (mia, kept))
+    ]
+    assert [answer.status_code for answer in answers[:2]] == [404, 404]
+    assert answers[0].json() == answers[1].json()
+    assert answers[2].json()["type"].endswith(":unsupported-by-backend")  # it was found
+    # The same bytes have another id, or one could find out what others have sent.
+    again = tom.post(f"{API}/references", files={"reference": ("a.wav", sound())}).json()["id"]
+    assert again != kept
+
+
+def test_neither_lines_nor_keys_are_in_any_log(url, mia, tom):
+    secret = new_key()
+    with logged() as lines, _client(url, secret) as stranger:
+        for client in (mia, stranger):
+            client.post(f"{API}/generate", json={"text": LINE, "instruct": LINE})
+            client.post(f"{API}/generate", json={"text": LINE, "speaker": "nobody"})
+            client.post(f"{API}/generate", json={"text": LINE, LINE: 1})
+            client.post(f"{API}/generate", content=f'{{"text": "{LINE}'.encode())
+            client.post("/v1/audio/speech", json={"input": LINE, "voice": "Ryan"})
+            client.post("/v1/audio/speech", json={"input": LINE, "stream": True})
+            client.post(f"{API}/clone", data={"text": LINE}, files={"reference": b"no"})
+            client.get(f"/{LINE}", params={"text": LINE})
+        answer = mia.post(
+            f"{API}/generate", json={"text": LINE}, headers={"Prefer": "respond-async"}
+        )
+        with mia.stream("GET", answer.json()["links"]["events"]) as events:
+            events.read()
+    said = "\n".join(lines)
+    assert "request.finished" in said  # it is the log of these very requests
+    for hidden in (LINE, "Wombats", "zeppelins", MIA, TOM, secret, hashed(MIA)):
+        assert hidden not in said
+
+
+def test_what_is_stored_is_json_and_nothing_is_pickled(folder, mia, job):
+    with mia.stream("GET", f"{API}/jobs/{job}/events") as events:
+        events.read()
+    database = sqlite3.connect(folder / "state" / "jobs.sqlite")
+    rows = database.execute(
+        "SELECT coalesce(status.inputs, args.inputs), output, serialization"
+        " FROM workflow_status status LEFT JOIN workflow_input args USING (workflow_uuid)"
+    ).fetchall()
+    database.close()
+    assert rows
+    for inputs, output, kind in rows:
+        assert kind == "storycore_tts_json"
+        json.loads(inputs)
+        json.loads(output or "null")

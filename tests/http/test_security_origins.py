@@ -1,0 +1,326 @@
+"""Pages of other origins, names that lead here by a trick, and what each answer carries."""
+
+import asyncio
+import socket
+
+import httpx
+import pytest
+
+from storycore_tts import QwenTTSConfig
+from storycore_tts.entrypoints.http import create_app
+
+from .attacks import API, LINE, logged, on_the_wire
+from .serving import config, serving
+
+EDITOR = "https://editor.example"
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    server = {
+        "requests_per_minute": None,
+        "allowed_origins": [EDITOR],
+        "allowed_hosts": ["Tts.Example"],
+    }
+    with (
+        serving(config(tmp_path_factory.mktemp("service"), server=server)) as url,
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def closed():
+    """The service as it is unless somebody opens it."""
+    transport = httpx.ASGITransport(
+        create_app(QwenTTSConfig(backend="draft", fallback="none")), raise_app_exceptions=False
+    )
+    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8600")
+
+
+def _has_all_headers(answer):
+    for name, value in HEADERS.items():
+        assert answer.headers.get(name) == value, name
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert "Cache-Control" in answer.headers
+    assert "Server" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "how", "status"),
+    [
+        ("GET", "/health", {}, 200),
+        ("GET", "/openapi.json", {}, 200),
+        ("GET", f"{API}/status", {}, 200),
+        ("POST", f"{API}/generate", {"json": {"text": LINE}}, 200),
+        ("GET", "/nowhere", {}, 404),
+        ("GET", f"{API}/jobs/x", {}, 404),
+        ("PUT", "/health", {}, 405),
+        ("POST", f"{API}/generate", {"content": b"x" * 2**21}, 413),
+        ("POST", f"{API}/generate", {"json": {}}, 422),
+        ("POST", f"{API}/references", {"files": {"reference": b"<html>"}}, 415),
+        ("GET", "/health", {"headers": {"Host": "evil.example"}}, 400),
+        ("GET", "/health", {"headers": {"Origin": "https://evil.example"}}, 403),
+        ("OPTIONS", "/health", {"headers": {"Origin": EDITOR,
+            "Access-Control-Request-Method": "GET"}}, 200),
+    ],
+)  # fmt: skip
+def test_every_answer_has_the_headers(service, method, path, how, status):
+    answer = service.request(method, path, **how)
+    assert answer.status_code == status
+    _has_all_headers(answer)
+
+
+def test_what_is_no_http_is_answered_with_the_headers(service):
+    answer = on_the_wire(str(service.base_url), b"\x16\x03\x01\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    for name, value in HEADERS.items():
+        assert f"{name}: {value}\r\n".encode() in answer
+    assert b"application/problem+json" in answer
+
+
+async def test_a_bug_is_told_to_nobody_but_its_kind_to_the_log():
+    app = create_app(QwenTTSConfig(backend="draft", server={"allowed_origins": [EDITOR]}))
+
+    @app.get("/bug")
+    async def bug():
+        raise RuntimeError(f"{LINE} in /srv/secret")
+
+    transport = httpx.ASGITransport(app)  # which raises what would reach the server
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        with logged() as lines:
+            answer = await client.get("/bug", headers={"Origin": EDITOR})
+    assert answer.status_code == 500
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Access-Control-Allow-Origin"] == EDITOR
+    _has_all_headers(answer)
+    assert answer.json()["status"] == 500
+    for hidden in ("RuntimeError", "secret", LINE, "test_security", "Traceback"):
+        assert hidden not in answer.text
+    said = "\n".join(lines)
+    assert "RuntimeError" in said
+    assert "in bug" in said
+    assert LINE not in said.replace("{LINE}", "")
+    assert "Wombats" not in said
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "localhost.evil.example",
+        "evil.example:8600",
+        "evil.example@localhost",
+        "localhost@evil.example",
+        "localhost.",
+        "127.0.0.1.nip.io",
+        "127.1",
+        "2130706433",
+        "0x7f.1",
+        "0.0.0.0",
+        "[::2]",
+        "[::ffff:127.0.0.1]",
+        "::1",
+        "[::1",
+        "[",
+        "]",
+        "localhost:x",
+        "localhost:80:80",
+        "localhost:999999",
+        "localhost/",
+        "localhost#",
+        "localhost?x",
+        "localhost\\",
+        "localhost, localhost",
+        "localhost evil.example",
+        "locaLhost\u00ad".encode(),
+        "",
+        ":8600",
+    ],
+)
+def test_a_name_that_is_not_ours_is_refused(service, host):
+    """A page at evil.example can let that name lead to 127.0.0.1, and is then of our origin."""
+    host = host if isinstance(host, bytes) else host.encode()
+    request = b"GET %s/status HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n"
+    answer = on_the_wire(str(service.base_url), request % (API.encode(), host))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"backends" not in answer
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:1", "127.0.0.1:8600", "[::1]:1", "[::1]", "tts.example:443"]
+)
+def test_our_names_are_taken(service, host):
+    assert service.get(f"{API}/status", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /health HTTP/1.1\r\n",
+        b"GET /health HTTP/1.0\r\n",
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n",
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n",
+        b"GET http://localhost/health HTTP/1.1\r\nHost: evil.example\r\n",
+    ],
+)
+def test_one_name_is_said_and_no_more(service, head):
+    answer = on_the_wire(str(service.base_url), head + b"Connection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_name_in_the_request_line_counts_for_nothing(service):
+    head = (
+        b"GET http://evil.example/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
+    answer = on_the_wire(str(service.base_url), head)
+    assert answer.startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 400 "))
+    assert b"evil" not in answer
+
+
+FOREIGN = [
+    "https://evil.example",
+    "null",
+    "",
+    "http://localhost.evil.example",
+    "http://[",
+    "http://[::1",
+    "file://",
+    "chrome-extension://abc",
+    EDITOR + ".evil.example",
+    "http://editor.example",  # not by https
+    EDITOR + ":8443",
+    "http://localhost:1",  # another service on this machine
+    "http://127.0.0.1",
+    "\xff",
+]
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+@pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])
+def test_a_foreign_page_neither_does_nor_reads_anything(service, origin, method):
+    headers = {"Origin": origin.encode("latin-1")}
+    for path in (f"{API}/generate", f"{API}/jobs", "/v1/audio/voices/x"):
+        answer = service.request(method, path, headers=headers)
+        assert answer.status_code == 403, path
+        assert "Access-Control-Allow-Origin" not in answer.headers
+        _has_all_headers(answer)
+
+
+def test_of_two_origins_both_must_be_ours(service):
+    for headers in (
+        [("Origin", EDITOR), ("Origin", "https://evil.example")],
+        [("Origin", "https://evil.example"), ("Origin", EDITOR)],
+    ):
+        answer = service.post(f"{API}/generate", json={"text": LINE}, headers=headers)
+        assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "anything"])
+def test_browsers_that_only_say_where_from_are_believed(service, site):
+    headers = {"Sec-Fetch-Site": site}
+    answer = service.post(f"{API}/generate", json={"text": LINE}, headers=headers)
+    assert answer.status_code == 403
+    assert service.delete(f"{API}/jobs/x", headers=headers).status_code == 403
+
+
+def test_a_form_of_a_foreign_page_needs_no_preflight_and_does_nothing(service):
+    """Of the three kinds that a form can send, none is JSON."""
+    for kind in ("text/plain", "application/x-www-form-urlencoded"):
+        answer = service.post(
+            f"{API}/generate", content=b'{"text": "a"}', headers={"Content-Type": kind}
+        )
+        assert answer.status_code == 422
+
+
+def test_reading_does_nothing(service):
+    """Every operation with an effect is unsafe, so that the lines above hold for it."""
+    paths = service.get("/openapi.json").json()["paths"]
+    readers = {path for path, operations in paths.items() if "get" in operations}
+    assert readers == {
+        f"{API}/jobs",
+        f"{API}/jobs/{{job_id}}",
+        f"{API}/jobs/{{job_id}}/events",
+        f"{API}/jobs/{{job_id}}/audio",
+        f"{API}/speakers",
+        f"{API}/status",
+        "/health",
+        "/ready",
+        "/metrics",
+        "/v1/models",
+        "/v1/models/{model}",
+        "/v1/audio/voices",
+    }
+
+
+async def test_no_page_is_let_in_unless_it_is_named(closed):
+    for method in ("GET", "OPTIONS"):
+        answer = await closed.request(
+            method, "/health", headers={"Origin": EDITOR, "Access-Control-Request-Method": "POST"}
+        )
+        assert answer.status_code == 403
+        assert not [name for name in answer.headers if name.startswith("access-control-allow-or")]
+
+
+async def test_our_own_page_is_let_in(closed):
+    answer = await closed.get("/health", headers={"Origin": "http://127.0.0.1:8600"})
+    assert answer.status_code == 200
+
+
+def test_a_page_that_is_named_is_let_in(service):
+    asked = {
+        "Origin": EDITOR,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type,idempotency-key,prefer",
+    }
+    allowed = service.options(f"{API}/generate", headers=asked)
+    assert allowed.status_code == 200
+    assert allowed.headers["Access-Control-Allow-Origin"] == EDITOR
+    assert "Access-Control-Allow-Credentials" not in allowed.headers
+    assert "Origin" in allowed.headers["Vary"]
+    headers = {"Origin": EDITOR, "Sec-Fetch-Site": "cross-site"}
+    answer = service.post(f"{API}/generate", json={"text": LINE}, headers=headers)
+    assert answer.status_code == 200
+    assert answer.headers["Access-Control-Allow-Origin"] == EDITOR
+
+
+def test_no_method_and_no_header_beyond_those_needed_is_allowed(service):
+    for wanted in ({"Method": "TRACE"}, {"Method": "POST", "Headers": "cookie"}):
+        headers = {f"Access-Control-Request-{name}": value for name, value in wanted.items()}
+        answer = service.options(f"{API}/generate", headers={"Origin": EDITOR, **headers})
+        assert answer.status_code == 400
+
+
+def test_a_flood_of_anybody_does_not_reach_the_backends(tmp_path_factory):
+    """/ready needs no key, and asks every backend how it is."""
+    from storycore_tts.entrypoints.http.security.rates import Shared
+
+    asked = 0
+
+    async def ask():
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.01)
+        return asked
+
+    async def flood():
+        shared = Shared(ask, seconds=60)
+        return await asyncio.gather(*(shared.get() for _ in range(100))), await shared.get()
+
+    many, one = asyncio.run(flood())
+    assert (set(many), one, asked) == ({1}, 1, 1)
+
+
+def test_what_listens_is_this_machine_only(service):
+    port = service.base_url.port
+    others = {one[4][0] for one in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
+    for address in others - {"127.0.0.1", "127.0.1.1"}:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((address, port), timeout=2)

@@ -1,0 +1,201 @@
+"""No path and no address that a client names is ever looked at."""
+
+import base64
+import json
+import socket
+
+import httpx
+import pytest
+
+from storycore_tts.testing.comfyui import StandInComfyUI
+from storycore_tts.testing.comfyui.log import Submitted, Uploaded
+
+from .attacks import API, LINE, sound
+from .serving import config, serving
+
+PATHS = [
+    "/etc/passwd",
+    "../../../../etc/passwd",
+    "..",
+    "mia/../../secret",
+    "..\\..\\secret",
+    "C:\\Windows\\win.ini",
+    "\\\\evil.example\\share",
+    "file:///etc/passwd",
+    "http://evil.example/x",
+    "~/.ssh",
+    "$HOME",
+    "away",
+    "note.txt",
+    "mia\0",
+    "mi\na",
+    "",
+    "\u2025/\u2025/etc",
+    "a" * 5000,
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("service")
+    for name in ("voices/mia", "data/mia", "secret", "trained"):
+        (folder / name).mkdir(parents=True)
+    for root in ("voices", "data"):
+        (folder / root / "note.txt").write_text("no folder")
+        (folder / root / "away").symlink_to(folder / "secret", target_is_directory=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def comfyui():
+    with StandInComfyUI(instant=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def service(folder, comfyui):
+    server = {
+        "requests_per_minute": None,
+        "checkpoint_roots": [str(folder / "voices")],
+        "dataset_roots": [str(folder / "data")],
+        "training_dir": str(folder / "trained"),
+    }
+    settings = config(
+        folder,
+        backend="comfyui",
+        comfyui_url=comfyui.url,
+        voices_dir=str(folder / "library"),
+        server=server,
+    )
+    with serving(settings) as url, httpx.Client(base_url=url, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+def sent(comfyui):
+    """Returns what has arrived at ComfyUI since the test began, as one text."""
+    before = len(comfyui.log.of(Submitted)), len(comfyui.log.of(Uploaded))
+
+    def arrived():
+        graphs = [record.graph for record in comfyui.log.of(Submitted)[before[0] :]]
+        files = [[r.name, r.subfolder] for r in comfyui.log.of(Uploaded)[before[1] :]]
+        return json.dumps([graphs, files])
+
+    return arrived
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_no_checkpoint_beyond_the_configured_folders_is_named_to_comfyui(service, sent, path):
+    for how in ({}, {"Prefer": "respond-async"}):
+        body = {"text": LINE, "checkpoint": path, "speaker": "mia"}
+        answer = service.post(f"{API}/generate", json=body, headers=how)
+        assert answer.status_code == 422
+    assert sent() == "[[], []]"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_no_dataset_beyond_the_configured_folders_is_named_to_comfyui(service, sent, path):
+    answer = service.post(f"{API}/train", json={"dataset": path, "speaker_name": "mia"})
+    assert answer.status_code == 422
+    assert sent() == "[[], []]"
+
+
+@pytest.mark.parametrize("path", [p for p in PATHS if p not in ("away", "$HOME", "note.txt")])
+def test_no_voice_is_named_by_a_path(service, sent, folder, path):
+    before = sorted(folder.rglob("*"))
+    recording = {"audio_sample": ("a.wav", sound(), "audio/wav")}
+    answers = [
+        service.post(f"{API}/train", json={"dataset": "mia", "speaker_name": path}),
+        service.post(f"{API}/generate", json={"text": LINE, "speaker": path}),
+        service.post("/v1/audio/speech", json={"input": LINE, "voice": path}),
+        service.post("/v1/audio/speech", json={"input": LINE, "voice": {"id": path}}),
+        service.post("/v1/audio/voices", data={"name": path, "consent": "me"}, files=recording),
+        service.delete("/v1/audio/voices/" + httpx.QueryParams({"": path[:200]}).__str__()[1:]),
+    ]
+    assert {answer.status_code for answer in answers} <= {307, 404, 405, 422}
+    assert sent() == "[[], []]"
+    library = [place for place in sorted(folder.rglob("*")) if "state" not in place.parts]
+    assert library == [place for place in before if "state" not in place.parts]
+
+
+def test_the_name_of_a_file_reaches_nobody(service, sent):
+    for name in ("../../evil.wav", "/etc/evil.wav", "..\\evil.wav", "evil\r\nX: y.wav"):
+        answer = service.post(
+            f"{API}/clone",
+            data={"text": LINE, "x_vector_only": "true"},
+            files={"reference": (name, sound(), "audio/wav")},
+        )
+        assert answer.status_code == 200, answer.text
+    arrived = sent()
+    assert "evil" not in arrived
+    assert ".." not in arrived
+
+
+def test_a_checkpoint_below_a_folder_is_named_by_its_whole_path(service, sent, folder):
+    body = {"text": LINE, "checkpoint": "mia", "speaker": "mia"}
+    service.post(f"{API}/generate", json=body)  # the stand-in finds no model there
+    assert str(folder / "voices" / "mia") in sent()
+
+
+def test_a_training_is_written_where_the_operator_said(service, sent, folder):
+    body = {"dataset": "mia", "speaker_name": "mia"}
+    headers = {"Idempotency-Key": "../../evil"}
+    answer = service.post(f"{API}/train", json=body, headers=headers)
+    assert answer.status_code == 202
+    with service.stream("GET", f"{API}/jobs/{answer.json()['id']}/events") as events:
+        events.read()
+    graph = sent()
+    assert f"{folder}/trained/" in graph
+    assert "evil" not in graph
+
+
+@pytest.mark.parametrize("path", [*PATHS, "up_" + "0" * 48, "up_../../x", "UP_" + "0" * 48])
+def test_ids_are_no_paths(service, sent, path):
+    form = {"text": (None, LINE), "x_vector_only": (None, "true"), "reference_id": (None, path)}
+    assert service.post(f"{API}/clone", files=form).status_code in (404, 422)
+    assert sent() == "[[], []]"
+
+
+def test_no_address_is_fetched(service, sent, tmp_path):
+    file = tmp_path / "voice.wav"
+    file.write_bytes(sound())
+    form = {"text": (None, LINE), "x_vector_only": (None, "true")}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        place = f"127.0.0.1:{listener.getsockname()[1]}"
+        for url in (
+            f"http://{place}/voice.wav",
+            f"https://{place}/voice.wav",
+            f"ftp://{place}/voice.wav",
+            f"//{place}/voice.wav",
+            f"file://{file}",
+            str(file),
+            f"data:audio/wav,http://{place}/voice.wav",
+            f"data:http://{place}/x;base64,{base64.b64encode(b'RIFF').decode()}",
+            f"data:audio/wav;base64,http://{place}/voice.wav",
+            "data:;base64," + base64.b64encode(f"http://{place}/voice.wav".encode()).decode(),
+        ):
+            answers = [
+                service.post(
+                    "/v1/audio/speech",
+                    json={"input": LINE, "ref_audio": url, "x_vector_only_mode": True},
+                ),
+                service.post(f"{API}/clone", files={**form, "reference": (None, url)}),
+                service.post(f"{API}/clone", files={**form, "reference": ("a", url)}),
+                service.post(f"{API}/generate", json={"text": LINE, "checkpoint": url}),
+                service.post(f"{API}/train", json={"dataset": url, "speaker_name": "mia"}),
+            ]
+            assert {answer.status_code for answer in answers} <= {415, 422}
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    assert sent() == "[[], []]"
+
+
+def test_the_page_serves_its_own_files_only(service):
+    for name in (
+        "__init__.py",
+        "../app.py",
+        "%2e%2e%2fapp.py",
+        "..%2fapp.py",
+    ):
+        assert service.get(f"/page/{name}").status_code == 404
