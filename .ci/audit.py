@@ -1,7 +1,7 @@
 """Look for known holes in the packages of this environment, with pip-audit in one of its own.
 
 Exit status 1 if there is one that a newer version mends. pip-audit's own says the same of a hole
-and of a network that is down, so that its report decides; without one there is a line that says why.
+and of a network that is down: its report decides, and without one there is a line that says why.
 """
 
 import json
