@@ -105,6 +105,20 @@ class TestSpeaking:
             bars = "(canvas) => canvas.toDataURL().length"
             assert player.locator("canvas").evaluate(bars) > 500  # not an empty picture
 
+    def test_a_voice_that_is_chosen_while_voices_are_listed_stays_chosen(self, site, visit):
+        with visit() as page:
+            serena = page.get_by_role("radio", name=re.compile("^Serena"))
+            serena.wait_for(state="attached")
+            held = []
+            page.route("**/ai/tts/qwen/speakers?*", lambda route: held.append(route))
+            with page.expect_request("**/ai/tts/qwen/speakers?*"):
+                page.get_by_label("Backend", exact=True).select_option("draft")
+            serena.check(force=True)
+            before = serena.element_handle()
+            held[0].continue_()
+            page.wait_for_function("radio => !radio.isConnected", arg=before)
+            expect(serena).to_be_checked()
+
     def test_settings_reach_the_backend(self, site, visit):
         with visit() as page:
             page.get_by_label("Backend", exact=True).select_option("comfyui")
