@@ -15,6 +15,8 @@ from storycore_tts.testing.service_process import ServiceProcess
 
 from .lines import JOBS, client, ended
 
+pytestmark = pytest.mark.once
+
 CLIENTS = 50
 IDLE = 6.0  # s; longer than some servers keep a connection on which nothing comes
 GROWTH = 24 * 2**20  # bytes; a response that is kept is found long before

@@ -17,6 +17,8 @@ from storycore_tts.testing.comfyui.faults import out_of_memory
 from .browser import LINE, alert, chromium, heard, speak, visiting
 from .serving import config, serving
 
+pytestmark = pytest.mark.once
+
 DARK = re.compile(r"rgb\((1\d|2\d), ")  # of a background
 AXE = "axe-core@4.14.1"
 
