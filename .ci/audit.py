@@ -1,7 +1,7 @@
 """Look for known holes in the packages of this environment, with pip-audit in one of its own.
 
-Exit status 1 if there is one. pip-audit's own says the same of a hole and of a network that is
-down, so that its report decides; without one there is a line that says why.
+Exit status 1 if there is one that a newer version mends. pip-audit's own says the same of a hole
+and of a network that is down: its report decides, and without one there is a line that says why.
 """
 
 import json
@@ -42,7 +42,7 @@ def _audited() -> int:
         fixed = ", ".join(hole["fix_versions"]) or "no version yet"
         print(f"{package['name']} {package['version']}: {hole['id']}, mended in {fixed}")  # noqa: T201
     print(f"{len(looked_up)} of {len(found)} packages looked up, {len(holes)} known holes")  # noqa: T201
-    return 1 if holes else 0
+    return 1 if any(hole["fix_versions"] for _, hole in holes) else 0
 
 
 def _run(*command: object) -> subprocess.CompletedProcess[bytes]:

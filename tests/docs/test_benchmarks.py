@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 PROMISED = {
     "comfyui_overhead.py": {

@@ -23,6 +23,8 @@ from storycore_tts.testing.service_process import ServiceProcess
 
 from .lines import JOBS, PATIENCE, Line, client, ended, is_right
 
+pytestmark = pytest.mark.once
+
 SEED = int(os.environ["STORYCORE_TTS_FAULT_SEED"])
 CLIENTS = 4
 

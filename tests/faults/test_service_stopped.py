@@ -18,7 +18,10 @@ from storycore_tts.testing.service_process import ServiceProcess
 
 from .lines import JOBS, Line, client, ended, is_right
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals"),
+]
 
 FAREWELL = 10.0  # s that requests under way have
 CLOSING = 10.0  # s, on a busy machine, for all that comes after them

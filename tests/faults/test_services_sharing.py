@@ -18,7 +18,10 @@ from storycore_tts.testing.service_process import ServiceProcess
 
 from .lines import JOBS, PATIENCE, Line, client, ended, is_right
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals"),
+]
 
 AT_ONCE = 4  # jobs that one service does
 

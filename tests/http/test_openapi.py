@@ -13,6 +13,8 @@ from storycore_tts.domain.keys import hashed, new_key
 
 from .serving import config, serving
 
+pytestmark = pytest.mark.once
+
 KEY = new_key()
 SETTINGS = Path(__file__).with_name("schemathesis.toml")
 

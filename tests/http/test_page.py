@@ -17,6 +17,8 @@ from storycore_tts.testing.comfyui.faults import out_of_memory
 from .browser import LINE, alert, chromium, heard, speak, visiting
 from .serving import config, serving
 
+pytestmark = pytest.mark.once
+
 DARK = re.compile(r"rgb\((1\d|2\d), ")  # of a background
 AXE = "axe-core@4.14.1"
 
@@ -104,6 +106,20 @@ class TestSpeaking:
             assert download.suggested_filename.endswith(f".{kind}")
             bars = "(canvas) => canvas.toDataURL().length"
             assert player.locator("canvas").evaluate(bars) > 500  # not an empty picture
+
+    def test_a_voice_that_is_chosen_while_voices_are_listed_stays_chosen(self, site, visit):
+        with visit() as page:
+            serena = page.get_by_role("radio", name=re.compile("^Serena"))
+            serena.wait_for(state="attached")
+            held = []
+            page.route("**/ai/tts/qwen/speakers?*", lambda route: held.append(route))
+            with page.expect_request("**/ai/tts/qwen/speakers?*"):
+                page.get_by_label("Backend", exact=True).select_option("draft")
+            serena.check(force=True)
+            before = serena.element_handle()
+            held[0].continue_()
+            page.wait_for_function("radio => !radio.isConnected", arg=before)
+            expect(serena).to_be_checked()
 
     def test_settings_reach_the_backend(self, site, visit):
         with visit() as page:

@@ -18,6 +18,8 @@ from storycore_tts.testing.comfyui import StandInComfyUI
 from .browser import LINE, alert, chromium, heard, speak, visiting
 from .serving import config, serving
 
+pytestmark = pytest.mark.once
+
 KEY = "sesame"
 
 

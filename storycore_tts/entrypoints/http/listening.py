@@ -20,7 +20,6 @@ from storycore_tts.entrypoints.http.service import State, lifespan_of
 if TYPE_CHECKING:
     from storycore_tts.settings import QwenTTSConfig
 
-_KEEP_ALIVE = 75  # s; clients keep idle connections for less, and lose what they send on a dead one
 _FAREWELL = 10  # s that requests under way have to end, once the service was told to stop
 
 
@@ -70,7 +69,9 @@ def _settings(app: ASGIApp) -> uvicorn.Config:
         proxy_headers=False,  # anybody could claim to be a proxy
         server_header=False,
         timeout_graceful_shutdown=_FAREWELL,
-        timeout_keep_alive=_KEEP_ALIVE,
+        # As long as one may wait: clients keep idle connections for less, and lose what they send
+        # on one that was closed.
+        timeout_keep_alive=int(Connection.patience),
         ws="none",
     )
 

@@ -98,7 +98,7 @@ async def _readiness(studio: Studio) -> tuple[Mapping[str, bool], bool]:
     return reachable, True
 
 
-def _current(request: Request) -> Service:
+async def _current(request: Request) -> Service:
     service: Service = request.state.storycore_tts
     return service
 

@@ -18,8 +18,8 @@ export function chosenVoice() {
 /** Whether those of the chosen backend could not be listed. */
 export const voicesAreMissing = () => byId("voices").querySelector(".failed") !== null;
 
-/** List the voices of a backend. Keeps what is chosen, unless another one shall be. */
-export async function showVoices(backend, { choose = chosenVoice()?.name } = {}) {
+/** List the voices of a backend. Keeps what is chosen by then, unless another one shall be. */
+export async function showVoices(backend, { choose } = {}) {
   const turn = ++asked;
   let found;
   try {
@@ -34,9 +34,10 @@ export async function showVoices(backend, { choose = chosenVoice()?.name } = {})
     return;
   }
   if (turn !== asked) return; // another backend was chosen meanwhile
+  const wanted = choose ?? chosenVoice()?.name;
   listed = found.speakers;
   const names = listed.map((voice) => voice.name);
-  const chosen = [choose, found.default].find((name) => names.includes(name)) ?? names[0];
+  const chosen = [wanted, found.default].find((name) => names.includes(name)) ?? names[0];
   const clones = backendNamed(backend)?.capabilities?.cloning ?? true;
   const groups = [
     ["Yours", listed.filter((voice) => voice.kind !== "built-in")],

@@ -51,7 +51,7 @@ class KeyedRoute(ProblemRoute):
         await check_body(request)
 
 
-def _owner(
+async def _owner(
     request: Request,
     given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
 ) -> str:
