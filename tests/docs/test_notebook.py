@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from .extra import need
+
+pytestmark = pytest.mark.once
+
 NOTEBOOK = Path(__file__).parents[2] / "documentation" / "examples.ipynb"
-NEEDED = "needs pip install -e '.[docs]'"
 
 
 def cells(notebook, kind):
@@ -25,10 +28,10 @@ def test_it_is_stored_without_outputs():
 # What ipykernel and its parts warn of is theirs; what our code warns of fails in its own tests.
 @pytest.mark.filterwarnings("default")
 def test_it_runs(standin_comfyui, monkeypatch, tmp_path):
-    nbclient = pytest.importorskip("nbclient", reason=NEEDED)
-    nbformat = pytest.importorskip("nbformat", reason=NEEDED)
-    for package in ("ipykernel", "matplotlib"):
-        pytest.importorskip(package, reason=NEEDED)
+    need("ipykernel", "matplotlib", "nbclient", "nbformat")
+    import nbclient
+    import nbformat
+
     monkeypatch.setenv("STORYCORE_TTS_COMFYUI_URL", standin_comfyui.url)
     monkeypatch.setenv("STORYCORE_TTS_VOICES_DIR", str(tmp_path / "voices"))
     for name in ("MPLCONFIGDIR", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):

@@ -15,6 +15,8 @@ import soundfile
 from storycore_tts.domain.audio import SILENCE_PEAK
 from storycore_tts.testing.comfyui import StandInComfyUI
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "scratch_track"
 CAST = {"MARA": "Serena", "IDRIS": "Ryan", "PELL": "Uncle_fu"}

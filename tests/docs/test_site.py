@@ -6,19 +6,18 @@ import os
 import subprocess
 import sys
 from html.parser import HTMLParser
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from .extra import need
+
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 # What a browser fetches to show a page.
 FETCHED = {("script", "src"), ("link", "href"), ("img", "src"), ("iframe", "src"), ("use", "href")}
-
-pytestmark = pytest.mark.skipif(
-    find_spec("material") is None, reason="needs pip install -e '.[docs]'"
-)
 
 
 class Page(HTMLParser):
@@ -43,6 +42,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> dict[Path, Page]:
+    need("material", "mkdocs")
     folder = tmp_path_factory.mktemp("site").resolve()
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(folder)],
