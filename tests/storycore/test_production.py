@@ -17,7 +17,7 @@ from storycore_tts import (
 )
 from storycore_tts.domain.presets import STYLES
 from storycore_tts.domain.requests import ReferenceAudio
-from storycore_tts.testing.comfyui.log import Submitted
+from storycore_tts.testing.comfyui.log import SocketOpened, Submitted
 
 from .caller import speaking_character
 
@@ -145,6 +145,17 @@ async def test_a_killed_comfyui_is_stood_in_for_or_told(server, settings, heard)
         assert not told.success
         assert server.url in told.error_message
         assert not await service.check_connection()
+
+
+async def test_a_service_for_each_job_that_nobody_closes_opens_one_connection(server, settings):
+    file = settings(backend="comfyui")
+    for _ in range(5):
+        assert (await QwenTTSService(server.url, config=file).text_to_speech(LINE)).success
+    assert len(server.log.of(SocketOpened)) == 1
+    async with QwenTTSService(server.url, config=file) as another:
+        assert (await another.text_to_speech(LINE)).success
+    assert (await QwenTTSService(server.url, config=file).text_to_speech(LINE)).success
+    assert len(server.log.of(SocketOpened)) == 1
 
 
 async def test_close_and_speak_again(service):
