@@ -63,8 +63,8 @@ class TrainingEstimate:
     Args:
         steps: That it has, in all epochs.
         audio_seconds: Length of the dataset, in seconds.
-        seconds: The steps together, without loading the model and saving checkpoints; None while
-            no training of that kind has been measured.
+        seconds: From the first step to the last, with what is saved between epochs and without
+            loading the model; None while no training of that kind has been measured.
         measured_steps: On how many steps that rests.
         machine: What will train.
     """

@@ -127,6 +127,21 @@ async def test_what_is_refused_is_a_result(service, voice):
         await speaking_character(service, LINE, voice, None)
 
 
+async def test_a_backend_that_cannot_even_be_opened_is_a_result(settings, tmp_path, recording):
+    nowhere = {
+        "models": {f"1.7B-{kind}": str(tmp_path / "none") for kind in ("CustomVoice", "Base")}
+    }
+    file = settings(backend="direct", direct=nowhere, retry={"attempts": 1})
+    async with QwenTTSService(config=file) as service:
+        for told in (
+            await service.text_to_speech(LINE),
+            await service.clone_voice(recording, LINE, preset="quality"),
+            await service.train_model(str(tmp_path), str(tmp_path / "out"), "m"),
+        ):
+            assert not told.success
+            assert told.error_message
+
+
 async def test_a_mistake_in_the_program_is_no_result(service):
     with pytest.raises(TypeError):
         await service.text_to_speech(LINE, no_such_option=1)

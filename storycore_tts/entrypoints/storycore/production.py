@@ -262,8 +262,8 @@ class QwenTTSService:
             **sampling: See ``SamplingOptions``.
         """
         wanted = voice or self.config.default_speaker
-        tts = self._speech.tts()
         try:
+            tts = self._speech.tts()
             how = {
                 "language": language,
                 "instruct": _instruct(instruct),
