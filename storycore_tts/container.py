@@ -51,6 +51,8 @@ _NOT_FOR_ADAPTERS = {
     "default_language",
     "output_dir",
     "voices_dir",
+    "voice_map",
+    "deprecate_legacy",
     "generation",
     "training",
     "retry",
