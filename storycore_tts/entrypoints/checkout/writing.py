@@ -151,17 +151,22 @@ def _roll_back(root: Path, record: WriteRecord) -> None:
     backup = place(root, f"{FOLDER}/{record.folder}")
     files = {known: place(root, known.path) for known in record.files}
     for known, file in files.items():
-        if _digest_of(file) not in (known.before, known.after):
+        if _digest_of(file) not in (known.before, known.after) and not _is_untouched(known, file):
             raise LocalChanges(
                 f"A migration was cut off, and {known.path} was changed since.",
                 hint=f"As it was before: {backup / known.path}. Put it back, and run this again.",
             )
     for known, file in files.items():
-        if _digest_of(file) != known.before:
+        if _digest_of(file) != known.before and not _is_untouched(known, file):
             _restore(file, None if known.before is None else backup / known.path)
     for file in [*files.values(), manifest_file(root)]:
         _staged(file).unlink(missing_ok=True)
     shutil.rmtree(backup, ignore_errors=True)
+
+
+def _is_untouched(known: FileRecord, file: Path) -> bool:
+    """Tell whether a write did not come to a file: whoever changed it, we did not."""
+    return _staged(file).exists() if known.after is not None else file.exists()
 
 
 def _restore(file: Path, copy: Path | None) -> None:

@@ -36,7 +36,10 @@ class ThinModule:
         """Return its source."""
         lines = [f'"""{self.purpose} Spoken by storycore-tts; kept for old imports."""', ""]
         for module, names in self.imports.items():
-            lines += [f"from {module} import (", *(f"    {name}," for name in names), ")"]
+            if len(names) == 1:
+                lines.append(f"from {module} import {names[0]}")
+            else:
+                lines += [f"from {module} import (", *(f"    {name}," for name in names), ")"]
         return [*lines, "", "__all__ = [", *(f'    "{name}",' for name in self.names), "]"]
 
 
@@ -57,12 +60,27 @@ MODULES = (
         checkout.TTS_SERVICE,
         "phase-3-service",
         "The speech service of the film production.",
-        {_ENGINE: ("QwenTTSService",)},
+        {
+            _ENGINE: (
+                "QwenTTSGenerationResult",
+                "QwenTTSService",
+                "QwenTTSVoice",
+                "TrainingResult",
+            )
+        },
     ),
     ThinModule(
         checkout.OLD_CLIENT,
         "phase-3-client",
         "The first client of ComfyUI.",
-        {"storycore_tts": ("QwenTTSComfyUIClient", "QwenTTSConfig")},
+        {
+            "storycore_tts": (
+                "QwenTTSComfyUIClient",
+                "QwenTTSConfig",
+                "QwenTTSGenerationConfig",
+                "QwenTTSModelConfig",
+                "QwenTTSTrainingConfig",
+            )
+        },
     ),
 )

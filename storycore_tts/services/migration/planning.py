@@ -145,11 +145,12 @@ def _gone_back(checkout: Checkout, target: int) -> Checkout:
         if region.phase > target:
             checkout = checkout.without(region)
     found = evidence(checkout)
-    if phase_of(found) > target:
-        left = next(e.finding for e in found if e.counts and e.phase == phase_of(found))
-        where = left.path if left.line is None else f"{left.path}, line {left.line}"
+    phase = phase_of(found)
+    left = [e.finding for e in found if e.counts and e.phase == phase and e.finding.line]
+    if phase > target and left:  # without anything left, there is no file that could go back
+        where = "; ".join(f"{finding.path}, line {finding.line}" for finding in left)
         raise CannotGoBack(
-            f"Phase {phase_of(found)} is not all ours to take back: {where}: {left.says}.",
+            f"Phase {phase} is not all ours to take back: {where}.",
             hint="It was done by hand, or the record in .storycore-tts-migration is gone: undo it"
             " with git.",
         )

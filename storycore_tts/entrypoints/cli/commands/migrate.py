@@ -54,13 +54,15 @@ def migrate(
         console.tell("A migration that was cut off has been taken back.")
     opened = open_checkout(checkout, settings_path(checkout, config) if config else None)
     found = evidence(opened.checkout)
+    if not reporting.as_json:
+        _tell_phase(found)
     planned = plan(opened.checkout, _target(opened.checkout, to, undo=undo))
     _check_settings(planned)
     backup = write_all(opened, planned) if write else None
     if reporting.as_json:
         console.answer_json(_as_json(opened.root, planned, found, write, backup))
         return
-    _report(planned, found)
+    _tell_changes(planned)
     if write:
         console.tell(f"written; backups are in {backup}" if backup else "nothing to write")
     elif planned.changes:
@@ -98,12 +100,18 @@ def _check_settings(planned: Plan) -> None:
             ) from None
 
 
-def _report(planned: Plan, found: list[Evidence]) -> None:
-    from storycore_tts.services.migration import PHASES
+def _tell_phase(found: list[Evidence]) -> None:
+    from storycore_tts.services.migration import PHASES, phase_of
 
-    console.answer(f"phase {planned.start}: {PHASES[planned.start]}")
+    number = phase_of(found)
+    console.answer(f"phase {number}: {PHASES[number]}")
     for item in found:
         console.answer(_line(item))
+
+
+def _tell_changes(planned: Plan) -> None:
+    from storycore_tts.services.migration import PHASES
+
     for warning in planned.warnings:
         console.tell(f"warning: {warning}")
     if planned.changes:
