@@ -235,6 +235,11 @@ class ConfiguredSpeech(TextToSpeech):
         self._name, self.defaults = settings.backend, _defaults(settings)
         self._listeners.tell(Reloaded("", settings.backend))
 
+    def _machine(self, backend: str) -> str:
+        if backend == "comfyui":
+            return f"comfyui at {self.config.comfyui_url}"
+        return f"{backend} on {self.config.device}"
+
 
 class Container(containers.DeclarativeContainer):
     """How the parts fit; every provider can be overridden in a test or by an application."""
