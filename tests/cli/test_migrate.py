@@ -53,8 +53,8 @@ def test_json_says_all_of_it(cli, small_engine):
     shown = cli("migrate", small_engine, "--to", 2, "--json").json
     assert (shown["phase"], shown["target"], shown["written"]) == (0, 2, False)
     assert [change["path"] for change in shown["changes"]] == [
+        "backend/main_api.py",
         AI_SERVICE,
-        "backend/video_editor_api.py",
         SETTINGS,
         "requirements.txt",
     ]

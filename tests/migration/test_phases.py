@@ -186,7 +186,7 @@ def test_the_evidence_names_files_and_lines(small_engine, go):
     found = {item.name: item.finding for item in evidence(checkout)}
     hook = found["phase-2-service"]
     line = checkout.texts[hook.path].splitlines()[hook.line - 1]
-    assert line.strip() == "from storycore_tts.entrypoints.storycore import install"
+    assert line.strip() == "from storycore_tts import install"
     assert not found["phase-3-client"].done
 
 

@@ -132,7 +132,7 @@ def test_a_hook_leaves_python_that_says_the_same_and_more(statements, step, newl
             "requirements.txt": "storycore-tts",
             "config/default.yaml": "tts: {qwen: {rollout: 0.5}}",
             "backend/video_editor_ai_service.py": source,
-            "backend/video_editor_api.py": "VIDEO_EDITOR_ROUTER = 1",
+            "backend/main_api.py": "app.include_router(VIDEO_EDITOR_ROUTER)",
         }
     )
     ast.parse(source)

@@ -10,7 +10,7 @@ from storycore_tts.services.migration.regions import Put, Region, put_in, take_o
 
 REQUIREMENTS = "requirements.txt"
 AI_SERVICE = "backend/video_editor_ai_service.py"
-EDITOR_API = "backend/video_editor_api.py"
+MAIN_API = "backend/main_api.py"
 INTEGRATION = "src/qwen3_tts_integration.py"
 PROMPTS = "src/qwen3_tts_prompt_strategy.py"
 TTS_SERVICE = "backend/qwen_tts_service.py"
@@ -18,8 +18,8 @@ OLD_CLIENT = "src/qwen_tts_comfyui/__init__.py"
 SETTINGS = ("storycore-tts.yaml", "config/storycore-tts.yaml", "config/default.yaml")
 """Where settings are looked for, in the order in which the package looks for them itself."""
 
-WATCHED = (REQUIREMENTS, AI_SERVICE, EDITOR_API, INTEGRATION, PROMPTS, TTS_SERVICE, OLD_CLIENT)
-_NEEDED = (REQUIREMENTS, AI_SERVICE, EDITOR_API)
+WATCHED = (REQUIREMENTS, AI_SERVICE, MAIN_API, INTEGRATION, PROMPTS, TTS_SERVICE, OLD_CLIENT)
+_NEEDED = (REQUIREMENTS, AI_SERVICE, MAIN_API)
 
 
 @dataclass(frozen=True)

@@ -86,20 +86,21 @@ def behind_attribute(path: str, text: str, *, owner: str, attribute: str, needs:
     return _behind(path, text, body, found[-1])
 
 
-def behind_name(path: str, text: str, name: str) -> Place:
-    """Return the place behind a module's first ``name = …``.
+def before_include(path: str, text: str, router: str) -> tuple[str, Place]:
+    """Return what includes a router, and the place before it does.
 
     Raises:
-        AnchorNotFound: There is none.
+        AnchorNotFound: Nothing includes it.
     """
-    body = parsed(path, text).body
-    found = next((s for s in body if name in _names(s)), None)
-    if found is None:
-        raise AnchorNotFound(
-            f"{path} sets no {name}.",
-            hint="Include the router by hand; documentation/MIGRATION.md shows it.",
-        )
-    return _behind(path, text, body, found)
+    for node in ast.walk(parsed(path, text)):
+        app = _app_that_includes(node, router) if isinstance(node, ast.Expr) else None
+        if app is not None and isinstance(node, ast.Expr):
+            indent = _indent(path, text, node)
+            return app, Place(line_start(text, node.lineno), node.lineno, indent)
+    raise AnchorNotFound(
+        f"{path} includes no {router}.",
+        hint="Include ours by hand, before it; documentation/MIGRATION.md shows how.",
+    )
 
 
 def public_names(tree: ast.Module) -> set[str]:
@@ -175,12 +176,29 @@ def _strings(statement: ast.stmt) -> Iterator[str]:
 
 def _behind(path: str, text: str, body: Sequence[ast.stmt], found: ast.stmt) -> Place:
     """Return the place behind a statement, and behind all that shares its last line."""
-    start = line_start(text, found.lineno)
-    head = text[start:].split("\n", 1)[0].encode()[: found.col_offset].decode()
-    if head.strip():
-        raise AnchorNotFound(f"{path}, line {found.lineno}: the statement is not on its own line.")
+    indent = _indent(path, text, found)
     last = found.end_lineno or found.lineno
     for statement in body:
         if found.lineno <= statement.lineno <= last:
             last = max(last, statement.end_lineno or last)
-    return Place(line_start(text, last + 1), found.lineno, head)
+    return Place(line_start(text, last + 1), found.lineno, indent)
+
+
+def _indent(path: str, text: str, statement: ast.stmt) -> str:
+    """Return what a statement's line begins with."""
+    start = line_start(text, statement.lineno)
+    head = text[start:].split("\n", 1)[0].encode()[: statement.col_offset].decode()
+    if head.strip():
+        raise AnchorNotFound(
+            f"{path}, line {statement.lineno}: the statement is not on its own line."
+        )
+    return head
+
+
+def _app_that_includes(statement: ast.Expr, router: str) -> str | None:
+    call = statement.value
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+        return None
+    owner, names = call.func.value, [a.id for a in call.args if isinstance(a, ast.Name)]
+    includes = call.func.attr == "include_router" and router in names
+    return owner.id if includes and isinstance(owner, ast.Name) else None

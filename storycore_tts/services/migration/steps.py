@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from storycore_tts.__about__ import __version__
 from storycore_tts.services.migration import yaml_source
-from storycore_tts.services.migration.checkout import AI_SERVICE, EDITOR_API, REQUIREMENTS, Checkout
+from storycore_tts.services.migration.checkout import AI_SERVICE, MAIN_API, REQUIREMENTS, Checkout
 from storycore_tts.services.migration.errors import AnchorNotFound
 from storycore_tts.services.migration.modules import MODULES, ThinModule
 from storycore_tts.services.migration.python_source import (
+    before_include,
     behind_attribute,
-    behind_name,
     behind_preamble,
     check_result,
     import_line,
@@ -32,7 +32,6 @@ PHASES = (
 """What each phase is called; the index is its number."""
 
 LAST = len(PHASES) - 1
-_ENGINE = "storycore_tts.entrypoints.storycore"
 _OURS = "storycore_tts"
 _REQUIREMENT = f"storycore-tts[direct,server]>={__version__}"
 _REQUIRED = re.compile(
@@ -125,7 +124,7 @@ def _edit_settings(checkout: Checkout) -> Put:
 
 def _look_import(path: str, name: str, done: str, undone: str) -> Callable[[Checkout], Finding]:
     def look(checkout: Checkout) -> Finding:
-        line = import_line(parsed(path, checkout.texts[path]), _ENGINE, name)
+        line = import_line(parsed(path, checkout.texts[path]), _OURS, name)
         return Finding(line is not None, path, line, undone if line is None else done)
 
     return look
@@ -139,7 +138,7 @@ def _edit_service(checkout: Checkout) -> Put:
     step = "\t" if "\t" in place.indent else "    "
     lines = [
         'if self.config.tts_model == "qwen":',
-        f"{step}from {_ENGINE} import install",
+        f"{step}from {_OURS} import install",
         "",
         f"{step}install(self)",
     ]
@@ -148,14 +147,15 @@ def _edit_service(checkout: Checkout) -> Put:
 
 
 def _edit_router(checkout: Checkout) -> Put:
-    text = checkout.texts[EDITOR_API]
-    place = behind_name(EDITOR_API, text, "VIDEO_EDITOR_ROUTER")
+    text = checkout.texts[MAIN_API]
+    # Before the engine's own: of two routes with the same path, the first one answers.
+    app, place = before_include(MAIN_API, text, "VIDEO_EDITOR_ROUTER")
     lines = [
-        f"from {_ENGINE} import create_storycore_router",
+        f"from {_OURS} import create_editor_router",
         "",
-        "VIDEO_EDITOR_ROUTER.include_router(create_storycore_router())",
+        f"{app}.include_router(create_editor_router())",
     ]
-    put = Put(EDITOR_API, place.offset, place.offset, lines, place.indent)
+    put = Put(MAIN_API, place.offset, place.offset, lines, place.indent)
     return _compiling(text, put)
 
 
@@ -212,7 +212,7 @@ STEPS = (
         2,
         "phase-2-router",
         _look_import(
-            EDITOR_API, "create_storycore_router", "includes our router", "has no router of ours"
+            MAIN_API, "create_editor_router", "includes our router", "has no router of ours"
         ),
         _edit_router,
     ),
