@@ -3,12 +3,14 @@
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
 from storycore_tts import load_config
 from storycore_tts.entrypoints.checkout import FOLDER, open_checkout
+from storycore_tts.services.migration import SETTINGS as PLACES
 from storycore_tts.services.migration import CannotGoBack, evidence, plan
 
 AI_SERVICE = "backend/video_editor_ai_service.py"
@@ -98,6 +100,15 @@ def test_a_checkout_without_settings_gets_a_file_that_goes_again(small_engine, c
     assert (small_engine / SETTINGS).exists()
     go(small_engine, 0)
     assert contents(small_engine) == before
+
+
+@pytest.mark.parametrize("first", range(len(PLACES)))
+def test_the_settings_are_those_that_the_package_reads(small_engine, monkeypatch, go, first):
+    for path in PLACES[first:]:
+        (small_engine / path).write_text("other: 1\n", encoding="utf-8")
+    go(small_engine, 2)
+    monkeypatch.chdir(small_engine)
+    assert load_config(environ={}).sources["rollout"] == str(Path(PLACES[first]))
 
 
 def test_modules_that_are_not_there_are_not_missed(small_engine, contents, go, phase):

@@ -12,7 +12,7 @@ from storycore_tts.entrypoints.cli import console
 from storycore_tts.entrypoints.cli.options import Reporting
 
 if TYPE_CHECKING:
-    from storycore_tts.services.migration import Evidence, Plan
+    from storycore_tts.services.migration import Checkout, Evidence, Plan
 
 
 def migrate(
@@ -69,7 +69,7 @@ def migrate(
         console.tell("Nothing was written; --write does it.")
 
 
-def _target(checkout: Any, to: int | None, *, undo: bool) -> int:
+def _target(checkout: Checkout, to: int | None, *, undo: bool) -> int:
     from storycore_tts.services.migration import LAST, evidence, phase_of, reached
 
     if to is not None:
