@@ -5,12 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from storycore_tts.adapters.resilience import SharedAdapters
 from storycore_tts.container import ConfiguredSpeech, Container
 from storycore_tts.settings import QwenTTSConfig, load_config
+
+# The engine makes a service for each of its jobs, and closes none: whoever has the same settings
+# shares what they describe, and a model stays loaded from one job to the next.
+_ADAPTERS = SharedAdapters()
 
 
 class SpeechBySize:
     """A service for each model size that is asked for, opened when it is first needed.
+
+    Those with the same settings share connections and models in this process; they are closed when
+    the last one is.
 
     Args:
         config: Settings, the path of a YAML file, or None for the usual places.
@@ -37,7 +45,9 @@ class SpeechBySize:
         """
         size = self.config.model_choice if model_choice is None else model_choice
         if size not in self._services:
-            self._services[size] = Container(config=sized(self.config, size)).service()
+            self._services[size] = Container(
+                config=sized(self.config, size), shared=_ADAPTERS
+            ).service()
         return self._services[size]
 
     async def reload(self, config: QwenTTSConfig | str | Path | None = None) -> None:

@@ -32,6 +32,7 @@ DOCUMENTS = [
     "documentation/OBSERVABILITY.md",
     "documentation/RESILIENCE.md",
     "documentation/SERVICE.md",
+    "documentation/STORYCORE.md",
     "documentation/TESTING.md",
     "documentation/VOICES.md",
 ]

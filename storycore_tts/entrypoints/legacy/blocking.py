@@ -58,4 +58,5 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
 
 def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
     loop.call_soon_threadsafe(loop.stop)
-    thread.join()
+    if thread is not threading.current_thread():  # where the garbage collector ran in the thread
+        thread.join()
