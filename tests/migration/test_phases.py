@@ -219,6 +219,21 @@ def test_the_hook_asks_for_nothing_unless_the_model_is_qwen(small_engine, go):
     subprocess.run([sys.executable, "-c", code], cwd=small_engine, check=True)
 
 
+def test_the_old_modules_hand_on_what_they_list(small_engine, go):
+    go(small_engine, 3)
+    code = (
+        "import importlib, sys\n"
+        "sys.path[:0] = ['backend', 'src']\n"
+        "for name in ('qwen3_tts_integration', 'qwen3_tts_prompt_strategy', 'qwen_tts_service',\n"
+        "             'qwen_tts_comfyui'):\n"
+        "    module = importlib.import_module(name)\n"
+        "    assert 'storycore-tts' in module.__doc__, name\n"
+        "    for listed in module.__all__:\n"
+        "        assert 'storycore_tts' in getattr(module, listed).__module__, listed\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=small_engine, check=True)
+
+
 @pytest.mark.parametrize(("start", "target"), [(0, 4), (1, 3), (4, 0), (3, 1)])
 def test_git_takes_the_diff(small_engine, contents, go, start, target):
     (small_engine / SETTINGS).unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from storycore_tts.services.migration import checkout
@@ -17,27 +18,25 @@ class ThinModule:
         path: The old module, relative to the checkout.
         name: What the marks around its new content call it.
         purpose: The docstring's first sentence.
-        names: What it hands on.
+        imports: A module of ours -> what is imported from it, perhaps "as" something else.
     """
 
     path: str
     name: str
     purpose: str
-    names: tuple[str, ...]
+    imports: Mapping[str, tuple[str, ...]]
 
     def lines(self) -> list[str]:
         """Return its source."""
-        listed = [f"    {name}," for name in self.names]
-        quoted = [f'    "{name}",' for name in self.names]
+        imported = [(module, what) for module, all_ in self.imports.items() for what in all_]
+        names = sorted(what.split()[-1] for _, what in imported)
         return [
             f'"""{self.purpose} Spoken by storycore-tts; kept for old imports."""',
             "",
-            f"from {_PACKAGE} import (",
-            *listed,
-            ")",
+            *(f"from {module} import {what}" for module, what in imported),
             "",
             "__all__ = [",
-            *quoted,
+            *(f'    "{name}",' for name in names),
             "]",
         ]
 
@@ -47,31 +46,42 @@ MODULES = (
         checkout.INTEGRATION,
         "phase-3-integration",
         "Qwen3-TTS for callers that do not await.",
-        ("Qwen3TTSIntegration",),
+        {_PACKAGE: ("Qwen3TTSIntegration",)},
     ),
     ThinModule(
         checkout.PROMPTS,
         "phase-3-prompts",
         "Prompts for voices and emotions.",
-        ("Qwen3TTSPromptStrategy",),
+        {_PACKAGE: ("Qwen3TTSPromptStrategy",)},
     ),
     ThinModule(
         checkout.TTS_SERVICE,
         "phase-3-service",
         "The speech service of the film production.",
-        ("QwenTTSGenerationResult", "QwenTTSService", "QwenTTSVoice", "TrainingResult"),
+        {
+            _PACKAGE: (
+                "QwenTTSGenerationResult",
+                "QwenTTSService",
+                "QwenTTSVoice",
+                "TrainingResult",
+            )
+        },
     ),
     ThinModule(
         checkout.OLD_CLIENT,
         "phase-3-client",
         "The first client of ComfyUI.",
-        (
-            "QwenTTSComfyUIClient",
-            "QwenTTSConfig",
-            "QwenTTSGenerationConfig",
-            "QwenTTSModelConfig",
-            "QwenTTSTrainingConfig",
-            "TrainingResult",
-        ),
+        # Not from the package of that name in our wheel: here it would import itself.
+        {
+            f"{_PACKAGE}.entrypoints.legacy.client": ("QwenTTSComfyUIClient", "create_client"),
+            _PACKAGE: (
+                "QwenTTSConfig",
+                "QwenTTSGenerationConfig",
+                "QwenTTSModelConfig",
+                "QwenTTSTrainingConfig",
+                "TrainedVoice as TrainingResult",
+                "VoiceResult as AudioResult",
+            ),
+        },
     ),
 )
