@@ -17,12 +17,13 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import typer
+from fastapi import FastAPI
 from pydantic import BaseModel
 
-from storycore_tts import QwenTTSConfig, create_app
+from storycore_tts import QwenTTSConfig, create_app, create_editor_router
 from storycore_tts.entrypoints.cli.app import app as command_line
 
 ROOT = Path(__file__).parents[1]
@@ -394,10 +395,15 @@ def _keys(block: type[BaseModel], above: str) -> Iterator[tuple[str, str, str, s
         key, kind = f"{above}{name}", field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from _keys(kind, f"{key}.")
+            continue
+        said = _one_line(field.description or "")
+        blocks = [k for k in get_args(kind) if isinstance(k, type) and issubclass(k, BaseModel)]
+        if blocks:
+            yield f"`{key}`", "map of names to blocks", "as in default.yaml", said
+            yield from _keys(blocks[0], f"{key}.NAME.")
         else:
-            default = "`null`" if field.default is None else f"`{_yaml(field.default)}`"
-            said = _one_line(field.description or "")
-            yield f"`{key}`", _type(properties[name]), default, said
+            default = "" if field.is_required() else f"`{_yaml(field.default)}`"
+            yield f"`{key}`", _type(properties[name]), default or "required", said
 
 
 def _yaml(value: object) -> str:
@@ -421,9 +427,25 @@ def _rest() -> Iterator[str]:
             yield from _operation(method, path, operation)
             reached.update(dict.fromkeys(_references(operation)))
     schemas = document["components"]["schemas"]
+    yield from _editor(set(document["paths"]), schemas, reached)
     yield "\n### Bodies and answers\n"
     for name in _reachable(schemas, reached):
         yield from _schema(_short(name), schemas[name])
+
+
+def _editor(ours: set[str], schemas: dict[str, Any], reached: dict[str, None]) -> Iterator[str]:
+    """Describe what ``create_editor_router`` has besides the routes of the service."""
+    app = FastAPI()
+    app.include_router(create_editor_router(QwenTTSConfig(backend="draft")))
+    document = app.openapi()
+    for name, schema in document["components"]["schemas"].items():
+        schemas.setdefault(name, schema)
+    yield "\n`create_editor_router` has them all below `/api/video-editor`, and this one:\n"
+    for path, methods in document["paths"].items():
+        if not any(path.endswith(route) for route in ours):
+            for method, operation in methods.items():
+                yield from _operation(method, path, operation)
+                reached.update(dict.fromkeys(_references(operation)))
 
 
 def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Iterator[str]:

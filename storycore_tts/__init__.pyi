@@ -39,6 +39,13 @@ from .domain.events import (
     RequestStarted,
     Routed,
 )
+from .domain.presets import (
+    ClonePreset,
+    TrainingPreset,
+    clone_preset,
+    style_instruct,
+    training_preset,
+)
 from .domain.progress import Progress, Stage
 from .domain.requests import (
     CloneRequest,
@@ -56,6 +63,18 @@ from .entrypoints.client import (
     VoiceResult,
 )
 from .entrypoints.http import create_app, create_router
+from .entrypoints.legacy import Qwen3TTSIntegration, Qwen3TTSPromptStrategy
+from .entrypoints.storycore import (
+    QwenComfyUITTSService,
+    QwenTTSGenerationResult,
+    QwenTTSService,
+    QwenTTSVoice,
+    TrainingResult,
+    TTSResult,
+    install,
+    uninstall,
+)
+from .entrypoints.storycore.router import create_editor_router
 from .ports import (
     Adapter,
     BackendStatus,
@@ -68,6 +87,7 @@ from .ports import (
     VoiceTrainer,
 )
 from .services.speech import Defaults, TextToSpeech
+from .services.training_times import DatasetSize, TrainingEstimate
 from .services.voices import VoiceEntry, VoiceLibrary
 from .settings import (
     LoadedConfig,
@@ -76,6 +96,7 @@ from .settings import (
     QwenTTSModelConfig,
     QwenTTSTrainingConfig,
     ServerConfig,
+    VoiceMapping,
     load_config,
 )
 
@@ -89,9 +110,11 @@ __all__ = [
     "BackendTimeout",
     "BackendUnavailable",
     "Capabilities",
+    "ClonePreset",
     "CloneRequest",
     "ConfigurationError",
     "Container",
+    "DatasetSize",
     "Defaults",
     "Event",
     "EventLog",
@@ -111,11 +134,17 @@ __all__ = [
     "Problem",
     "Progress",
     "PrometheusMetrics",
+    "Qwen3TTSIntegration",
+    "Qwen3TTSPromptStrategy",
+    "QwenComfyUITTSService",
     "QwenTTSComfyUIClient",
     "QwenTTSConfig",
     "QwenTTSGenerationConfig",
+    "QwenTTSGenerationResult",
     "QwenTTSModelConfig",
+    "QwenTTSService",
     "QwenTTSTrainingConfig",
+    "QwenTTSVoice",
     "RecordingTooLarge",
     "ReferenceAudio",
     "Reloaded",
@@ -137,10 +166,14 @@ __all__ = [
     "StoredVoice",
     "StreamingSynthesizer",
     "TTSError",
+    "TTSResult",
     "TextToSpeech",
     "Timings",
     "TrainedVoice",
+    "TrainingEstimate",
+    "TrainingPreset",
     "TrainingRequest",
+    "TrainingResult",
     "UnknownSpeaker",
     "UnsupportedByBackend",
     "UnsupportedLanguage",
@@ -148,11 +181,18 @@ __all__ = [
     "VoiceCloner",
     "VoiceEntry",
     "VoiceLibrary",
+    "VoiceMapping",
     "VoiceResult",
     "VoiceTrainer",
     "__version__",
+    "clone_preset",
     "create_app",
+    "create_editor_router",
     "create_router",
+    "install",
     "load_config",
     "open_tts",
+    "style_instruct",
+    "training_preset",
+    "uninstall",
 ]

@@ -51,6 +51,8 @@ _NOT_FOR_ADAPTERS = {
     "default_language",
     "output_dir",
     "voices_dir",
+    "voice_map",
+    "deprecate_legacy",
     "generation",
     "training",
     "retry",
@@ -232,6 +234,11 @@ class ConfiguredSpeech(TextToSpeech):
         self.config, self.source = settings, source
         self._name, self.defaults = settings.backend, _defaults(settings)
         self._listeners.tell(Reloaded("", settings.backend))
+
+    def _machine(self, backend: str) -> str:
+        if backend == "comfyui":
+            return f"comfyui at {self.config.comfyui_url}"
+        return f"{backend} on {self.config.device}"
 
 
 class Container(containers.DeclarativeContainer):

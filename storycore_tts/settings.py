@@ -277,6 +277,32 @@ class ServerConfig(_Block):
         return value
 
 
+class VoiceMapping(_Block):
+    """Who speaks for a voice id of another speech service."""
+
+    speaker: Annotated[str, Field(min_length=1)]
+    """Name of a built-in voice, or of a stored one."""
+    language: str | None = None
+    """A language's name, code or locale; None: the voice's own, or as configured."""
+
+    @field_validator("language")
+    @classmethod
+    def _language_is_spoken(cls, value: str | None) -> str | None:
+        return None if value is None else _spoken(value)
+
+
+def _voices_of_the_engine() -> dict[str, VoiceMapping]:
+    """Return the voices that StoryCore-Engine offered before, for projects that name them."""
+    return {
+        "fr-FR-Denise": VoiceMapping(speaker="Serena", language="French"),
+        "fr-FR-Thierry": VoiceMapping(speaker="Ryan", language="French"),
+        "en-US-Guy": VoiceMapping(speaker="Aiden", language="English"),
+        "en-US-Jenny": VoiceMapping(speaker="Vivian", language="English"),
+        "es-ES-Alvaro": VoiceMapping(speaker="Dylan", language="Spanish"),
+        "de-DE-Conrad": VoiceMapping(speaker="Uncle_Fu", language="German"),
+    }
+
+
 class QwenTTSConfig(QwenTTSModelConfig):
     """The ``tts.qwen`` block: ``QwenTTSConfig(comfyui_url="http://…", model_choice="1.7B")``.
 
@@ -303,6 +329,10 @@ class QwenTTSConfig(QwenTTSModelConfig):
     """Where clients write audio; None: a fresh temporary folder."""
     voices_dir: Annotated[str, Field(min_length=1)] | None = None
     """Where voices are stored by name; None: ``voices`` in this program's folder of user data."""
+    voice_map: dict[str, VoiceMapping] = Field(default_factory=_voices_of_the_engine)
+    """Voice ids of other speech services, and who speaks for them inside StoryCore-Engine."""
+    deprecate_legacy: bool = False
+    """Warn those who still use the engine's old classes; each warning names what replaces it."""
     generation: QwenTTSGenerationConfig = QwenTTSGenerationConfig()
     training: QwenTTSTrainingConfig = QwenTTSTrainingConfig()
     comfyui: ComfyUIConfig = ComfyUIConfig()
@@ -344,10 +374,7 @@ class QwenTTSConfig(QwenTTSModelConfig):
     @field_validator("default_language")
     @classmethod
     def _language_is_spoken(cls, value: str) -> str:
-        try:
-            return language_named(value)
-        except UnsupportedLanguage as error:
-            raise ValueError(str(error)) from None
+        return _spoken(value)
 
 
 @dataclass(frozen=True)
@@ -561,7 +588,7 @@ def _refusal(block: type[_Block], error: ValidationError) -> ConfigurationError:
     key, value, kind = str(first["loc"][0]), first["input"], first["type"]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, ConfigurationError):
-        inner = f"{key}.{cause.key}"
+        inner = ".".join([*map(str, first["loc"]), cause.key or ""])
         return _refused(inner, cause.value, cause.allowed or "", unknown_key=cause.unknown_key)
     if kind == "extra_forbidden":
         known = list(block.model_fields)
@@ -599,6 +626,14 @@ def _located(refusal: ConfigurationError, sources: Mapping[str, str]) -> Configu
         unknown_key=refusal.unknown_key,
         source=source or "",
     )
+
+
+def _spoken(language: str) -> str:
+    """Return the model's name of a language."""
+    try:
+        return language_named(language)
+    except UnsupportedLanguage as error:
+        raise ValueError(str(error)) from None
 
 
 def _checked_url(url: str) -> str:

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from .postgres import postgres_server, postgres_url  # noqa: F401 - fixtures
+from .small_engine import small_engine  # noqa: F401 - a fixture
 
 FAULT_SEED = "STORYCORE_TTS_FAULT_SEED"
 

@@ -5,6 +5,8 @@ Both need the extra ``media``, and both block: 0.01 to 0.1 s for 10 s of speech.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from storycore_tts.domain.audio import Samples
@@ -56,6 +58,19 @@ def pitched(samples: Samples, sample_rate: int, semitones: float) -> Samples:
     factor = 2 ** (semitones / _OCTAVE)
     faster = [("asetrate", str(round(sample_rate * factor))), ("aresample", str(sample_rate))]
     return _fitted(samples, sample_rate, [*faster, *_tempo(1 / factor)], length=len(samples))
+
+
+def semitones(factor: float) -> float:
+    """Return the semitones by which a pitch changes that is multiplied.
+
+    Args:
+        factor: 0.5..2; 1 changes nothing, 2 is an octave up.
+
+    Raises:
+        InvalidRequest: Another factor.
+    """
+    check_range("pitch", factor, 0.5, 2)
+    return _OCTAVE * math.log2(factor)
 
 
 def _tempo(speed: float) -> list[tuple[str, str]]:

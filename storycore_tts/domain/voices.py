@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from storycore_tts.domain.errors import UnknownSpeaker, did_you_mean
+
+Gender = Literal["female", "male", ""]
+"""Whether a woman or a man speaks; "" for a voice that we know nothing about."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,32 @@ _DESCRIPTIONS = {
     "sohee": ("warm woman", "Korean"),
 }
 
+# Who speaks a language that none of them was born to.
+_USUAL = {"female": "serena", "male": "ryan"}
+
 
 def is_built_in(name: object) -> bool:
     """Tell whether this is the name of one of the model's nine voices, in any spelling of it."""
     return isinstance(name, str) and _folded(name) in _DESCRIPTIONS
+
+
+def gender_of(name: str) -> Gender:
+    """Tell whether a built-in voice is a woman's or a man's; "" for any other voice."""
+    description, _ = _DESCRIPTIONS.get(_folded(name), ("", ""))
+    words = description.replace(",", "").split()
+    return "female" if "woman" in words else "male" if "man" in words else ""
+
+
+def built_in_speaker(gender: Literal["female", "male"], language: str = "") -> str:
+    """Return a built-in voice of a woman or a man, a native speaker if there is one.
+
+    Args:
+        gender: Whose voice it is.
+        language: In the model's spelling.
+    """
+    fitting = [name for name in _DESCRIPTIONS if gender_of(name) == gender]
+    native = (name for name in fitting if _DESCRIPTIONS[name][1] == language)
+    return next(native, _USUAL[gender]).title()
 
 
 def described(name: str) -> Speaker:

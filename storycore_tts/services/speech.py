@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from storycore_tts.domain.errors import (
@@ -31,6 +31,14 @@ from storycore_tts.ports import (
     StreamingSynthesizer,
     VoiceCloner,
     VoiceTrainer,
+)
+from storycore_tts.services.training_times import (
+    DatasetSize,
+    StepClock,
+    TrainingEstimate,
+    TrainingTimes,
+    dataset_size,
+    size_if_here,
 )
 from storycore_tts.services.voices import VoiceLibrary
 
@@ -61,6 +69,7 @@ class TextToSpeech:
         defaults: What a line takes when the caller says nothing.
         listeners: Those who hear what the adapter tells of its work.
         voices: Where voices are stored by name; None for the user's own library.
+        times: Where it is noted how long trainings took; None for the user's own notes.
     """
 
     def __init__(
@@ -71,8 +80,10 @@ class TextToSpeech:
         defaults: Defaults,
         listeners: Listeners | None = None,
         voices: VoiceLibrary | None = None,
+        times: TrainingTimes | None = None,
     ) -> None:
         self._adapter = adapter
+        self._times = times or TrainingTimes()
         self._name = name
         self._listeners = listeners or Listeners()
         self._voices = voices or VoiceLibrary()
@@ -252,12 +263,41 @@ class TextToSpeech:
     async def train(
         self, request: TrainingRequest, *, on_progress: OnProgress | None = None
     ) -> TrainedVoice:
-        """See ``VoiceTrainer.train``.
+        """See ``VoiceTrainer.train``; how long its steps took is noted for later estimates.
 
         Raises:
             UnsupportedByBackend: This backend cannot train.
         """
-        return await self._training().train(request, on_progress=forward_only(on_progress))
+        clock = StepClock(forward_only(on_progress))
+        voice = await self._training().train(request, on_progress=clock)
+        size = await size_if_here(request.dataset)
+        pace = clock.pace(request, size, machine=self._machine(voice.backend))
+        if pace is None:
+            return voice
+        try:
+            await asyncio.to_thread(self._times.note, pace)
+        except StorageFailed as error:  # the voice is trained all the same
+            return replace(voice, warnings=(*voice.warnings, f"its time was not noted: {error}"))
+        return voice
+
+    def estimate_training_time(
+        self, request: TrainingRequest, *, size: DatasetSize | None = None
+    ) -> TrainingEstimate:
+        """Reckon how long a training would take, by what earlier ones took on this backend.
+
+        Blocks while it reads; call it with ``asyncio.to_thread`` where that matters.
+
+        Args:
+            request: The training.
+            size: How much it has to learn from; None: its dataset is looked at, which must lie on
+                this machine then.
+
+        Raises:
+            InvalidDataset: It does not, or cannot be read.
+            StorageFailed: The notes of earlier trainings cannot be read.
+        """
+        size = dataset_size(request.dataset) if size is None else size
+        return self._times.estimate(request, size, machine=self._machine(self.backend))
 
     def check(self, request: SpeechRequest | CloneRequest | TrainingRequest) -> None:
         """Find out whether this backend has the port that a request is for.
@@ -288,6 +328,10 @@ class TextToSpeech:
 
     def _training(self) -> VoiceTrainer:
         return self._port(VoiceTrainer, self.capabilities.training, "train voices")  # type: ignore[type-abstract]
+
+    def _machine(self, backend: str) -> str:
+        """Return what a backend trains on, for the notes of how long that takes."""
+        return backend
 
     async def _stored(self, name: str) -> StoredVoice | None:
         return None if is_built_in(name) else await asyncio.to_thread(self.voices.find, name)

@@ -11,7 +11,7 @@ import typer
 from storycore_tts import __version__
 from storycore_tts.entrypoints.cli.app import app
 
-COMMANDS = ["say", "clone", "train", "speakers", "doctor", "demo", "standin", "voices"]
+COMMANDS = ["say", "clone", "train", "speakers", "doctor", "demo", "standin", "voices", "migrate"]
 VOICES = ["list", "add", "show", "remove"]
 HEAVY = {
     "aiohttp", "dependency_injector", "httpx", "numpy", "pydantic", "rich", "soundfile",

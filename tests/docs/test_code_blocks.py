@@ -24,6 +24,7 @@ from storycore_tts.testing.tiny_models import build_tiny_models, install_torchau
 ROOT = Path(__file__).parents[2]
 ARCHITECTURE = "documentation/ARCHITECTURE.md"
 DIRECT = "documentation/DIRECT.md"
+MIGRATION = "documentation/MIGRATION.md"
 DOCUMENTS = [
     "README.md",
     "CONTRIBUTING.md",
@@ -31,10 +32,12 @@ DOCUMENTS = [
     "documentation/API_REFERENCE.md",
     ARCHITECTURE,
     DIRECT,
+    MIGRATION,
     "documentation/OBSERVABILITY.md",
     "documentation/QWEN_TTS_INTEGRATION.md",
     "documentation/RESILIENCE.md",
     "documentation/SERVICE.md",
+    "documentation/STORYCORE.md",
     "documentation/TESTING.md",
     "documentation/VOICES.md",
 ]
@@ -93,13 +96,22 @@ def runs(code, standin_comfyui, tmp_path):
     )
 
 
-@pytest.mark.parametrize("code", blocks("console", documents=ONE_BY_ONE))
+ANYWHERE = [document for document in ONE_BY_ONE if document != MIGRATION]
+
+
+@pytest.mark.parametrize("code", blocks("console", documents=ANYWHERE))
 def test_our_commands(standin_comfyui, tmp_path: Path, code: str):
     """Those of our own command that end by themselves run; the others are not ours to test."""
     tone = 0.3 * np.sin(np.arange(96_000) / 20)
     soundfile.write(tmp_path / "reference.wav", tone, 24_000)
     for command in our_commands(COMFYUI.sub(standin_comfyui.url, code)):
         ended_well(command, tmp_path, STORYCORE_TTS_COMFYUI_URL=standin_comfyui.url)
+
+
+@pytest.mark.parametrize("code", blocks("console", documents=[MIGRATION]))
+def test_commands_in_a_checkout_of_the_engine(small_engine: Path, code: str):
+    for command in our_commands(code):
+        ended_well(command, small_engine)
 
 
 def test_the_direct_document(tmp_path: Path):

@@ -15,6 +15,7 @@ from storycore_tts.entrypoints.cli.commands import (
     demo,
     doctor,
     keys,
+    migrate,
     say,
     serve,
     speakers,
@@ -63,6 +64,7 @@ for _function in (
     demo.demo,
     standin.standin,
     serve.serve,
+    migrate.migrate,
 ):
     add_command(app, _function)
 app.add_typer(voices.app, name="voices")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
+
+from storycore_tts.domain.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from storycore_tts.domain.sampling import Sampling
@@ -61,6 +63,21 @@ class Backend(Settings):
     precision: Annotated[
         str | None, Option("--precision", metavar="NAME", help="bf16 or fp32.")
     ] = None
+
+
+def of_size(backend: Backend, model_choice: str, preset: str | None) -> Backend:
+    """Return the options with the model size that a preset needs.
+
+    Raises:
+        InvalidRequest: Another size was asked for.
+    """
+    if backend.model_choice not in (None, model_choice):
+        raise InvalidRequest(
+            f"The preset {preset!r} uses the {model_choice} model, "
+            f"and --model-choice says {backend.model_choice}.",
+            hint="Leave --model-choice out, or take another preset.",
+        )
+    return replace(backend, model_choice=model_choice)
 
 
 @dataclass(frozen=True)
@@ -135,7 +152,7 @@ class TrainingOptions:
         Option("--validate-every", metavar="N", help="Epochs between validations: 1 to 10."),
     ] = None
 
-    def over(self, config: QwenTTSConfig) -> dict[str, Any]:
-        """Return the configured hyper-parameters, with what was given in their place."""
+    def over(self, usual: dict[str, Any]) -> dict[str, Any]:
+        """Return hyper-parameters, with what was given in the place of the usual ones."""
         given = {name: value for name, value in asdict(self).items() if value is not None}
-        return {**config.training.model_dump(), **given}
+        return {**usual, **given}

@@ -367,3 +367,18 @@ def test_any_text_is_an_address_that_http_clients_take_or_a_refusal(url):
     assert urlsplit(taken).hostname
     assert httpx.URL(f"{taken}/prompt").path.endswith("/prompt")
     assert QwenTTSConfig(comfyui_url=taken).comfyui_url == taken
+
+
+@pytest.mark.parametrize(
+    ("voice", "said"),
+    [
+        ({"speaker": "Mia", "language": "Klingon"}, "voice_map.it-IT-Elsa.language"),
+        ({"speaker": ""}, "voice_map.it-IT-Elsa.speaker"),
+        ({"speaker": "Mia", "lang": "it"}, "voice_map.it-IT-Elsa.lang is not a key"),
+        ("Mia", "voice_map.it-IT-Elsa"),
+    ],
+)
+def test_what_is_wrong_with_a_mapped_voice_is_named_in_full(voice, said):
+    with pytest.raises(ConfigurationError) as caught:
+        QwenTTSConfig(voice_map={"it-IT-Elsa": voice})
+    assert said in str(caught.value)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from storycore_tts.domain.presets import CLONE_PRESETS, clone_preset
 from storycore_tts.entrypoints.cli import inputs, results, settings
 from storycore_tts.entrypoints.cli.options import (
     Backend,
@@ -15,6 +16,7 @@ from storycore_tts.entrypoints.cli.options import (
     RefTextFile,
     Reporting,
     SamplingOptions,
+    of_size,
 )
 
 
@@ -33,6 +35,14 @@ def clone(
         bool,
         Option("--x-vector-only", help="Take the timbre only; so it is without a transcript."),
     ] = False,
+    preset: Annotated[
+        str | None,
+        Option(
+            "--preset",
+            metavar="NAME",
+            help=f"Model size, and whether a transcript is used: {', '.join(CLONE_PRESETS)}.",
+        ),
+    ] = None,
     language: Annotated[
         str | None,
         Option("--language", "-l", metavar="NAME", help="Name, code or locale: French, fr, fr-FR."),
@@ -54,6 +64,10 @@ def clone(
     """
     from storycore_tts.domain.requests import CloneRequest, ReferenceAudio
 
+    chosen = None if preset is None else clone_preset(preset)
+    if chosen is not None:
+        backend = of_size(backend, chosen.model_choice, preset)
+        x_vector_only = x_vector_only or chosen.x_vector_only
     config = settings.load(backend).config
     transcript = inputs.transcript(ref_text, ref_text_file)
     reference = ReferenceAudio.from_file(ref_audio, transcript=transcript)

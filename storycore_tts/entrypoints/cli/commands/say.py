@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.domain.presets import STYLES, style_instruct
 from storycore_tts.entrypoints.cli import inputs, results, settings
 from storycore_tts.entrypoints.cli.interrupts import run_async
 from storycore_tts.entrypoints.cli.options import Backend, Output, Reporting, SamplingOptions
@@ -32,6 +33,9 @@ def say(
     instruct: Annotated[
         str, Option("--instruct", metavar="WORDS", help="How to say it (1.7B only).")
     ] = "",
+    style: Annotated[
+        str | None, Option("--style", metavar="NAME", help=f"How to say it: {', '.join(STYLES)}.")
+    ] = None,
     checkpoint: Annotated[
         str | None,
         Option(
@@ -60,7 +64,7 @@ def say(
         speaker=speaker,
         checkpoint=checkpoint,
         language=language,
-        instruct=instruct,
+        instruct=_instruct(instruct, style),
         sampling=sampling.over(config),
     )
     results.make_speech(
@@ -70,6 +74,14 @@ def say(
         output=output,
         reporting=reporting,
     )
+
+
+def _instruct(words: str, style: str | None) -> str:
+    if style is None:
+        return words
+    if words:
+        raise InvalidRequest("Give --instruct or --style, not both.")
+    return style_instruct(style)
 
 
 async def _request(config: QwenTTSConfig, text: str, **how: Any) -> SpeechRequest | CloneRequest:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from storycore_tts.domain.presets import TRAINING_PRESETS, training_preset
 from storycore_tts.entrypoints.cli import console, progress, settings
 from storycore_tts.entrypoints.cli.interrupts import run_async
-from storycore_tts.entrypoints.cli.options import Backend, Reporting, TrainingOptions
+from storycore_tts.entrypoints.cli.options import Backend, Reporting, TrainingOptions, of_size
 
 if TYPE_CHECKING:
     from storycore_tts.domain.requests import TrainingRequest
     from storycore_tts.domain.speech import TrainedVoice
+    from storycore_tts.services.training_times import TrainingEstimate
     from storycore_tts.settings import QwenTTSConfig
 
 
@@ -40,6 +42,18 @@ def train(
         str | None,
         Option("--test-text", metavar="TEXT", help="What validation samples say."),
     ] = None,
+    preset: Annotated[
+        str | None,
+        Option(
+            "--preset",
+            metavar="NAME",
+            help=f"Model size, epochs and learning rate: {', '.join(TRAINING_PRESETS)}.",
+        ),
+    ] = None,
+    estimate: Annotated[
+        bool,
+        Option("--estimate", help="Only say how long it would take, by earlier trainings."),
+    ] = False,
     training: TrainingOptions,
     backend: Backend,
     reporting: Reporting,
@@ -51,7 +65,11 @@ def train(
     """
     from storycore_tts.domain.requests import TrainingRequest
 
+    chosen = None if preset is None else training_preset(preset)
+    if chosen is not None:
+        backend = of_size(backend, chosen.model_choice, preset)
     config = settings.load(backend).config
+    usual = {"model_choice": config.model_choice, **config.training.model_dump()}
     dataset, checkpoints = _as_the_backend_sees(audio_folder, output_dir)
     said: dict[str, Any] = {} if test_text is None else {"test_text": test_text}
     request = TrainingRequest(
@@ -59,10 +77,12 @@ def train(
         output_dir=checkpoints,
         speaker_name=speaker_name,
         language=language,
-        model_choice=config.model_choice,
         **said,
-        **training.over(config),
+        **training.over(usual if chosen is None else chosen.over(usual)),
     )
+    if estimate:
+        _report_estimate(run_async(_estimate(request, config)), reporting)
+        return
     _report(run_async(_train(request, config, reporting)), reporting)
 
 
@@ -74,6 +94,22 @@ async def _train(
     async with open_tts(config) as tts:
         with progress.shown(quiet=reporting.quiet) as on_progress:
             return await tts.train(request, on_progress=on_progress)
+
+
+async def _estimate(request: TrainingRequest, config: QwenTTSConfig) -> TrainingEstimate:
+    import asyncio
+
+    from storycore_tts.container import open_tts
+
+    async with open_tts(config) as tts:
+        return await asyncio.to_thread(tts.estimate_training_time, request)
+
+
+def _report_estimate(estimate: TrainingEstimate, reporting: Reporting) -> None:
+    if reporting.as_json:
+        console.answer_json(asdict(estimate))
+    else:
+        console.answer(str(estimate))
 
 
 def _report(voice: TrainedVoice, reporting: Reporting) -> None:

@@ -1,0 +1,30 @@
+"""The names of the engine's old ``qwen_tts_comfyui``, for programs that import them.
+
+The configuration classes are those of ``storycore_tts``, flat: ``QwenTTSConfig(model_choice=…)``.
+Failures are exceptions here too, and results have ``audio_path``, ``duration`` and ``sample_rate``.
+"""
+
+from storycore_tts.domain.presets import STYLES as VOICE_INSTRUCTIONS
+from storycore_tts.domain.presets import style_instruct as get_voice_instruction
+from storycore_tts.domain.speech import TrainedVoice as TrainingResult
+from storycore_tts.entrypoints.client import VoiceResult as AudioResult
+from storycore_tts.entrypoints.legacy.client import QwenTTSComfyUIClient, create_client
+from storycore_tts.settings import (
+    QwenTTSConfig,
+    QwenTTSGenerationConfig,
+    QwenTTSModelConfig,
+    QwenTTSTrainingConfig,
+)
+
+__all__ = [
+    "VOICE_INSTRUCTIONS",
+    "AudioResult",
+    "QwenTTSComfyUIClient",
+    "QwenTTSConfig",
+    "QwenTTSGenerationConfig",
+    "QwenTTSModelConfig",
+    "QwenTTSTrainingConfig",
+    "TrainingResult",
+    "create_client",
+    "get_voice_instruction",
+]

@@ -1,0 +1,112 @@
+"""Ways of speaking, cloning and training that have a name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from storycore_tts.domain.errors import InvalidRequest, did_you_mean
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ClonePreset:
+    """How a voice is cloned.
+
+    Args:
+        model_choice: Size of the model, "0.6B" or "1.7B".
+        x_vector_only: Take the timbre only; the others need the recording's transcript.
+    """
+
+    model_choice: str
+    x_vector_only: bool
+
+
+@dataclass(frozen=True)
+class TrainingPreset:
+    """How a voice is trained.
+
+    Args:
+        model_choice: Size of the Base model to start from, "0.6B" or "1.7B".
+        num_epochs: Rounds over the dataset.
+        learning_rate: Of the optimizer.
+    """
+
+    model_choice: str
+    num_epochs: int
+    learning_rate: float
+
+    def over(self, usual: Mapping[str, Any]) -> dict[str, Any]:
+        """Return hyper-parameters as ``TrainingRequest`` takes them, this preset's among them."""
+        return {**usual, **asdict(self)}
+
+
+STYLES: Mapping[str, str] = MappingProxyType(
+    {
+        "warm_friendly": "Warm and friendly, smiling, as if talking to a good friend.",
+        "professional": "Clear, composed and confident, as in a business presentation.",
+        "excited": "Excited and full of energy, lively and a little fast.",
+        "calm": "Calm and gentle, unhurried, with a soft and even voice.",
+        "dramatic": "Dramatic and intense, with strong emphasis and telling pauses.",
+        "storytelling": "Like a storyteller by the fire: vivid, varied, drawing the listener in.",
+        "news_anchor": "Like a news anchor: neutral, precise, with a steady pace.",
+    }
+)
+"""Name of a style -> what ``instruct`` says for it; the 0.6B models do not listen to it."""
+
+CLONE_PRESETS: Mapping[str, ClonePreset] = MappingProxyType(
+    {
+        "fast": ClonePreset("0.6B", x_vector_only=True),
+        "balanced": ClonePreset("0.6B", x_vector_only=False),
+        "quality": ClonePreset("1.7B", x_vector_only=False),
+    }
+)
+
+TRAINING_PRESETS: Mapping[str, TrainingPreset] = MappingProxyType(
+    {
+        "quick": TrainingPreset("0.6B", num_epochs=5, learning_rate=3e-5),
+        "standard": TrainingPreset("1.7B", num_epochs=10, learning_rate=2e-5),
+        "quality": TrainingPreset("1.7B", num_epochs=20, learning_rate=1e-5),
+        "low_vram": TrainingPreset("0.6B", num_epochs=10, learning_rate=2e-5),
+    }
+)
+
+
+def style_instruct(name: str) -> str:
+    """Return what ``instruct`` says for a style.
+
+    Raises:
+        InvalidRequest: There is no such style; the message lists those there are.
+    """
+    return _named(STYLES, name, "style")
+
+
+def clone_preset(name: str) -> ClonePreset:
+    """Return a preset for cloning.
+
+    Raises:
+        InvalidRequest: There is no such preset; the message lists those there are.
+    """
+    return _named(CLONE_PRESETS, name, "clone preset")
+
+
+def training_preset(name: str) -> TrainingPreset:
+    """Return a preset for training.
+
+    Raises:
+        InvalidRequest: There is no such preset; the message lists those there are.
+    """
+    return _named(TRAINING_PRESETS, name, "training preset")
+
+
+def _named(known: Mapping[str, T], name: str, what: str) -> T:
+    try:
+        return known[name]
+    except (KeyError, TypeError):  # TypeError: what cannot be a key at all
+        suggestion = did_you_mean(str(name), known)
+        raise InvalidRequest(
+            f"There is no {what} {name!r}.{suggestion}", hint=f"Use one of: {', '.join(known)}."
+        ) from None

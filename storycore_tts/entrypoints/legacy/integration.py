@@ -1,0 +1,333 @@
+"""The engine's ``Qwen3TTSIntegration``: synchronous calls that answer with True or False.
+
+Expected errors become False here, at this edge; ``last_error`` says what happened. Mistakes in a
+program stay exceptions.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from storycore_tts.container import ConfiguredSpeech
+from storycore_tts.domain.errors import ConfigurationError, InvalidRequest, TTSError, did_you_mean
+from storycore_tts.domain.ffmpeg import filtered
+from storycore_tts.domain.logs import log_event
+from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRequest
+from storycore_tts.domain.sampling import Sampling
+from storycore_tts.domain.speech import Speech
+from storycore_tts.domain.voices import built_in_speaker
+from storycore_tts.entrypoints.legacy.blocking import LoopThread
+from storycore_tts.entrypoints.legacy.deprecations import deprecated
+from storycore_tts.entrypoints.legacy.prompts import EMOTIONS, prompt
+from storycore_tts.entrypoints.sizes import SpeechBySize
+from storycore_tts.entrypoints.storycore import lines
+from storycore_tts.settings import QwenTTSConfig
+
+_log = logging.getLogger(__name__)
+
+_SAMPLING = tuple(field.name for field in fields(Sampling))
+_USUAL = "default"
+
+
+@dataclass(frozen=True)
+class LegacyConfig:
+    """The old JSON file.
+
+    Args:
+        sample_rate: Of the files that are written, in Hz; None: the model's own.
+        voice_type: "default", "male", "female", "child" or "elderly".
+        language: A language's name, code or locale; None: as configured.
+        use_gpu: False: on the CPU; otherwise as configured.
+    """
+
+    sample_rate: int | None = None
+    voice_type: str = _USUAL
+    language: str | None = None
+    use_gpu: bool = True
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str] | None) -> LegacyConfig:
+        """Read the file; what it does not say is as usual, and so is a file that does not exist.
+
+        Raises:
+            ConfigurationError: It is no JSON object, or a value has the wrong type.
+        """
+        if path is None or not Path(path).exists():
+            return cls()
+        try:
+            document = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"Cannot read {path}: {error}.", source=str(path)) from error
+        if not isinstance(document, dict):
+            raise ConfigurationError(f"{path} must hold one JSON object.", source=str(path))
+        known = {name: document[name] for name in _KINDS if name in document}
+        for name, value in known.items():
+            _check(name, value, str(path))
+        return cls(**known)
+
+
+_KINDS: dict[str, type] = {"sample_rate": int, "voice_type": str, "language": str, "use_gpu": bool}
+
+
+@dataclass(frozen=True)
+class VoiceParams:
+    """What ``voice_params`` may say of a line; None is as usual.
+
+    Args:
+        speaker: A voice, or an id such as "fr-FR-Denise"; goes above ``voice_type``.
+        voice_type: "default", "male", "female", "child" or "elderly".
+        emotion: "happy", "sad", "angry" or "neutral".
+        language: A language's name, code or locale.
+        instruct: How to say it, in words; goes above ``emotion``.
+        speed: 0.25..4.
+        pitch: 0.5..2.
+    """
+
+    speaker: str | None = None
+    voice_type: str | None = None
+    emotion: str | None = None
+    language: str | None = None
+    instruct: str | None = None
+    speed: float = 1.0
+    pitch: float = 1.0
+
+
+class Qwen3TTSIntegration:
+    """Speech and cloning for programs without an event loop, and for those with one.
+
+    Calls block until the file is written; they may come from any thread.
+
+    Args:
+        model_name: Names the model's size: "qwen3-tts-1.7b" or "qwen3-tts-0.6b".
+        config_path: The old JSON file: ``sample_rate``, ``voice_type``, ``language``, ``use_gpu``.
+        config: Settings, the path of a YAML file, or None for the usual places.
+
+    Raises:
+        ConfigurationError: The settings, or the old file, are refused.
+    """
+
+    def __init__(
+        self,
+        model_name: str = "qwen3-tts-1.7b",
+        config_path: str | os.PathLike[str] | None = None,
+        *,
+        config: QwenTTSConfig | str | Path | None = None,
+    ) -> None:
+        self.model_name = model_name
+        self.legacy = LegacyConfig.read(config_path)
+        self.last_error: TTSError | None = None
+        """Why the last call answered with False; None if it did not."""
+        self._speech = SpeechBySize(
+            config,
+            model_choice=_size(model_name),
+            device=None if self.legacy.use_gpu else "cpu",
+            precision=None if self.legacy.use_gpu else "fp32",
+        )
+        deprecated(self._speech.config, "Qwen3TTSIntegration", "storycore_tts.open_tts")
+        self._thread: LoopThread | None = None
+
+    def __enter__(self) -> Qwen3TTSIntegration:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def config(self) -> QwenTTSConfig:
+        """The settings in force."""
+        return self._speech.config
+
+    def generate_voice(
+        self,
+        text: str,
+        output_path: str | os.PathLike[str],
+        voice_params: dict[str, Any] | None = None,
+    ) -> bool:
+        """Speak a line into a file.
+
+        Args:
+            text: What to say.
+            output_path: .wav, .flac, .mp3, .ogg, .opus or .aac.
+            voice_params: See ``VoiceParams``; and ``seed``, ``temperature`` and the others of
+                ``Sampling``.
+
+        Returns:
+            Whether the file is there; otherwise ``last_error`` says why.
+        """
+        return self._done(lambda: self._generate(text, output_path, dict(voice_params or {})))
+
+    def clone_voice(
+        self,
+        reference_audio_path: str | os.PathLike[str],
+        text: str,
+        output_path: str | os.PathLike[str],
+    ) -> bool:
+        """Speak a line with the timbre of a recording.
+
+        Args:
+            reference_audio_path: The recording, on this machine.
+            text: What to say.
+            output_path: .wav, .flac, .mp3, .ogg, .opus or .aac.
+
+        Returns:
+            Whether the file is there; otherwise ``last_error`` says why.
+        """
+        return self._done(lambda: self._clone(reference_audio_path, text, output_path))
+
+    def generate_prompt(self, voice_type: str, emotion: str, language: str) -> str:
+        """Return an instruct for a voice and a mood; see ``Qwen3TTSPromptStrategy``."""
+        return prompt(voice_type, emotion, language)
+
+    def close(self) -> None:
+        """Close the backend; the next call opens it again."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.run(self._speech.aclose())
+            thread.close()
+
+    def _done(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """Do some work in the thread, and tell whether it succeeded."""
+        self._thread = self._thread or LoopThread()
+        self.last_error = None
+        try:
+            self._thread.run(work())
+        except TTSError as error:
+            self.last_error = error
+            log_event(_log, logging.ERROR, "speech.failed", error=type(error).__name__)
+            return False
+        return True
+
+    async def _generate(
+        self, text: str, output_path: str | os.PathLike[str], said: dict[str, Any]
+    ) -> None:
+        sampling = {name: said.pop(name) for name in _SAMPLING if name in said}
+        params = _params(said)
+        tts = self._speech.tts()
+        request = await lines.request_for(
+            tts,
+            self.config.voice_map,
+            text,
+            params.speaker or _speaker(params.voice_type or self.legacy.voice_type, tts),
+            language=params.language or self.legacy.language,
+            instruct=self._instruct(params),
+            sampling=self.config.generation.sampling(**sampling),
+        )
+        await self._write(tts, request, output_path, speed=params.speed, pitch=params.pitch)
+
+    async def _clone(
+        self,
+        reference_audio_path: str | os.PathLike[str],
+        text: str,
+        output_path: str | os.PathLike[str],
+    ) -> None:
+        request = CloneRequest(
+            text,
+            ReferenceAudio.from_file(reference_audio_path),
+            x_vector_only=True,
+            language=self.legacy.language or self.config.default_language,
+            sampling=self.config.generation.sampling(),
+        )
+        await self._write(self._speech.tts(), request, output_path)
+
+    async def _write(
+        self,
+        tts: ConfiguredSpeech,
+        request: SpeechRequest | CloneRequest,
+        output_path: str | os.PathLike[str],
+        *,
+        speed: float = 1.0,
+        pitch: float = 1.0,
+    ) -> None:
+        form = lines.rendering(output_path, speed=speed, pitch=pitch)
+        target = lines.folder(None).reserve(output_path, stem="voice")
+        speech = _resampled(await tts.speak(request), self.legacy.sample_rate)
+        await lines.written(target, form.applied(speech).audio)
+
+    def _instruct(self, params: VoiceParams) -> str:
+        if params.instruct is not None or params.emotion is None:
+            return params.instruct or ""
+        voice_type = params.voice_type or self.legacy.voice_type
+        if voice_type == _USUAL:
+            return EMOTIONS.get(params.emotion, params.emotion)
+        language = params.language or self.legacy.language or self.config.default_language
+        return prompt(voice_type, params.emotion, language)
+
+
+def _size(model_name: str) -> str:
+    """Return the size that a model's name holds.
+
+    Raises:
+        ConfigurationError: It holds none.
+    """
+    found = re.search(r"(0\.6|1\.7)b", model_name.lower())
+    if found is None:
+        raise ConfigurationError(
+            f"The model {model_name!r} is unknown.", hint="qwen3-tts-1.7b and qwen3-tts-0.6b exist."
+        )
+    return f"{found[1]}B"
+
+
+def _speaker(voice_type: str, tts: ConfiguredSpeech) -> str:
+    """Return who comes closest to a type of voice."""
+    closest = {
+        _USUAL: tts.defaults.speaker,
+        "male": built_in_speaker("male", "English"),
+        "female": built_in_speaker("female"),
+        "child": built_in_speaker("female", "Japanese"),
+        "elderly": "Uncle_Fu",
+    }
+    if voice_type not in closest:
+        suggestion = did_you_mean(voice_type, closest)
+        raise InvalidRequest(
+            f"There is no type of voice {voice_type!r}.{suggestion}",
+            hint=f"Use one of: {', '.join(closest)}.",
+        )
+    return closest[voice_type]
+
+
+def _params(said: dict[str, Any]) -> VoiceParams:
+    usual = asdict(VoiceParams())
+    for name in said:
+        if name not in usual:
+            known = (*usual, *_SAMPLING)
+            raise InvalidRequest(
+                f"There is no voice parameter {name!r}.{did_you_mean(name, known)}",
+                hint=f"Use some of: {', '.join(known)}.",
+            )
+    return VoiceParams(**said)
+
+
+def _resampled(speech: Speech, sample_rate: int | None) -> Speech:
+    if sample_rate in (None, speech.sample_rate):
+        return speech
+    assert sample_rate is not None
+    # The filters' last rate is that of the input, so the new one is called by the old one's name.
+    resample = [("aresample", str(sample_rate)), ("asetrate", str(speech.sample_rate))]
+    samples = filtered(speech.samples, speech.sample_rate, resample)
+    return replace(speech, samples=samples, sample_rate=sample_rate)
+
+
+def _check(name: str, value: object, source: str) -> None:
+    kind = _KINDS[name]
+    if type(value) is not kind or (name == "sample_rate" and not 8000 <= value <= 192_000):  # type: ignore[operator]
+        allowed = "8000 to 192000" if name == "sample_rate" else f"a {kind.__name__}"
+        raise ConfigurationError(
+            f"{source}: {name} cannot be {value!r}. Allowed: {allowed}.",
+            source=source,
+            key=name,
+            value=value,
+            allowed=allowed,
+        )

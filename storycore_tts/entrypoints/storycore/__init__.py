@@ -1,0 +1,31 @@
+"""Speech inside StoryCore-Engine: what its callers expect, on top of the ports.
+
+::
+
+    service = AIVideoEditorService(AIConfig(tts_model="qwen"))
+    storycore_tts.install(service)
+"""
+
+from storycore_tts.entrypoints.storycore.editor import (
+    QwenComfyUITTSService,
+    TTSResult,
+    install,
+    uninstall,
+)
+from storycore_tts.entrypoints.storycore.production import (
+    QwenTTSGenerationResult,
+    QwenTTSService,
+    QwenTTSVoice,
+    TrainingResult,
+)
+
+__all__ = [
+    "QwenComfyUITTSService",
+    "QwenTTSGenerationResult",
+    "QwenTTSService",
+    "QwenTTSVoice",
+    "TTSResult",
+    "TrainingResult",
+    "install",
+    "uninstall",
+]

@@ -1,0 +1,267 @@
+"""``Qwen3TTSIntegration``: synchronous, from anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import threading
+import warnings
+
+import numpy as np
+import pytest
+import soundfile
+
+from storycore_tts import (
+    BackendUnavailable,
+    ConfigurationError,
+    InvalidRequest,
+    Qwen3TTSIntegration,
+    UnknownSpeaker,
+    UnsupportedLanguage,
+)
+from storycore_tts.testing.comfyui.log import Submitted
+from storycore_tts.testing.event_loop import lateness
+
+LINE = "Hello, this is a test."
+
+
+@pytest.fixture
+def made(settings):
+    """Makes integrations, and closes them after the test."""
+    some = []
+
+    def make(*arguments, **how):
+        some.append(Qwen3TTSIntegration(*arguments, config=settings(**how.pop("qwen", {})), **how))
+        return some[-1]
+
+    yield make
+    for one in some:
+        one.close()
+
+
+@pytest.fixture
+def server(standin_comfyui_factory):
+    return standin_comfyui_factory(instant=True)
+
+
+def inputs(server):
+    """The inputs that the server's last job gave to the node that speaks."""
+    graph = server.log.of(Submitted)[-1].graph
+    return next(n["inputs"] for n in graph.values() if "Qwen3TTS" in n["class_type"])
+
+
+def legacy_threads():
+    return [one for one in threading.enumerate() if one.name == "storycore-tts legacy"]
+
+
+def test_a_line_outside_any_loop(made, tmp_path):
+    voice = made()
+    assert voice.generate_voice(LINE, str(tmp_path / "new" / "line.wav")) is True
+    samples, rate = soundfile.read(tmp_path / "new" / "line.wav")
+    assert rate == 24_000
+    assert np.abs(samples).max() > 0.05
+    assert voice.last_error is None
+
+
+async def test_a_line_inside_a_running_loop(made, tmp_path):
+    assert made().generate_voice(LINE, tmp_path / "line.wav") is True
+    assert (tmp_path / "line.wav").stat().st_size > 10_000
+
+
+async def test_the_loop_of_others_stays_free_where_the_call_is_in_a_thread(made, tmp_path):
+    voice = made()
+    late = await lateness(
+        lambda: asyncio.to_thread(voice.generate_voice, LINE, tmp_path / "line.wav")
+    )
+    assert late < 1.0
+
+
+def test_many_threads_at_once(made, tmp_path, server):
+    voice, done = made(qwen={"backend": "comfyui", "comfyui_url": server.url}), []
+    threads = [
+        threading.Thread(
+            target=lambda n=n: done.append(voice.generate_voice(LINE, tmp_path / f"{n}.wav"))
+        )
+        for n in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert done == [True] * 6
+    assert len(legacy_threads()) == 1
+
+
+def test_through_comfyui_with_the_size_that_the_name_says(made, tmp_path, server):
+    qwen = {"backend": "comfyui", "comfyui_url": server.url}
+    for name, size in [("qwen3-tts-0.6b", "0.6B"), ("Qwen3-TTS-1.7B", "1.7B")]:
+        assert made(name, qwen=qwen).generate_voice(LINE, tmp_path / "line.wav")
+        assert inputs(server)["model_choice"] == size
+    with pytest.raises(ConfigurationError, match="qwen3-tts-9b"):
+        made("qwen3-tts-9b")
+
+
+@pytest.mark.parametrize(
+    ("params", "sent"),
+    [
+        ({"speaker": "fr-FR-Denise"}, {"speaker": "Serena", "language": "French"}),
+        ({"voice_type": "male"}, {"speaker": "Ryan", "instruct": ""}),
+        ({"voice_type": "elderly"}, {"speaker": "Uncle_fu"}),
+        ({"language": "fr", "seed": 3, "top_k": 7}, {"language": "French", "seed": 3, "top_k": 7}),
+        ({"instruct": "loud", "emotion": "sad"}, {"instruct": "loud"}),
+    ],
+)
+def test_parameters_of_a_line(made, tmp_path, server, params, sent):
+    voice = made(qwen={"backend": "comfyui", "comfyui_url": server.url})
+    assert voice.generate_voice(LINE, tmp_path / "line.wav", params), voice.last_error
+    assert sent.items() <= inputs(server).items()
+
+
+def test_a_mood_is_an_instruct(made, tmp_path, server):
+    voice = made(qwen={"backend": "comfyui", "comfyui_url": server.url})
+    said = {"voice_type": "child", "emotion": "happy", "language": "en"}
+    assert voice.generate_voice(LINE, tmp_path / "line.wav", said)
+    assert inputs(server)["instruct"] == voice.generate_prompt("child", "happy", "en")
+    assert voice.generate_voice(LINE, tmp_path / "line.wav", {"emotion": "angry"})
+    assert "angry" in inputs(server)["instruct"]
+    assert "voice" not in inputs(server)["instruct"]
+
+
+def test_speed(made, tmp_path):
+    voice = made()
+    for name, params in [("plain", None), ("fast", {"speed": 2.0, "pitch": 1.2})]:
+        assert voice.generate_voice(LINE, tmp_path / f"{name}.wav", params), voice.last_error
+    plain, fast = (soundfile.info(tmp_path / f"{n}.wav").duration for n in ("plain", "fast"))
+    assert fast == pytest.approx(plain / 2, rel=0.02)
+
+
+def test_a_clone(made, tmp_path, server, recording):
+    voice = made(qwen={"backend": "comfyui", "comfyui_url": server.url})
+    assert voice.clone_voice(str(recording), LINE, tmp_path / "clone.flac")
+    assert inputs(server)["x_vector_only"] is True
+    assert soundfile.info(tmp_path / "clone.flac").duration > 0
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda v, out: v.generate_voice(LINE, out, {"speaker": "Emily"}), UnknownSpeaker),
+        (lambda v, out: v.generate_voice(LINE, out, {"language": "Klingon"}), UnsupportedLanguage),
+        (lambda v, out: v.generate_voice(LINE, out, {"voise_type": "male"}), InvalidRequest),
+        (lambda v, out: v.generate_voice(LINE, out, {"voice_type": "dragon"}), InvalidRequest),
+        (lambda v, out: v.generate_voice("", out), InvalidRequest),
+        (lambda v, out: v.generate_voice(LINE, out / "line.xyz"), InvalidRequest),
+        (lambda v, out: v.clone_voice(out / "none.wav", LINE, out / "c.wav"), InvalidRequest),
+    ],
+)
+def test_what_is_refused_is_false_and_says_why(made, tmp_path, call, error):
+    voice = made()
+    assert call(voice, tmp_path / "line.wav") is False
+    assert isinstance(voice.last_error, error)
+    assert voice.generate_voice(LINE, tmp_path / "line.wav") is True
+    assert voice.last_error is None
+
+
+def test_a_comfyui_that_is_down_is_false_or_stood_in_for(made, tmp_path, server):
+    server.stop()
+    down = {
+        "backend": "comfyui",
+        "comfyui_url": "http://127.0.0.1:9",
+        "comfyui": {"timeouts": {"connect": 1.0}},
+        "retry": {"attempts": 1},
+    }
+    alone = made(qwen=down)
+    assert alone.generate_voice(LINE, tmp_path / "line.wav") is False
+    assert isinstance(alone.last_error, BackendUnavailable)
+    assert made(qwen={**down, "fallback": "draft"}).generate_voice(LINE, tmp_path / "line.wav")
+
+
+def test_a_mistake_in_the_program_is_not_swallowed(made, tmp_path):
+    with pytest.raises((TypeError, ValueError)):
+        made().generate_voice(LINE, tmp_path / "line.wav", ["no", "mapping"])
+
+
+def test_closing_ends_the_thread_and_the_next_call_begins_another(made, tmp_path):
+    voice = made()
+    voice.close()
+    with voice:
+        assert voice.generate_voice(LINE, tmp_path / "line.wav")
+        assert len(legacy_threads()) == 1
+    assert not legacy_threads()
+    voice.close()
+    assert voice.generate_voice(LINE, tmp_path / "line.wav")
+
+
+def test_whoever_forgets_to_close_leaves_no_thread(settings, tmp_path):
+    voice = Qwen3TTSIntegration(config=settings())
+    assert voice.generate_voice(LINE, tmp_path / "line.wav")
+    del voice
+    gc.collect()
+    assert not legacy_threads()
+
+
+# The old JSON file ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def old_file(tmp_path):
+    def write(document):
+        file = tmp_path / "old.json"
+        file.write_text(document if isinstance(document, str) else json.dumps(document))
+        return str(file)
+
+    return write
+
+
+def test_the_old_file_is_read(made, tmp_path, server, old_file):
+    file = old_file(
+        {"sample_rate": 44_100, "voice_type": "female", "language": "fr", "use_gpu": False, "x": 1}
+    )
+    voice = made(config_path=file, qwen={"backend": "comfyui", "comfyui_url": server.url})
+    assert voice.generate_voice(LINE, tmp_path / "line.wav"), voice.last_error
+    sent = inputs(server)
+    assert (sent["speaker"], sent["language"], sent["device"]) == ("Serena", "French", "cpu")
+    assert soundfile.info(tmp_path / "line.wav").samplerate == 44_100
+
+
+def test_another_sample_rate_keeps_length_and_pitch(made, tmp_path, old_file):
+    for name, file in [("plain", None), ("other", old_file({"sample_rate": 44_100}))]:
+        assert made(config_path=file).generate_voice(LINE, tmp_path / f"{name}.wav")
+    plain, rate = soundfile.read(tmp_path / "plain.wav")
+    other, higher = soundfile.read(tmp_path / "other.wav")
+    assert len(other) / higher == pytest.approx(len(plain) / rate, abs=0.01)
+    peaks = []
+    for samples, hertz in ((plain, rate), (other, higher)):
+        spectrum = np.abs(np.fft.rfft(samples, hertz * 10))  # bins of 0.1 Hz
+        peaks.append(spectrum.argmax() / 10)
+    assert peaks[1] == pytest.approx(peaks[0], rel=0.01)
+
+
+def test_a_file_that_is_not_there_is_as_before(made, tmp_path):
+    assert made(config_path=tmp_path / "none.json").legacy.language is None
+
+
+@pytest.mark.parametrize(
+    "document",
+    ["{", "[]", {"sample_rate": "44100"}, {"sample_rate": 1}, {"use_gpu": 1}, {"language": 3}],
+)
+def test_a_file_that_cannot_be_meant_is_refused(made, old_file, document):
+    file = old_file(document)
+    with pytest.raises(ConfigurationError, match=r"old\.json"):
+        made(config_path=file)
+
+
+# Deprecation ------------------------------------------------------------------------------------
+
+
+def test_nobody_is_warned_until_the_settings_say_so(settings):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Qwen3TTSIntegration(config=settings()).close()
+
+
+def test_the_warning_names_what_replaces_it_and_points_at_the_caller(settings):
+    with pytest.warns(DeprecationWarning, match=r"storycore_tts\.open_tts") as caught:
+        Qwen3TTSIntegration(config=settings(deprecate_legacy=True)).close()
+    assert caught[0].filename == __file__

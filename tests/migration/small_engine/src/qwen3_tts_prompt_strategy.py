@@ -1,0 +1,5 @@
+"""Prompts."""
+
+
+class Qwen3TTSPromptStrategy:
+    """Has templates."""

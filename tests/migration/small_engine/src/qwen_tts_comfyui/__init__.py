@@ -1,0 +1,7 @@
+"""The first client."""
+
+__all__ = ["QwenTTSComfyUIClient"]
+
+
+class QwenTTSComfyUIClient:
+    """Polls."""

@@ -1,0 +1,86 @@
+"""Settings files, and measures of sound."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from storycore_tts.testing.tiny_models import build_tiny_models, install_torchaudio_placeholder
+
+
+@pytest.fixture(autouse=True)
+def _own_user_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user"))
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Writes a YAML file of settings, and writes it anew when it is called again."""
+    file = tmp_path / "storycore-tts.yaml"
+
+    def write(**qwen):
+        usual = {"backend": "draft", "fallback": "none", "voices_dir": str(tmp_path / "voices")}
+        document = {"tts": {"qwen": {**usual, **qwen}}}
+        file.write_text(yaml.safe_dump(document), encoding="utf-8")
+        return file
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory):
+    """Where the tiny checkpoints are, as ``direct.models`` takes it."""
+    needed = "needs pip install 'storycore-tts[direct]'"
+    torch = pytest.importorskip("torch", reason=needed)
+    install_torchaudio_placeholder()
+    pytest.importorskip("qwen_tts", reason=needed)
+    torch.set_num_threads(1)
+    models = build_tiny_models(tmp_path_factory.mktemp("models"))
+    return {
+        f"{size}-{name}": str(models.path(kind, size))
+        for size in ("0.6B", "1.7B")
+        for kind, name in (("custom_voice", "CustomVoice"), ("base", "Base"))
+    }
+
+
+@pytest.fixture(scope="session")
+def heard():
+    """Reads a sound file: (samples, rate); it holds sound."""
+
+    def read(path):
+        samples, rate = soundfile.read(path, dtype="float32")
+        assert np.abs(samples).max() > 0.01
+        return samples, rate
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def fundamental():
+    """Returns the median pitch of speech in Hz, by autocorrelation of its voiced frames."""
+
+    def measure(samples, rate, lowest=50, highest=500):
+        width, found = int(0.06 * rate), []
+        for start in range(0, len(samples) - width, width // 2):
+            frame = samples[start : start + width] * np.hanning(width)
+            if np.sqrt((frame**2).mean()) < 0.02:
+                continue
+            alike = np.correlate(frame, frame, "full")[width - 1 :]
+            low, high = int(rate / highest), int(rate / lowest)
+            lag = low + int(alike[low:high].argmax())
+            if alike[lag] > 0.5 * alike[0]:
+                found.append(rate / lag)
+        return float(np.median(found))
+
+    return measure
+
+
+@pytest.fixture
+def recording(tmp_path):
+    """Four seconds of a tone in a file."""
+    time = np.arange(96_000) / 24_000
+    file = tmp_path / "recording.wav"
+    soundfile.write(file, 0.3 * np.sin(2 * np.pi * 220 * time), 24_000)
+    return file

@@ -1,0 +1,117 @@
+"""Who speaks for the voice ids of other services."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storycore_tts import QwenTTSConfig
+from storycore_tts.domain.errors import InvalidRequest, UnsupportedLanguage
+from storycore_tts.domain.languages import LANGUAGES
+from storycore_tts.domain.requests import SpeechRequest
+from storycore_tts.domain.voice_ids import VoiceChoice, voice_choice
+from storycore_tts.domain.voices import built_in_speaker, gender_of, is_built_in
+
+NAMES = [
+    "vivian", "serena", "uncle_fu", "dylan", "eric", "ryan", "aiden", "ono_anna", "sohee",
+]  # fmt: skip
+locales = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(sorted(LANGUAGES.values())),
+    st.sampled_from("-_"),
+    st.sampled_from(["FR", "us", "Br", "CN", "XX"]),
+)
+someone = st.text(st.characters(categories=("L", "N", "P", "Zs")), max_size=20)
+
+
+def choose(voice_id, mapped=None, default="Ryan"):
+    return voice_choice(voice_id, mapped or {}, default_speaker=default)
+
+
+@pytest.mark.parametrize(
+    ("voice_id", "speaker", "language"),
+    [
+        ("fr-FR-Henri", "Ryan", "French"),
+        ("fr-FR-VivienneMultilingualNeural", "Serena", "French"),
+        ("en-GB-SoniaNeural", "Serena", "English"),
+        ("ja_JP_NanamiNeural", "Ono_Anna", "Japanese"),
+        ("ko-KR-female-2", "Sohee", "Korean"),
+        ("de-DE-Standard-M", "Ryan", "German"),
+        ("it-IT", "Ryan", "Italian"),
+        ("pt-BR-Somebody", "Ryan", "Portuguese"),
+        ("Ryan", "Ryan", None),
+        ("uncle fu", "uncle fu", None),
+        ("mara", "mara", None),
+    ],
+)
+def test_what_an_id_says_decides(voice_id, speaker, language):
+    assert choose(voice_id) == VoiceChoice(speaker, language)
+
+
+def test_the_configured_speaker_stays_where_it_fits():
+    assert choose("fr-FR-Denise", default="Vivian").speaker == "Vivian"
+    assert choose("fr-FR-Henri", default="Vivian").speaker == "Ryan"
+    assert choose("fr-FR-Henri", default="mara").speaker == "Ryan"
+    assert choose("fr-FR", default="mara").speaker == "mara"
+
+
+def test_a_locale_that_nobody_speaks_is_refused():
+    with pytest.raises(UnsupportedLanguage, match="ar"):
+        choose("ar-EG-Salma")
+
+
+def test_the_engines_own_voices_are_mapped_to_the_nine_and_keep_language_and_gender():
+    women = {"fr-FR-Denise", "en-US-Jenny"}
+    voices = QwenTTSConfig().voice_map
+    assert set(voices) == {
+        "fr-FR-Denise", "fr-FR-Thierry", "en-US-Guy", "en-US-Jenny", "es-ES-Alvaro",
+        "de-DE-Conrad",
+    }  # fmt: skip
+    for name, voice in voices.items():
+        assert is_built_in(voice.speaker)
+        assert gender_of(voice.speaker) == ("female" if name in women else "male")
+        assert LANGUAGES[voice.language] == name[:2]
+    assert len({voice.speaker for voice in voices.values()}) == len(voices)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_built_in_voice_is_a_womans_or_a_mans(name):
+    assert gender_of(name) in ("female", "male")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("gender", ["female", "male"])
+def test_for_each_language_there_is_a_woman_and_a_man(gender, language):
+    speaker = built_in_speaker(gender, language)
+    assert gender_of(speaker) == gender
+
+
+@given(locale=locales, name=someone, default=st.sampled_from(NAMES))
+def test_a_locale_that_is_spoken_always_has_a_voice_that_can_be_asked(locale, name, default):
+    choice = choose(f"{locale}-{name}" if name else locale, default=default)
+    if "\n" in name or not name.strip():
+        return
+    assert choice.language is not None
+    assert LANGUAGES[choice.language] == locale[:2]
+    assert is_built_in(choice.speaker)
+    SpeechRequest("Hello.", choice.speaker, language=choice.language)
+
+
+@given(voice_id=st.text(max_size=30), default=st.sampled_from(NAMES))
+def test_any_text_is_a_choice_or_a_typed_error(voice_id, default):
+    try:
+        choice = choose(voice_id, default=default)
+    except InvalidRequest:
+        return
+    assert choice.language is None or choice.language in LANGUAGES
+    assert choice.language is not None or choice.speaker == voice_id.strip()
+
+
+@given(voice_id=someone.filter(str.strip), upper=st.booleans())
+def test_what_is_mapped_goes_before_everything(voice_id, upper):
+    wanted = VoiceChoice("Sohee", "Korean")
+    asked = (
+        voice_id.upper()
+        if upper and voice_id.upper().casefold() == voice_id.casefold()
+        else voice_id
+    )
+    assert choose(asked, {voice_id.strip(): wanted}) == wanted
