@@ -14,7 +14,7 @@ demo: $(VENV)/.demo
 	$(BIN)/storycore-tts demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 # Adds torch and qwen_tts, so that `make test` covers the direct backend too.
 direct: $(VENV)/.dev
