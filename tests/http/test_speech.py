@@ -3,10 +3,13 @@
 import asyncio
 import json
 import threading
+from typing import get_args
 
 import httpx
 import pytest
 
+from storycore_tts.domain.presets import CLONE_PRESETS, STYLES, TRAINING_PRESETS
+from storycore_tts.entrypoints.http.schemas import ClonePresetName, Style, TrainingPresetName
 from storycore_tts.testing.comfyui import StandInComfyUI
 from storycore_tts.testing.comfyui.log import NodeRan, Submitted
 from storycore_tts.testing.contract import tone_dataset
@@ -336,3 +339,36 @@ async def test_who_left_a_key_finds_the_line_spoken(url, comfyui):
         answer = await http.post(GENERATE, json=body, headers=key)
     assert decoded(answer.content, "wav").heard > 0.5
     assert comfyui.log.submitted[-1] == prompt
+
+
+def test_a_style_is_an_instruction_by_name(http, comfyui):
+    said = http.post(GENERATE, json={"text": LINE, "style": "calm"})
+    assert said.status_code == 200
+    assert node_inputs(comfyui)["instruct"] == STYLES["calm"]
+    both = http.post(GENERATE, json={"text": LINE, "style": "calm", "instruct": "Loudly."})
+    assert both.status_code == 422
+    assert "not both" in both.json()["detail"]
+
+
+def test_a_clone_preset_is_for_the_model_of_its_size(http, comfyui):
+    line, file = {"text": LINE, "transcript": "La la la."}, sent(reference=recording())
+    quality = http.post(CLONE, data={**line, "preset": "quality"}, files=file)
+    assert quality.status_code == 200
+    assert node_inputs(comfyui)["x_vector_only"] is False
+    fast = http.post(CLONE, data={**line, "preset": "fast"}, files=file)
+    assert fast.status_code == 422
+    assert "0.6B" in fast.json()["detail"]
+
+
+def test_a_training_preset_gives_what_is_not_given(http, comfyui):
+    body = {"dataset": "tones", "speaker_name": "anna", "preset": "quality", "num_epochs": 3}
+    job = http.post(TRAIN, json=body).json()
+    assert the_end_of(http, job)["state"] == "succeeded"
+    inputs = node_inputs(comfyui)
+    assert (inputs["num_epochs"], inputs["learning_rate"]) == (3, 1e-5)
+
+
+def test_the_names_in_the_interface_are_those_of_the_presets():
+    assert get_args(Style) == tuple(STYLES)
+    assert get_args(ClonePresetName) == tuple(CLONE_PRESETS)
+    assert get_args(TrainingPresetName) == tuple(TRAINING_PRESETS)

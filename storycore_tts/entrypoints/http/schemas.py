@@ -16,6 +16,18 @@ from storycore_tts.entrypoints.http.problems import Problem, problem_of_failure
 
 AudioFormat = Literal["wav", "flac", "mp3", "ogg", "opus", "aac", "pcm"]
 
+Style = Literal[
+    "warm_friendly",
+    "professional",
+    "excited",
+    "calm",
+    "dramatic",
+    "storytelling",
+    "news_anchor",
+]
+ClonePresetName = Literal["fast", "balanced", "quality"]
+TrainingPresetName = Literal["quick", "standard", "quality", "low_vram"]
+
 _A_LINE = "Once upon a time, a small robot learned to sing."
 _A_JOB = {
     "id": "3f2b8c1e-9d4a-4c67-8a51-6e0d9b7f2c34",
@@ -111,6 +123,7 @@ class SpeechBody(Line):
         default=None, description="A built-in or stored voice, in any case."
     )
     instruct: str = Field(default="", description="How to say it, in words.")
+    style: Style | None = Field(default=None, description="How to say it, by name.")
     checkpoint: str | None = Field(
         default=None, description="A fine-tuned checkpoint below one of the configured folders."
     )
@@ -122,6 +135,9 @@ class CloneForm(Line):
     transcript: str | None = Field(default=None, description="What is said in the recording.")
     x_vector_only: bool = Field(
         default=False, description="Take the timbre only; needs no transcript."
+    )
+    preset: ClonePresetName | None = Field(
+        default=None, description="Whether the timbre only; for a model of this service's size."
     )
     reference: UploadFile | None = Field(
         default=None, description="The recording, 3 to 15 s of speech."
@@ -145,6 +161,9 @@ class TrainingBody(Conditions):
     dataset: str = Field(description="A folder of recordings and texts below a configured one.")
     speaker_name: str = Field(description="The new voice's name.", examples=["my_hero"])
     test_text: str | None = Field(default=None, description="What the validation samples say.")
+    preset: TrainingPresetName | None = Field(
+        default=None, description="Size, epochs and learning rate by name; what is given wins."
+    )
     language: str = "English"
     model_choice: Literal["0.6B", "1.7B"] | None = None
     learning_rate: Annotated[float, Field(ge=1e-7, le=1e-3)] | None = None

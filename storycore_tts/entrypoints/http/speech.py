@@ -12,6 +12,7 @@ from fastapi import APIRouter, Form, Header, Request, Response
 
 from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.jobs import Job, JobState
+from storycore_tts.domain.presets import clone_preset, style_instruct, training_preset
 from storycore_tts.domain.requests import (
     CloneRequest,
     ReferenceAudio,
@@ -86,7 +87,7 @@ async def generate(
         body.text,
         speaker=body.speaker,
         language=body.language,
-        instruct=body.instruct,
+        instruct=_instruct(body),
         checkpoint=checkpoint,
         sampling=service.sampling(body.sampling),
         project=body.project,
@@ -110,7 +111,7 @@ async def clone(
     wanted = CloneRequest(
         form.text,
         reference,
-        x_vector_only=form.x_vector_only,
+        x_vector_only=_x_vector_only(service, form),
         language=form.language or tts.defaults.language,
         sampling=service.sampling(form.sampling),
         project=form.project,
@@ -178,11 +179,34 @@ def _terms(owner: str, body: Conditions, idempotency_key: str | None) -> Terms:
     return Terms(owner, body.priority, body.time_limit, idempotency_key)
 
 
+def _instruct(body: SpeechBody) -> str:
+    if body.style is None:
+        return body.instruct
+    if body.instruct:
+        raise InvalidRequest("Give instruct or style, not both.")
+    return style_instruct(body.style)
+
+
+def _x_vector_only(service: Service, form: CloneForm) -> bool:
+    if form.preset is None:
+        return form.x_vector_only
+    preset, size = clone_preset(form.preset), service.config.model_choice
+    if preset.model_choice != size:
+        raise InvalidRequest(
+            f"The preset {form.preset!r} is for the {preset.model_choice} model, and this service "
+            f"clones with {size}.",
+            hint="Leave the preset out, and say x_vector_only yourself.",
+        )
+    return preset.x_vector_only or form.x_vector_only
+
+
 def _hyperparameters(service: Service, body: TrainingBody) -> dict[str, Any]:
     """Return the configured ones, with what was given in their place."""
     names = {*type(service.config.training).model_fields, "test_text", "model_choice"}
     given = body.model_dump(include=names, exclude_none=True)
     usual = {"model_choice": service.config.model_choice, **service.config.training.model_dump()}
+    if body.preset is not None:
+        usual = training_preset(body.preset).over(usual)
     return {**usual, **given, "language": body.language, "project": body.project}
 
 
