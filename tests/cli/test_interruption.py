@@ -46,6 +46,15 @@ def test_a_waiting_job_leaves_the_queue(start, server):
     assert first.returncode == 0
 
 
+@pytest.fixture
+def heeded():
+    """Let SIGINT interrupt, also where whoever started the tests had it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda n: n.name)
 def test_a_signal_where_no_event_loop_runs(cli, monkeypatch, number):
     before = signal.getsignal(signal.SIGTERM)
