@@ -199,6 +199,7 @@ async def test_a_cancelled_line_that_waits_is_never_spoken(
 
 
 async def test_closing_ends_what_waits_and_all_threads(studio: Studio, make_line: MakeLine) -> None:
+    before = set(threading.enumerate())  # those that other tests left running among them
     pool = studio.pool()
     studio.gate.clear()
     jobs = [submitted(pool, make_line()) for _ in range(2)]
@@ -209,7 +210,8 @@ async def test_closing_ends_what_waits_and_all_threads(studio: Studio, make_line
             await outcome(job)
     studio.gate.set()
     await closing
-    assert not any(t.name.startswith("storycore-tts-direct") for t in threading.enumerate())
+    left = set(threading.enumerate()) - before
+    assert not any(t.name.startswith("storycore-tts-direct") for t in left)
     with pytest.raises(BackendUnavailable, match="closed"):
         submitted(pool, make_line())
 

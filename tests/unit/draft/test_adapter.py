@@ -46,8 +46,16 @@ async def adapter():
     await made.aclose()
 
 
+@pytest.fixture
 def our_threads():
-    return [t for t in threading.enumerate() if t.name.startswith("storycore-tts-draft")]
+    """Return what lists the adapter's threads, without those that other tests left running."""
+    before = set(threading.enumerate())
+
+    def since():
+        threads = set(threading.enumerate()) - before
+        return [t for t in threads if t.name.startswith("storycore-tts-draft")]
+
+    return since
 
 
 async def test_it_is_an_adapter_that_speaks_and_nothing_more(adapter):
@@ -240,7 +248,7 @@ async def test_a_cancelled_call_leaves_no_word_behind(adapter, monkeypatch):
     assert heard == ["SpeakCancelled"]
 
 
-async def test_closing_stops_the_call_ends_the_thread_and_can_be_repeated():
+async def test_closing_stops_the_call_ends_the_thread_and_can_be_repeated(our_threads):
     async def closed_while_it_speaks():
         adapter = DraftAdapter()
         whole = (await adapter.synthesize(LONG)).timings.generating
@@ -265,7 +273,7 @@ async def test_closing_stops_the_call_ends_the_thread_and_can_be_repeated():
     assert min([await closed_while_it_speaks() for _ in range(TRIES)]) < 0.6
 
 
-async def test_closing_before_the_first_call():
+async def test_closing_before_the_first_call(our_threads):
     await DraftAdapter().aclose()
     assert not our_threads()
 
