@@ -68,6 +68,9 @@ UNLUCKY = {
     "test_retries_and_fallback.py",
     "test_server_faults.py",
     "test_server_killed.py",
+    "test_service_load.py",
+    "test_service_stopped.py",
+    "test_services_sharing.py",
 }
 
 Meanwhile = Callable[[asyncio.Future[Any]], Awaitable[None]]
