@@ -203,8 +203,16 @@ class Studio:
         terms: Terms,
         *,
         rendering: Rendering | None = None,
+        reference: str | None = None,
     ) -> Job:
         """Accept a job; when this returns, it is on disk and will be done.
+
+        Args:
+            backend: Who does it; None for the usual one.
+            request: What it shall do.
+            terms: Whose it is, and on which terms.
+            rendering: What becomes of the speech.
+            reference: Under which id the recording of a clone is kept already; None: keep it now.
 
         Raises:
             UnsupportedByBackend: This backend has no such port.
@@ -213,8 +221,7 @@ class Studio:
             StorageFailed: The database refuses.
         """
         self.tts(backend).check(request)
-        reference = None
-        if isinstance(request, CloneRequest):
+        if reference is None and isinstance(request, CloneRequest):
             reference = await self.keep(terms.owner, request.reference)
         return await self.queue.submit(
             Order(

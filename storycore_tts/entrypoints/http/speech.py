@@ -117,7 +117,7 @@ async def clone(
         project=form.project,
     )
     terms = _terms(owner, form, idempotency_key)
-    answer = await _respond(request, service, form, wanted, terms, prefer)
+    answer = await _respond(request, service, form, wanted, terms, prefer, reference=kept)
     answer.headers["Reference-Id"] = kept
     return answer
 
@@ -238,21 +238,25 @@ async def _respond(
     wanted: SpeechRequest | CloneRequest,
     terms: Terms,
     prefer: str | None,
+    *,
+    reference: str | None = None,
 ) -> Response:
     """Answer with a job if that is preferred, and with the audio otherwise."""
     rendering = line.rendering
-    if prefer is not None and "respond-async" in prefer.lower():
-        job = await service.studio.order(line.backend, wanted, terms, rendering=rendering)
-        answer = job_answer(request, job, HTTPStatus.ACCEPTED)
-        answer.headers["Preference-Applied"] = "respond-async"
-        return answer
-    if terms.idempotency_key is not None:
-        # Kept, so that the client may ask again however this connection ends.
-        job = await service.studio.order(line.backend, wanted, terms, rendering=rendering)
+    later = prefer is not None and "respond-async" in prefer.lower()
+    # With a key it is kept in any case: the client may ask again however this connection ends.
+    if not later and terms.idempotency_key is None:
+        spoken = service.studio.speak(line.backend, wanted, rendering, time_limit=terms.time_limit)
+        outcome = await while_connected(request, spoken)
+        return audio_answer(outcome.audio, outcome.media_type, outcome.facts)
+    job = await service.studio.order(
+        line.backend, wanted, terms, rendering=rendering, reference=reference
+    )
+    if not later:
         return await while_connected(request, _audio_of(service, job))
-    spoken = service.studio.speak(line.backend, wanted, rendering, time_limit=terms.time_limit)
-    outcome = await while_connected(request, spoken)
-    return audio_answer(outcome.audio, outcome.media_type, outcome.facts)
+    answer = job_answer(request, job, HTTPStatus.ACCEPTED)
+    answer.headers["Preference-Applied"] = "respond-async"
+    return answer
 
 
 async def _audio_of(service: Service, job: Job) -> Response:
