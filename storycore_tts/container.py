@@ -30,6 +30,7 @@ from storycore_tts.domain.jobs import JobKind
 from storycore_tts.domain.logs import log_event
 from storycore_tts.ports import Adapter
 from storycore_tts.services.capacity import Capacity
+from storycore_tts.services.files import user_data
 from storycore_tts.services.output import AudioFolder
 from storycore_tts.services.speech import Defaults, TextToSpeech
 from storycore_tts.services.studio import Studio
@@ -328,7 +329,7 @@ def make_queue(config: QwenTTSConfig, concurrency: Mapping[str, int]) -> Durable
 
     server = config.server
     return DurableQueue(
-        Path(server.state_dir) if server.state_dir else _usual_state(),
+        Path(server.state_dir) if server.state_dir else user_data() / "service",
         concurrency,
         database_url=server.database_url,
         max_queued=server.max_queued,
@@ -339,12 +340,6 @@ def make_queue(config: QwenTTSConfig, concurrency: Mapping[str, int]) -> Durable
             JobKind.TRAINING: server.training_seconds,
         },
     )
-
-
-def _usual_state() -> Path:
-    import platformdirs
-
-    return platformdirs.user_data_path("storycore-tts", appauthor=False) / "service"
 
 
 def _on(config: QwenTTSConfig, backend: str) -> QwenTTSConfig:

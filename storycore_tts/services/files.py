@@ -19,3 +19,10 @@ def exists(path: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def user_data() -> Path:
+    """Return this program's folder in the user's data, where nothing else is configured."""
+    import platformdirs
+
+    return platformdirs.user_data_path("storycore-tts", appauthor=False)

@@ -17,6 +17,7 @@ from storycore_tts.domain.audio import UndecodableAudio
 from storycore_tts.domain.errors import InvalidDataset, StorageFailed
 from storycore_tts.domain.progress import OnProgress, Progress, Stage
 from storycore_tts.domain.requests import TrainingRequest
+from storycore_tts.services.files import user_data
 
 _SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff"})
 _FILE = "trainings.jsonl"
@@ -98,7 +99,7 @@ class TrainingTimes:
     """
 
     def __init__(self, file: str | os.PathLike[str] | None = None) -> None:
-        self.file = _usual_file() if file is None else Path(file)
+        self.file = user_data() / _FILE if file is None else Path(file)
 
     def note(self, pace: TrainingPace) -> None:
         """Add what a training took.
@@ -268,9 +269,3 @@ def _read(line: str) -> TrainingPace | None:
     except (ValueError, TypeError):
         return None
     return pace if sound else None
-
-
-def _usual_file() -> Path:
-    import platformdirs
-
-    return platformdirs.user_data_path("storycore-tts", appauthor=False) / _FILE

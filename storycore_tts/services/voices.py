@@ -31,7 +31,7 @@ from storycore_tts.domain.errors import (
 )
 from storycore_tts.domain.requests import ReferenceAudio
 from storycore_tts.domain.stored_voices import StoredVoice, VoiceKind, name_key, voice_name
-from storycore_tts.services.files import exists
+from storycore_tts.services.files import exists, user_data
 
 _FORMAT = 1  # of voice.json
 _DOCUMENT = "voice.json"
@@ -73,7 +73,7 @@ class VoiceLibrary:
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        self.folder = _usual_folder() if folder is None else Path(folder).absolute()
+        self.folder = user_data() / "voices" if folder is None else Path(folder).absolute()
 
     def add(self, voice: StoredVoice) -> None:
         """Store a voice.
@@ -216,12 +216,6 @@ class VoiceLibrary:
                 f"Cannot {what} in {self.folder}: {reason}.",
                 hint="Mend the folder, or name another one in tts.qwen.voices_dir.",
             ) from error
-
-
-def _usual_folder() -> Path:
-    import platformdirs
-
-    return platformdirs.user_data_path("storycore-tts", appauthor=False) / "voices"
 
 
 def _folder_name(name: str) -> str:
