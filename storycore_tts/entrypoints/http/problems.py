@@ -46,6 +46,13 @@ _STATUS: tuple[tuple[type[TTSError], HTTPStatus], ...] = (
 )
 
 
+_KINDS: dict[str, type[TTSError]] = {
+    name: kind
+    for name, kind in {**vars(errors), **vars(jobs)}.items()
+    if isinstance(kind, type) and issubclass(kind, TTSError)
+}
+
+
 class FieldProblem(BaseModel):
     """What is wrong with one field."""
 
@@ -115,7 +122,7 @@ def problem_of(error: TTSError) -> Problem:
 
 def problem_of_failure(failure: jobs.Failure) -> Problem:
     """Describe why a job failed, as the same error would have been described at once."""
-    kind = {**vars(errors), **vars(jobs)}.get(failure.error, TTSError)
+    kind = _KINDS.get(failure.error, TTSError)
     problem = _problem(kind, failure.message, failure.hint, failure.backend, failure.retryable)
     return problem.model_copy(update={"type": _type(failure.error)})
 
