@@ -37,10 +37,12 @@ async def folder_within(name: str, roots: Sequence[str], *, what: str) -> str:
 
 
 def _found(name: str, roots: Sequence[str]) -> str | None:
-    near = [Path(root) for root in roots if Path(root).is_dir()]
-    far = [root for root in roots if not Path(root).is_dir()]
-    places = (*(_below(root, name) for root in near), *(_named_below(root, name) for root in far))
-    return next((place for place in places if place is not None), None)
+    near = {root for root in roots if Path(root).is_dir()}
+    for root in sorted(roots, key=lambda root: root not in near):
+        place = _below(Path(root), name) if root in near else _named_below(root, name)
+        if place is not None:
+            return place
+    return None
 
 
 def _below(base: Path, name: str) -> str | None:
