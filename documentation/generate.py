@@ -114,7 +114,7 @@ def _found(module: str, name: str) -> _Definition:
     body = ast.parse(source).body
     for node, after in zip(body, [*body[1:], None], strict=True):
         if name in _defined(node):
-            doc = _text(after) if isinstance(node, ast.Assign) else ast.get_docstring(node) or ""  # type: ignore[arg-type]
+            doc = _text(after) if isinstance(node, ast.Assign) else ast.get_docstring(node) or ""
             return _Definition(name, module, node, source, doc)
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names):
@@ -264,7 +264,7 @@ def _call(begin: str, arguments: list[str], returned: str = "") -> str:
 
 
 def _segment(source: str, node: ast.AST | None) -> str:
-    found = ast.get_source_segment(source, node) if node is not None else ""  # type: ignore[arg-type]
+    found = ast.get_source_segment(source, node) if node is not None else ""
     return " ".join((found or "").split())
 
 

@@ -303,7 +303,7 @@ class DurableQueue:
         deadline = asyncio.get_running_loop().time() + _SETTLES_WITHIN
         while self._settling() and asyncio.get_running_loop().time() < deadline:
             self._watching.hurry()
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # DBOS tells nobody when it has written an outcome down
 
     # --- doing jobs
 
