@@ -9,12 +9,13 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import uvicorn
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from storycore_tts.domain.errors import ConfigurationError
 from storycore_tts.entrypoints.http import problems
 from storycore_tts.entrypoints.http.app import create_app
 from storycore_tts.entrypoints.http.security.connections import Connection
+from storycore_tts.entrypoints.http.sending import Sending
 from storycore_tts.entrypoints.http.service import State, lifespan_of
 
 if TYPE_CHECKING:
@@ -81,17 +82,11 @@ def _with_state(app: ASGIApp, state: State) -> ASGIApp:
 
     async def stateful(scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"] = {**state}
-        begun = False
-
-        async def sending(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
+        sending = Sending(send)
         try:
             await app(scope, receive, sending)
         except asyncio.CancelledError:  # nobody else cancels requests, and they are its tasks
-            if not begun:
+            if not sending.begun:
                 await problems.answer(_stopping())(scope, receive, send)
 
     return stateful

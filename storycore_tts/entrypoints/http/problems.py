@@ -46,6 +46,20 @@ _STATUS: tuple[tuple[type[TTSError], HTTPStatus], ...] = (
 )
 
 
+OF_RECORDINGS = (
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+)
+"""How a recording may be refused."""
+
+OF_BACKENDS = (
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+)
+"""What asking a backend may end in."""
+
 _KINDS: dict[str, type[TTSError]] = {
     name: kind
     for name, kind in {**vars(errors), **vars(jobs)}.items()

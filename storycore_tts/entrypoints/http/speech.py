@@ -23,7 +23,7 @@ from storycore_tts.domain.stored_voices import voice_name
 from storycore_tts.entrypoints.http import problems
 from storycore_tts.entrypoints.http.answers import AUDIO, PREFIX, audio_answer, job_answer
 from storycore_tts.entrypoints.http.disconnects import while_connected
-from storycore_tts.entrypoints.http.problems import documented
+from storycore_tts.entrypoints.http.problems import OF_BACKENDS, OF_RECORDINGS, documented
 from storycore_tts.entrypoints.http.schemas import (
     CloneForm,
     Conditions,
@@ -47,12 +47,8 @@ _LATER: dict[int | str, dict[str, Any]] = {
 _OF_SPEECH = documented(
     HTTPStatus.NOT_FOUND,
     HTTPStatus.CONFLICT,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
+    *OF_RECORDINGS,
+    *OF_BACKENDS,
 )
 
 Prefer = Annotated[

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from storycore_tts.__about__ import __version__
 from storycore_tts.domain.jobs import JobState
 from storycore_tts.entrypoints.http.answers import PREFIX
-from storycore_tts.entrypoints.http.problems import ProblemRoute, documented
+from storycore_tts.entrypoints.http.problems import OF_BACKENDS, ProblemRoute, documented
 from storycore_tts.entrypoints.http.schemas import (
     BackendView,
     CapabilitiesView,
@@ -33,9 +33,7 @@ _open = APIRouter(route_class=ProblemRoute)
 
 _OF_SPEAKERS = documented(
     HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
+    *OF_BACKENDS,
 )
 _HEALTHY: dict[int | str, dict[str, Any]] = {
     200: {

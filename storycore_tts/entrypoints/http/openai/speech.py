@@ -29,7 +29,12 @@ from storycore_tts.entrypoints.http.answers import AUDIO, audio_answer
 from storycore_tts.entrypoints.http.disconnects import while_connected
 from storycore_tts.entrypoints.http.openai.errors import OpenAIRoute, as_error
 from storycore_tts.entrypoints.http.openai.models import backend_of
-from storycore_tts.entrypoints.http.problems import documented, problem_of
+from storycore_tts.entrypoints.http.problems import (
+    OF_BACKENDS,
+    OF_RECORDINGS,
+    documented,
+    problem_of,
+)
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner
 from storycore_tts.entrypoints.http.service import CurrentService, Service
 from storycore_tts.services.studio import Piece
@@ -40,12 +45,8 @@ _FRAMES_A_SECOND = 12.5  # codec frames, the model's tokens of sound
 _SLOWEST_READER = 60.0  # s in which a client takes nothing of a stream: it holds up others
 _OF_SPEECH = documented(
     HTTPStatus.NOT_FOUND,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
+    *OF_RECORDINGS,
+    *OF_BACKENDS,
 )
 _STREAMED: dict[int | str, dict[str, Any]] = {
     200: {

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.stored_voices import StoredVoice
 from storycore_tts.entrypoints.http.openai.errors import OpenAIRoute
-from storycore_tts.entrypoints.http.problems import Refused, documented
+from storycore_tts.entrypoints.http.problems import OF_BACKENDS, OF_RECORDINGS, Refused, documented
 from storycore_tts.entrypoints.http.schemas import by_example
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner
 from storycore_tts.entrypoints.http.service import CurrentService
@@ -20,13 +20,9 @@ from storycore_tts.services.voices import VoiceLibrary
 
 router = APIRouter(prefix="/v1/audio/voices", tags=["openai"], route_class=OpenAIRoute)
 
-_OF_A_LIST = documented(
-    HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT
-)
+_OF_A_LIST = documented(*OF_BACKENDS)
 _OF_A_VOICE = documented(
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
+    *OF_RECORDINGS,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
 

@@ -6,9 +6,10 @@ import logging
 import traceback
 from http import HTTPStatus
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from storycore_tts.entrypoints.http.problems import Refused, answer
+from storycore_tts.entrypoints.http.sending import Sending
 
 _logger = logging.getLogger(__name__)
 
@@ -27,19 +28,13 @@ class Bugs:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
-        started = False
-
-        async def watched(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
+        sending = Sending(send)
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive, sending)
         except Exception as error:  # noqa: BLE001 - the outermost edge
             place = "".join(traceback.format_tb(error.__traceback__)).rstrip()
             _logger.error("A bug, please report it: %s\n%s", type(error).__name__, place)
-            if not started:  # otherwise the server cuts the connection: the answer is not complete
+            if not sending.begun:  # otherwise the server cuts the connection: it is not complete
                 await answer(_unexpected())(scope, receive, send)
 
 
