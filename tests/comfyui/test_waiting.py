@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import warnings
 
 import pytest
 
@@ -122,3 +123,27 @@ async def test_no_request_swallows_a_cancellation(standin_comfyui):
             with pytest.raises(asyncio.CancelledError):
                 await asking
         await transport.aclose()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_no_request_that_is_cancelled_leaves_connections_open(standin_comfyui, times):
+    """Connections that the server has left are closed in several steps, none of them skipped."""
+    config = QwenTTSConfig(comfyui_url=standin_comfyui.url)
+    tls = tls_context(config)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", ResourceWarning)
+        for steps in range(12):
+            transport = ComfyUITransport(config, tls)
+            await asyncio.gather(*(transport.queue() for _ in range(4)))
+            await asyncio.to_thread(standin_comfyui.restart)
+            asking = asyncio.ensure_future(transport.queue())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            for _ in range(times):
+                asking.cancel()
+                await asyncio.sleep(0)
+            await asyncio.wait([asking])
+            await transport.aclose()
+            await asyncio.sleep(0)
+            gc.collect()
+    assert not [str(one.message) for one in warned if one.category is ResourceWarning]

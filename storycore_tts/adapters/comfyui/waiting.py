@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-T = TypeVar("T")
+import anyio
 
-_CANCEL_AGAIN = 0.1  # s
+T = TypeVar("T")
 
 
 async def wait_at_most(event: asyncio.Event, seconds: float) -> bool:
@@ -32,21 +32,32 @@ async def wait_at_most(event: asyncio.Event, seconds: float) -> bool:
 
 
 async def in_own_task(work: Coroutine[Any, Any, T]) -> T:
-    """Await something that may swallow a cancellation, and swallow none.
+    """Await what is built on anyio, and cancel it by anyio's rules; no cancellation is swallowed.
 
-    On Python 3.10 a new connection of anyio's, and so every request of httpx, loses a cancellation
-    that arrives in the step of the loop in which the connection stands: nothing tells it from the
-    cancellation that anyio itself uses there.
+    httpx guards its cleaning up by anyio's shields, and those do not hold off a cancellation of
+    asyncio's: it would break off the closing of connections that the server has left, and leave the
+    others open. Nor does on Python 3.10 a new connection of anyio's tell such a cancellation from
+    the one that it uses itself, and goes on.
     """
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait([task])
-    finally:
-        while not task.done():
-            task.cancel()
-            await asyncio.wait([task], timeout=_CANCEL_AGAIN)
+    scope = anyio.CancelScope()
+    task = asyncio.ensure_future(_within(scope, work))
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            scope.cancel()
+            cancelled = error
+    if cancelled is not None:
         seen(task)
+        raise cancelled
     return task.result()
+
+
+async def _within(scope: anyio.CancelScope, work: Coroutine[Any, Any, T]) -> T:
+    with scope:
+        return await work
+    raise asyncio.CancelledError  # which the scope keeps to itself
 
 
 def seen(task: asyncio.Future[Any]) -> None:
