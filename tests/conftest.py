@@ -8,6 +8,10 @@ import re
 import tempfile
 from pathlib import Path
 
+import numpy as np
+import pytest
+import soundfile
+
 from .postgres import postgres_server, postgres_url  # noqa: F401 - fixtures
 from .small_engine import small_engine  # noqa: F401 - a fixture
 
@@ -28,3 +32,12 @@ os.environ.setdefault(FAULT_SEED, str(random.randrange(2**32)))
 
 def pytest_report_header() -> str:
     return f"{FAULT_SEED}={os.environ[FAULT_SEED]}"
+
+
+@pytest.fixture
+def recording(tmp_path):
+    """Four seconds of a tone in a file."""
+    time = np.arange(96_000) / 24_000
+    file = tmp_path / "recording.wav"
+    soundfile.write(file, 0.3 * np.sin(2 * np.pi * 220 * time), 24_000)
+    return file

@@ -1,9 +1,11 @@
 """Settings of services in tests."""
 
 from storycore_tts import QwenTTSConfig
+from storycore_tts.testing.comfyui.log import Submitted
+from storycore_tts.testing.contract import tone_dataset
 from storycore_tts.testing.service import serving
 
-__all__ = ["config", "serving"]
+__all__ = ["config", "node_inputs", "on_comfyui", "serving", "with_tones"]
 
 
 def config(folder, **settings):
@@ -16,3 +18,26 @@ def config(folder, **settings):
         "default_language": "English",
     }
     return QwenTTSConfig(**{**usual, **settings}, server=server)
+
+
+def on_comfyui(folder, comfyui, **settings):
+    """Return settings of a service that asks a ComfyUI server, once, and counts no requests."""
+    counted = {"requests_per_minute": None, **settings.pop("server", {})}
+    backend = {"backend": "comfyui", "comfyui_url": comfyui.url, "retry": {"attempts": 1}}
+    return config(folder, **backend, server=counted, **settings)
+
+
+def with_tones(folder):
+    """Lay a dataset, "tones", below a folder; return the server's settings to train on it."""
+    (folder / "datasets").mkdir()
+    tone_dataset(folder / "datasets" / "tones")
+    return {
+        "dataset_roots": [str(folder / "datasets")],
+        "training_dir": str(folder / "trained"),
+    }
+
+
+def node_inputs(comfyui):
+    """Return what the node pack's node was given last."""
+    graph = comfyui.log.of(Submitted)[-1].graph
+    return next(node["inputs"] for node in graph.values() if node["class_type"].startswith("FB_"))

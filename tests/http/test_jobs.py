@@ -8,9 +8,8 @@ import pytest
 
 from storycore_tts.testing.comfyui import StandInComfyUI
 from storycore_tts.testing.comfyui.log import Started, Submitted
-from storycore_tts.testing.contract import tone_dataset
 
-from .serving import config, serving
+from .serving import on_comfyui, serving, with_tones
 from .sounds import decoded
 
 GENERATE, JOBS = "/ai/tts/qwen/generate", "/ai/tts/qwen/jobs"
@@ -26,17 +25,12 @@ def comfyui(request):
 @pytest.fixture(scope="module")
 def url(comfyui, tmp_path_factory):
     folder = tmp_path_factory.mktemp("here")
-    (folder / "datasets").mkdir()
-    tone_dataset(folder / "datasets" / "tones")
-    settings = {"backend": "comfyui", "comfyui_url": comfyui.url, "retry": {"attempts": 1}}
     server = {
         "backends": ["draft"],
         "concurrency": {"comfyui": 1},
-        "requests_per_minute": None,
-        "dataset_roots": [str(folder / "datasets")],
-        "training_dir": str(folder / "trained"),
+        **with_tones(folder),
     }
-    with serving(config(folder, **settings, server=server)) as url:
+    with serving(on_comfyui(folder, comfyui, server=server)) as url:
         yield url
 
 

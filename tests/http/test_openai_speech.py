@@ -11,7 +11,7 @@ import pytest
 
 from storycore_tts.testing.comfyui import StandInComfyUI
 
-from .serving import config, serving
+from .serving import node_inputs, on_comfyui, serving
 from .sounds import FORMATS, RATES, decoded, recording
 
 LINE = "Once upon a time, a small robot learned to sing."
@@ -26,9 +26,8 @@ def comfyui():
 
 @pytest.fixture(scope="module")
 def url(comfyui, tmp_path_factory):
-    settings = {"backend": "comfyui", "comfyui_url": comfyui.url, "retry": {"attempts": 1}}
-    server = {"backends": ["draft"], "requests_per_minute": None}
-    with serving(config(tmp_path_factory.mktemp("here"), **settings, server=server)) as url:
+    folder = tmp_path_factory.mktemp("here")
+    with serving(on_comfyui(folder, comfyui, server={"backends": ["draft"]})) as url:
         yield url
 
 
@@ -187,21 +186,14 @@ def test_a_recording_that_is_sent_along_is_cloned(client, comfyui):
         extra_body={"ref_audio": reference(), "ref_text": "La la la.", "task_type": "Base"},
     )
     assert decoded(answer.read(), "wav").heard > 1
-    assert last_node(comfyui)["ref_text"] == "La la la."
-    assert last_node(comfyui)["x_vector_only"] is False
+    assert node_inputs(comfyui)["ref_text"] == "La la la."
+    assert node_inputs(comfyui)["x_vector_only"] is False
 
 
 def test_only_the_timbre_of_a_recording_can_be_taken(client, comfyui):
     more = {"ref_audio": reference(), "x_vector_only_mode": True}
     client.audio.speech.create(model="qwen3-tts", voice="x", input=LINE, extra_body=more)
-    assert last_node(comfyui)["x_vector_only"] is True
-
-
-def last_node(comfyui):
-    from storycore_tts.testing.comfyui.log import Submitted
-
-    graph = comfyui.log.of(Submitted)[-1].graph
-    return next(node["inputs"] for node in graph.values() if node["class_type"].startswith("FB_"))
+    assert node_inputs(comfyui)["x_vector_only"] is True
 
 
 @pytest.mark.parametrize(

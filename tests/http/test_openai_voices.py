@@ -9,9 +9,8 @@ import pytest
 from storycore_tts import StoredVoice
 from storycore_tts.services.voices import VoiceLibrary
 from storycore_tts.testing.comfyui import StandInComfyUI
-from storycore_tts.testing.comfyui.log import Submitted
 
-from .serving import config, serving
+from .serving import node_inputs, on_comfyui, serving
 from .sounds import decoded, recording
 
 LINE = "Good evening, and welcome."
@@ -31,9 +30,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def url(comfyui, folder):
-    settings = {"backend": "comfyui", "comfyui_url": comfyui.url, "retry": {"attempts": 1}}
-    server = {"requests_per_minute": None}
-    with serving(config(folder, **settings, server=server)) as url:
+    with serving(on_comfyui(folder, comfyui)) as url:
         yield url
 
 
@@ -56,11 +53,6 @@ def library(folder):
     yield library
     for entry in library.entries():
         library.remove(entry.name)
-
-
-def node_inputs(comfyui):
-    graph = comfyui.log.of(Submitted)[-1].graph
-    return next(node["inputs"] for node in graph.values() if node["class_type"].startswith("FB_"))
 
 
 def kept(client, name, **more):

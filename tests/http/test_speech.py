@@ -11,10 +11,9 @@ import pytest
 from storycore_tts.domain.presets import CLONE_PRESETS, STYLES, TRAINING_PRESETS
 from storycore_tts.entrypoints.http.schemas import ClonePresetName, Style, TrainingPresetName
 from storycore_tts.testing.comfyui import StandInComfyUI
-from storycore_tts.testing.comfyui.log import NodeRan, Submitted
-from storycore_tts.testing.contract import tone_dataset
+from storycore_tts.testing.comfyui.log import NodeRan
 
-from .serving import config, serving
+from .serving import node_inputs, on_comfyui, serving, with_tones
 from .sounds import decoded, recording
 
 LINE = "Once upon a time, a small robot learned to sing."
@@ -44,16 +43,11 @@ def folder(comfyui, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def url(comfyui, folder):
-    (folder / "datasets").mkdir()
-    tone_dataset(folder / "datasets" / "tones")
-    settings = {"backend": "comfyui", "comfyui_url": comfyui.url, "retry": {"attempts": 1}}
     server = {
         "backends": ["draft"],
-        "requests_per_minute": None,
-        "dataset_roots": [str(folder / "datasets")],
-        "training_dir": str(folder / "trained"),
+        **with_tones(folder),
     }
-    with serving(config(folder, **settings, server=server)) as url:
+    with serving(on_comfyui(folder, comfyui, server=server)) as url:
         yield url
 
 
@@ -61,11 +55,6 @@ def url(comfyui, folder):
 def http(url):
     with httpx.Client(base_url=url, timeout=60) as client:
         yield client
-
-
-def node_inputs(comfyui):
-    graph = comfyui.log.of(Submitted)[-1].graph
-    return next(node["inputs"] for node in graph.values() if node["class_type"].startswith("FB_"))
 
 
 def sent(**files):

@@ -44,16 +44,6 @@ UNKNOWN_LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize(("path", "old", "new"), UNKNOWN_LAYOUTS.values(), ids=UNKNOWN_LAYOUTS)
-def test_an_unknown_layout(small_engine, contents, go, path, old, new):
-    replaced(small_engine, path, old, new)
-    before = contents(small_engine)
-    with pytest.raises(AnchorNotFound) as refused:
-        go(small_engine, 2)
-    assert path in refused.value.message
-    assert contents(small_engine) == before
-
-
 UNFIT = {
     "not Python": (AI_SERVICE, b"class ", b"klass "),
     "not UTF-8": (MAIN_API, b"small", b"small\xff"),
@@ -65,11 +55,20 @@ UNFIT = {
 }
 
 
-@pytest.mark.parametrize(("path", "old", "new"), UNFIT.values(), ids=UNFIT)
-def test_a_file_that_cannot_be_read_safely(small_engine, contents, go, path, old, new):
+@pytest.mark.parametrize(
+    ("refusal", "path", "old", "new"),
+    [
+        pytest.param(refusal, *change, id=name)
+        for refusal, changes in ((AnchorNotFound, UNKNOWN_LAYOUTS), (UnfitFile, UNFIT))
+        for name, change in changes.items()
+    ],
+)
+def test_an_unknown_layout_and_a_file_that_cannot_be_read_safely(
+    small_engine, contents, go, refusal, path, old, new
+):
     replaced(small_engine, path, old, new)
     before = contents(small_engine)
-    with pytest.raises(UnfitFile) as refused:
+    with pytest.raises(refusal) as refused:
         go(small_engine, 2)
     assert path in refused.value.message
     assert contents(small_engine) == before

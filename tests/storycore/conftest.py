@@ -75,12 +75,3 @@ def fundamental():
         return float(np.median(found))
 
     return measure
-
-
-@pytest.fixture
-def recording(tmp_path):
-    """Four seconds of a tone in a file."""
-    time = np.arange(96_000) / 24_000
-    file = tmp_path / "recording.wav"
-    soundfile.write(file, 0.3 * np.sin(2 * np.pi * 220 * time), 24_000)
-    return file
