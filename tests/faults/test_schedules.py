@@ -761,7 +761,12 @@ def run_schedules(world: World, count: int, first: int) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    "part", [*range(5), *(pytest.param(part, marks=pytest.mark.soak) for part in range(5, 200))]
+    "part",
+    [
+        0,
+        *(pytest.param(part, marks=pytest.mark.once) for part in range(1, 5)),
+        *(pytest.param(part, marks=pytest.mark.soak) for part in range(5, 200)),
+    ],
 )
 def test_a_hundred_schedules_end_well(
     world: World, part: int, record_property: Callable[..., None]
