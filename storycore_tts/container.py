@@ -6,7 +6,13 @@ import asyncio
 import logging
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from contextlib import (
+    AsyncExitStack,
+    aclosing,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -28,6 +34,7 @@ from storycore_tts.domain.errors import BackendUnavailable, ConfigurationError, 
 from storycore_tts.domain.events import Listeners, Reloaded
 from storycore_tts.domain.jobs import JobKind
 from storycore_tts.domain.logs import log_event
+from storycore_tts.domain.places import Place
 from storycore_tts.ports import Adapter
 from storycore_tts.services.capacity import Capacity
 from storycore_tts.services.files import user_data
@@ -204,16 +211,33 @@ class ConfiguredSpeech(TextToSpeech):
         """What ``reload`` reads; None: the usual places."""
         self._assemble = assemble
         self._switching = Switching(assemble(config=config))
-        watched = Observed(
-            self._switching, backend=lambda: self.config.backend, tell=listeners.tell
-        )
         super().__init__(
-            watched,
+            self._watched(self._switching, listeners),
             name=config.backend,
             defaults=_defaults(config),
             listeners=listeners,
             voices=voices,
         )
+
+    @property
+    def place(self) -> Place | None:
+        """The ComfyUI server, where all that is asked goes there; None otherwise."""
+        only = self.config.backend == "comfyui" and self.config.rollout is None
+        return Place.at(self.config.comfyui_url) if only else None
+
+    @asynccontextmanager
+    async def at(self, place: Place) -> AsyncIterator[TextToSpeech]:
+        """Open the same backend at another place, without a fallback, and close it afterwards."""
+        config = self.config.model_copy(update={"comfyui_url": place.url, "fallback": None})
+        there = TextToSpeech(
+            self._watched(self._assemble(config=config), self._listeners),
+            name=self._name,
+            defaults=self.defaults,
+            listeners=self._listeners,
+            voices=self._voices,
+        )
+        async with aclosing(there):
+            yield there
 
     async def reload(self, config: QwenTTSConfig | str | Path | None = None) -> None:
         """Read the settings again, and use them for what is asked from now on.
@@ -235,6 +259,9 @@ class ConfiguredSpeech(TextToSpeech):
         self.config, self.source = settings, source
         self._name, self.defaults = settings.backend, _defaults(settings)
         self._listeners.tell(Reloaded("", settings.backend))
+
+    def _watched(self, adapter: Adapter, listeners: Listeners) -> Adapter:
+        return Observed(adapter, backend=lambda: self.config.backend, tell=listeners.tell)
 
     def _machine(self, backend: str) -> str:
         if backend == "comfyui":
@@ -299,7 +326,14 @@ async def open_studio(config: QwenTTSConfig) -> AsyncIterator[Studio]:
         }
         queue = make_queue(config, {name: one.concurrency for name, one in capacities.items()})
         stack.push_async_callback(queue.aclose)
-        studio = Studio(backends, capacities, queue=queue, uploads=queue.uploads)
+        studio = Studio(
+            backends,
+            capacities,
+            queue=queue,
+            uploads=queue.uploads,
+            places=queue.places,
+            elsewhere=lambda backend, place: backends[backend].at(place),
+        )
         await queue.start(studio.perform)
         yield studio
 

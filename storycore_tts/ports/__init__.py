@@ -1,13 +1,13 @@
 """The ports: what any backend can be asked, whoever it is.
 
 An adapter implements ``Adapter`` and those of the ports that its ``capabilities`` name:
-three, and streaming for those who can. ``JobQueue`` and ``UploadStore`` are what a service
-needs besides.
+three, and streaming for those who can. ``JobQueue``, ``UploadStore`` and
+``PlaceStore`` are what a service needs besides.
 """
 
 from storycore_tts.ports.adapter import Adapter, BackendStatus, Capabilities, Problem
 from storycore_tts.ports.cloner import VoiceCloner
-from storycore_tts.ports.jobs import JobQueue, UploadStore
+from storycore_tts.ports.jobs import JobQueue, PlaceStore, UploadStore
 from storycore_tts.ports.streaming import SpeechChunk, StreamingSynthesizer
 from storycore_tts.ports.synthesizer import SpeechSynthesizer
 from storycore_tts.ports.trainer import VoiceTrainer
@@ -17,6 +17,7 @@ __all__ = [
     "BackendStatus",
     "Capabilities",
     "JobQueue",
+    "PlaceStore",
     "Problem",
     "SpeechChunk",
     "SpeechSynthesizer",

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from storycore_tts.domain.jobs import Job, JobState, Order, Performer, StoredAudio
+from storycore_tts.domain.places import Place
 
 
 @runtime_checkable
@@ -98,4 +99,23 @@ class UploadStore(Protocol):
 
         Raises:
             UploadNotFound: The owner has no such upload, or its time is over.
+        """
+
+
+@runtime_checkable
+class PlaceStore(Protocol):
+    """Keeps where jobs were begun, so that another process can go on with them there."""
+
+    async def find(self, job_id: str) -> Place | None:
+        """Return where a job was begun; None if it was not, or is kept no more.
+
+        Raises:
+            StorageFailed: The database fails for long.
+        """
+
+    async def note(self, job_id: str, place: Place) -> None:
+        """Write down where a job is begun now.
+
+        Raises:
+            StorageFailed: The database fails for long.
         """

@@ -16,6 +16,7 @@ from storycore_tts.domain.errors import (
 )
 from storycore_tts.domain.events import Listener, Listeners
 from storycore_tts.domain.languages import AUTO
+from storycore_tts.domain.places import Place
 from storycore_tts.domain.progress import OnProgress, forward_only
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest, TrainingRequest
 from storycore_tts.domain.sampling import Sampling
@@ -93,6 +94,11 @@ class TextToSpeech:
     def backend(self) -> str:
         """Name of the adapter that does the work."""
         return self._name
+
+    @property
+    def place(self) -> Place | None:
+        """The server that does what is asked to its end, even without us; None: there is none."""
+        return None
 
     @property
     def capabilities(self) -> Capabilities:

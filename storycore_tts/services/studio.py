@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import asdict, dataclass
 from functools import partial
+from typing import TypeAlias, TypeVar
 
 from storycore_tts.domain.audio import encode_exactly
-from storycore_tts.domain.errors import BackendTimeout, InvalidRequest, did_you_mean, shown
+from storycore_tts.domain.errors import (
+    AuthenticationFailed,
+    BackendTimeout,
+    BackendUnavailable,
+    InvalidRequest,
+    did_you_mean,
+    shown,
+)
 from storycore_tts.domain.jobs import Job, Order, Outcome
+from storycore_tts.domain.logs import log_event
+from storycore_tts.domain.places import Place
 from storycore_tts.domain.progress import OnProgress
 from storycore_tts.domain.rendering import Rendering
 from storycore_tts.domain.requests import (
@@ -19,12 +30,19 @@ from storycore_tts.domain.requests import (
     SpeechRequest,
     TrainingRequest,
 )
+from storycore_tts.domain.speech import Speech, TrainedVoice
 from storycore_tts.domain.streams import StreamEncoder
-from storycore_tts.ports import JobQueue, UploadStore
+from storycore_tts.ports import JobQueue, PlaceStore, UploadStore
 from storycore_tts.services.capacity import Capacity
 from storycore_tts.services.orders import Request, kind_of, read, written
 from storycore_tts.services.speech import TextToSpeech
 
+T = TypeVar("T")
+
+Elsewhere: TypeAlias = Callable[[str, Place], AbstractAsyncContextManager[TextToSpeech]]
+"""Opens a backend, given its name, at another place than the configured one."""
+
+_log = logging.getLogger(__name__)
 _PIECE = 65_536  # bytes of a file that is sent in pieces although it is there as a whole
 
 
@@ -66,6 +84,8 @@ class Studio:
         capacities: How much each of them does at a time.
         queue: Keeps jobs.
         uploads: Keeps recordings.
+        places: Keeps where jobs were begun.
+        elsewhere: How to go on with them there.
     """
 
     def __init__(
@@ -75,11 +95,15 @@ class Studio:
         *,
         queue: JobQueue,
         uploads: UploadStore,
+        places: PlaceStore,
+        elsewhere: Elsewhere,
     ) -> None:
         self.backends = backends
         self.capacities = capacities
         self.queue = queue
         self.uploads = uploads
+        self._places = places
+        self._elsewhere = elsewhere
 
     @property
     def usual(self) -> str:
@@ -240,10 +264,36 @@ class Studio:
         """
         fetch = partial(self.uploads.get, order.owner)
         request, rendering = await read(order.kind, order.details, job_id=job_id, fetch=fetch)
-        tts = self.tts(order.backend)
-        async with self.capacities[order.backend].place(patient=True):
+
+        async def made(tts: TextToSpeech) -> Speech | TrainedVoice:
             if isinstance(request, TrainingRequest):
-                voice = await tts.train(request, on_progress=on_progress)
-                return Outcome(asdict(voice))
-            speech = await tts.speak(request, on_progress=on_progress)
-        return await asyncio.to_thread(rendering.applied, speech)
+                return await tts.train(request, on_progress=on_progress)
+            return await tts.speak(request, on_progress=on_progress)
+
+        async with self.capacities[order.backend].place(patient=True):
+            result = await self._where_it_is(job_id, order.backend, made)
+        if isinstance(result, TrainedVoice):
+            return Outcome(asdict(result))
+        return await asyncio.to_thread(rendering.applied, result)
+
+    async def _where_it_is(
+        self, job_id: str, backend: str, made: Callable[[TextToSpeech], Awaitable[T]]
+    ) -> T:
+        """Go on with a job where it was begun, should that be another server than ours.
+
+        Another process began it and died, or our settings named that server then. If it cannot be
+        reached any more, the job is begun here.
+        """
+        tts = self.tts(backend)
+        if tts.place is None:
+            return await made(tts)
+        begun = await self._places.find(job_id)
+        if begun not in (None, tts.place) and begun.in_reach:
+            try:
+                async with self._elsewhere(backend, begun) as there:
+                    return await made(there)
+            except (BackendUnavailable, AuthenticationFailed) as error:
+                log_event(_log, logging.WARNING, "job.begun_anew", job=job_id, reason=error.message)
+        if begun != tts.place:
+            await self._places.note(job_id, tts.place)
+        return await made(tts)

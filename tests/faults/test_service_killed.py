@@ -10,6 +10,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,51 @@ async def each_is_its_own(
         assert job["result"]["duration"] == pytest.approx(len(line.samples) / 24_000, abs=0.001)
     for line, audio in seen.heard.items():
         is_right(audio, line)
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[list[StandInProcess]]:
+    """Two of them."""
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(StandInProcess(data_dir=tmp_path / name)) for name in ("old", "new")
+        ]
+
+
+@pytest.mark.parametrize("end", ["it ends there", "it is cancelled there", "nobody is there"])
+async def test_a_job_goes_on_at_the_server_where_it_was_begun(
+    tmp_path: Path, servers: list[StandInProcess], end: str
+) -> None:
+    """The service was killed, and its settings name another server when it is started again."""
+    old, new = servers
+    line = Line(1)
+    gate = old.faults.hold("running")
+    with service_at(tmp_path / "service", old) as service:
+        async with client(service) as http:
+            job_id = (await http.post(**line.asked)).json()["id"]
+        assert await asyncio.to_thread(gate.reached.wait, 30)
+        service.kill()
+    looks = old.log.http_count("/queue")
+    if end == "nobody is there":
+        await asyncio.to_thread(old.kill)
+    with service_at(tmp_path / "service", new) as service:
+        async with client(service) as http:
+            following = asyncio.ensure_future(ended(http, job_id))
+            if end == "it ends there":
+                gate.release()
+            elif end == "it is cancelled there":
+                assert await old.log.until(lambda log: log.http_count("/queue") > looks, 30)
+                await http.delete(f"{JOBS}/{job_id}")
+                gate.release()
+            job = await following
+            if end == "it is cancelled there":
+                assert job["state"] == "cancelled"
+                assert await old.log.until(lambda log: log.interrupted == [job_id], 30)
+            else:
+                assert job["state"] == "succeeded"
+                is_right((await http.get(f"{JOBS}/{job_id}/audio")).content, line)
+    assert old.log.submitted == [job_id]
+    assert new.log.submitted == ([job_id] if end == "nobody is there" else [])
 
 
 def done_once(comfyui: StandInProcess, jobs: dict[str, dict[str, Any]]) -> None:

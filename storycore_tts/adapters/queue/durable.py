@@ -21,6 +21,7 @@ from storycore_tts.adapters.queue.members import Membership
 from storycore_tts.adapters.queue.runtime import QUEUED, RUNNING, Entry, PutDown, Runtime
 from storycore_tts.adapters.queue.storage import Storage
 from storycore_tts.adapters.queue.tables import Tables
+from storycore_tts.adapters.queue.waiting import patiently
 from storycore_tts.adapters.queue.watching import Watching
 from storycore_tts.adapters.queue.work import Work, log_bug
 from storycore_tts.domain.errors import InvalidRequest, StorageFailed
@@ -34,6 +35,7 @@ from storycore_tts.domain.jobs import (
     StoredAudio,
 )
 from storycore_tts.domain.logs import log_event
+from storycore_tts.domain.places import Place
 
 T = TypeVar("T")
 
@@ -129,6 +131,7 @@ class DurableQueue:
         self._is_open = False
         self._closing = False
         self.uploads = Uploads(self)
+        self.places = Places(self)
 
     async def __aenter__(self) -> DurableQueue:
         return self
@@ -256,8 +259,13 @@ class DurableQueue:
 
     @property
     def ledger(self) -> Ledger:
-        """What is asked of the databases."""
+        """What is asked of the databases for the sake of jobs."""
         return self._ledger
+
+    @property
+    def tables(self) -> Tables:
+        """What is kept besides jobs."""
+        return self._tables
 
     def check_open(self) -> None:
         """Refuse to work before the start and after the end.
@@ -447,3 +455,23 @@ class Uploads:
         """Return the bytes; see ``UploadStore.get``."""
         self._queue.check_open()
         return await self._queue.in_thread(self._queue.ledger.upload, owner, upload_id)
+
+
+class Places:
+    """Where jobs were begun, in the queue's database: a ``PlaceStore``.
+
+    Args:
+        queue: Whose database.
+    """
+
+    def __init__(self, queue: DurableQueue) -> None:
+        self._queue = queue
+
+    async def find(self, job_id: str) -> Place | None:
+        """Return where a job was begun; see ``PlaceStore.find``."""
+        return await patiently(lambda: self._queue.in_thread(self._queue.tables.place, job_id))
+
+    async def note(self, job_id: str, place: Place) -> None:
+        """Write down where a job is begun now; see ``PlaceStore.note``."""
+        tables = self._queue.tables
+        await patiently(lambda: self._queue.in_thread(tables.note_place, job_id, place))

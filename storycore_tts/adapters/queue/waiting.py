@@ -1,8 +1,26 @@
-"""Waiting for an event, but not for ever."""
+"""Waiting: for an event, but not for ever, and for a database that fails."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from storycore_tts.domain.errors import StorageFailed
+from storycore_tts.domain.logs import log_event
+
+T = TypeVar("T")
+
+_KEEPS_TRYING = 600.0  # s that what takes long to make waits for a database that fails
+_TRIES_EVERY = 1.0  # s
+
+_logger = logging.getLogger(__name__)
+
+
+class Stopped(Exception):
+    """Nobody needs the answer any more."""
 
 
 async def within(seconds: float, event: asyncio.Event) -> bool:
@@ -17,3 +35,23 @@ async def within(seconds: float, event: asyncio.Event) -> bool:
     finally:
         waiter.cancel()
     return bool(done)
+
+
+async def patiently(ask: Callable[[], Awaitable[T]], stopped: asyncio.Event | None = None) -> T:
+    """Ask a database that may fail for a while.
+
+    Raises:
+        StorageFailed: It failed for too long.
+        Stopped: The event was set meanwhile.
+    """
+    stopped = stopped or asyncio.Event()
+    patience = time.monotonic() + _KEEPS_TRYING
+    while True:
+        try:
+            return await ask()
+        except StorageFailed as error:
+            if time.monotonic() > patience:
+                raise
+            log_event(_logger, logging.WARNING, "queue.database_fails", reason=error.message)
+        if await within(_TRIES_EVERY, stopped):
+            raise Stopped

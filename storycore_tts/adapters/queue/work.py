@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from storycore_tts.adapters.queue import documents
 from storycore_tts.adapters.queue.documents import Document
 from storycore_tts.adapters.queue.tables import Tables
-from storycore_tts.adapters.queue.waiting import within
+from storycore_tts.adapters.queue.waiting import Stopped, patiently
 from storycore_tts.domain.errors import BackendTimeout, StorageFailed, TTSError
 from storycore_tts.domain.jobs import PUT_DOWN, Failure, Order, Outcome, Performer
 from storycore_tts.domain.logs import log_event
@@ -20,8 +20,6 @@ from storycore_tts.domain.progress import Progress
 
 _NOTE_EVERY = 0.25  # s between two writes of a job's progress
 _STOPS_WITHIN = 10.0  # s that a performer has to end when it is cancelled
-_KEEPS_TRYING = 600.0  # s that an outcome waits for a database that fails
-_TRIES_EVERY = 1.0  # s
 
 _logger = logging.getLogger(__name__)
 
@@ -33,10 +31,6 @@ class InThread(Protocol):
 
     async def __call__(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call ``function`` with ``arguments``."""
-
-
-class _Stopped(Exception):
-    """The job was cancelled, or is put down."""
 
 
 class Work:
@@ -101,7 +95,7 @@ class Work:
                 document = await self._outcome(perform)
         except StorageFailed as error:
             document = documents.of_failure(Failure.of(error))
-        except _Stopped:
+        except Stopped:  # the job was cancelled, or is put down
             document = None
         finally:
             if self._noting is not None:
@@ -148,22 +142,7 @@ class Work:
         return await self._patiently(self._tables.keep, self.job_id, document, outcome.audio)
 
     async def _patiently(self, function: Callable[..., T], *arguments: object) -> T:
-        """Ask a database that may fail for a while; what is kept there took long to make.
-
-        Raises:
-            StorageFailed: It failed for too long.
-            _Stopped: Nobody needs the answer any more.
-        """
-        patience = time.monotonic() + _KEEPS_TRYING
-        while True:
-            try:
-                return await self._in_thread(function, *arguments)
-            except StorageFailed as error:
-                if time.monotonic() > patience:
-                    raise
-                log_event(_logger, logging.WARNING, "queue.database_fails", reason=error.message)
-            if await within(_TRIES_EVERY, self._stopped):
-                raise _Stopped
+        return await patiently(lambda: self._in_thread(function, *arguments), self._stopped)
 
     def _report(self, progress: Progress) -> None:
         self.progress = progress

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from storycore_tts.domain.errors import ConfigurationError
+from storycore_tts.domain.places import is_loopback
 from storycore_tts.settings import ServerConfig
 
 
@@ -24,13 +23,3 @@ def check_exposure(server: ServerConfig) -> None:
         allowed="127.0.0.1, ::1 or localhost, as long as api_keys is empty",
         hint="Make a key with `storycore-tts keys new NAME`, or listen on 127.0.0.1.",
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches an address."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -1,0 +1,140 @@
+"""A job that another process began goes on at the server where it was begun."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+
+from storycore_tts.adapters.draft import DraftAdapter
+from storycore_tts.domain.errors import (
+    AuthenticationFailed,
+    BackendUnavailable,
+    OutOfMemory,
+    StorageFailed,
+)
+from storycore_tts.domain.jobs import JobKind, Order
+from storycore_tts.domain.places import Place
+from storycore_tts.domain.rendering import Rendering
+from storycore_tts.domain.requests import SpeechRequest
+from storycore_tts.ports import PlaceStore
+from storycore_tts.services.capacity import Capacity
+from storycore_tts.services.orders import written
+from storycore_tts.services.speech import Defaults, TextToSpeech
+from storycore_tts.services.studio import Studio
+
+HERE, THERE = Place("http://here.example:8188"), Place("http://there.example:8188")
+OUT_OF_REACH = Place("http://127.0.0.1:8188", "no machine of that name")
+JOB = "8d5ab8d8-5e1b-4d1c-8f6e-3f6f0d1c2b3a"
+
+
+class Speaking(DraftAdapter):
+    """Speaks, or fails, and says who did it."""
+
+    def __init__(self, where, said, error=None):
+        super().__init__()
+        self.where, self.said, self.error = where, said, error
+
+    async def synthesize(self, request, **more):
+        self.said.append((self.where, request.job_id))
+        if self.error is not None:
+            raise self.error
+        return await super().synthesize(request, **more)
+
+
+class AtAServer(TextToSpeech):
+    place = HERE
+
+
+class Notes(dict):
+    """Where jobs were begun, as long as this test runs."""
+
+    async def find(self, job_id):
+        return self.get(job_id)
+
+    async def note(self, job_id, place):
+        self[job_id] = place
+
+
+class NoUploads:
+    """Where nothing was sent."""
+
+    async def get(self, owner, upload_id):
+        raise AssertionError("no line of ours has a recording")
+
+
+class Begun:
+    """A studio that has taken up a job."""
+
+    def __init__(self, begun, *, tts=AtAServer, error=None):
+        self.said = []
+        self.places = Notes({} if begun is None else {JOB: begun})
+        assert isinstance(self.places, PlaceStore)
+
+        @asynccontextmanager
+        async def elsewhere(backend, place):
+            yield TextToSpeech(Speaking(place, self.said, error), name=backend, defaults=Defaults())
+
+        self.studio = Studio(
+            {"comfyui": tts(Speaking(HERE, self.said), name="comfyui", defaults=Defaults())},
+            {"comfyui": Capacity("comfyui", concurrency=1, max_waiting=1)},
+            queue=None,
+            uploads=NoUploads(),
+            places=self.places,
+            elsewhere=elsewhere,
+        )
+
+    async def goes_on(self):
+        details = written(SpeechRequest("Good morning.", "Ryan"), rendering=Rendering("wav"))
+        order = Order(JobKind.SPEECH, "comfyui", details, "ann")
+        outcome = await self.studio.perform(JOB, order, lambda _: None)
+        assert np.isfinite(outcome.facts["duration"])
+        assert len(outcome.audio) > 1000
+        return [where for where, job_id in self.said if job_id == JOB]
+
+
+@pytest.mark.parametrize("begun", [None, HERE, OUT_OF_REACH])
+async def test_it_is_done_here_and_that_is_noted(begun):
+    studio = Begun(begun)
+    assert await studio.goes_on() == [HERE]
+    assert studio.places == {JOB: HERE}
+
+
+async def test_it_goes_on_there_and_is_still_found_there():
+    studio = Begun(THERE)
+    assert await studio.goes_on() == [THERE]
+    assert studio.places == {JOB: THERE}
+
+
+@pytest.mark.parametrize("error", [BackendUnavailable, AuthenticationFailed])
+async def test_it_is_begun_anew_where_nobody_lets_us_in(error, caplog):
+    studio = Begun(THERE, error=error("Nobody is there."))
+    assert await studio.goes_on() == [THERE, HERE]
+    assert studio.places == {JOB: HERE}
+    assert "job.begun_anew" in caplog.text
+
+
+async def test_what_goes_wrong_there_went_wrong():
+    studio = Begun(THERE, error=OutOfMemory("The GPU is full."))
+    with pytest.raises(OutOfMemory):
+        await studio.goes_on()
+    assert studio.places == {JOB: THERE}
+
+
+async def test_a_backend_without_a_server_needs_no_notes():
+    studio = Begun(THERE, tts=TextToSpeech)
+    assert await studio.goes_on() == [HERE]
+    assert studio.places == {JOB: THERE}
+
+
+async def test_it_is_not_begun_where_that_cannot_be_noted():
+    studio = Begun(None)
+
+    async def note(job_id, place):
+        raise StorageFailed("The database is away.")
+
+    studio.places.note = note
+    with pytest.raises(StorageFailed):
+        await studio.goes_on()
+    assert studio.said == []
