@@ -34,7 +34,7 @@ from storycore_tts.domain.errors import BackendUnavailable, ConfigurationError, 
 from storycore_tts.domain.events import Listeners, Reloaded
 from storycore_tts.domain.jobs import JobKind
 from storycore_tts.domain.logs import log_event
-from storycore_tts.domain.places import Place
+from storycore_tts.domain.sites import Site
 from storycore_tts.ports import Adapter
 from storycore_tts.services.capacity import Capacity
 from storycore_tts.services.files import user_data
@@ -211,8 +211,11 @@ class ConfiguredSpeech(TextToSpeech):
         """What ``reload`` reads; None: the usual places."""
         self._assemble = assemble
         self._switching = Switching(assemble(config=config))
+        watched = Observed(
+            self._switching, backend=lambda: self.config.backend, tell=listeners.tell
+        )
         super().__init__(
-            self._watched(self._switching, listeners),
+            watched,
             name=config.backend,
             defaults=_defaults(config),
             listeners=listeners,
@@ -220,22 +223,16 @@ class ConfiguredSpeech(TextToSpeech):
         )
 
     @property
-    def place(self) -> Place | None:
+    def site(self) -> Site | None:
         """The ComfyUI server, where all that is asked goes there; None otherwise."""
         only = self.config.backend == "comfyui" and self.config.rollout is None
-        return Place.at(self.config.comfyui_url) if only else None
+        return Site.at(self.config.comfyui_url) if only else None
 
     @asynccontextmanager
-    async def at(self, place: Place) -> AsyncIterator[TextToSpeech]:
-        """Open the same backend at another place, without a fallback, and close it afterwards."""
-        config = self.config.model_copy(update={"comfyui_url": place.url, "fallback": None})
-        there = TextToSpeech(
-            self._watched(self._assemble(config=config), self._listeners),
-            name=self._name,
-            defaults=self.defaults,
-            listeners=self._listeners,
-            voices=self._voices,
-        )
+    async def at(self, site: Site) -> AsyncIterator[TextToSpeech]:
+        """Open the same backend at another site, without a fallback, and close it afterwards."""
+        config = self.config.model_copy(update={"comfyui_url": site.url, "fallback": None})
+        there = ConfiguredSpeech(config, self._assemble, self._listeners, self._voices)
         async with aclosing(there):
             yield there
 
@@ -259,9 +256,6 @@ class ConfiguredSpeech(TextToSpeech):
         self.config, self.source = settings, source
         self._name, self.defaults = settings.backend, _defaults(settings)
         self._listeners.tell(Reloaded("", settings.backend))
-
-    def _watched(self, adapter: Adapter, listeners: Listeners) -> Adapter:
-        return Observed(adapter, backend=lambda: self.config.backend, tell=listeners.tell)
 
     def _machine(self, backend: str) -> str:
         if backend == "comfyui":
@@ -331,8 +325,8 @@ async def open_studio(config: QwenTTSConfig) -> AsyncIterator[Studio]:
             capacities,
             queue=queue,
             uploads=queue.uploads,
-            places=queue.places,
-            elsewhere=lambda backend, place: backends[backend].at(place),
+            sites=queue.sites,
+            elsewhere=lambda backend, site: backends[backend].at(site),
         )
         await queue.start(studio.perform)
         yield studio

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from storycore_tts.domain.jobs import Job, JobState, Order, Performer, StoredAudio
-from storycore_tts.domain.places import Place
+from storycore_tts.domain.sites import Site
 
 
 @runtime_checkable
@@ -103,17 +103,17 @@ class UploadStore(Protocol):
 
 
 @runtime_checkable
-class PlaceStore(Protocol):
+class SiteStore(Protocol):
     """Keeps where jobs were begun, so that another process can go on with them there."""
 
-    async def find(self, job_id: str) -> Place | None:
+    async def find(self, job_id: str) -> Site | None:
         """Return where a job was begun; None if it was not, or is kept no more.
 
         Raises:
             StorageFailed: The database fails for long.
         """
 
-    async def note(self, job_id: str, place: Place) -> None:
+    async def note(self, job_id: str, site: Site) -> None:
         """Write down where a job is begun now.
 
         Raises:

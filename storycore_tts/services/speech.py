@@ -16,10 +16,10 @@ from storycore_tts.domain.errors import (
 )
 from storycore_tts.domain.events import Listener, Listeners
 from storycore_tts.domain.languages import AUTO
-from storycore_tts.domain.places import Place
 from storycore_tts.domain.progress import OnProgress, forward_only
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest, TrainingRequest
 from storycore_tts.domain.sampling import Sampling
+from storycore_tts.domain.sites import Site
 from storycore_tts.domain.speech import Speech, TrainedVoice
 from storycore_tts.domain.stored_voices import StoredVoice
 from storycore_tts.domain.voices import Speaker, is_built_in
@@ -96,7 +96,7 @@ class TextToSpeech:
         return self._name
 
     @property
-    def place(self) -> Place | None:
+    def site(self) -> Site | None:
         """The server that does what is asked to its end, even without us; None: there is none."""
         return None
 

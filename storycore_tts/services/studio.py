@@ -21,7 +21,6 @@ from storycore_tts.domain.errors import (
 )
 from storycore_tts.domain.jobs import Job, Order, Outcome
 from storycore_tts.domain.logs import log_event
-from storycore_tts.domain.places import Place
 from storycore_tts.domain.progress import OnProgress
 from storycore_tts.domain.rendering import Rendering
 from storycore_tts.domain.requests import (
@@ -30,17 +29,18 @@ from storycore_tts.domain.requests import (
     SpeechRequest,
     TrainingRequest,
 )
+from storycore_tts.domain.sites import Site
 from storycore_tts.domain.speech import Speech, TrainedVoice
 from storycore_tts.domain.streams import StreamEncoder
-from storycore_tts.ports import JobQueue, PlaceStore, UploadStore
+from storycore_tts.ports import JobQueue, SiteStore, UploadStore
 from storycore_tts.services.capacity import Capacity
 from storycore_tts.services.orders import Request, kind_of, read, written
 from storycore_tts.services.speech import TextToSpeech
 
 T = TypeVar("T")
 
-Elsewhere: TypeAlias = Callable[[str, Place], AbstractAsyncContextManager[TextToSpeech]]
-"""Opens a backend, given its name, at another place than the configured one."""
+Elsewhere: TypeAlias = Callable[[str, Site], AbstractAsyncContextManager[TextToSpeech]]
+"""Opens a backend, given its name, at another site than the configured one."""
 
 _log = logging.getLogger(__name__)
 _PIECE = 65_536  # bytes of a file that is sent in pieces although it is there as a whole
@@ -84,7 +84,7 @@ class Studio:
         capacities: How much each of them does at a time.
         queue: Keeps jobs.
         uploads: Keeps recordings.
-        places: Keeps where jobs were begun.
+        sites: Keeps where jobs were begun.
         elsewhere: How to go on with them there.
     """
 
@@ -95,14 +95,14 @@ class Studio:
         *,
         queue: JobQueue,
         uploads: UploadStore,
-        places: PlaceStore,
+        sites: SiteStore,
         elsewhere: Elsewhere,
     ) -> None:
         self.backends = backends
         self.capacities = capacities
         self.queue = queue
         self.uploads = uploads
-        self._places = places
+        self._sites = sites
         self._elsewhere = elsewhere
 
     @property
@@ -285,15 +285,15 @@ class Studio:
         reached any more, the job is begun here.
         """
         tts = self.tts(backend)
-        if tts.place is None:
+        if tts.site is None:
             return await made(tts)
-        begun = await self._places.find(job_id)
-        if begun not in (None, tts.place) and begun.in_reach:
+        begun = await self._sites.find(job_id)
+        if begun not in (None, tts.site) and begun.in_reach:
             try:
                 async with self._elsewhere(backend, begun) as there:
                     return await made(there)
             except (BackendUnavailable, AuthenticationFailed) as error:
                 log_event(_log, logging.WARNING, "job.begun_anew", job=job_id, reason=error.message)
-        if begun != tts.place:
-            await self._places.note(job_id, tts.place)
+        if begun != tts.site:
+            await self._sites.note(job_id, tts.site)
         return await made(tts)

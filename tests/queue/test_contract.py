@@ -21,8 +21,8 @@ from storycore_tts.domain.jobs import (
     TooManyJobs,
     UploadNotFound,
 )
-from storycore_tts.domain.places import Place
-from storycore_tts.ports import JobQueue, PlaceStore, UploadStore
+from storycore_tts.domain.sites import Site
+from storycore_tts.ports import JobQueue, SiteStore, UploadStore
 
 from .conftest import ended, order, until
 
@@ -34,15 +34,15 @@ async def collected(stream):
 async def test_it_is_what_the_ports_ask_for(queue):
     assert isinstance(queue, JobQueue)
     assert isinstance(queue.uploads, UploadStore)
-    assert isinstance(queue.places, PlaceStore)
+    assert isinstance(queue.sites, SiteStore)
 
 
 async def test_where_a_job_is_begun_is_kept(queue):
-    assert await queue.places.find("a job") is None
-    for place in (Place("http://gpu:8188"), Place("http://127.0.0.1:8188", "render-1")):
-        await queue.places.note("a job", place)
-        assert await queue.places.find("a job") == place
-    assert await queue.places.find("another job") is None
+    assert await queue.sites.find("a job") is None
+    for site in (Site("http://gpu:8188"), Site("http://127.0.0.1:8188", "render-1")):
+        await queue.sites.note("a job", site)
+        assert await queue.sites.find("a job") == site
+    assert await queue.sites.find("another job") is None
 
 
 async def test_a_job_is_accepted_done_and_kept(queue, workshop):

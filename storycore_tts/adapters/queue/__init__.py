@@ -1,6 +1,6 @@
 """Jobs that survive their process: a queue on DBOS, in SQLite files or in PostgreSQL.
 
-``durable`` is the queue, with uploads and places; ``work`` does one job; ``watching`` tells those
+``durable`` is the queue, with uploads and sites; ``work`` does one job; ``watching`` tells those
 who wait; ``members`` takes over the jobs of processes that died; ``housekeeping`` removes what is
 too old.
 ``ledger`` asks the databases: ``runtime``, which is DBOS, and ``tables``, which are ours, both in
@@ -9,6 +9,6 @@ too old.
 
 from __future__ import annotations
 
-from storycore_tts.adapters.queue.durable import TIME_LIMITS, DurableQueue, Places, Uploads
+from storycore_tts.adapters.queue.durable import TIME_LIMITS, DurableQueue, Sites, Uploads
 
-__all__ = ["TIME_LIMITS", "DurableQueue", "Places", "Uploads"]
+__all__ = ["TIME_LIMITS", "DurableQueue", "Sites", "Uploads"]

@@ -35,7 +35,7 @@ from storycore_tts.domain.jobs import (
     StoredAudio,
 )
 from storycore_tts.domain.logs import log_event
-from storycore_tts.domain.places import Place
+from storycore_tts.domain.sites import Site
 
 T = TypeVar("T")
 
@@ -131,7 +131,7 @@ class DurableQueue:
         self._is_open = False
         self._closing = False
         self.uploads = Uploads(self)
-        self.places = Places(self)
+        self.sites = Sites(self)
 
     async def __aenter__(self) -> DurableQueue:
         return self
@@ -457,8 +457,8 @@ class Uploads:
         return await self._queue.in_thread(self._queue.ledger.upload, owner, upload_id)
 
 
-class Places:
-    """Where jobs were begun, in the queue's database: a ``PlaceStore``.
+class Sites:
+    """Where jobs were begun, in the queue's database: a ``SiteStore``.
 
     Args:
         queue: Whose database.
@@ -467,11 +467,11 @@ class Places:
     def __init__(self, queue: DurableQueue) -> None:
         self._queue = queue
 
-    async def find(self, job_id: str) -> Place | None:
-        """Return where a job was begun; see ``PlaceStore.find``."""
-        return await patiently(lambda: self._queue.in_thread(self._queue.tables.place, job_id))
+    async def find(self, job_id: str) -> Site | None:
+        """Return where a job was begun; see ``SiteStore.find``."""
+        return await patiently(lambda: self._queue.in_thread(self._queue.tables.site, job_id))
 
-    async def note(self, job_id: str, place: Place) -> None:
-        """Write down where a job is begun now; see ``PlaceStore.note``."""
+    async def note(self, job_id: str, site: Site) -> None:
+        """Write down where a job is begun now; see ``SiteStore.note``."""
         tables = self._queue.tables
-        await patiently(lambda: self._queue.in_thread(tables.note_place, job_id, place))
+        await patiently(lambda: self._queue.in_thread(tables.note_site, job_id, site))

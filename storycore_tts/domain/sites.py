@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
-class Place:
+class Site:
     """A server that does jobs to their end, whoever still watches.
 
     Args:
@@ -21,8 +21,8 @@ class Place:
     machine: str = ""
 
     @classmethod
-    def at(cls, url: str) -> Place:
-        """Return the place that this machine reaches by a URL."""
+    def at(cls, url: str) -> Site:
+        """Return the site that this machine reaches by a URL."""
         return cls(url, platform.node() if is_loopback(urlsplit(url).hostname or "") else "")
 
     @property

@@ -15,17 +15,17 @@ from storycore_tts.domain.errors import (
     StorageFailed,
 )
 from storycore_tts.domain.jobs import JobKind, Order
-from storycore_tts.domain.places import Place
 from storycore_tts.domain.rendering import Rendering
 from storycore_tts.domain.requests import SpeechRequest
-from storycore_tts.ports import PlaceStore
+from storycore_tts.domain.sites import Site
+from storycore_tts.ports import SiteStore
 from storycore_tts.services.capacity import Capacity
 from storycore_tts.services.orders import written
 from storycore_tts.services.speech import Defaults, TextToSpeech
 from storycore_tts.services.studio import Studio
 
-HERE, THERE = Place("http://here.example:8188"), Place("http://there.example:8188")
-OUT_OF_REACH = Place("http://127.0.0.1:8188", "no machine of that name")
+HERE, THERE = Site("http://here.example:8188"), Site("http://there.example:8188")
+OUT_OF_REACH = Site("http://127.0.0.1:8188", "no machine of that name")
 JOB = "8d5ab8d8-5e1b-4d1c-8f6e-3f6f0d1c2b3a"
 
 
@@ -44,7 +44,7 @@ class Speaking(DraftAdapter):
 
 
 class AtAServer(TextToSpeech):
-    place = HERE
+    site = HERE
 
 
 class Notes(dict):
@@ -53,8 +53,8 @@ class Notes(dict):
     async def find(self, job_id):
         return self.get(job_id)
 
-    async def note(self, job_id, place):
-        self[job_id] = place
+    async def note(self, job_id, site):
+        self[job_id] = site
 
 
 class NoUploads:
@@ -69,19 +69,19 @@ class Begun:
 
     def __init__(self, begun, *, tts=AtAServer, error=None):
         self.said = []
-        self.places = Notes({} if begun is None else {JOB: begun})
-        assert isinstance(self.places, PlaceStore)
+        self.sites = Notes({} if begun is None else {JOB: begun})
+        assert isinstance(self.sites, SiteStore)
 
         @asynccontextmanager
-        async def elsewhere(backend, place):
-            yield TextToSpeech(Speaking(place, self.said, error), name=backend, defaults=Defaults())
+        async def elsewhere(backend, site):
+            yield TextToSpeech(Speaking(site, self.said, error), name=backend, defaults=Defaults())
 
         self.studio = Studio(
             {"comfyui": tts(Speaking(HERE, self.said), name="comfyui", defaults=Defaults())},
             {"comfyui": Capacity("comfyui", concurrency=1, max_waiting=1)},
             queue=None,
             uploads=NoUploads(),
-            places=self.places,
+            sites=self.sites,
             elsewhere=elsewhere,
         )
 
@@ -98,20 +98,20 @@ class Begun:
 async def test_it_is_done_here_and_that_is_noted(begun):
     studio = Begun(begun)
     assert await studio.goes_on() == [HERE]
-    assert studio.places == {JOB: HERE}
+    assert studio.sites == {JOB: HERE}
 
 
 async def test_it_goes_on_there_and_is_still_found_there():
     studio = Begun(THERE)
     assert await studio.goes_on() == [THERE]
-    assert studio.places == {JOB: THERE}
+    assert studio.sites == {JOB: THERE}
 
 
 @pytest.mark.parametrize("error", [BackendUnavailable, AuthenticationFailed])
 async def test_it_is_begun_anew_where_nobody_lets_us_in(error, caplog):
     studio = Begun(THERE, error=error("Nobody is there."))
     assert await studio.goes_on() == [THERE, HERE]
-    assert studio.places == {JOB: HERE}
+    assert studio.sites == {JOB: HERE}
     assert "job.begun_anew" in caplog.text
 
 
@@ -119,22 +119,22 @@ async def test_what_goes_wrong_there_went_wrong():
     studio = Begun(THERE, error=OutOfMemory("The GPU is full."))
     with pytest.raises(OutOfMemory):
         await studio.goes_on()
-    assert studio.places == {JOB: THERE}
+    assert studio.sites == {JOB: THERE}
 
 
 async def test_a_backend_without_a_server_needs_no_notes():
     studio = Begun(THERE, tts=TextToSpeech)
     assert await studio.goes_on() == [HERE]
-    assert studio.places == {JOB: THERE}
+    assert studio.sites == {JOB: THERE}
 
 
 async def test_it_is_not_begun_where_that_cannot_be_noted():
     studio = Begun(None)
 
-    async def note(job_id, place):
+    async def note(job_id, site):
         raise StorageFailed("The database is away.")
 
-    studio.places.note = note
+    studio.sites.note = note
     with pytest.raises(StorageFailed):
         await studio.goes_on()
     assert studio.said == []
