@@ -77,10 +77,13 @@ Meanwhile = Callable[[asyncio.Future[Any]], Awaitable[None]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what failed here again, twice at most; the summary counts it."""
+    """Run what failed here again, three times at most; the summary counts it.
+
+    After a breath each: a machine that pauses often does so more than once.
+    """
     for item in items:
         if item.path.parent == HERE and item.path.name in UNLUCKY:
-            item.add_marker(pytest.mark.flaky(reruns=2))
+            item.add_marker(pytest.mark.flaky(reruns=3, reruns_delay=2))
 
 
 @dataclass
