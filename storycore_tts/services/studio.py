@@ -285,15 +285,16 @@ class Studio:
         reached any more, the job is begun here.
         """
         tts = self.tts(backend)
-        if tts.site is None:
+        here = tts.site
+        if here is None:
             return await made(tts)
         begun = await self._sites.find(job_id)
-        if begun not in (None, tts.site) and begun.in_reach:
+        if begun not in (None, here) and begun.in_reach:
             try:
                 async with self._elsewhere(backend, begun) as there:
                     return await made(there)
             except (BackendUnavailable, AuthenticationFailed) as error:
                 log_event(_log, logging.WARNING, "job.begun_anew", job=job_id, reason=error.message)
-        if begun != tts.site:
-            await self._sites.note(job_id, tts.site)
+        if begun != here:
+            await self._sites.note(job_id, here)
         return await made(tts)
