@@ -50,8 +50,11 @@ class Workshop:
             self.cancelled[job_id] = error.args
             if "stubborn" not in details:
                 raise
-            if details["stubborn"] == "deaf":
-                await self.gates["deaf"].wait()
+            while details["stubborn"] == "deaf" and not self.gates["deaf"].is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self.gates["deaf"].wait()
+        for fraction in details.get("last_progress", ()):
+            report(Progress(Stage.GENERATING, fraction))
         if details.get("fail") == "on purpose":
             raise OutOfMemory("The GPU is full.", hint="Wait.", backend="draft", node_type="N")
         if details.get("fail") == "bug":

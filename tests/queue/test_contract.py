@@ -341,13 +341,29 @@ async def test_many_may_watch(queue, workshop):
         assert states[-1].state is JobState.SUCCEEDED
 
 
-async def test_progress_is_written_down(place, workshop, opened):
+@pytest.mark.parametrize("fail", ["", "on purpose"])
+async def test_the_last_progress_is_written_down(place, workshop, opened, fail):
     queue = await opened(place, workshop)
-    job = await queue.submit(order(hold="gate", progress=[0.1, 0.2, 0.3]))
+    steps = {"progress": [0.1, 0.2, 0.3], "last_progress": [0.4, 0.9]}
+    job = await queue.submit(order(hold="gate", fail=fail, **steps))
     await until(queue, job, lambda state: state.progress and state.progress.fraction == 0.3)
-    await workshop.begun[job.id].wait()
     workshop.gates["gate"].set()
-    assert (await ended(queue, job)).progress.fraction is not None
+    assert (await ended(queue, job)).progress.fraction == 0.9
+
+
+async def test_a_job_that_has_ended_makes_no_more_progress(
+    place, workshop, opened, monkeypatch, caplog
+):
+    monkeypatch.setattr("storycore_tts.adapters.queue.work._STOPS_WITHIN", 0.1)
+    queue = await opened(place, workshop)
+    deaf = {"hold": "gate", "stubborn": "deaf", "last_progress": [0.9]}
+    job = await ended(queue, await queue.submit(order(progress=[0.1], time_limit=0.5, **deaf)))
+    assert job.state is JobState.FAILED
+    workshop.gates["deaf"].set()
+    await workshop.ended[job.id].wait()
+    await ended(queue, await queue.submit(order()))
+    assert (await queue.get("ann", job.id)).progress.fraction == 0.1
+    assert f'job.does_not_stop job={job.id} reason="time limit"' in caplog.text
 
 
 async def test_what_is_under_way_at_the_end_is_taken_up_again(place, workshop, opened, caplog):

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from storycore_tts.adapters.queue import documents
 from storycore_tts.adapters.queue.documents import Document
 from storycore_tts.adapters.queue.tables import Tables
-from storycore_tts.adapters.queue.waiting import Stopped, patiently
+from storycore_tts.adapters.queue.waiting import Stopped, patiently, within
 from storycore_tts.domain.errors import BackendTimeout, StorageFailed, TTSError
 from storycore_tts.domain.jobs import PUT_DOWN, Failure, Order, Outcome, Performer
 from storycore_tts.domain.logs import log_event
@@ -64,6 +64,7 @@ class Work:
         self._in_thread = in_thread
         self._changed = changed
         self._stopped = asyncio.Event()
+        self._over = asyncio.Event()  # there will be no more news
         self._reason = ""
         self._settles_since: float | None = None
         self._noting: asyncio.Task[None] | None = None
@@ -93,11 +94,13 @@ class Work:
             document = await self._done_or_begun()
             if document is None:
                 document = await self._outcome(perform)
+                await self._last_news()
         except StorageFailed as error:
             document = documents.of_failure(Failure.of(error))
         except Stopped:  # the job was cancelled, or is put down
             document = None
         finally:
+            self._over.set()
             if self._noting is not None:
                 self._noting.cancel()
         if document is not None:
@@ -145,10 +148,18 @@ class Work:
         return await patiently(lambda: self._in_thread(function, *arguments), self._stopped)
 
     def _report(self, progress: Progress) -> None:
+        if self._over.is_set():  # a performer that does not end when it is told to
+            return
         self.progress = progress
         self._changed()
         if self._noting is None or self._noting.done():
             self._noting = asyncio.ensure_future(self._note())
+
+    async def _last_news(self) -> None:
+        """Wait until the last news is written down: a job that has ended never changes."""
+        self._over.set()
+        if self._noting is not None and not self._stopped.is_set():
+            await self._noting
 
     async def _note(self) -> None:
         """Write the last news down, and what comes while that is done."""
@@ -161,7 +172,7 @@ class Work:
                 )
             except StorageFailed as error:  # news is not worth a job
                 log_event(_logger, logging.DEBUG, "job.progress_lost", reason=error.message)
-            await asyncio.sleep(_NOTE_EVERY)
+            await within(_NOTE_EVERY, self._over)
 
 
 async def _ended(task: asyncio.Future[Outcome], reason: str, job_id: str) -> None:
