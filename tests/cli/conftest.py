@@ -124,7 +124,7 @@ def inputs_of(server):
 
 
 @pytest.fixture
-def recording(tmp_path, cli):
+def spoken(tmp_path, cli):
     """Four seconds of speech in a file, and its words."""
     words = "The lighthouse keeper climbed the stairs one last time, and the lamp lit the bay."
     path = tmp_path / "recording.wav"

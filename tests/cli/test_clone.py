@@ -6,8 +6,8 @@ CLONE = "FB_Qwen3TTSVoiceClone"
 LINE = "These are words that the recording never said."
 
 
-def test_a_transcript_is_used(cli, recording, server, inputs_of):
-    audio, words = recording
+def test_a_transcript_is_used(cli, spoken, server, inputs_of):
+    audio, words = spoken
     told = cli("clone", audio, LINE, "--url", server.url, "--ref-text", words, "--json").json
     assert told["x_vector_only"] is False
     assert told["warnings"] == []
@@ -15,23 +15,23 @@ def test_a_transcript_is_used(cli, recording, server, inputs_of):
     assert (sent["ref_text"], sent["target_text"]) == (words, LINE)
 
 
-def test_a_transcript_may_stand_in_a_file(cli, recording, server, inputs_of, tmp_path):
-    audio, words = recording
+def test_a_transcript_may_stand_in_a_file(cli, spoken, server, inputs_of, tmp_path):
+    audio, words = spoken
     (tmp_path / "words.txt").write_text(words + "\n", encoding="utf-8-sig")
     answer = cli("clone", audio, LINE, "--url", server.url, "--ref-text-file", "words.txt")
     assert answer.status == 0
     assert inputs_of(CLONE)["ref_text"] == words
 
 
-def test_without_a_transcript_only_the_timbre_is_taken_and_that_is_said(cli, recording, server):
-    audio, _ = recording
+def test_without_a_transcript_only_the_timbre_is_taken_and_that_is_said(cli, spoken, server):
+    audio, _ = spoken
     answer = cli("clone", audio, LINE, "--url", server.url, "--json")
     assert answer.json["x_vector_only"] is True
     assert "warning: cloned from the x-vector only" in answer.err
 
 
-def test_a_real_clone_speaks(cli, recording, speaking_server, tmp_path):
-    audio, words = recording
+def test_a_real_clone_speaks(cli, spoken, speaking_server, tmp_path):
+    audio, words = spoken
     out = tmp_path / "clone.ogg"
     answer = cli(
         "clone", audio, "-", "--url", speaking_server.url, "--ref-text", words, "-l", "en",
@@ -43,8 +43,8 @@ def test_a_real_clone_speaks(cli, recording, speaking_server, tmp_path):
     assert abs(samples).max() > 0.05
 
 
-def test_x_vector_only_can_be_asked_for(cli, recording, server, inputs_of):
-    audio, words = recording
+def test_x_vector_only_can_be_asked_for(cli, spoken, server, inputs_of):
+    audio, words = spoken
     answer = cli(
         "clone", audio, LINE, "--url", server.url, "--ref-text", words, "--x-vector-only", "--json"
     )
@@ -52,16 +52,16 @@ def test_x_vector_only_can_be_asked_for(cli, recording, server, inputs_of):
     assert inputs_of(CLONE)["x_vector_only"] is True
 
 
-def test_two_transcripts_are_refused(cli, recording):
-    answer = cli("clone", recording[0], LINE, "--ref-text", "a", "--ref-text-file", "b.txt")
+def test_two_transcripts_are_refused(cli, spoken):
+    answer = cli("clone", spoken[0], LINE, "--ref-text", "a", "--ref-text-file", "b.txt")
     assert answer.status == 2
     assert "not both" in answer.err
 
 
-def test_a_transcript_that_cannot_be_read_is_refused(cli, recording, tmp_path):
+def test_a_transcript_that_cannot_be_read_is_refused(cli, spoken, tmp_path):
     (tmp_path / "latin.txt").write_bytes("Grüße".encode("latin-1"))
     for name, said in [("none.txt", "Cannot read none.txt"), ("latin.txt", "is not UTF-8")]:
-        answer = cli("clone", recording[0], LINE, "--ref-text-file", name)
+        answer = cli("clone", spoken[0], LINE, "--ref-text-file", name)
         assert answer.status == 2
         assert said in answer.err
 
@@ -75,6 +75,6 @@ def test_a_recording_that_is_none_is_refused_before_anybody_is_asked(cli, tmp_pa
         assert said in answer.err
 
 
-def test_a_backend_that_cannot_clone_says_so(cli, recording):
-    answer = cli("clone", recording[0], LINE, "--backend", "draft", "--json")
+def test_a_backend_that_cannot_clone_says_so(cli, spoken):
+    answer = cli("clone", spoken[0], LINE, "--backend", "draft", "--json")
     assert (answer.status, answer.json["error"]["type"]) == (2, "UnsupportedByBackend")

@@ -36,15 +36,7 @@ def direct(models, tmp_path, cli):
     return lambda command, *arguments: cli(command, *arguments, "--config", file)
 
 
-@pytest.fixture
-def reference(tmp_path):
-    time = np.arange(96_000) / 24_000
-    file = tmp_path / "reference.wav"
-    soundfile.write(file, 0.3 * np.sin(2 * np.pi * 220 * time), 24_000)
-    return file
-
-
-def test_say_clone_and_speakers(direct, reference, tmp_path):
+def test_say_clone_and_speakers(direct, recording, tmp_path):
     said = direct("say", "Hello world", "--speaker", "vivian", "--seed", "7", "--json")
     assert said.status == 0, said.err
     assert said.json["backend"] == "direct"
@@ -53,7 +45,7 @@ def test_say_clone_and_speakers(direct, reference, tmp_path):
     assert rate == 24_000
     assert np.abs(samples).max() > 0.01
 
-    cloned = direct("clone", reference, "Hello again", "--out", tmp_path / "clone.flac")
+    cloned = direct("clone", recording, "Hello again", "--out", tmp_path / "clone.flac")
     assert cloned.status == 0, cloned.err
     assert "x-vector only" in cloned.err
     assert soundfile.info(cloned.path).duration > 0.2

@@ -11,11 +11,11 @@ LINE = "These are words that the recording never said."
 
 
 @pytest.fixture
-def dataset(tmp_path, recording, monkeypatch):
+def dataset(tmp_path, spoken, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user"))
     folder = tmp_path / "dataset"
     folder.mkdir()
-    audio, words = recording
+    audio, words = spoken
     for number in range(4):
         shutil.copy(audio, folder / f"{number}.wav")
         (folder / f"{number}.txt").write_text(words)
@@ -38,17 +38,17 @@ def test_a_style_beside_an_instruct_or_one_that_is_none_is_refused(cli, server):
     ("preset", "size", "only"),
     [("fast", "0.6B", True), ("balanced", "0.6B", False), ("quality", "1.7B", False)],
 )
-def test_a_clone_preset_uses_its_model(cli, recording, server, inputs_of, preset, size, only):
-    audio, words = recording
+def test_a_clone_preset_uses_its_model(cli, spoken, server, inputs_of, preset, size, only):
+    audio, words = spoken
     answer = cli("clone", audio, LINE, "--ref-text", words, "--preset", preset, "--url", server.url)
     assert answer.status == 0, answer.err
     sent = inputs_of(CLONE)
     assert (sent["model_choice"], sent["x_vector_only"]) == (size, only)
 
 
-def test_a_preset_and_another_size_contradict_each_other(cli, recording, server):
+def test_a_preset_and_another_size_contradict_each_other(cli, spoken, server):
     answer = cli(
-        "clone", recording[0], LINE, "--preset", "fast", "--model-choice", "1.7B", "--url",
+        "clone", spoken[0], LINE, "--preset", "fast", "--model-choice", "1.7B", "--url",
         server.url,
     )  # fmt: skip
     assert answer.status == 2

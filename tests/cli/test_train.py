@@ -8,10 +8,10 @@ TRAIN = "FB_Qwen3TTSTrain"
 
 
 @pytest.fixture
-def dataset(tmp_path, recording):
+def dataset(tmp_path, spoken):
     folder = tmp_path / "dataset"
     folder.mkdir()
-    audio, words = recording
+    audio, words = spoken
     for number in range(4):
         shutil.copy(audio, folder / f"{number}.wav")
         (folder / f"{number}.txt").write_text(words)

@@ -24,9 +24,9 @@ def library(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def mia(cli, recording):
+def mia(cli, spoken):
     """A recording that is stored."""
-    audio, words = recording
+    audio, words = spoken
     answer = cli(
         "voices", "add", "Mia", "--reference", audio, "--ref-text", words, "--consent", CONSENT
     )
@@ -56,13 +56,13 @@ def test_a_real_clone_by_name(cli, mia, speaking_server, tmp_path):
 
 
 def test_a_recording_reaches_the_server_as_it_was_given(
-    cli, recording, mia, server, inputs_of, library
+    cli, spoken, mia, server, inputs_of, library
 ):
     assert cli("say", LINE, "-s", "Mia", "--url", server.url, "-l", "en", "--seed", 7).status == 0
     sent = inputs_of(CLONE)
     assert (sent["ref_text"], sent["target_text"]) == (mia, LINE)
     assert (sent["language"], sent["seed"]) == ("English", 7)
-    given, _ = decode(recording[0].read_bytes())
+    given, _ = decode(spoken[0].read_bytes())
     assert library.get("Mia").reference.samples.tobytes() == given.tobytes()
 
 
@@ -87,9 +87,9 @@ def test_a_clone_takes_no_instruct(cli, mia, server):
     assert "takes no instruct" in answer.err
 
 
-def test_the_timbre_alone_is_stored_when_that_is_asked_for(cli, recording, server, inputs_of):
+def test_the_timbre_alone_is_stored_when_that_is_asked_for(cli, spoken, server, inputs_of):
     answer = cli(
-        "voices", "add", "Timbre", "--reference", recording[0], "--x-vector-only",
+        "voices", "add", "Timbre", "--reference", spoken[0], "--x-vector-only",
         "--consent", CONSENT, "--json",
     )  # fmt: skip
     assert (answer.json["transcript"], answer.json["x_vector_only"]) == (None, True)
@@ -98,10 +98,10 @@ def test_the_timbre_alone_is_stored_when_that_is_asked_for(cli, recording, serve
     assert inputs_of(CLONE)["x_vector_only"] is True
 
 
-def test_words_may_stand_in_a_file(cli, recording, library, tmp_path):
+def test_words_may_stand_in_a_file(cli, spoken, library, tmp_path):
     (tmp_path / "words.txt").write_text("Grüße.\n", encoding="utf-8-sig")
     answer = cli(
-        "voices", "add", "Mia", "--reference", recording[0], "--ref-text-file", "words.txt",
+        "voices", "add", "Mia", "--reference", spoken[0], "--ref-text-file", "words.txt",
         "--consent", CONSENT,
     )  # fmt: skip
     assert answer.status == 0
@@ -134,8 +134,8 @@ def test_doubts_about_a_recording_are_told_when_it_is_stored(cli, tmp_path):
         (["--ref-text", "a", "--ref-text-file", "b"], "not both"),
     ],
 )
-def test_what_makes_no_voice_is_refused(cli, recording, library, arguments, said):
-    given = [recording[0] if argument == "WAV" else argument for argument in arguments]
+def test_what_makes_no_voice_is_refused(cli, spoken, library, arguments, said):
+    given = [spoken[0] if argument == "WAV" else argument for argument in arguments]
     answer = cli("voices", "add", "Mia", *given)
     assert (answer.status, answer.out) == (2, "")
     assert said in answer.err
