@@ -25,6 +25,13 @@ from storycore_tts.domain.errors import (
 from storycore_tts.domain.requests import SpeechRequest
 
 _VALUE_ERRORS = ("value_not_in_list", "value_smaller_than_min", "value_bigger_than_max")
+_MORE_MEMORY = (
+    "Free GPU memory there, choose model_choice 0.6B, or set unload_model_after_generate."
+)
+_MORE_MEMORY_TO_TRAIN = (  # the node cannot train the smaller model
+    "Free GPU memory there, train with a smaller batch_size, or on the direct backend, which can "
+    "train the 0.6B model."
+)
 _BY_INPUT: dict[str, type[InvalidRequest]] = {
     "speaker": UnknownSpeaker,
     "language": UnsupportedLanguage,
@@ -88,8 +95,7 @@ def execution_error(failed: Failed, *, request: object) -> TTSError:
     if "outofmemory" in lowered or "out of memory" in lowered:
         return OutOfMemory(
             where,
-            hint="Free GPU memory there, choose model_choice 0.6B, or set "
-            "unload_model_after_generate.",
+            hint=_MORE_MEMORY_TO_TRAIN if failed.node_type == TRAIN else _MORE_MEMORY,
             node_type=failed.node_type,
             node_id=failed.node_id,
             exception_type=failed.exception_type,
@@ -174,6 +180,11 @@ def _advice(node_type: str, lowered: str) -> str | None:
         if node_type == TRAIN:
             return "The training node needs a CUDA GPU on that server."
         return "That server has no CUDA: set tts.qwen.device to auto or cpu."
+    if node_type == TRAIN and "must match the size of tensor" in lowered:
+        return (
+            "The training node cannot train the 0.6B model: take 1.7B (the presets standard and "
+            "quality), or the direct backend."
+        )
     if "no space left" in lowered:
         return "The server's disk is full: make room there."
     return None

@@ -245,6 +245,16 @@ FAILURES = [
         "0.6B",
     ),
     (VOICE, "OutOfMemoryError", "Allocation on device", BUILT_IN, OutOfMemory, "0.6B"),
+    (TRAIN, "OutOfMemoryError", "Allocation on device", TRAINING, OutOfMemory, "batch_size"),
+    (
+        TRAIN,
+        "RuntimeError",
+        "The size of tensor a (2048) must match the size of tensor b (1024) at non-singleton "
+        "dimension 2",
+        TRAINING,
+        GenerationFailed,
+        "take 1.7B",
+    ),
     (VOICE, "RuntimeError", "MPS backend out of memory", BUILT_IN, OutOfMemory, "0.6B"),
     (
         VOICE,
