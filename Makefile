@@ -26,6 +26,8 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python documentation/generate.py --check
+	$(BIN)/python -m mkdocs build --quiet --strict --site-dir $(VENV)/site
 
 # Writes the reference anew from the code, and all documents as a site into site/.
 docs: $(VENV)/.dev

@@ -572,7 +572,10 @@ def main(arguments: list[str]) -> int:
     """Write the page, or compare it; the exit status."""
     wanted = page()
     if "--check" in arguments:
-        return int(PAGE.read_text("utf-8") != wanted)
+        differs = PAGE.read_text("utf-8") != wanted
+        if differs:
+            print(f"{PAGE.name} is not what the code says: make docs", file=sys.stderr)
+        return int(differs)
     PAGE.write_text(wanted, encoding="utf-8", newline="\n")
     return 0
 
