@@ -568,16 +568,14 @@ def _paragraphs(text: str | None) -> str:
     return "\n\n".join(_one_line(part) for part in re.split(r"\n\s*\n", text or ""))
 
 
-def main(arguments: list[str]) -> int:
-    """Write the page, or compare it; the exit status."""
+def main(arguments: list[str]) -> str | None:
+    """Write the page, or compare it; what is wrong, if anything is."""
     wanted = page()
-    if "--check" in arguments:
-        differs = PAGE.read_text("utf-8") != wanted
-        if differs:
-            print(f"{PAGE.name} is not what the code says: make docs", file=sys.stderr)
-        return int(differs)
-    PAGE.write_text(wanted, encoding="utf-8", newline="\n")
-    return 0
+    if "--check" not in arguments:
+        PAGE.write_text(wanted, encoding="utf-8", newline="\n")
+    elif PAGE.read_text("utf-8") != wanted:
+        return f"{PAGE.name} is not what the code says: make docs"
+    return None
 
 
 if __name__ == "__main__":
