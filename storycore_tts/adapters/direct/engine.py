@@ -31,6 +31,7 @@ _SUB_TALKER = {
     "subtalker_top_p": 1.0,
     "subtalker_temperature": 0.9,
 }
+_FEWEST_TOKENS = 2
 
 
 @dataclass(frozen=True)
@@ -119,12 +120,14 @@ class Engine:
         options = {
             "text": [line.text for line in lines],
             "language": [line.language for line in lines],
-            "max_new_tokens": max(line.budget for line in lines),
+            # A single token is no frame yet, and the package fails where there is none.
+            "max_new_tokens": max(_FEWEST_TOKENS, *(line.budget for line in lines)),
             "do_sample": True,
             "top_k": drawn.top_k,
-            "top_p": drawn.top_p,
-            "temperature": drawn.temperature,
-            "repetition_penalty": drawn.repetition_penalty,
+            # transformers refuses whole numbers.
+            "top_p": float(drawn.top_p),
+            "temperature": float(drawn.temperature),
+            "repetition_penalty": float(drawn.repetition_penalty),
             **_SUB_TALKER,
         }
         if lines[0].reference is None:

@@ -249,6 +249,22 @@ async def test_a_failing_model_is_told_with_its_own_words(warm):
     assert raised.value.exception_type == "RuntimeError"
 
 
+async def test_whole_numbers_are_sampled_with_too(warm):
+    drawn = {"top_p": 1, "temperature": 2, "repetition_penalty": 2}
+    whole = Sampling(**drawn, seed=5)
+    same = Sampling(**{name: float(value) for name, value in drawn.items()}, seed=5)
+    first, second = [
+        await warm.synthesize(SpeechRequest(SHORT, "ryan", sampling=sampling))
+        for sampling in (whole, same)
+    ]
+    assert np.array_equal(first.samples, second.samples)
+
+
+async def test_a_budget_of_a_single_token_is_run_into(warm):
+    with pytest.raises(RunawayGeneration):
+        await warm.synthesize(SpeechRequest("Hi", "ryan", sampling=Sampling(max_new_tokens=1)))
+
+
 async def test_damaged_weights_are_named(models, open_adapter, tmp_path):
     for file in models.path("base").rglob("*"):
         if file.is_file():
