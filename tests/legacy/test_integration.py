@@ -252,6 +252,11 @@ def test_a_file_that_cannot_be_meant_is_refused(made, old_file, document):
         made(config_path=file)
 
 
+def test_a_file_that_cannot_be_opened_is_refused(made):
+    with pytest.raises(ConfigurationError, match="too long"):
+        made(config_path="/" + "x" * 300)
+
+
 # Deprecation ------------------------------------------------------------------------------------
 
 

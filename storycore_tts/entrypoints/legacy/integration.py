@@ -60,10 +60,12 @@ class LegacyConfig:
         Raises:
             ConfigurationError: It is no JSON object, or a value has the wrong type.
         """
-        if path is None or not Path(path).exists():
+        if path is None:
             return cls()
         try:
             document = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return cls()
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"Cannot read {path}: {error}.", source=str(path)) from error
         if not isinstance(document, dict):

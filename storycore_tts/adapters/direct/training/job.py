@@ -13,6 +13,7 @@ import torch
 from qwen_tts import Qwen3TTSModel
 from safetensors import SafetensorError
 
+from storycore_tts.adapters.direct.checkpoints import at_home
 from storycore_tts.adapters.direct.training import features, voice
 from storycore_tts.adapters.direct.training.cancelling import Cancelled, check
 from storycore_tts.adapters.direct.training.checkpoint import (
@@ -84,9 +85,9 @@ def train(
         request.test_text, limit=Sampling().max_new_tokens
     )  # refused now, not epochs later
     on_progress(Progress(Stage.LOADING, message="reading the dataset"))
-    dataset = check_dataset(Path(request.dataset).expanduser())
+    dataset = check_dataset(at_home(request.dataset))
     check(cancelled)
-    target = Path(request.output_dir).expanduser().resolve()
+    target = at_home(request.output_dir).resolve()
     if target.is_relative_to(base_model.resolve()):
         raise InvalidRequest(
             f"The output folder {target} lies within the base model's.",
