@@ -219,10 +219,11 @@ def give_back_memory() -> None:
     torch = sys.modules.get("torch")
     if torch is None:
         return
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    elif torch.backends.mps.is_available():
-        torch.mps.empty_cache()
+    with contextlib.suppress(RuntimeError):  # a device that has failed; who speaks next is told
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        elif torch.backends.mps.is_available():
+            torch.mps.empty_cache()
 
 
 def load_package() -> Any:

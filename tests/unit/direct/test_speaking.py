@@ -239,6 +239,19 @@ async def test_no_memory_is_told_with_advice(torch, warm):
     await warm.synthesize(SpeechRequest(SHORT, "ryan"))
 
 
+async def test_a_gpu_that_has_failed_ends_no_worker(torch, warm, monkeypatch):
+    """It refuses to free memory, too; without its thread the next line would have no answer."""
+
+    def fail():
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", fail)
+    (worker,) = warm._pool._workers.values()
+    await asyncio.to_thread(worker.unload)
+    assert worker.engine is None
+
+
 async def test_a_failing_model_is_told_with_its_own_words(warm):
     def fail():
         raise RuntimeError("shapes do not match")
