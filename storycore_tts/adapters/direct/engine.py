@@ -239,17 +239,13 @@ def load_package() -> Any:
 
 def _loaded(package: Any, folder: str, placement: Placement) -> Any:
     import torch
-    from safetensors import SafetensorError
 
-    try:
-        model = package.Qwen3TTSModel.from_pretrained(
-            folder,
-            device_map=placement.device,
-            dtype=getattr(torch, placement.dtype),
-            attn_implementation=placement.attention,
-        )
-    except SafetensorError as error:  # of no common kind
-        raise OSError(f"the weights are damaged: {error}") from error
+    model = package.Qwen3TTSModel.from_pretrained(
+        folder,
+        device_map=placement.device,
+        dtype=getattr(torch, placement.dtype),
+        attn_implementation=placement.attention,
+    )
     talker = model.model.talker
     # Said once here; transformers would assume the same, and log it at every call.
     talker.generation_config.pad_token_id = talker.config.codec_eos_token_id

@@ -13,7 +13,12 @@ import soundfile
 torch = pytest.importorskip("torch", reason="fine-tuning needs storycore-tts[direct]")
 
 from storycore_tts.adapters.direct.training import TrainingCancelled, check_dataset  # noqa: E402
-from storycore_tts.domain.errors import GenerationFailed, InvalidRequest, OutOfMemory  # noqa: E402
+from storycore_tts.domain.errors import (  # noqa: E402
+    BackendUnavailable,
+    GenerationFailed,
+    InvalidRequest,
+    OutOfMemory,
+)
 from storycore_tts.domain.progress import Progress, Stage  # noqa: E402
 from storycore_tts.domain.requests import TrainingRequest  # noqa: E402
 from storycore_tts.domain.speech import TrainedVoice  # noqa: E402
@@ -262,6 +267,18 @@ def test_a_training_that_comes_apart_says_so(models, request_for, tmp_path: Path
     save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(GenerationFailed, match="came apart in epoch 1: its loss is nan"):
         train(request_for(), models, base_model=broken)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "speech_tokenizer/model.safetensors"])
+def test_a_damaged_base_model_is_named(models, request_for, tmp_path: Path, file: str) -> None:
+    """A download that was cut off, for instance."""
+    import shutil
+
+    cut = Path(shutil.copytree(models.path("base"), tmp_path / "cut"))
+    whole = (cut / file).read_bytes()
+    (cut / file).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BackendUnavailable, match="Is the download complete"):
+        train(request_for(), models, base_model=cut)
 
 
 def test_too_little_memory_says_what_to_do(models, request_for) -> None:
