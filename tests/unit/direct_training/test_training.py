@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,14 @@ def test_half_precision(models, request_for) -> None:
 def test_a_built_in_voices_name_is_refused(models, request_for) -> None:
     with pytest.raises(InvalidRequest, match="'Uncle Fu' is the name of a built-in voice"):
         train(request_for(speaker_name="Uncle Fu"), models)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="takes a folder that refuses root, too")
+def test_an_output_folder_that_takes_nothing_is_refused_at_once(models, request_for) -> None:
+    heard: list[Progress] = []
+    with pytest.raises(InvalidRequest, match="Cannot write to the output folder"):
+        train(request_for(output_dir="/proc/self"), models, on_progress=heard.append)
+    assert [news.message for news in heard] == ["reading the dataset"]
 
 
 def test_checkpoints_within_the_base_model_are_refused(models, request_for) -> None:
