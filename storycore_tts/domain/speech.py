@@ -106,8 +106,23 @@ class Speech:
         target = Path(path).absolute()
         data = self.encode(target.suffix.lower())
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
+        write_whole(target, data)
         return target
+
+
+def write_whole(target: Path, data: bytes) -> None:
+    """Write a sound file, or leave none: half of one would be taken for speech.
+
+    Raises:
+        OSError: The disk's own refusal; its ``filename`` is the target's.
+    """
+    file = target.open("wb")  # where this is refused, what was there stays
+    try:
+        with file:
+            file.write(data)
+    except OSError as error:
+        target.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(target)) from error
 
 
 @dataclass(frozen=True)

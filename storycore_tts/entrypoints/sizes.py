@@ -61,8 +61,11 @@ class SpeechBySize:
         """
         source = self._source if config is None else config
         settings = self._settings(source)
-        for size, service in self._services.items():
-            await service.reload(sized(settings, size))
+        reloaded = set[str]()
+        while left := self._services.keys() - reloaded:  # a size may be opened meanwhile
+            size = left.pop()
+            await self._services[size].reload(sized(settings, size))
+            reloaded.add(size)
         self.config, self._source = settings, source
 
     async def aclose(self) -> None:

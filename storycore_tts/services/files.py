@@ -21,6 +21,14 @@ def exists(path: Path) -> bool:
     return True
 
 
+def is_folder(path: str) -> bool:
+    """Say whether a folder is there; one that we may not look at is another machine's, if any."""
+    try:
+        return bool(path) and Path(path).is_dir()
+    except OSError:
+        return False
+
+
 def user_data() -> Path:
     """Return this program's folder in the user's data, where nothing else is configured."""
     import platformdirs

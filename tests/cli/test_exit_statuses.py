@@ -197,3 +197,17 @@ def test_closed_streams_are_no_reason_to_fail(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
     assert done.returncode == 0
     assert (tmp_path / "a.wav").stat().st_size > 1000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit for the size of files")
+def test_a_disk_that_fills_up_is_named_and_keeps_no_half_file(command, tmp_path):
+    import resource
+
+    def fill_up():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    out = tmp_path / "hello.wav"
+    answer = command("say", "Hello.", "--backend", "draft", "-o", out, preexec_fn=fill_up)
+    assert answer.status == failures.FAILED
+    assert f"Cannot write {out}" in answer.err
+    assert not out.exists()

@@ -56,6 +56,12 @@ async def test_what_is_no_name_at_all_is_refused(root, name):
         await folder_within(name, [str(root)], what="checkpoint")
 
 
+async def test_a_root_that_nobody_can_look_into_is_another_machines():
+    endless = "/" + "x" * 300  # refused to everybody; one without permission is not, to root
+    found = await folder_within("mia", [endless], what="checkpoint")
+    assert found == f"{endless}/mia"
+
+
 async def test_without_a_root_nothing_is_found(root):
     with pytest.raises(InvalidRequest, match="has set no folder"):
         await folder_within("mia", [], what="checkpoint")

@@ -93,6 +93,25 @@ def test_many_threads_at_once(made, tmp_path, server):
     assert len(legacy_threads()) == 1
 
 
+def test_first_calls_at_once_share_a_loop(made):
+    """A second one would be forgotten, with the connections that it opened."""
+    voice, begin, loops = made(), threading.Barrier(8), set()
+
+    async def note():
+        loops.add(asyncio.get_running_loop())
+
+    def call():
+        begin.wait()
+        voice._done(note)
+
+    threads = [threading.Thread(target=call) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(loops) == 1
+
+
 def test_through_comfyui_with_the_size_that_the_name_says(made, tmp_path, server):
     qwen = {"backend": "comfyui", "comfyui_url": server.url}
     for name, size in [("qwen3-tts-0.6b", "0.6B"), ("Qwen3-TTS-1.7B", "1.7B")]:
@@ -250,6 +269,11 @@ def test_a_file_that_cannot_be_meant_is_refused(made, old_file, document):
     file = old_file(document)
     with pytest.raises(ConfigurationError, match=r"old\.json"):
         made(config_path=file)
+
+
+def test_a_file_that_cannot_be_opened_is_refused(made):
+    with pytest.raises(ConfigurationError, match="too long"):
+        made(config_path="/" + "x" * 300)
 
 
 # Deprecation ------------------------------------------------------------------------------------

@@ -66,6 +66,11 @@ def test_a_file_that_holds_no_prompts_is_refused(settings, tmp_path, text):
         Qwen3TTSPromptStrategy(tmp_path / "prompts.json", config=settings())
 
 
+def test_a_file_that_cannot_be_opened_is_refused(settings):
+    with pytest.raises(ConfigurationError, match="too long"):
+        Qwen3TTSPromptStrategy("/" + "x" * 300, config=settings())
+
+
 def test_it_is_deprecated_where_the_settings_say_so(settings):
     with pytest.warns(DeprecationWarning, match=r"storycore_tts\.style_instruct") as caught:
         Qwen3TTSPromptStrategy(config=settings(deprecate_legacy=True))

@@ -77,6 +77,17 @@ async def test_the_settings_decide_who_speaks(settings, server, heard):
         assert len(server.log.of(Submitted)) == 1
 
 
+async def test_a_size_that_is_opened_during_a_reload_has_the_new_settings(settings, server):
+    async with QwenTTSService(server.url, config=settings(backend="draft")) as service:
+        await service.text_to_speech(LINE, "Ryan")
+        settings(backend="comfyui")
+        reloading = asyncio.ensure_future(service.reload())
+        await asyncio.sleep(0)  # it reads the settings in a thread
+        late = service._speech.tts("0.6B")
+        await reloading
+        assert late.config.backend == "comfyui"
+
+
 async def test_direct_speaks_with_both_sizes(settings, tiny_models, heard, recording):
     direct = {"models": tiny_models, "max_loaded_models": 1}
     file = settings(backend="direct", device="cpu", precision="fp32", direct=direct)

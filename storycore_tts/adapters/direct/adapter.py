@@ -204,7 +204,7 @@ class DirectAdapter:
     def _train(self, request: TrainingRequest, call: Call[TrainedVoice]) -> None:
         """Train in this thread, with nothing else on the device."""
         try:
-            with Answering([call]), self._pool.cleared():
+            with Answering([call]), self._pool.cleared(unless=lambda: call.cancelled):
                 call.end(self._trained(request, call))
         finally:
             self._trainings.discard(threading.current_thread())

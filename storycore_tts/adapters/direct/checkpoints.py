@@ -34,8 +34,12 @@ class Checkpoint:
 
     @property
     def folder(self) -> Path | None:
-        """The folder, if the name is one; a name that looks like a path always is."""
-        path = Path(self.name).expanduser()
+        """The folder, if the name is one; a name that looks like a path always is.
+
+        Raises:
+            InvalidRequest: It begins with the home of a user that there is not.
+        """
+        path = at_home(self.name)
         is_path = path.is_absolute() or self.name.startswith(("~", ".")) or "\\" in self.name
         return path if is_path or self.name.count("/") != 1 or path.is_dir() else None
 
@@ -68,6 +72,20 @@ class Card:
                 hint=f"Use one of: {', '.join((AUTO, *map(str.title, self.languages)))}.",
                 backend=BACKEND,
             )
+
+
+def at_home(name: str) -> Path:
+    """Return the path of a name that may begin with "~".
+
+    Raises:
+        InvalidRequest: It begins with the home of a user that there is not.
+    """
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise InvalidRequest(
+            f"{name} is no path here: there is no such home.", backend=BACKEND
+        ) from error
 
 
 def configured(config: QwenTTSConfig, kind: Kind) -> Checkpoint:
@@ -146,7 +164,7 @@ def fetched(checkpoint: Checkpoint) -> Path:
 def _config_file(checkpoint: Checkpoint) -> Path:
     if checkpoint.folder is not None:
         path = checkpoint.folder / "config.json"
-        if not path.is_file():
+        if not _is_there(path):
             raise BackendUnavailable(
                 f"There is no checkpoint in {checkpoint.folder}: it has no config.json.",
                 hint="Name a folder that has one, in the request or in tts.qwen.direct.models.",
@@ -156,6 +174,23 @@ def _config_file(checkpoint: Checkpoint) -> Path:
         return path
     folder = _cached(checkpoint.name) or _from_hub(checkpoint.name, only="config.json")
     return folder / "config.json"
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether there is such a file.
+
+    Raises:
+        BackendUnavailable: Nobody can tell, as where we may not look.
+    """
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise BackendUnavailable(
+            f"Cannot look for a checkpoint in {path.parent}: {error.strerror}.",
+            hint="Let this program's user read that folder, or name another one.",
+            backend=BACKEND,
+            retryable=False,
+        ) from error
 
 
 def _from_hub(repository: str, *, only: str | None = None) -> Path:

@@ -31,6 +31,7 @@ _SUB_TALKER = {
     "subtalker_top_p": 1.0,
     "subtalker_temperature": 0.9,
 }
+_FEWEST_TOKENS = 2
 
 
 @dataclass(frozen=True)
@@ -119,12 +120,14 @@ class Engine:
         options = {
             "text": [line.text for line in lines],
             "language": [line.language for line in lines],
-            "max_new_tokens": max(line.budget for line in lines),
+            # A single token is no frame yet, and the package fails where there is none.
+            "max_new_tokens": max(_FEWEST_TOKENS, *(line.budget for line in lines)),
             "do_sample": True,
             "top_k": drawn.top_k,
-            "top_p": drawn.top_p,
-            "temperature": drawn.temperature,
-            "repetition_penalty": drawn.repetition_penalty,
+            # transformers refuses whole numbers.
+            "top_p": float(drawn.top_p),
+            "temperature": float(drawn.temperature),
+            "repetition_penalty": float(drawn.repetition_penalty),
             **_SUB_TALKER,
         }
         if lines[0].reference is None:
@@ -216,10 +219,11 @@ def give_back_memory() -> None:
     torch = sys.modules.get("torch")
     if torch is None:
         return
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    elif torch.backends.mps.is_available():
-        torch.mps.empty_cache()
+    with contextlib.suppress(RuntimeError):  # a device that has failed; who speaks next is told
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        elif torch.backends.mps.is_available():
+            torch.mps.empty_cache()
 
 
 def load_package() -> Any:
@@ -235,17 +239,13 @@ def load_package() -> Any:
 
 def _loaded(package: Any, folder: str, placement: Placement) -> Any:
     import torch
-    from safetensors import SafetensorError
 
-    try:
-        model = package.Qwen3TTSModel.from_pretrained(
-            folder,
-            device_map=placement.device,
-            dtype=getattr(torch, placement.dtype),
-            attn_implementation=placement.attention,
-        )
-    except SafetensorError as error:  # of no common kind
-        raise OSError(f"the weights are damaged: {error}") from error
+    model = package.Qwen3TTSModel.from_pretrained(
+        folder,
+        device_map=placement.device,
+        dtype=getattr(torch, placement.dtype),
+        attn_implementation=placement.attention,
+    )
     talker = model.model.talker
     # Said once here; transformers would assume the same, and log it at every call.
     talker.generation_config.pad_token_id = talker.config.codec_eos_token_id

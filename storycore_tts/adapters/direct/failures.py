@@ -37,7 +37,8 @@ _NO_MEMORY = ("out of memory", "can't allocate memory", "cublas_status_alloc_fai
 def loading(model: str) -> Iterator[None]:
     """Translate what fails while a model is loaded; ``model`` is its name, for messages."""
     try:
-        yield
+        with _damage_named():
+            yield
     except ImportError as error:
         raise missing_package(error) from error
     except _LIBRARY_ERRORS as error:
@@ -50,6 +51,17 @@ def loading(model: str) -> Iterator[None]:
             backend=BACKEND,
             retryable=False,
         ) from error
+
+
+@contextmanager
+def _damage_named() -> Iterator[None]:
+    """Raise as an OSError what safetensors says of damaged weights: its error is of no kind."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(f"the weights are damaged: {error}") from error
 
 
 @contextmanager

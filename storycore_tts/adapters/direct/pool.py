@@ -21,6 +21,10 @@ from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.domain.sampling import fresh_seed
 
 
+def _never() -> bool:
+    return False
+
+
 class Turn:
     """Lets one thread work at a time, in the order in which they ask."""
 
@@ -29,19 +33,28 @@ class Turn:
         self._line: deque[object] = deque()
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Wait for the turn, and hold it."""
+    def taken(self, *, unless: Callable[[], bool] = _never) -> Iterator[None]:
+        """Wait for the turn, and hold it.
+
+        Args:
+            unless: Once it is true, nothing is waited for, and the turn may be another's.
+        """
         ticket = object()
         with self._changed:
             self._line.append(ticket)
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._line[0] is ticket)
+            self._changed.wait_for(lambda: self._line[0] is ticket or unless())
         try:
             yield
         finally:
             with self._changed:
-                self._line.popleft()
+                self._line.remove(ticket)
                 self._changed.notify_all()
+
+    def look_again(self) -> None:
+        """Let those who wait ask their ``unless`` again."""
+        with self._changed:
+            self._changed.notify_all()
 
     def is_wanted(self) -> bool:
         """Tell whether somebody waits for the holder to give it up."""
@@ -131,9 +144,18 @@ class Pool:
             return sum(worker.length for worker in self._workers.values())
 
     @contextmanager
-    def cleared(self) -> Iterator[None]:
-        """Wait for the turn, unload all models, and hold the turn: nothing is spoken meanwhile."""
-        with GENERATION.taken():
+    def cleared(self, *, unless: Callable[[], bool] = _never) -> Iterator[None]:
+        """Wait for the turn, unload all models, and hold the turn: nothing is spoken meanwhile.
+
+        Args:
+            unless: True when nobody wants it any more.
+
+        Raises:
+            BackendUnavailable: Nobody wants it any more, or the pool is closed.
+        """
+        with GENERATION.taken(unless=lambda: self.closed or unless()):
+            if self.closed or unless():
+                raise failures.closed()
             self._unload_all_but(0)
             yield
 
@@ -147,13 +169,17 @@ class Pool:
         self.changed.notify_all()
 
     def close(self) -> None:
-        """Stop within three steps, end all threads, and free all memory; blocks until it is so."""
+        """Stop within three steps, end all threads, and free all memory; blocks until it is so.
+
+        What other pools do is not waited for: it may be a training.
+        """
         with self.changed:
             self.closed = True
             workers = list(self._workers.values())
             for worker in workers:
                 worker.refuse_all(failures.closed())
             self.changed.notify_all()
+        GENERATION.look_again()
         for worker in workers:
             worker.thread.join()
 
@@ -201,20 +227,22 @@ class Worker:
             job.cancel()
 
     def unload(self) -> None:
-        """Give the model's memory back; needs the turn."""
-        if self.engine is not None:
-            self.engine.unload()
-            self.engine = None
+        """Give the model's memory back; needs the turn, but for a pool that is closed."""
+        with self._pool.changed:  # closed, it may be told so by two threads at once
+            engine, self.engine = self.engine, None
+        if engine is not None:
+            engine.unload()
             with self._pool.changed:
                 self._pool.changed.notify_all()
 
     def _work(self) -> None:
+        pool = self._pool
         while True:
             if self._jobs_came():
-                with GENERATION.taken():
+                with GENERATION.taken(unless=lambda: pool.closed):
                     self._take_turn()
             else:
-                with GENERATION.taken():
+                with GENERATION.taken(unless=lambda: pool.closed):
                     self.unload()
                 if self._left():
                     return

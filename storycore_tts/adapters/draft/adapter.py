@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from storycore_tts.adapters.draft.espeak import (
@@ -174,10 +174,13 @@ class DraftAdapter:
 
 
 class _Line:
-    """Calls that wait for their turn, first come, first served."""
+    """Calls that wait for their turn, first come, first served; each on an event loop of its own.
+
+    Those who share settings share the adapter, and some of them have a loop in another thread.
+    """
 
     def __init__(self) -> None:
-        self._calls: list[asyncio.Event] = []
+        self._calls: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -191,17 +194,19 @@ class _Line:
                 speaks among them.
         """
         moved = asyncio.Event()
-        self._calls.append(moved)
+        call = (asyncio.get_running_loop(), moved)
+        self._calls.append(call)
         try:
-            while (earlier := self._calls.index(moved)) > 0:
+            while (earlier := self._calls.index(call)) > 0:
                 on_position(earlier)
                 await moved.wait()
                 moved.clear()
             yield
         finally:
-            self._calls.remove(moved)
-            for call in self._calls:
-                call.set()
+            self._calls.remove(call)
+            for loop, event in tuple(self._calls):
+                with suppress(RuntimeError):  # the loop was closed over our head
+                    loop.call_soon_threadsafe(event.set)
 
 
 def _checked_speaker(request: SpeechRequest) -> str:

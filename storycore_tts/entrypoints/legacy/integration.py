@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -60,10 +61,12 @@ class LegacyConfig:
         Raises:
             ConfigurationError: It is no JSON object, or a value has the wrong type.
         """
-        if path is None or not Path(path).exists():
+        if path is None:
             return cls()
         try:
             document = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return cls()
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"Cannot read {path}: {error}.", source=str(path)) from error
         if not isinstance(document, dict):
@@ -133,6 +136,7 @@ class Qwen3TTSIntegration:
         )
         deprecated(self._speech.config, "Qwen3TTSIntegration", "storycore_tts.open_tts")
         self._thread: LoopThread | None = None
+        self._opening = threading.Lock()
 
     def __enter__(self) -> Qwen3TTSIntegration:
         return self
@@ -193,17 +197,19 @@ class Qwen3TTSIntegration:
 
     def close(self) -> None:
         """Close the backend; the next call opens it again."""
-        thread, self._thread = self._thread, None
+        with self._opening:
+            thread, self._thread = self._thread, None
         if thread is not None:
             thread.run(self._speech.aclose())
             thread.close()
 
     def _done(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
         """Do some work in the thread, and tell whether it succeeded."""
-        self._thread = self._thread or LoopThread()
+        with self._opening:  # two first calls at once would each have a loop, and one be lost
+            thread = self._thread = self._thread or LoopThread()
         self.last_error = None
         try:
-            self._thread.run(work())
+            thread.run(work())
         except TTSError as error:
             self.last_error = error
             log_event(_log, logging.ERROR, "speech.failed", error=type(error).__name__)

@@ -124,10 +124,12 @@ def _in(language: str) -> str:
 
 
 def _stored(file: Path | None) -> dict[str, str]:
-    if file is None or not file.exists():
+    if file is None:
         return {}
     try:
         prompts = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"Cannot read the prompts in {file}: {error}.") from error
     if not isinstance(prompts, dict) or not all(isinstance(p, str) for p in prompts.values()):

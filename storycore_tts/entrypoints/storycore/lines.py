@@ -14,7 +14,7 @@ from storycore_tts.domain.languages import AUTO, LANGUAGES, language_named
 from storycore_tts.domain.pace import semitones
 from storycore_tts.domain.rendering import Rendering
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
-from storycore_tts.domain.speech import Speech
+from storycore_tts.domain.speech import Speech, write_whole
 from storycore_tts.domain.voice_ids import VoiceChoice, voice_choice
 from storycore_tts.domain.voices import Speaker, gender_of
 from storycore_tts.services.output import AudioFolder
@@ -113,7 +113,7 @@ async def written(target: Path, audio: bytes) -> None:
         StorageFailed: The disk refuses.
     """
     try:
-        await asyncio.to_thread(target.write_bytes, audio)
+        await asyncio.to_thread(write_whole, target, audio)
     except OSError as error:
         raise StorageFailed(f"Cannot write to {target}: {error.strerror}.") from error
 

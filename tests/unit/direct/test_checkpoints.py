@@ -76,6 +76,17 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
         read_card(Checkpoint(missing, "base"))
 
 
+def test_a_folder_that_nobody_can_look_into_is_named():
+    endless = "/" + "x" * 300  # refused to everybody; one without permission is not, to root
+    with pytest.raises(BackendUnavailable, match=r"Cannot look for a checkpoint in /xxx"):
+        read_card(Checkpoint(endless, "base"))
+
+
+def test_the_home_of_nobody_is_refused():
+    with pytest.raises(InvalidRequest, match="no such home"):
+        read_card(Checkpoint("~nobody-of-that-name/voices", "base"))
+
+
 def test_missing_weights_are_named(folder):
     with pytest.raises(BackendUnavailable, match=r"no model\.safetensors and no speech_tokenizer"):
         fetched(Checkpoint(str(folder()), "custom_voice"))

@@ -229,3 +229,31 @@ async def test_queued_lines_hear_how_many_are_before_them(
     studio.gate.set()
     await outcome(first)
     await outcome(second)
+
+
+async def test_what_nobody_wants_any_more_unloads_nothing(
+    studio: Studio, make_line: MakeLine
+) -> None:
+    pool = studio.pool()
+    await outcome(submitted(pool, make_line()))
+    with pytest.raises(BackendUnavailable), pool.cleared(unless=lambda: True):
+        pytest.fail("it has the device, and nobody wants it")
+    assert studio.engines["a"][0].loaded
+
+
+async def test_closing_waits_for_no_other_pool(studio: Studio, make_line: MakeLine) -> None:
+    """Not for what it speaks, which may be minutes, nor for what it trains, which may be hours."""
+    speaking, waiting = studio.pool(), studio.pool()
+    await outcome(submitted(waiting, make_line(), model("b")))
+    studio.gate.clear()
+    job = submitted(speaking, make_line())
+    await begun(studio)
+    late = submitted(waiting, make_line(), model("b"))
+    await asyncio.to_thread(_until_wanted)
+    await asyncio.wait_for(asyncio.to_thread(waiting.close), 30)
+    with pytest.raises(BackendUnavailable, match="closed"):
+        await outcome(late)
+    assert not studio.engines["b"][0].loaded
+    assert not GENERATION.is_wanted()
+    studio.gate.set()
+    await outcome(job)

@@ -239,6 +239,19 @@ async def test_no_memory_is_told_with_advice(torch, warm):
     await warm.synthesize(SpeechRequest(SHORT, "ryan"))
 
 
+async def test_a_gpu_that_has_failed_ends_no_worker(torch, warm, monkeypatch):
+    """It refuses to free memory, too; without its thread the next line would have no answer."""
+
+    def fail():
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", fail)
+    (worker,) = warm._pool._workers.values()
+    await asyncio.to_thread(worker.unload)
+    assert worker.engine is None
+
+
 async def test_a_failing_model_is_told_with_its_own_words(warm):
     def fail():
         raise RuntimeError("shapes do not match")
@@ -247,6 +260,22 @@ async def test_a_failing_model_is_told_with_its_own_words(warm):
     with pytest.raises(GenerationFailed, match="RuntimeError: shapes do not match") as raised:
         await warm.synthesize(SpeechRequest(SHORT, "ryan"))
     assert raised.value.exception_type == "RuntimeError"
+
+
+async def test_whole_numbers_are_sampled_with_too(warm):
+    drawn = {"top_p": 1, "temperature": 2, "repetition_penalty": 2}
+    whole = Sampling(**drawn, seed=5)
+    same = Sampling(**{name: float(value) for name, value in drawn.items()}, seed=5)
+    first, second = [
+        await warm.synthesize(SpeechRequest(SHORT, "ryan", sampling=sampling))
+        for sampling in (whole, same)
+    ]
+    assert np.array_equal(first.samples, second.samples)
+
+
+async def test_a_budget_of_a_single_token_is_run_into(warm):
+    with pytest.raises(RunawayGeneration):
+        await warm.synthesize(SpeechRequest("Hi", "ryan", sampling=Sampling(max_new_tokens=1)))
 
 
 async def test_damaged_weights_are_named(models, open_adapter, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,12 @@ import soundfile
 torch = pytest.importorskip("torch", reason="fine-tuning needs storycore-tts[direct]")
 
 from storycore_tts.adapters.direct.training import TrainingCancelled, check_dataset  # noqa: E402
-from storycore_tts.domain.errors import GenerationFailed, InvalidRequest, OutOfMemory  # noqa: E402
+from storycore_tts.domain.errors import (  # noqa: E402
+    BackendUnavailable,
+    GenerationFailed,
+    InvalidRequest,
+    OutOfMemory,
+)
 from storycore_tts.domain.progress import Progress, Stage  # noqa: E402
 from storycore_tts.domain.requests import TrainingRequest  # noqa: E402
 from storycore_tts.domain.speech import TrainedVoice  # noqa: E402
@@ -246,6 +252,14 @@ def test_a_built_in_voices_name_is_refused(models, request_for) -> None:
         train(request_for(speaker_name="Uncle Fu"), models)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="takes a folder that refuses root, too")
+def test_an_output_folder_that_takes_nothing_is_refused_at_once(models, request_for) -> None:
+    heard: list[Progress] = []
+    with pytest.raises(InvalidRequest, match="Cannot write to the output folder"):
+        train(request_for(output_dir="/proc/self"), models, on_progress=heard.append)
+    assert [news.message for news in heard] == ["reading the dataset"]
+
+
 def test_checkpoints_within_the_base_model_are_refused(models, request_for) -> None:
     with pytest.raises(InvalidRequest, match="lies within the base model's"):
         train(request_for(output_dir=str(models.path("base") / "mine")), models)
@@ -262,6 +276,18 @@ def test_a_training_that_comes_apart_says_so(models, request_for, tmp_path: Path
     save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(GenerationFailed, match="came apart in epoch 1: its loss is nan"):
         train(request_for(), models, base_model=broken)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "speech_tokenizer/model.safetensors"])
+def test_a_damaged_base_model_is_named(models, request_for, tmp_path: Path, file: str) -> None:
+    """A download that was cut off, for instance."""
+    import shutil
+
+    cut = Path(shutil.copytree(models.path("base"), tmp_path / "cut"))
+    whole = (cut / file).read_bytes()
+    (cut / file).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BackendUnavailable, match="Is the download complete"):
+        train(request_for(), models, base_model=cut)
 
 
 def test_too_little_memory_says_what_to_do(models, request_for) -> None:

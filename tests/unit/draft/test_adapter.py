@@ -166,6 +166,23 @@ async def test_waiting_calls_hear_their_place_in_the_line(adapter):
     assert all(heard[-1].fraction == 1.0 for heard in news)
 
 
+async def test_a_call_on_another_event_loop_gets_its_turn(adapter):
+    """Programs without a loop have one in a thread, and share the adapter with all others."""
+    waits = threading.Event()
+
+    async def spoken():
+        def listen(progress):
+            if progress.stage is Stage.QUEUED:
+                waits.set()
+
+        return await asyncio.wait_for(adapter.synthesize(HELLO, on_progress=listen), 30)
+
+    async with adapter._line.turn(lambda _: None):
+        elsewhere = asyncio.ensure_future(asyncio.to_thread(asyncio.run, spoken()))
+        assert await asyncio.to_thread(waits.wait, 30)
+    assert isinstance(await elsewhere, Speech)
+
+
 async def test_the_wait_in_line_is_timed(adapter):
     first, second = await asyncio.gather(adapter.synthesize(LONG), adapter.synthesize(HELLO))
     assert second.timings.queued >= first.timings.generating * 0.9

@@ -78,13 +78,17 @@ class OutputFolder:
         """Make the folder and sweep away what a crash left; whole folders are not touched.
 
         Raises:
-            InvalidRequest: The folder holds another training's checkpoints, or cannot be made.
+            InvalidRequest: The folder holds another training's checkpoints, or nothing can be
+                written to it.
         """
         try:
             self._path.mkdir(parents=True, exist_ok=True)
             for kind in (CHECKPOINT, STATE):
                 for left in self._path.glob(f"{_PARTIAL}{kind}*"):
                     shutil.rmtree(left)
+            probe = self._path / f"{_PARTIAL}{CHECKPOINT}0"
+            probe.mkdir()  # refused now, and not when the first epoch is done
+            probe.rmdir()
         except OSError as error:
             raise InvalidRequest(
                 f"Cannot write to the output folder {self._path}: {error.strerror}."

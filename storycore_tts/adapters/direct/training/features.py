@@ -12,6 +12,7 @@ import soxr
 import torch
 from qwen_tts import Qwen3TTSTokenizer
 
+from storycore_tts.adapters.direct import failures
 from storycore_tts.adapters.direct.training.cancelling import Cancelled, check
 from storycore_tts.adapters.direct.training.dataset import Dataset, load
 from storycore_tts.domain.audio import SAMPLE_RATE, Samples
@@ -71,11 +72,13 @@ def encode(
     Raises:
         TrainingCancelled: ``cancelled`` said so.
         InvalidDataset: A file has gone, or has changed, since it was checked.
+        BackendUnavailable: The tokenizer cannot be loaded.
     """
     # In float32 as upstream, whatever the model trains in: rounding moves sounds to other codes.
-    tokenizer = Qwen3TTSTokenizer.from_pretrained(
-        str(codec), device_map=device, dtype=torch.float32
-    )
+    with failures.loading(codec.name):
+        tokenizer = Qwen3TTSTokenizer.from_pretrained(
+            str(codec), device_map=device, dtype=torch.float32
+        )
     codes = []
     for number, item in enumerate(dataset.recordings):
         check(cancelled)

@@ -13,6 +13,8 @@ import torch
 from qwen_tts import Qwen3TTSModel
 from safetensors import SafetensorError
 
+from storycore_tts.adapters.direct import failures
+from storycore_tts.adapters.direct.checkpoints import at_home
 from storycore_tts.adapters.direct.training import features, voice
 from storycore_tts.adapters.direct.training.cancelling import Cancelled, check
 from storycore_tts.adapters.direct.training.checkpoint import (
@@ -75,6 +77,7 @@ def train(
         InvalidDataset: At least one fault; the message lists all of them.
         InvalidRequest: No Base model, a name that is taken, an output folder of another training.
         GenerationFailed: The loss is no finite number any more, or the disk refuses to write.
+        BackendUnavailable: The base model cannot be loaded, as where its weights are damaged.
         OutOfMemory: The device is too small.
         TrainingCancelled: ``cancelled`` said so.
     """
@@ -84,9 +87,9 @@ def train(
         request.test_text, limit=Sampling().max_new_tokens
     )  # refused now, not epochs later
     on_progress(Progress(Stage.LOADING, message="reading the dataset"))
-    dataset = check_dataset(Path(request.dataset).expanduser())
+    dataset = check_dataset(at_home(request.dataset))
     check(cancelled)
-    target = Path(request.output_dir).expanduser().resolve()
+    target = at_home(request.output_dir).resolve()
     if target.is_relative_to(base_model.resolve()):
         raise InvalidRequest(
             f"The output folder {target} lies within the base model's.",
@@ -133,9 +136,10 @@ class _Job:
         """Encode, load, and do the epochs that are left."""
         codes = self._encoded(codec)
         self.on_progress(Progress(Stage.LOADING, message=f"loading {base_model.name}"))
-        tts = Qwen3TTSModel.from_pretrained(
-            str(base_model), device_map=self.device, dtype=dtype, attn_implementation="sdpa"
-        )
+        with failures.loading(base_model.name), _memory_named(self.request):
+            tts = Qwen3TTSModel.from_pretrained(
+                str(base_model), device_map=self.device, dtype=dtype, attn_implementation="sdpa"
+            )
         check(self.cancelled)
         examples = [
             features.Example(features.text_ids(tts.processor, item.text), frames)

@@ -126,6 +126,8 @@ def _report(voice: TrainedVoice, reporting: Reporting) -> None:
 
 def _as_the_backend_sees(dataset: str, output_dir: str) -> tuple[str, str]:
     """Make both folders absolute if the first exists here: a server has another working folder."""
-    if not Path(dataset).is_dir():
+    from storycore_tts.services.files import is_folder
+
+    if not is_folder(dataset) or not output_dir:
         return dataset, output_dir
     return str(Path(dataset).absolute()), str(Path(output_dir).absolute())

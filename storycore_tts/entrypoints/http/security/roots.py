@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from storycore_tts.domain.errors import InvalidRequest, shown
 from storycore_tts.domain.text import one_line
+from storycore_tts.services.files import is_folder
 
 
 async def folder_within(name: str, roots: Sequence[str], *, what: str) -> str:
@@ -37,7 +38,7 @@ async def folder_within(name: str, roots: Sequence[str], *, what: str) -> str:
 
 
 def _found(name: str, roots: Sequence[str]) -> str | None:
-    near = {root for root in roots if Path(root).is_dir()}
+    near = {root for root in roots if is_folder(root)}
     for root in sorted(roots, key=lambda root: root not in near):
         place = _below(Path(root), name) if root in near else _named_below(root, name)
         if place is not None:
