@@ -149,6 +149,24 @@ async def test_a_proxy_that_is_not_there(monkeypatch):
     assert "NO_PROXY" in error.hint
 
 
+@pytest.mark.parametrize("path", ["/prompt", "/queue", "/history/*", "/view"])
+async def test_a_job_outlives_an_answer_that_cannot_be_decompressed(server, adapter, path):
+    garbage = {"Content-Encoding": "gzip"}
+    server.faults.add(Answer(path=path, status=200, headers=garbage, body="garbage"))
+    speech = await asyncio.wait_for(adapter.synthesize(LINE), 20)
+    assert server.log.submitted == [speech.job_id]
+    assert server.faults.pending == []
+
+
+@pytest.mark.parametrize("path", ["/system_stats", "/object_info/*"])
+async def test_an_answer_that_cannot_be_decompressed_says_so(server, adapter, path):
+    garbage = {"Content-Encoding": "gzip"}
+    server.faults.add(Answer(path=path, status=200, headers=garbage, body="garbage"))
+    with pytest.raises(BackendUnavailable, match="decompress") as failed:
+        await adapter.synthesize(LINE)
+    assert failed.value.retryable
+
+
 async def test_a_reference_that_the_servers_disk_does_not_take(server, adapter):
     server.faults.add(Answer(path="/upload/image", status=500))
     tone = (0.3 * np.sin(np.arange(96_000) / 20)).astype(np.float32)

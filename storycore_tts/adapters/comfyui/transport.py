@@ -164,7 +164,7 @@ class ComfyUITransport:
         """
         try:
             response = await self._request("GET", "/system_stats")
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             # Python's own TLS just hangs up on whoever speaks HTTP to it.
             hung_up = isinstance(error, httpx.RemoteProtocolError) and not self.reach.ever_answered
             if hung_up and await speaks_tls(self.url, timeout=self._timeouts.connect):
@@ -202,7 +202,7 @@ class ComfyUITransport:
             response = await self._request("POST", "/prompt", json=body)
         except _NEVER_SENT as error:
             raise self._errors.failure(error) from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise SubmissionUncertain(self._errors.failure(error)) from error
         if response.status_code == httpx.codes.BAD_REQUEST:
             refusal = _parsed(response)
@@ -304,7 +304,7 @@ class ComfyUITransport:
     async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             return await self._request(method, path, **options)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise self._errors.failure(error) from error
 
     async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
