@@ -171,10 +171,12 @@ def assemble(config: QwenTTSConfig, *, shared: SharedAdapters, listeners: Listen
 
     if config.rollout is None:
         return backend(config.backend)
+    with shared.all_or_none():
+        new, old = backend("comfyui"), backend("direct")
     return Rollout(
-        new=backend("comfyui"),
+        new=new,
         new_name="comfyui",
-        old=backend("direct"),
+        old=old,
         old_name="direct",
         share=config.rollout,
         by=config.routing_key,

@@ -111,6 +111,23 @@ async def test_a_refused_file_changes_nothing(made, file):
     assert [adapter.closed for adapter in made] == [1]
 
 
+async def test_settings_that_are_refused_half_way_keep_nothing_open(made, file, monkeypatch):
+    make = module.make_adapter
+
+    def without_direct(name, config):
+        if name == "direct":
+            raise BackendUnavailable("The backend 'direct' needs a package.", retryable=False)
+        return make(name, config)
+
+    monkeypatch.setattr(module, "make_adapter", without_direct)
+    async with open_tts(file(backend="comfyui")) as tts:
+        file(backend="comfyui", rollout=0.5)
+        with pytest.raises(BackendUnavailable, match="needs a package"):
+            await tts.reload()
+        assert (await tts.say("Still here.")).backend == "comfyui"
+    assert [adapter.closed for adapter in made] == [1]
+
+
 async def test_an_adapter_stays_while_its_own_settings_do(made, file):
     """A model that is loaded stays loaded while a rollout grows."""
     async with open_tts(file(backend="direct", rollout=0.0)) as tts:
