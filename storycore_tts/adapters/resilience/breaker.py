@@ -83,10 +83,11 @@ class Breaker(Layer):
         if self._down is not None:
             self._keep_looking()
             raise self._known_to_be_down(self._down)
+        closings = self._closings
         try:
             result = await super()._handle(call)
         except BackendUnavailable as error:
-            if _says_that_it_is_down(error):
+            if closings == self._closings and _says_that_it_is_down(error):
                 self._failed(call, error)
             raise
         except TTSError:
