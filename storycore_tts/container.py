@@ -171,10 +171,12 @@ def assemble(config: QwenTTSConfig, *, shared: SharedAdapters, listeners: Listen
 
     if config.rollout is None:
         return backend(config.backend)
+    with shared.all_or_none():
+        new, old = backend("comfyui"), backend("direct")
     return Rollout(
-        new=backend("comfyui"),
+        new=new,
         new_name="comfyui",
-        old=backend("direct"),
+        old=old,
         old_name="direct",
         share=config.rollout,
         by=config.routing_key,
@@ -210,6 +212,7 @@ class ConfiguredSpeech(TextToSpeech):
         self.source: QwenTTSConfig | str | Path | None = None
         """What ``reload`` reads; None: the usual places."""
         self._assemble = assemble
+        self._reloading = asyncio.Lock()  # one that read first must not decide last
         self._switching = Switching(assemble(config=config))
         watched = Observed(
             self._switching, backend=lambda: self.config.backend, tell=listeners.tell
@@ -249,12 +252,13 @@ class ConfiguredSpeech(TextToSpeech):
             ConfigurationError: They are refused; everything stays as it was.
             BackendUnavailable: A package that the new backend needs is not installed; likewise.
         """
-        settings, source = await asyncio.to_thread(_read, config or self.source)
-        self._switching.switch(self._assemble(config=settings))
-        if settings.voices_dir != self.config.voices_dir:
-            self._voices = VoiceLibrary(settings.voices_dir)
-        self.config, self.source = settings, source
-        self._name, self.defaults = settings.backend, _defaults(settings)
+        async with self._reloading:
+            settings, source = await asyncio.to_thread(_read, config or self.source)
+            self._switching.switch(self._assemble(config=settings))
+            if settings.voices_dir != self.config.voices_dir:
+                self._voices = VoiceLibrary(settings.voices_dir)
+            self.config, self.source = settings, source
+            self._name, self.defaults = settings.backend, _defaults(settings)
         self._listeners.tell(Reloaded("", settings.backend))
 
     def _machine(self, backend: str) -> str:

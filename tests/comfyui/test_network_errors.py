@@ -24,7 +24,7 @@ from storycore_tts.testing.comfyui import Answer
 # Made for 127.0.0.1 by openssl, signed by itself, good for a hundred years, used nowhere else.
 TLS = Path(__file__).parent / "tls"
 LINE = SpeechRequest("Hello, this is a test.", "Ryan")
-PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "SOCKS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 @pytest.fixture(autouse=True)
@@ -147,6 +147,31 @@ async def test_a_proxy_that_is_not_there(monkeypatch):
     error = await failure("http://comfyui.example:8188")
     assert "A proxy is set" in error.hint
     assert "NO_PROXY" in error.hint
+
+
+async def test_a_socks_proxy_for_which_the_package_is_missing(monkeypatch, server, adapter):
+    """Only the WebSocket asks for it, and a job does without the WebSocket."""
+    monkeypatch.setenv("SOCKS_PROXY", "socks5://127.0.0.1:9")
+    speech = await asyncio.wait_for(adapter.synthesize(LINE), 20)
+    assert server.log.submitted == [speech.job_id]
+
+
+@pytest.mark.parametrize("path", ["/prompt", "/queue", "/history/*", "/view"])
+async def test_a_job_outlives_an_answer_that_cannot_be_decompressed(server, adapter, path):
+    garbage = {"Content-Encoding": "gzip"}
+    server.faults.add(Answer(path=path, status=200, headers=garbage, body="garbage"))
+    speech = await asyncio.wait_for(adapter.synthesize(LINE), 20)
+    assert server.log.submitted == [speech.job_id]
+    assert server.faults.pending == []
+
+
+@pytest.mark.parametrize("path", ["/system_stats", "/object_info/*"])
+async def test_an_answer_that_cannot_be_decompressed_says_so(server, adapter, path):
+    garbage = {"Content-Encoding": "gzip"}
+    server.faults.add(Answer(path=path, status=200, headers=garbage, body="garbage"))
+    with pytest.raises(BackendUnavailable, match="decompress") as failed:
+        await adapter.synthesize(LINE)
+    assert failed.value.retryable
 
 
 async def test_a_reference_that_the_servers_disk_does_not_take(server, adapter):

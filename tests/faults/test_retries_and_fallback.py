@@ -28,7 +28,9 @@ from storycore_tts.testing.proxy import Cut
 
 THREE = ("speak", "clone", "train")
 SHORT = {"attempts": 3, "initial_seconds": 0.05, "longest_seconds": 0.05}
-UNHURRIED = {"request": 5.0, "connect": 5.0}  # where tries are counted, none may be too slow
+# Where tries are counted, none may be too slow: by us, or by a breaker, which after one connection
+# that came too late is told of it by every try of the next second, and gives up.
+UNHURRIED = {"request": 5.0, "connect": 5.0}
 
 
 # Again ------------------------------------------------------------------------------------------
@@ -142,7 +144,7 @@ async def test_who_lacks_the_port_is_not_asked(run, nobody, port):
 async def test_a_server_that_dies_in_mid_job_does_not_make_two_of_it(run, point):
     """Draft speaks in its place; the dead server never hears of the job again."""
     gate = run.server.faults.hold(point)
-    config = run.config(fallback="draft", timeouts={"away": 0.5})
+    config = run.config(fallback="draft", timeouts={**UNHURRIED, "away": 0.5})
     async with open_tts(config) as service:
         call = asyncio.ensure_future(run.ask("speak", service))
         await run.is_at(gate)
@@ -158,7 +160,7 @@ async def test_a_server_that_dies_in_mid_job_does_not_make_two_of_it(run, point)
 async def test_a_server_that_tried_has_had_its_turn(on_each, fault, error):
     async def one(run, port):
         run.server.faults.add(fault)
-        ended = await run(port, error=error, fallback="draft")
+        ended = await run(port, error=error, fallback="draft", timeouts=UNHURRIED)
         assert ended.of(FellBack) == []
 
     await on_each(one, THREE)
@@ -166,7 +168,9 @@ async def test_a_server_that_tried_has_had_its_turn(on_each, fault, error):
 
 async def test_bad_input_stays_bad(run):
     run.server.faults.add(SpeakerList(speakers=("Zoe",)))
-    ended = await run("speak", error=UnknownSpeaker, generated=0, fallback="draft")
+    ended = await run(
+        "speak", error=UnknownSpeaker, generated=0, fallback="draft", timeouts=UNHURRIED
+    )
     assert ended.of(FellBack) == []
 
 
@@ -206,9 +210,8 @@ async def test_a_probe_finds_out_that_the_server_is_back(run, port):
         if isinstance(event, AvailabilityChanged) and event.available:
             back.set()
 
-    config = run.config(
-        fallback="draft", retry=SHORT, breaker={"failures": 3, "probe_seconds": 0.2}
-    )
+    breaker = {"failures": 3, "probe_seconds": 0.2}
+    config = run.config(fallback="draft", retry=SHORT, breaker=breaker, timeouts=UNHURRIED)
     async with open_tts(config) as service:
         service.add_listener(listen)
         assert (await service.say("One.")).backend == "draft"
@@ -249,7 +252,8 @@ async def test_both_backends_are_given_the_same(run, monkeypatch):
         return made[-1]
 
     monkeypatch.setattr(container, "make_adapter", recording)
-    async with open_tts(run.config(fallback="draft", retry=SHORT)) as service:
+    config = run.config(fallback="draft", retry=SHORT, timeouts=UNHURRIED)
+    async with open_tts(config) as service:
         assert (await service.synthesize(REQUEST)).backend == "comfyui"
         await asyncio.to_thread(run.proxy.down)
         assert (await service.synthesize(REQUEST)).backend == "draft"

@@ -31,6 +31,9 @@ _log = logging.getLogger(__name__)
 _PING_SECONDS = 10.0  # a half-open connection is noticed after twice this; queue polls are faster
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 15.0  # s, before a reconnect
 
+# ImportError: a SOCKS proxy in the environment, without the package for it.
+_NO_STREAM = (OSError, asyncio.TimeoutError, InvalidHandshake, WebSocketException, ImportError)
+
 OnFrame = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -87,7 +90,7 @@ class EventStream:
                 async with self._open() as socket:
                     self._changed(connected=True)
                     await self._read(socket)
-            except (OSError, asyncio.TimeoutError, InvalidHandshake, WebSocketException) as error:
+            except _NO_STREAM as error:
                 why = str(error) or type(error).__name__
             finally:
                 # A fresh id each time: when the server notices late that an old socket is gone, it

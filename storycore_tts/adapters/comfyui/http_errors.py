@@ -51,8 +51,8 @@ class HttpErrors:
         self._url = url
         self._timeouts = timeouts
 
-    def failure(self, error: httpx.TransportError) -> TTSError:
-        """Read a request that got no answer."""
+    def failure(self, error: httpx.RequestError) -> TTSError:
+        """Read a request that got no answer, or one that cannot be decompressed."""
         if isinstance(error, httpx.ConnectTimeout):
             return self._timed_out("connect", self._timeouts.connect)
         if isinstance(error, httpx.TimeoutException):

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from storycore_tts.adapters.comfyui.failures import closed_error
 from storycore_tts.adapters.comfyui.http_errors import BACKEND, HttpErrors, speaks_tls
 from storycore_tts.adapters.comfyui.reach import Reach
 from storycore_tts.adapters.comfyui.rules import Graph, QueueSnapshot, read_queue
@@ -164,12 +165,12 @@ class ComfyUITransport:
         """
         try:
             response = await self._request("GET", "/system_stats")
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             # Python's own TLS just hangs up on whoever speaks HTTP to it.
             hung_up = isinstance(error, httpx.RemoteProtocolError) and not self.reach.ever_answered
             if hung_up and await speaks_tls(self.url, timeout=self._timeouts.connect):
                 raise self._errors.wants_https() from error
-            raise self._errors.failure(error) from error
+            raise self._failure(error) from error
         body = self._checked(response)
         system = body.get("system") if isinstance(body, dict) else None
         if not isinstance(system, dict):
@@ -201,9 +202,9 @@ class ComfyUITransport:
         try:
             response = await self._request("POST", "/prompt", json=body)
         except _NEVER_SENT as error:
-            raise self._errors.failure(error) from error
-        except httpx.TransportError as error:
-            raise SubmissionUncertain(self._errors.failure(error)) from error
+            raise self._failure(error) from error
+        except httpx.RequestError as error:
+            raise SubmissionUncertain(self._failure(error)) from error
         if response.status_code == httpx.codes.BAD_REQUEST:
             refusal = _parsed(response)
             if isinstance(refusal, dict):
@@ -304,11 +305,13 @@ class ComfyUITransport:
     async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             return await self._request(method, path, **options)
-        except httpx.TransportError as error:
-            raise self._errors.failure(error) from error
+        except httpx.RequestError as error:
+            raise self._failure(error) from error
 
     async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         async with self._free:
+            if self._http.is_closed:
+                raise closed_error()
             self.reach.check()
             try:
                 response = await in_own_task(self._http.request(method, path, **options))
@@ -317,6 +320,13 @@ class ComfyUITransport:
                 raise
             self.reach.answer()
             return response
+
+    def _failure(self, error: httpx.RequestError) -> TTSError:
+        """Read a request that failed: by our own closing, or by what the server or the network did.
+
+        The first is not to be asked again: that would open what was just closed.
+        """
+        return closed_error() if self._http.is_closed else self._errors.failure(error)
 
     def _checked(self, response: httpx.Response, *, json_expected: bool = True) -> Any:
         if not response.is_success:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from storycore_tts.adapters.resilience.layers import Call, Layer
@@ -68,25 +67,20 @@ class Breaker(Layer):
 
     async def aclose(self) -> None:
         """See ``Adapter.aclose``; also ends the looking."""
-        probe, self._probe = self._probe, None
-        if probe is not None and not probe.done():
-            loop = probe.get_loop()
-            if loop is asyncio.get_running_loop():
-                probe.cancel()
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait([probe])
-            elif not loop.is_closed():
-                loop.call_soon_threadsafe(probe.cancel)
-        await super().aclose()
+        try:
+            await self._look_no_more()
+        finally:
+            await super().aclose()
 
     async def _handle(self, call: Call[T]) -> T:
         if self._down is not None:
             self._keep_looking()
             raise self._known_to_be_down(self._down)
+        closings = self._closings
         try:
             result = await super()._handle(call)
         except BackendUnavailable as error:
-            if _says_that_it_is_down(error):
+            if closings == self._closings and _says_that_it_is_down(error):
                 self._failed(call, error)
             raise
         except TTSError:
@@ -109,6 +103,17 @@ class Breaker(Layer):
         with self._lock:
             if self._probe is None or self._probe.done() or self._probe.get_loop().is_closed():
                 self._probe = asyncio.get_running_loop().create_task(self._look())
+
+    async def _look_no_more(self) -> None:
+        probe, self._probe = self._probe, None
+        if probe is None or probe.done():
+            return
+        loop = probe.get_loop()
+        if loop is asyncio.get_running_loop():
+            probe.cancel()
+            await asyncio.wait([probe])
+        elif not loop.is_closed():
+            loop.call_soon_threadsafe(probe.cancel)
 
     async def _look(self) -> None:
         while self._down is not None:

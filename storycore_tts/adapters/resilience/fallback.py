@@ -72,9 +72,12 @@ class Fallback(Layer):
                 await self._other.aclose()
 
     async def _handle(self, call: Call[T]) -> T:
+        closings = self._closings
         try:
             return await super()._handle(call)
         except BackendUnavailable as unavailable:
+            if closings != self._closings:
+                raise
             first = unavailable
         try:
             other = self._other = self._other or self._make_other()

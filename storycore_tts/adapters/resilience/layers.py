@@ -79,6 +79,7 @@ class Layer:
 
     def __init__(self, inner: Adapter) -> None:
         self._inner = inner
+        self._closings = 0  # so far: a call that one of them ends says nothing of the backend
 
     @property
     def capabilities(self) -> Capabilities:
@@ -144,6 +145,7 @@ class Layer:
 
     async def aclose(self) -> None:
         """See ``Adapter.aclose``."""
+        self._closings += 1
         await self._inner.aclose()
 
     async def _handle(self, call: Call[T]) -> T:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 
 from storycore_tts.adapters.resilience.layers import Layer
+from storycore_tts.domain.errors import TTSError
 from storycore_tts.ports import Adapter
 
 
@@ -34,6 +36,20 @@ class SharedAdapters:
             adapter, leases = self._made.get(key) or (make(), 0)
             self._made[key] = (adapter, leases + 1)
         return _Lease(adapter, lambda: self._give_back(key))
+
+    @contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """Take back every lease of a block that fails.
+
+        What was made for it is forgotten, not closed: nobody has asked it for anything.
+        """
+        with self._lock:
+            before = self._made.copy()
+            try:
+                yield
+            except TTSError:
+                self._made = before
+                raise
 
     def _give_back(self, key: Hashable) -> bool:
         """Count a lease as ended; tell whether it was the last one."""

@@ -83,6 +83,30 @@ async def test_closing_ends_the_looking(scripted, heard):
     assert adapter.closed == 2
 
 
+async def test_a_cancellation_while_it_closes_is_not_lost(scripted, heard, until):
+    adapter = scripted("comfyui", *[DOWN] * 3)
+    hurry, status = asyncio.Event(), adapter.status
+
+    async def slow_to_leave():
+        await status()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await hurry.wait()
+
+    adapter.status = slow_to_leave
+    layer = breaker(adapter, heard, QUICK)
+    await fail(layer, 3)
+    await adapter.looked.wait()
+    closing = asyncio.ensure_future(layer.aclose())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert adapter.closed == 1
+    hurry.set()
+
+
 async def test_a_success_in_between_counts(scripted, heard):
     adapter = scripted("comfyui", DOWN, DOWN, 0.0, DOWN, DOWN)
     layer = breaker(adapter, heard)

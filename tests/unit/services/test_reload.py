@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -109,6 +110,46 @@ async def test_a_refused_file_changes_nothing(made, file):
         assert (await tts.say("Still here.")).backend == "comfyui"
         assert tts.backend == "comfyui"
     assert [adapter.closed for adapter in made] == [1]
+
+
+async def test_settings_that_are_refused_half_way_keep_nothing_open(made, file, monkeypatch):
+    make = module.make_adapter
+
+    def without_direct(name, config):
+        if name == "direct":
+            raise BackendUnavailable("The backend 'direct' needs a package.", retryable=False)
+        return make(name, config)
+
+    monkeypatch.setattr(module, "make_adapter", without_direct)
+    async with open_tts(file(backend="comfyui")) as tts:
+        file(backend="comfyui", rollout=0.5)
+        with pytest.raises(BackendUnavailable, match="needs a package"):
+            await tts.reload()
+        assert (await tts.say("Still here.")).backend == "comfyui"
+    assert [adapter.closed for adapter in made] == [1]
+
+
+async def test_of_two_reloads_the_later_one_wins(made, file, monkeypatch):
+    load, slowly, first_is_read = module.load_config, threading.Event(), threading.Event()
+
+    def load_slowly_at_first(path):
+        loaded = load(path)
+        if not first_is_read.is_set():
+            first_is_read.set()
+            assert slowly.wait(10)
+        return loaded
+
+    async with open_tts(file(backend="comfyui")) as tts:
+        monkeypatch.setattr(module, "load_config", load_slowly_at_first)
+        file(backend="comfyui", default_speaker="Eric")
+        first = asyncio.ensure_future(tts.reload())
+        assert await asyncio.to_thread(first_is_read.wait, 10)
+        file(backend="comfyui", default_speaker="Ryan")
+        second = asyncio.ensure_future(tts.reload())
+        await asyncio.wait([second], timeout=0.5)
+        slowly.set()
+        await asyncio.gather(first, second)
+        assert tts.defaults.speaker == "Ryan"
 
 
 async def test_an_adapter_stays_while_its_own_settings_do(made, file):
