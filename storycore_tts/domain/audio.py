@@ -140,10 +140,11 @@ def decode(data: bytes) -> tuple[Samples, int]:
         with soundfile.SoundFile(_Memory(data)) as file:
             promised, sample_rate = file.frames, file.samplerate
             samples = _read_mono(file)
+    except soundfile.LibsndfileError as error:
+        raise _undecodable(data, error.error_string) from error  # its text names our object, too
     except (soundfile.SoundFileError, ValueError, MemoryError, OverflowError) as error:
         # ValueError and the two others: sizes in a damaged header that nobody could allocate.
-        reason = str(error).rstrip(".")
-        raise UndecodableAudio(f"{len(data)} bytes are no readable audio file: {reason}") from error
+        raise _undecodable(data, str(error)) from error
     if len(samples) < promised:
         raise UndecodableAudio(
             f"the file ends after {len(samples)} of the {promised} frames that it announces"
@@ -151,6 +152,10 @@ def decode(data: bytes) -> tuple[Samples, int]:
     if not np.isfinite(samples).all():
         raise UndecodableAudio("the file holds samples that are not finite numbers")
     return samples, sample_rate
+
+
+def _undecodable(data: bytes, reason: str) -> UndecodableAudio:
+    return UndecodableAudio(f"{len(data)} bytes are no readable audio file: {reason.rstrip('.')}")
 
 
 def _read_mono(file: soundfile.SoundFile) -> Samples:

@@ -121,7 +121,8 @@ def write_whole(target: Path, data: bytes) -> None:
         with file:
             file.write(data)
     except OSError as error:
-        target.unlink(missing_ok=True)
+        if target.is_file() and not target.is_symlink():  # a device is not ours to remove
+            target.unlink()
         raise OSError(error.errno, error.strerror, str(target)) from error
 
 

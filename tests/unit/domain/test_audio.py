@@ -201,6 +201,7 @@ def test_what_is_no_audio_is_refused_with_advice(data):
     with pytest.raises(InvalidReferenceAudio, match="Cannot read my file") as caught:
         ReferenceAudio.from_bytes(data, name="my file")
     assert "ffmpeg" in caught.value.hint
+    assert " object at 0x" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("container", "encoding"), KINDS)

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,6 +70,15 @@ def test_a_relative_path_comes_back_absolute(speech, tmp_path, monkeypatch):
 def test_an_older_file_is_replaced(speech, tmp_path):
     (tmp_path / "line.wav").write_text("old")
     assert len(decode(speech.save(tmp_path / "line.wav").read_bytes())[0]) == 36_000
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_device_that_takes_nothing_stays_where_it_is(speech, tmp_path):
+    device = tmp_path / "device.wav"
+    device.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"device\.wav"):
+        speech.save(device)
+    assert device.is_symlink()
 
 
 @pytest.mark.parametrize("name", ["line", "line.m4a", ".wav", "line.wav.bak"])
