@@ -98,24 +98,6 @@ async def test_a_server_that_is_gone_for_a_while_delays_and_no_more(
     assert len(await queue.jobs("ann")) == 2
 
 
-async def test_whoever_loses_its_lock_takes_it_again(shared, server, workshop, opened):
-    queue = await opened(shared, workshop)
-    members = queue._membership
-    await queue.in_thread(members.look)
-    server.cut()
-    with pytest.raises(StorageFailed):
-        await queue.in_thread(members.look)
-    await queue.in_thread(members.look)
-    [(held,)] = server.run(
-        "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database "
-        "WHERE locktype = 'advisory' AND objsubid = 1 AND datname = %s AND pid = ANY(%s)",
-        server.name,
-        [members._connection.connection.dbapi_connection.info.backend_pid],
-    )
-    assert held == 1
-    assert (await ended(queue, await queue.submit(order()))).state is JobState.SUCCEEDED
-
-
 async def test_whoever_is_taken_for_dead_ends_its_jobs_once(place, workshop, opened):
     """Its jobs go back into the queue, while it still does them: it joins itself."""
     queue = await opened(place, workshop)

@@ -46,11 +46,15 @@ class Membership:
 
     def join(self) -> None:
         """Take our lock and list ourselves, in this order: who is listed and not locked is dead."""
-        with self._storage.failures():
-            self._connection = self._storage.lone_connection()
-            if not self._lock(self._connection, self._executor):
-                raise StorageFailed("Another process looks whether we live.")
-        self._tables.join(self._executor)
+        try:
+            with self._storage.failures():
+                self._connection = self._storage.lone_connection()
+                if not self._lock(self._connection, self._executor):
+                    raise StorageFailed("Another process looks whether we live.")
+            self._tables.join(self._executor)
+        except StorageFailed:
+            self._drop()  # half a membership would be taken for a whole one
+            raise
 
     def leave(self) -> None:
         """Say that we end in order. Our jobs are taken over at once, should any be left."""
