@@ -97,6 +97,17 @@ def test_whoever_cannot_be_listed_again_keeps_trying(processes, server):
     assert one._tables.executors() == {"one": False, "other": False}
 
 
+def test_whoever_sees_that_its_connection_broke_is_not_taken_for_dead(processes, server):
+    """It sees it within a second, which is what others give it."""
+    one, other = processes
+    cut(server, one)
+    other.look()
+    with pytest.raises(StorageFailed):
+        one.look()
+    other.look()
+    assert other.taken == []
+
+
 def test_whoever_does_not_see_it_is(processes, server):
     one, other = processes
     cut(server, one)

@@ -81,9 +81,10 @@ class Membership:
             with self._storage.failures():
                 self._look_at_others()
         except StorageFailed:
-            self._drop()  # and our lock with it; the next look takes it again
+            self._drop()  # and our lock with it
             self._suspects.clear()
             self._blind = _BLIND_FOR
+            self.join()  # at once: whoever missed our lock looks again within a second
             raise
 
     def _look_at_others(self) -> None:
