@@ -131,6 +131,36 @@ async def test_the_jobs_of_a_dead_member_are_taken_over(shared, workshop, opened
     assert list(queue._tables.executors()) == [queue._runtime.executor]
 
 
+REFUSES = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+CREATE TRIGGER refuses BEFORE UPDATE ON storycore_tts_dbos.workflow_status
+    FOR EACH ROW WHEN (OLD.executor_id = 'dead') EXECUTE FUNCTION refuse()
+"""
+
+
+async def test_a_dead_members_jobs_are_not_forgotten_if_they_cannot_be_taken_over(
+    shared, workshop, opened
+):
+    """As after a failover, to a server that takes no writes yet."""
+    queue = await opened(shared, workshop, concurrency={"draft": 1})
+    held = await queue.submit(order(hold="gate"))
+    await workshop.begun[held.id].wait()
+    job = await queue.submit(order())
+    claim = sa.text("UPDATE storycore_tts_dbos.workflow_status SET status = 'PENDING', "
+                    "executor_id = 'dead' WHERE workflow_uuid = :id")  # fmt: skip
+    with queue._storage.jobs.begin() as connection:
+        connection.execute(claim, {"id": job.id})
+        connection.execute(sa.text(REFUSES))
+    await queue.in_thread(queue._tables.join, "dead")
+    with pytest.raises(StorageFailed):
+        await queue.in_thread(queue._membership._take_over, "dead")
+    assert "dead" in queue._tables.executors()
+    with queue._storage.jobs.begin() as connection:
+        connection.execute(sa.text("DROP FUNCTION refuse CASCADE"))
+    workshop.gates["gate"].set()
+    assert (await ended(queue, job)).state is JobState.SUCCEEDED
+
+
 async def test_a_job_that_nobody_does_is_taken_up_again(place, workshop, opened):
     """DBOS took it from the queue, and failed to begin."""
     queue = await opened(place, workshop, concurrency={"draft": 1}, lost_seconds=0.2)

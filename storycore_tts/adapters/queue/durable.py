@@ -417,13 +417,14 @@ class DurableQueue:
         Such a job was taken from its queue, and then the database failed: DBOS leaves it at that.
         """
         lost: set[str] = set()
+        me = self._runtime.executor
         while True:
             await asyncio.sleep(self._lost_seconds)
             try:
-                seen = {*await self.in_thread(self._runtime.mine)} - self._works.keys()
+                seen = {*await self.in_thread(self._runtime.done_by, me)} - self._works.keys()
                 for job_id in seen & lost:
                     log_event(_logger, logging.WARNING, "job.taken_up_again", job=job_id)
-                    await self.in_thread(self._runtime.requeue, job_id)
+                    await self.in_thread(self._runtime.requeue, job_id, me)
                 lost = seen - lost
             except StorageFailed as error:
                 log_event(_logger, logging.WARNING, "queue.database_fails", reason=error.message)
