@@ -121,7 +121,7 @@ class DurableQueue:
         self._lost_seconds = lost_seconds
         self._watching = Watching(self._look, self._running, self._settling, self._found)
         self._works: dict[str, tuple[Work, asyncio.Task[Document | None]]] = {}
-        self._looked_at: Mapping[str, Work] = {}
+        self._looked_at: Mapping[str, tuple[Work, int]] = {}  # and its generation then
         self._threads = ThreadPoolExecutor(_THREADS, "storycore-tts-queue")
         self._calls: set[concurrent.futures.Future[Any]] = set()
         self._perform: Performer | None = None
@@ -379,7 +379,7 @@ class DurableQueue:
         return [job_id for job_id, (work, _) in self._works.items() if work.settles]
 
     async def _look(self, job_ids: Collection[str]) -> Mapping[str, tuple[Entry, int]]:
-        self._looked_at = {job_id: work for job_id, (work, _) in self._works.items()}
+        self._looked_at = {id_: (work, work.generation) for id_, (work, _) in self._works.items()}
         return await self.in_thread(self._look_up, job_ids)
 
     def _look_up(self, job_ids: Collection[str]) -> Mapping[str, tuple[Entry, int]]:
@@ -394,8 +394,8 @@ class DurableQueue:
         if job_id not in self._works:
             return
         work, _ = self._works[job_id]
-        if self._looked_at.get(job_id) is not work:  # it was begun after we looked
-            return
+        if self._looked_at.get(job_id) != (work, work.generation):
+            return  # it was begun after we looked, or given to us again
         if entry is not None and self._is_anothers(entry):
             work.generation += 1  # it took us for dead; the work may end, but not be written down
         elif entry is None or entry.status not in RUNNING:
