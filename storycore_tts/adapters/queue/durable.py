@@ -431,7 +431,7 @@ class DurableQueue:
 
     def _newest(self, job: Job) -> Job:
         """Add what we know of a job that is done here and has not been written down."""
-        if job.state is not JobState.RUNNING or job.id not in self._works:
+        if job.state not in (JobState.RUNNING, JobState.CANCELLED) or job.id not in self._works:
             return job
         work, _ = self._works[job.id]
         return job if work.progress is None else replace(job, progress=work.progress)
