@@ -98,6 +98,25 @@ async def test_a_server_that_is_gone_for_a_while_delays_and_no_more(
     assert len(await queue.jobs("ann")) == 2
 
 
+async def test_whoever_watches_waits_for_a_server_that_is_gone_for_a_while(
+    shared, server, workshop, opened
+):
+    queue = await opened(shared, workshop)
+    job = await queue.submit(order(hold="gate"))
+    watching = asyncio.ensure_future(ended(queue, job))
+    await workshop.begun[job.id].wait()
+    await until(queue, job, lambda state: state.state is JobState.RUNNING)
+    server.refuse(True)
+    workshop.gates["gate"].set()
+    queue._watching.changed(job.id)
+    with pytest.raises(StorageFailed):
+        await queue.get("ann", job.id)
+    with pytest.raises(StorageFailed):  # who asks anew is told
+        await ended(queue, job)
+    server.refuse(False)
+    assert (await watching).state is JobState.SUCCEEDED
+
+
 async def test_whoever_is_taken_for_dead_ends_its_jobs_once(place, workshop, opened):
     """Its jobs go back into the queue, while it still does them: it joins itself."""
     queue = await opened(place, workshop)

@@ -21,7 +21,7 @@ from storycore_tts.adapters.queue.members import Membership
 from storycore_tts.adapters.queue.runtime import QUEUED, RUNNING, Entry, PutDown, Runtime
 from storycore_tts.adapters.queue.storage import Storage
 from storycore_tts.adapters.queue.tables import Tables
-from storycore_tts.adapters.queue.waiting import patiently
+from storycore_tts.adapters.queue.waiting import patiently, within
 from storycore_tts.adapters.queue.watching import Watching
 from storycore_tts.adapters.queue.work import Work, log_bug
 from storycore_tts.domain.errors import InvalidRequest, StorageFailed
@@ -48,6 +48,7 @@ TIME_LIMITS: Mapping[JobKind, float] = {
 
 _LOCAL = "local"  # the executor of a folder, which has one process at a time
 _THREADS = 8
+_LOOKS_AGAIN = 1.0  # s until whoever watches asks a database again that failed
 _SETTLES_WITHIN = 10.0  # s that DBOS has at the end to write outcomes down
 
 _logger = logging.getLogger(__name__)
@@ -217,7 +218,13 @@ class DurableQueue:
         with self._watching.of(job_id) as news:
             while seen is None or not seen.state.ended:
                 news.clear()
-                job = await self.get(owner, job_id)
+                try:
+                    job = await self.get(owner, job_id)
+                except StorageFailed:
+                    if seen is None or not self._is_open:
+                        raise
+                    await within(_LOOKS_AGAIN, news)
+                    continue
                 if job != seen:
                     seen = job
                     yield job
