@@ -117,6 +117,13 @@ async def test_whoever_watches_waits_for_a_server_that_is_gone_for_a_while(
     assert (await watching).state is JobState.SUCCEEDED
 
 
+async def test_a_queue_closes_without_its_database(shared, server, workshop, opened, caplog):
+    queue = await opened(shared, workshop)
+    server.refuse(True)
+    await queue.aclose()
+    assert "queue.database_fails" in caplog.text
+
+
 async def test_whoever_is_taken_for_dead_ends_its_jobs_once(place, workshop, opened):
     """Its jobs go back into the queue, while it still does them: it joins itself."""
     queue = await opened(place, workshop)

@@ -58,11 +58,14 @@ class Membership:
 
     def leave(self) -> None:
         """Say that we end in order. Our jobs are taken over at once, should any be left."""
-        if self._connection is not None:
-            try:
-                self._tables.leave(self._executor)
-            finally:
-                self._drop()
+        if self._connection is None:
+            return
+        try:
+            self._tables.leave(self._executor)
+        except StorageFailed as error:  # others will see that our lock is free
+            log_event(_logger, logging.WARNING, "queue.database_fails", reason=error.message)
+        finally:
+            self._drop()
 
     async def run(self, in_thread: InThread) -> None:
         """Look at ourselves and the others, again and again."""
