@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
@@ -78,5 +79,6 @@ async def read(
     recording = await fetch(values["reference"])
     transcript = values.pop("transcript")
     # Its bytes are ours, from ``encode_exactly``: nothing that a stranger wrote is decoded here.
-    values["reference"] = ReferenceAudio.from_bytes(recording, transcript=transcript)
+    decoded = asyncio.to_thread(ReferenceAudio.from_bytes, recording, transcript=transcript)
+    values["reference"] = await decoded
     return CloneRequest(**values), rendering

@@ -235,6 +235,7 @@ async def test_a_job_goes_on_at_the_server_where_it_was_begun(
             elif end == "it is cancelled there":
                 assert await old.log.until(lambda log: log.http_count("/queue") > looks, 30)
                 await http.delete(f"{JOBS}/{job_id}")
+                assert await old.log.until(lambda log: job_id in log.interrupt_requests, 30)
                 gate.release()
             job = await following
             if end == "it is cancelled there":

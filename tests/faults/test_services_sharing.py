@@ -144,6 +144,7 @@ async def test_either_tells_of_the_others_jobs_and_stops_them(sides: list[Side])
     assert (await there.http.delete(f"{JOBS}/{job_id}")).json()["state"] == "cancelled"
     for end in await asyncio.wait_for(asyncio.gather(*following), 30):
         assert end["state"] == "cancelled"
+    assert await here.comfyui.log.until(lambda log: job_id in log.interrupt_requests, 30)
     gates[doing].release()
     assert await here.comfyui.log.until(lambda log: log.interrupted == [job_id], 30)
     gates[1 - doing].release()

@@ -20,6 +20,7 @@ from storycore_tts.domain.jobs import (
     TooManyJobs,
     UploadNotFound,
 )
+from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.domain.sites import Site
 from storycore_tts.ports import JobQueue, SiteStore, UploadStore
 
@@ -366,6 +367,36 @@ async def test_a_job_that_has_ended_makes_no_more_progress(
     await ended(queue, await queue.submit(order()))
     assert (await queue.get("ann", job.id)).progress.fraction == 0.1
     assert f'job.does_not_stop job={job.id} reason="time limit"' in caplog.text
+
+
+async def test_a_job_that_is_cancelled_keeps_its_last_progress(place, opened, monkeypatch):
+    """It was told and not written down yet, and what comes after it is too late."""
+    monkeypatch.setattr("storycore_tts.adapters.queue.work._NOTE_EVERY", 3600)
+    told, over = asyncio.Event(), asyncio.Event()
+
+    async def perform(job_id, order, report):
+        report(Progress(Stage.GENERATING, 0.1))
+        await told.wait()
+        report(Progress(Stage.GENERATING, 0.5))
+        try:
+            await asyncio.Event().wait()
+        finally:
+            report(Progress(Stage.GENERATING, 0.9))
+            await over.wait()
+
+    queue = await opened(place, perform)
+    job = await queue.submit(order())
+    while not any(note.progress for note in queue._tables.notes([job.id]).values()):
+        await asyncio.sleep(0.01)
+    told.set()
+    await until(queue, job, lambda state: state.progress and state.progress.fraction == 0.5)
+    cancelled = await queue.cancel("ann", job.id)
+    assert cancelled.state is JobState.CANCELLED
+    assert cancelled.progress.fraction == 0.5
+    assert await queue.get("ann", job.id) == cancelled
+    over.set()
+    await queue.aclose()
+    assert (await (await opened(place, perform)).get("ann", job.id)) == cancelled
 
 
 async def test_what_is_under_way_at_the_end_is_taken_up_again(place, workshop, opened, caplog):

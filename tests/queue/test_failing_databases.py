@@ -98,22 +98,30 @@ async def test_a_server_that_is_gone_for_a_while_delays_and_no_more(
     assert len(await queue.jobs("ann")) == 2
 
 
-async def test_whoever_loses_its_lock_takes_it_again(shared, server, workshop, opened):
+async def test_whoever_watches_waits_for_a_server_that_is_gone_for_a_while(
+    shared, server, workshop, opened
+):
     queue = await opened(shared, workshop)
-    members = queue._membership
-    await queue.in_thread(members.look)
-    server.cut()
+    job = await queue.submit(order(hold="gate"))
+    watching = asyncio.ensure_future(ended(queue, job))
+    await workshop.begun[job.id].wait()
+    await until(queue, job, lambda state: state.state is JobState.RUNNING)
+    server.refuse(True)
+    workshop.gates["gate"].set()
+    queue._watching.changed(job.id)
     with pytest.raises(StorageFailed):
-        await queue.in_thread(members.look)
-    await queue.in_thread(members.look)
-    [(held,)] = server.run(
-        "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database "
-        "WHERE locktype = 'advisory' AND objsubid = 1 AND datname = %s AND pid = ANY(%s)",
-        server.name,
-        [members._connection.connection.dbapi_connection.info.backend_pid],
-    )
-    assert held == 1
-    assert (await ended(queue, await queue.submit(order()))).state is JobState.SUCCEEDED
+        await queue.get("ann", job.id)
+    with pytest.raises(StorageFailed):  # who asks anew is told
+        await ended(queue, job)
+    server.refuse(False)
+    assert (await watching).state is JobState.SUCCEEDED
+
+
+async def test_a_queue_closes_without_its_database(shared, server, workshop, opened, caplog):
+    queue = await opened(shared, workshop)
+    server.refuse(True)
+    await queue.aclose()
+    assert "queue.database_fails" in caplog.text
 
 
 async def test_whoever_is_taken_for_dead_ends_its_jobs_once(place, workshop, opened):
@@ -147,6 +155,36 @@ async def test_the_jobs_of_a_dead_member_are_taken_over(shared, workshop, opened
     workshop.gates["gate"].set()
     assert (await ended(queue, job)).state is JobState.SUCCEEDED
     assert list(queue._tables.executors()) == [queue._runtime.executor]
+
+
+REFUSES = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+CREATE TRIGGER refuses BEFORE UPDATE ON storycore_tts_dbos.workflow_status
+    FOR EACH ROW WHEN (OLD.executor_id = 'dead') EXECUTE FUNCTION refuse()
+"""
+
+
+async def test_a_dead_members_jobs_are_not_forgotten_if_they_cannot_be_taken_over(
+    shared, workshop, opened
+):
+    """As after a failover, to a server that takes no writes yet."""
+    queue = await opened(shared, workshop, concurrency={"draft": 1})
+    held = await queue.submit(order(hold="gate"))
+    await workshop.begun[held.id].wait()
+    job = await queue.submit(order())
+    claim = sa.text("UPDATE storycore_tts_dbos.workflow_status SET status = 'PENDING', "
+                    "executor_id = 'dead' WHERE workflow_uuid = :id")  # fmt: skip
+    with queue._storage.jobs.begin() as connection:
+        connection.execute(claim, {"id": job.id})
+        connection.execute(sa.text(REFUSES))
+    await queue.in_thread(queue._tables.join, "dead")
+    with pytest.raises(StorageFailed):
+        await queue.in_thread(queue._membership._take_over, "dead")
+    assert "dead" in queue._tables.executors()
+    with queue._storage.jobs.begin() as connection:
+        connection.execute(sa.text("DROP FUNCTION refuse CASCADE"))
+    workshop.gates["gate"].set()
+    assert (await ended(queue, job)).state is JobState.SUCCEEDED
 
 
 async def test_a_job_that_nobody_does_is_taken_up_again(place, workshop, opened):

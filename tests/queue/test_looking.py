@@ -6,6 +6,7 @@ import asyncio
 import threading
 
 from storycore_tts.adapters.queue import DurableQueue
+from storycore_tts.domain.errors import OutOfMemory
 from storycore_tts.domain.jobs import JobKind, JobState, Order, Outcome
 
 
@@ -57,6 +58,45 @@ async def test_a_job_that_begins_while_somebody_looks_is_not_forgotten(tmp_path)
         await asyncio.sleep(0.1)  # so that what was seen is told before the job ends
         may_end["second"].set()
         assert (await asyncio.wait_for(watching, 10))[-1] is JobState.SUCCEEDED
+    finally:
+        queue.tells.set()
+        await queue.aclose()
+
+
+class TakenForDead(SlowToLook):
+    """Looks just after others took it for dead, and put what it does back into the queue."""
+
+    def _look_up(self, job_ids):
+        if self.slow:
+            self._runtime.recover(self._runtime.executor)
+        return super()._look_up(job_ids)
+
+
+async def test_a_job_that_comes_back_while_somebody_looks_is_ended_once(tmp_path):
+    """It was queued when they looked, and ours again when they told: it is ours."""
+    calls, begun, may_end = [], asyncio.Event(), asyncio.Event()
+
+    async def perform(job_id, order, report):
+        calls.append(job_id)
+        begun.set()
+        await may_end.wait()
+        raise OutOfMemory("The GPU is full.")
+
+    queue = TakenForDead(tmp_path, {"draft": 2}, polling_seconds=0.3, lost_seconds=1.0)
+    try:
+        await queue.start(perform)
+        job = await queue.submit(Order(JobKind.SPEECH, "draft", {}, "ann"))
+        await begun.wait()
+        queue.slow = True
+        assert await asyncio.to_thread(queue.has_looked.wait, 30)
+        while not queue._works[job.id][0].generation:  # until it was given to us again
+            await asyncio.sleep(0.01)
+        queue.tells.set()
+        await asyncio.sleep(0.1)  # so that what was seen is told before the job ends
+        may_end.set()
+        seen = [job.state async for job in queue.watch("ann", job.id)]
+        assert seen[-1] is JobState.FAILED
+        assert calls == [job.id]
     finally:
         queue.tells.set()
         await queue.aclose()

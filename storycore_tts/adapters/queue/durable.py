@@ -21,7 +21,7 @@ from storycore_tts.adapters.queue.members import Membership
 from storycore_tts.adapters.queue.runtime import QUEUED, RUNNING, Entry, PutDown, Runtime
 from storycore_tts.adapters.queue.storage import Storage
 from storycore_tts.adapters.queue.tables import Tables
-from storycore_tts.adapters.queue.waiting import patiently
+from storycore_tts.adapters.queue.waiting import patiently, within
 from storycore_tts.adapters.queue.watching import Watching
 from storycore_tts.adapters.queue.work import Work, log_bug
 from storycore_tts.domain.errors import InvalidRequest, StorageFailed
@@ -48,6 +48,7 @@ TIME_LIMITS: Mapping[JobKind, float] = {
 
 _LOCAL = "local"  # the executor of a folder, which has one process at a time
 _THREADS = 8
+_LOOKS_AGAIN = 1.0  # s until whoever watches asks a database again that failed
 _SETTLES_WITHIN = 10.0  # s that DBOS has at the end to write outcomes down
 
 _logger = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ class DurableQueue:
         self._lost_seconds = lost_seconds
         self._watching = Watching(self._look, self._running, self._settling, self._found)
         self._works: dict[str, tuple[Work, asyncio.Task[Document | None]]] = {}
-        self._looked_at: Mapping[str, Work] = {}
+        self._looked_at: Mapping[str, tuple[Work, int]] = {}  # and its generation then
         self._threads = ThreadPoolExecutor(_THREADS, "storycore-tts-queue")
         self._calls: set[concurrent.futures.Future[Any]] = set()
         self._perform: Performer | None = None
@@ -217,7 +218,13 @@ class DurableQueue:
         with self._watching.of(job_id) as news:
             while seen is None or not seen.state.ended:
                 news.clear()
-                job = await self.get(owner, job_id)
+                try:
+                    job = await self.get(owner, job_id)
+                except StorageFailed:
+                    if seen is None or not self._is_open:
+                        raise
+                    await within(_LOOKS_AGAIN, news)
+                    continue
                 if job != seen:
                     seen = job
                     yield job
@@ -379,7 +386,7 @@ class DurableQueue:
         return [job_id for job_id, (work, _) in self._works.items() if work.settles]
 
     async def _look(self, job_ids: Collection[str]) -> Mapping[str, tuple[Entry, int]]:
-        self._looked_at = {job_id: work for job_id, (work, _) in self._works.items()}
+        self._looked_at = {id_: (work, work.generation) for id_, (work, _) in self._works.items()}
         return await self.in_thread(self._look_up, job_ids)
 
     def _look_up(self, job_ids: Collection[str]) -> Mapping[str, tuple[Entry, int]]:
@@ -394,8 +401,8 @@ class DurableQueue:
         if job_id not in self._works:
             return
         work, _ = self._works[job_id]
-        if self._looked_at.get(job_id) is not work:  # it was begun after we looked
-            return
+        if self._looked_at.get(job_id) != (work, work.generation):
+            return  # it was begun after we looked, or given to us again
         if entry is not None and self._is_anothers(entry):
             work.generation += 1  # it took us for dead; the work may end, but not be written down
         elif entry is None or entry.status not in RUNNING:
@@ -417,20 +424,21 @@ class DurableQueue:
         Such a job was taken from its queue, and then the database failed: DBOS leaves it at that.
         """
         lost: set[str] = set()
+        me = self._runtime.executor
         while True:
             await asyncio.sleep(self._lost_seconds)
             try:
-                seen = {*await self.in_thread(self._runtime.mine)} - self._works.keys()
+                seen = {*await self.in_thread(self._runtime.done_by, me)} - self._works.keys()
                 for job_id in seen & lost:
                     log_event(_logger, logging.WARNING, "job.taken_up_again", job=job_id)
-                    await self.in_thread(self._runtime.requeue, job_id)
+                    await self.in_thread(self._runtime.requeue, job_id, me)
                 lost = seen - lost
             except StorageFailed as error:
                 log_event(_logger, logging.WARNING, "queue.database_fails", reason=error.message)
 
     def _newest(self, job: Job) -> Job:
         """Add what we know of a job that is done here and has not been written down."""
-        if job.state is not JobState.RUNNING or job.id not in self._works:
+        if job.state not in (JobState.RUNNING, JobState.CANCELLED) or job.id not in self._works:
             return job
         work, _ = self._works[job.id]
         return job if work.progress is None else replace(job, progress=work.progress)

@@ -46,19 +46,26 @@ class Membership:
 
     def join(self) -> None:
         """Take our lock and list ourselves, in this order: who is listed and not locked is dead."""
-        with self._storage.failures():
-            self._connection = self._storage.lone_connection()
-            if not self._lock(self._connection, self._executor):
-                raise StorageFailed("Another process looks whether we live.")
-        self._tables.join(self._executor)
+        try:
+            with self._storage.failures():
+                self._connection = self._storage.lone_connection()
+                if not self._lock(self._connection, self._executor):
+                    raise StorageFailed("Another process looks whether we live.")
+            self._tables.join(self._executor)
+        except StorageFailed:
+            self._drop()  # half a membership would be taken for a whole one
+            raise
 
     def leave(self) -> None:
         """Say that we end in order. Our jobs are taken over at once, should any be left."""
-        if self._connection is not None:
-            try:
-                self._tables.leave(self._executor)
-            finally:
-                self._drop()
+        if self._connection is None:
+            return
+        try:
+            self._tables.leave(self._executor)
+        except StorageFailed as error:  # others will see that our lock is free
+            log_event(_logger, logging.WARNING, "queue.database_fails", reason=error.message)
+        finally:
+            self._drop()
 
     async def run(self, in_thread: InThread) -> None:
         """Look at ourselves and the others, again and again."""
@@ -77,9 +84,10 @@ class Membership:
             with self._storage.failures():
                 self._look_at_others()
         except StorageFailed:
-            self._drop()  # and our lock with it; the next look takes it again
+            self._drop()  # and our lock with it
             self._suspects.clear()
             self._blind = _BLIND_FOR
+            self.join()  # at once: whoever missed our lock looks again within a second
             raise
 
     def _look_at_others(self) -> None:

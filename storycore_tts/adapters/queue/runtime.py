@@ -245,10 +245,10 @@ class Runtime:
         found = self._list(status=[*QUEUED, *RUNNING], load_output=False)
         return [entry.order for entry in found if entry.order is not None]
 
-    def mine(self) -> list[str]:
-        """Return the jobs that this process does, as the database has it."""
+    def done_by(self, executor: str) -> list[str]:
+        """Return the jobs that a process does, as the database has it."""
         found = self._list(
-            status=list(RUNNING), executor_id=self.executor, load_input=False, load_output=False
+            status=list(RUNNING), executor_id=executor, load_input=False, load_output=False
         )
         return [entry.id for entry in found]
 
@@ -283,14 +283,17 @@ class Runtime:
             self.client.delete_workflows(job_ids)
 
     def recover(self, executor: str) -> None:
-        """Put the jobs of a process that is no more back into their queues."""
-        with self._storage.failures():
-            DBOS._recover_pending_workflows([executor])
+        """Put the jobs of a process that is no more back into their queues.
 
-    def requeue(self, job_id: str) -> None:
-        """Put a job that this process was to do, and does not do, back into its queue."""
+        DBOS's own way would leave out those with which the database fails, and not tell.
+        """
+        for job_id in self.done_by(executor):
+            self.requeue(job_id, executor)
+
+    def requeue(self, job_id: str, executor: str) -> None:
+        """Put a job that a process was to do, and does not do, back into its queue."""
         with self._storage.failures():
-            self.client._sys_db.reenqueue_for_recovery(job_id, [self.executor], INTERNAL_QUEUE_NAME)
+            self.client._sys_db.reenqueue_for_recovery(job_id, [executor], INTERNAL_QUEUE_NAME)
 
     def _list(self, **criteria: Any) -> list[Entry]:
         with self._storage.failures():

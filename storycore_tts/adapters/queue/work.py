@@ -148,8 +148,8 @@ class Work:
         return await patiently(lambda: self._in_thread(function, *arguments), self._stopped)
 
     def _report(self, progress: Progress) -> None:
-        if self._over.is_set():  # a performer that does not end when it is told to
-            return
+        if self._over.is_set() or self._stopped.is_set():
+            return  # it goes on, although it was told to end
         self.progress = progress
         self._changed()
         if self._noting is None or self._noting.done():
@@ -158,7 +158,7 @@ class Work:
     async def _last_news(self) -> None:
         """Wait until the last news is written down: a job that has ended never changes."""
         self._over.set()
-        if self._noting is not None and not self._stopped.is_set():
+        if self._noting is not None and self._reason != PUT_DOWN:
             await self._noting
 
     async def _note(self) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storycore_tts.domain.audio import encode_exactly
+from storycore_tts.domain.jobs import JobKind
 from storycore_tts.domain.rendering import Rendering
 from storycore_tts.domain.requests import (
     CloneRequest,
@@ -16,6 +17,7 @@ from storycore_tts.domain.requests import (
 )
 from storycore_tts.domain.sampling import MAX_SEED, Sampling
 from storycore_tts.services.orders import kind_of, read, written
+from storycore_tts.testing.event_loop import stays_free
 
 JOB = "0b0e7a52-3a58-4b1f-9f39-7a8f0f7d2b11"
 WORDS = st.text("aäあ .,!'", min_size=1, max_size=60).filter(
@@ -67,3 +69,12 @@ async def test_a_clone_is_the_same_after_it_was_kept(transcript, sampling):
 async def test_a_training_is_the_same_after_it_was_kept():
     request = TrainingRequest("/data/mia", "/voices/mia", "mia", num_epochs=3, learning_rate=3e-5)
     assert (await through_json(request, None))[0] == replace(request, job_id=JOB)
+
+
+async def test_a_long_recording_leaves_the_event_loop_to_others():
+    samples = np.sin(np.arange(48_000 * 300, dtype=np.float32) / 7) / 3
+    request = CloneRequest("Hello.", ReferenceAudio(samples, 48_000, "What it says."))
+    document = written(request, reference="kept")
+    kept = {"kept": encode_exactly(samples, 48_000)}
+    fetch = partial(fetched, kept)
+    await stays_free(lambda: read(JobKind.CLONE, document, job_id=JOB, fetch=fetch), within=0.1)

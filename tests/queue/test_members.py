@@ -1,0 +1,117 @@
+"""Who lives and who is dead, among processes whose connections break."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from storycore_tts.adapters.queue.members import Membership
+from storycore_tts.adapters.queue.storage import Storage
+from storycore_tts.adapters.queue.tables import Tables
+from storycore_tts.domain.errors import StorageFailed
+
+
+class Member(Membership):
+    """A process, and whose jobs it has taken over."""
+
+    def __init__(self, storage, tables, name):
+        super().__init__(storage, tables, self, name)
+        self.taken = []
+
+    def recover(self, executor):
+        self.taken.append(executor)
+
+    @property
+    def pid(self):
+        """Of the server's process for its connection."""
+        return self._connection.connection.dbapi_connection.info.backend_pid
+
+
+@pytest.fixture
+def processes(postgres_url, tmp_path):
+    """Two that have joined, and look when they are told to."""
+    storage = Storage(postgres_url, tmp_path)
+    tables = Tables(storage)
+    tables.create()
+    both = [Member(storage, tables, name) for name in ("one", "other")]
+    for each in both:
+        each.join()
+    yield both
+    for each in both:
+        each.leave()
+    storage.close()
+
+
+@pytest.fixture
+def server(postgres_url):
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        yield connection
+
+
+def cut(server, member):
+    """End a member's connection, and wait until the server has freed its lock."""
+    server.execute("SELECT pg_terminate_backend(%s, 10000)", [member.pid])
+
+
+def holds_a_lock(server, member):
+    wanted = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = %s"
+    return server.execute(wanted, [member.pid]).fetchone() == (1,)
+
+
+def test_whoever_loses_its_lock_takes_it_again(processes, server):
+    one, _ = processes
+    cut(server, one)
+    with pytest.raises(StorageFailed):
+        one.look()
+    one.look()
+    assert holds_a_lock(server, one)
+
+
+def test_whoever_cannot_have_its_lock_again_keeps_trying(processes, server):
+    """The server still has it for a connection that broke on our side, or somebody looks at us."""
+    one, other = processes
+    cut(server, one)
+    with one._storage.lone_connection() as somebody:
+        assert Member._lock(somebody, "one")
+        for _ in range(2):
+            with pytest.raises(StorageFailed):
+                one.look()
+    one.look()
+    assert holds_a_lock(server, one)
+    for _ in range(2):
+        other.look()
+    assert other.taken == []
+
+
+def test_whoever_cannot_be_listed_again_keeps_trying(processes, server):
+    """Nobody would look whether it lives, and its jobs would be lost with it."""
+    one, _ = processes
+    server.execute("DELETE FROM storycore_tts_executors WHERE id = 'one'")  # it was taken for dead
+    cut(server, one)
+    server.execute("ALTER TABLE storycore_tts_executors RENAME TO away")
+    for _ in range(2):
+        with pytest.raises(StorageFailed):
+            one.look()
+    server.execute("ALTER TABLE away RENAME TO storycore_tts_executors")
+    one.look()
+    assert one._tables.executors() == {"one": False, "other": False}
+
+
+def test_whoever_sees_that_its_connection_broke_is_not_taken_for_dead(processes, server):
+    """It sees it within a second, which is what others give it."""
+    one, other = processes
+    cut(server, one)
+    other.look()
+    with pytest.raises(StorageFailed):
+        one.look()
+    other.look()
+    assert other.taken == []
+
+
+def test_whoever_does_not_see_it_is(processes, server):
+    one, other = processes
+    cut(server, one)
+    other.look()
+    assert other.taken == []
+    other.look()
+    assert other.taken == ["one"]
