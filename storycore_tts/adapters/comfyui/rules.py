@@ -201,7 +201,7 @@ def training_progress(kind: str, data: Mapping[str, Any], *, node: str) -> Progr
     if data.get("type") == "status" and isinstance(message, str):
         return Progress(Stage.LOADING, message=message)
     if data.get("type") == "progress" and isinstance(epoch, int):
-        is_loss = isinstance(loss, int | float) and not abs(loss) > 1e300
+        is_loss = isinstance(loss, int | float) and abs(loss) <= 1e300  # NaN is none
         number = float(loss) if is_loss else None  # type: ignore[arg-type]
         return Progress(Stage.TRAINING, epoch=epoch, loss=number)
     if data.get("type") == "validation" and isinstance(epoch, int):

@@ -352,7 +352,7 @@ class DurableQueue:
         else:
             work = self._new_work(job_id, order)
             task = asyncio.ensure_future(work.run(self._perform))
-            task.add_done_callback(lambda _: self._done(job_id))
+            task.add_done_callback(lambda _: self._done(job_id, work))
             self._works[job_id] = work, task
             self._watching.hurry()
         work, task = self._works[job_id]
@@ -371,9 +371,9 @@ class DurableQueue:
             lambda: self._watching.changed(job_id),
         )
 
-    def _done(self, job_id: str) -> None:
-        work, _ = self._works[job_id]
-        if not work.settles:
+    def _done(self, job_id: str, work: Work) -> None:
+        kept, _ = self._works.get(job_id, (None, None))
+        if kept is work and not work.settles:
             del self._works[job_id]
         self._watching.hurry()
 

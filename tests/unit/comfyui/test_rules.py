@@ -300,10 +300,13 @@ numbers = st.integers() | st.floats() | st.just(10**400) | json_values
 @example("progress", {"value": math.nan, "max": math.nan})
 @example("progress", {"value": math.inf, "max": math.inf})
 @example(UPDATE, {"type": "progress", "epoch": 1, "loss": 10**400})
+@example(UPDATE, {"type": "progress", "epoch": 1, "loss": math.nan})
 def test_any_event_is_progress_between_nothing_and_all_or_is_ignored(kind, data):
     data = {**data, "node": "n"}
     for progress in (
         speech_progress(kind, data, voice_node="n"),
         training_progress(kind, data, node="n"),
     ):
-        assert progress is None or progress.fraction is None or 0 <= progress.fraction <= 1
+        if progress is not None:
+            assert progress.fraction is None or 0 <= progress.fraction <= 1
+            assert progress.loss is None or math.isfinite(progress.loss)
