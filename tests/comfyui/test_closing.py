@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from storycore_tts import BackendUnavailable, QwenTTSConfig, SpeechRequest, open_tts
+from storycore_tts import (
+    BackendUnavailable,
+    QwenTTSComfyUIClient,
+    QwenTTSConfig,
+    SpeechRequest,
+    open_tts,
+)
 from storycore_tts.adapters.comfyui import ComfyUIAdapter
+from storycore_tts.adapters.comfyui.events import EventStream
+from storycore_tts.adapters.comfyui.reach import Reach
+from storycore_tts.adapters.comfyui.transport import tls_context
 from storycore_tts.domain.events import AvailabilityChanged, Event, FellBack
 from storycore_tts.testing.comfyui import Hang, StandInComfyUI
 from storycore_tts.testing.comfyui.log import FaultUsed
@@ -55,3 +67,40 @@ async def test_what_the_closing_ends_nobody_goes_on_with(server: StandInComfyUI)
     gate.release()
     assert [type(end) for end in ended] == [BackendUnavailable] * 5
     assert not [event for event in heard if isinstance(event, AvailabilityChanged | FellBack)]
+
+
+def connections_to(server: StandInComfyUI) -> int:
+    """Those of ours that are open; the server has its own ends in this process."""
+    port = urlsplit(server.url).port
+    found = (one for one in gc.get_objects() if issubclass(type(one), asyncio.Transport))
+    ours = (one for one in found if (one.get_extra_info("peername") or [0, 0])[1] == port)
+    return sum(one.get_extra_info("socket").fileno() >= 0 for one in ours)
+
+
+async def test_a_client_that_is_used_again_can_be_closed_again(
+    server: StandInComfyUI, tmp_path: Path
+):
+    client = QwenTTSComfyUIClient(comfyui_url=server.url)
+    before = asyncio.all_tasks()
+    for _ in range(3):
+        await client.generate_voice(LINE.text, output_path=tmp_path / "line.wav")
+        await client.aclose()
+        await asyncio.sleep(0)  # asyncio closes sockets in its next step
+        assert asyncio.all_tasks() == before
+        assert connections_to(server) == 0
+
+
+async def test_a_websocket_is_closed_however_often_it_is_cancelled(server: StandInComfyUI):
+    """When ``asyncio.run`` ends it cancels every task, and the session its own once more."""
+    config, opened = QwenTTSConfig(comfyui_url=server.url), asyncio.Event()
+    stream = EventStream(config, tls_context(config), Reach(), lambda *_: None, opened.set)
+    running = asyncio.ensure_future(stream.run())
+    await opened.wait()
+    assert stream.connected
+    assert connections_to(server) == 1
+    for _ in range(3):
+        running.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert connections_to(server) == 0

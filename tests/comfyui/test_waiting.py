@@ -9,7 +9,7 @@ import warnings
 import pytest
 
 from storycore_tts.adapters.comfyui.transport import ComfyUITransport, tls_context
-from storycore_tts.adapters.comfyui.waiting import in_own_task, wait_at_most
+from storycore_tts.adapters.comfyui.waiting import in_own_task, unbroken, wait_at_most
 from storycore_tts.settings import QwenTTSConfig
 
 
@@ -106,6 +106,26 @@ async def test_a_result_and_an_error_pass():
     assert await in_own_task(asyncio.sleep(0, "done")) == "done"
     with pytest.raises(LookupError, match="as it is"):
         await in_own_task(fails())
+
+
+async def test_what_must_not_be_broken_off_ends_first():
+    over = asyncio.Event()
+    done = []
+
+    async def clean_up() -> None:
+        await over.wait()
+        done.append("cleaned up")
+
+    waiting = asyncio.ensure_future(unbroken(clean_up()))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        waiting.cancel()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    over.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert done == ["cleaned up"]
 
 
 async def test_no_request_swallows_a_cancellation(standin_comfyui):

@@ -22,7 +22,7 @@ from websockets.exceptions import InvalidHandshake, WebSocketException
 from storycore_tts.adapters.comfyui.http_errors import BACKEND
 from storycore_tts.adapters.comfyui.reach import Reach
 from storycore_tts.adapters.comfyui.rules import parse_frame
-from storycore_tts.adapters.comfyui.waiting import wait_at_most
+from storycore_tts.adapters.comfyui.waiting import unbroken, wait_at_most
 from storycore_tts.domain.logs import log_event
 from storycore_tts.settings import QwenTTSConfig
 
@@ -87,9 +87,12 @@ class EventStream:
         while True:
             began, why = clock(), "the server closed it"
             try:
-                async with self._open() as socket:
+                socket = await self._open()
+                try:
                     self._changed(connected=True)
                     await self._read(socket)
+                finally:
+                    await unbroken(socket.close())
             except _NO_STREAM as error:
                 why = str(error) or type(error).__name__
             finally:

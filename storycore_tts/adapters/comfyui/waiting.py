@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import anyio
@@ -40,13 +40,25 @@ async def in_own_task(work: Coroutine[Any, Any, T]) -> T:
     the one that it uses itself, and goes on.
     """
     scope = anyio.CancelScope()
-    task = asyncio.ensure_future(_within(scope, work))
+    return await _followed(_within(scope, work), scope.cancel)
+
+
+async def unbroken(work: Coroutine[Any, Any, T]) -> T:
+    """Await what must come to its end, however often the caller is cancelled meanwhile.
+
+    When ``asyncio.run`` ends it cancels all tasks, and those that clean up cancel theirs once more.
+    """
+    return await _followed(work, lambda: None)
+
+
+async def _followed(work: Coroutine[Any, Any, T], on_cancel: Callable[[], object]) -> T:
+    task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError as error:
-            scope.cancel()
+            on_cancel()
             cancelled = error
     if cancelled is not None:
         seen(task)

@@ -69,10 +69,16 @@ class _Lease(Layer):
         super().__init__(inner)
         self._give_back = give_back
         self._closed = False
+        self._alone = False
 
     async def aclose(self) -> None:
-        """Give the share back; safe to call twice."""
+        """Give the share back, and close what nobody else has.
+
+        Again each time: an adapter that is used once more, on another event loop for instance,
+        opens what it needs there.
+        """
         if not self._closed:
             self._closed = True
-            if self._give_back():
-                await super().aclose()
+            self._alone = self._give_back()
+        if self._alone:
+            await super().aclose()

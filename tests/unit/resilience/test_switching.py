@@ -90,6 +90,16 @@ async def test_one_adapter_for_all_who_want_the_same(scripted):
     assert len(made) == 2
 
 
+async def test_one_that_is_used_after_its_closing_can_be_closed_again(scripted):
+    """As in one event loop after another: each has connections of its own."""
+    shared, made = SharedAdapters(), scripted("comfyui")
+    lease = shared.lease("comfyui", lambda: made)
+    for times in (1, 2, 3):
+        assert (await lease.synthesize(HELLO)).backend == "comfyui"
+        await lease.aclose()
+        assert made.closed == times
+
+
 async def test_another_key_is_another_adapter(scripted):
     shared = SharedAdapters()
     one = shared.lease("a", lambda: scripted("one"))
