@@ -13,6 +13,8 @@ import json
 import os
 import selectors
 import shutil
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, ExitStack, suppress
@@ -88,6 +90,7 @@ from storycore_tts.testing.proxy import (
 SEED = int(os.environ["STORYCORE_TTS_FAULT_SEED"])
 SPEED = 20
 PATIENCE = 20.0  # s of real time, for what must happen
+A_TICK, A_PAUSE = 0.05, 0.25  # s of real time; the shortest wait for an answer is six times that
 
 # In seconds of the fast clock.
 TIMEOUTS = {"connect": 30, "request": 30, "idle": 90, "job": 600, "away": 10, "cancel": 100}
@@ -288,6 +291,29 @@ class FastLoop(asyncio.SelectorEventLoop):
         return super().time() * SPEED
 
 
+class Pauses(threading.Thread):
+    """Counts how often this process stood still: on the fast clock that is seconds.
+
+    Servers that are slow to answer then are nobody's fault.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.count = 0
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        last = time.monotonic()
+        while not self._over.wait(A_TICK):
+            now = time.monotonic()
+            self.count += now - last > A_PAUSE
+            last = now
+
+    def end(self) -> None:
+        self._over.set()
+        self.join()
+
+
 class World:
     """What a hundred schedules share: a loop, an old and a modern server, the server's folders."""
 
@@ -304,10 +330,13 @@ class World:
             StandInComfyUI(modern=modern, server_paths={"/data": folder})
             for modern in (False, True)
         ]
+        self.pauses = Pauses()
+        self.pauses.start()
         self.another = httpx.Client(timeout=0.3, limits=httpx.Limits(max_keepalive_connections=0))
         self.jobs = 0
 
     def close(self) -> None:
+        self.pauses.end()
         self.another.close()
         self.loop.run_until_complete(self.loop.shutdown_default_executor())
         self.loop.close()
@@ -400,6 +429,7 @@ class Schedule(RuleBasedStateMachine):
         kinds: list[str],
     ) -> Any:
         self.calm = calm
+        self.pauses_before = self.world.pauses.count
         self.server = self.world.servers[modern]
         self.server.log.replace(())
         self.proxy = self.network.enter_context(FaultyProxy(self.server.url)) if proxied else None
@@ -591,6 +621,9 @@ class Schedule(RuleBasedStateMachine):
         self.world.run(self.opened.aclose())
         assert not asyncio.all_tasks(self.world.loop), asyncio.all_tasks(self.world.loop)
         assert not self.world.complaints, self.world.complaints
+        if self.world.pauses.count > self.pauses_before:
+            self.in_doubt = True
+            self.excused |= set(UNREACHABLE)
         if len(self.restarts) > 1 or (self.restarts and JobCancelled in self.excused):
             self.excused.add(JobLost)  # twice, which is given up
         for job in self.asked:
