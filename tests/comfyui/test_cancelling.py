@@ -82,7 +82,7 @@ async def test_a_server_too_slow_to_wait_for_is_told_in_the_background(
     assert await server.log.until(lambda log: log.of(FaultUsed))
     await cancelled(call)
     assert server.log.submitted == []
-    await asyncio.wait(adapter._session()._background, timeout=10)
+    await asyncio.wait_for(asyncio.gather(*adapter._session()._background), 10)
     gate.release()
     [job] = server.log.submitted
     assert await server.log.until(lambda log: job in [*log.interrupted, *log.deleted])

@@ -144,7 +144,8 @@ async def test_of_two_processes_one_is_killed(postgres_url, tmp_path):
     jobs = await accepted(place, 200)
     log = tmp_path / "log"
     with contextlib.ExitStack() as stack:
-        first = stack.enter_context(Worker(place, log)).ready()
+        # Slow, so that something is left for the second one, however long that takes to start.
+        first = stack.enter_context(Worker(place, log, seconds=0.6)).ready()
         second = stack.enter_context(Worker(place, log, mode="drain")).ready()
         first.kill_after(2.0)
         second.finish()
