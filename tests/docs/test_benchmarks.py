@@ -30,6 +30,7 @@ SHORT = {"service_load.py": ("--seconds", "1.2", "--clients", "5")}
 NEEDS_TORCH = {"direct_throughput.py"}
 
 
+@pytest.mark.timeout(500)  # a busy machine takes some minutes for a round
 @pytest.mark.parametrize("name", sorted(PROMISED))
 def test_a_benchmark_ends_with_its_figures(tmp_path: Path, name: str):
     """Whether its aims were met is the exit status, which a busy machine may miss."""
@@ -42,7 +43,7 @@ def test_a_benchmark_ends_with_its_figures(tmp_path: Path, name: str):
         *SHORT.get(name, ("--rounds", "1")),
     ]
     ended = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=110, check=False
+        command, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=480, check=False
     )
     assert ended.stdout, ended.stderr
     figures = json.loads(ended.stdout.splitlines()[-1])
