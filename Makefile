@@ -8,6 +8,9 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # The torch that `make direct` installs; on a machine without a GPU, a CPU build is enough.
 TORCH ?= torch
 
+# What mkdocs-material says of its own future at every build.
+export NO_MKDOCS_2_WARNING = 1
+
 .PHONY: demo test direct check docs audit soak bench clean
 
 demo: $(VENV)/.demo
