@@ -17,7 +17,7 @@ demo: $(VENV)/.demo
 	$(BIN)/storycore-tts demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(PYTEST_OPTIONS)
 
 # Adds torch and qwen_tts, so that `make test` covers the direct backend too.
 direct: $(VENV)/.dev
