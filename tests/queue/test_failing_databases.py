@@ -140,16 +140,27 @@ async def test_whoever_is_taken_for_dead_ends_its_jobs_once(place, workshop, ope
     assert workshop.at_once == 0
 
 
-async def test_the_jobs_of_a_dead_member_are_taken_over(shared, workshop, opened):
-    """It looks twice, lest somebody whose connection broke be taken for dead."""
-    queue = await opened(shared, workshop, concurrency={"draft": 1})
+async def with_a_job_of(executor, place, workshop, opened, **arguments):
+    """A queue, what takes its one place, and a job that ``executor`` does, says the database.
+
+    None stands for the queue's own.
+    """
+    queue = await opened(place, workshop, concurrency={"draft": 1}, **arguments)
     held = await queue.submit(order(hold="gate"))
     await workshop.begun[held.id].wait()
     job = await queue.submit(order())
-    claim = sa.text("UPDATE storycore_tts_dbos.workflow_status SET status = 'PENDING', "
-                    "executor_id = 'dead' WHERE workflow_uuid = :id")  # fmt: skip
+    schema = "storycore_tts_dbos." if "database_url" in place else ""
+    claim = sa.text(f"UPDATE {schema}workflow_status SET status = 'PENDING', "
+                    "executor_id = :executor WHERE workflow_uuid = :id")  # fmt: skip
     with queue._storage.jobs.begin() as connection:
-        connection.execute(claim, {"id": job.id})
+        who = queue._runtime.executor if executor is None else executor
+        connection.execute(claim, {"id": job.id, "executor": who})
+    return queue, held, job
+
+
+async def test_the_jobs_of_a_dead_member_are_taken_over(shared, workshop, opened):
+    """It looks twice, lest somebody whose connection broke be taken for dead."""
+    queue, _, job = await with_a_job_of("dead", shared, workshop, opened)
     await queue.in_thread(queue._tables.join, "dead")
     assert (await queue.get("ann", job.id)).state is JobState.RUNNING
     workshop.gates["gate"].set()
@@ -168,14 +179,8 @@ async def test_a_dead_members_jobs_are_not_forgotten_if_they_cannot_be_taken_ove
     shared, workshop, opened
 ):
     """As after a failover, to a server that takes no writes yet."""
-    queue = await opened(shared, workshop, concurrency={"draft": 1})
-    held = await queue.submit(order(hold="gate"))
-    await workshop.begun[held.id].wait()
-    job = await queue.submit(order())
-    claim = sa.text("UPDATE storycore_tts_dbos.workflow_status SET status = 'PENDING', "
-                    "executor_id = 'dead' WHERE workflow_uuid = :id")  # fmt: skip
+    queue, _, job = await with_a_job_of("dead", shared, workshop, opened)
     with queue._storage.jobs.begin() as connection:
-        connection.execute(claim, {"id": job.id})
         connection.execute(sa.text(REFUSES))
     await queue.in_thread(queue._tables.join, "dead")
     with pytest.raises(StorageFailed):
@@ -189,15 +194,7 @@ async def test_a_dead_members_jobs_are_not_forgotten_if_they_cannot_be_taken_ove
 
 async def test_a_job_that_nobody_does_is_taken_up_again(place, workshop, opened):
     """DBOS took it from the queue, and failed to begin."""
-    queue = await opened(place, workshop, concurrency={"draft": 1}, lost_seconds=0.2)
-    held = await queue.submit(order(hold="gate"))
-    await workshop.begun[held.id].wait()
-    job = await queue.submit(order())
-    schema = "storycore_tts_dbos." if "database_url" in place else ""
-    claim = sa.text(f"UPDATE {schema}workflow_status SET status = 'PENDING', "
-                    "executor_id = :me WHERE workflow_uuid = :id")  # fmt: skip
-    with queue._storage.jobs.begin() as connection:
-        connection.execute(claim, {"id": job.id, "me": queue._runtime.executor})
+    queue, held, job = await with_a_job_of(None, place, workshop, opened, lost_seconds=0.2)
     workshop.gates["gate"].set()
     assert (await ended(queue, job)).state is JobState.SUCCEEDED
     assert workshop.calls == [held.id, job.id]

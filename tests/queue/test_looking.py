@@ -17,6 +17,7 @@ class SlowToLook(DurableQueue):
         super().__init__(*arguments, **settings)
         self.slow = False
         self.has_looked, self.tells = threading.Event(), threading.Event()
+        self.told = asyncio.Event()
 
     def _look_up(self, job_ids):
         seen = super()._look_up(job_ids)
@@ -25,6 +26,11 @@ class SlowToLook(DurableQueue):
             self.has_looked.set()
             assert self.tells.wait(30)
         return seen
+
+    def _found(self, job_id, entry):
+        super()._found(job_id, entry)
+        if self.tells.is_set():
+            self.told.set()
 
 
 async def test_a_job_that_begins_while_somebody_looks_is_not_forgotten(tmp_path):
@@ -55,7 +61,7 @@ async def test_a_job_that_begins_while_somebody_looks_is_not_forgotten(tmp_path)
         may_end["first"].set()
         await asyncio.wait_for(begun.wait(), 30)
         queue.tells.set()
-        await asyncio.sleep(0.1)  # so that what was seen is told before the job ends
+        await asyncio.wait_for(queue.told.wait(), 30)  # what was seen, before the job ends
         may_end["second"].set()
         assert (await asyncio.wait_for(watching, 10))[-1] is JobState.SUCCEEDED
     finally:
@@ -92,7 +98,7 @@ async def test_a_job_that_comes_back_while_somebody_looks_is_ended_once(tmp_path
         while not queue._works[job.id][0].generation:  # until it was given to us again
             await asyncio.sleep(0.01)
         queue.tells.set()
-        await asyncio.sleep(0.1)  # so that what was seen is told before the job ends
+        await asyncio.wait_for(queue.told.wait(), 30)  # what was seen, before the job ends
         may_end.set()
         seen = [job.state async for job in queue.watch("ann", job.id)]
         assert seen[-1] is JobState.FAILED
