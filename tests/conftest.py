@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import re
@@ -14,6 +15,7 @@ import soundfile
 
 from .postgres import postgres_server, postgres_url  # noqa: F401 - fixtures
 from .small_engine import small_engine  # noqa: F401 - a fixture
+from .virtual_clock import VirtualClockLoop
 
 FAULT_SEED = "STORYCORE_TTS_FAULT_SEED"
 
@@ -28,6 +30,13 @@ os.environ["XDG_DATA_HOME"] = str(
 
 # What the random schedules of faults begin with; set it to see the same ones again.
 os.environ.setdefault(FAULT_SEED, str(random.randrange(2**32)))
+
+
+def pytest_asyncio_loop_factories(item):
+    """Give each test its event loop: one with a virtual clock where the test is marked so."""
+    if item.get_closest_marker("virtual_clock"):
+        return {"virtual": VirtualClockLoop}
+    return {"real": asyncio.new_event_loop}
 
 
 def pytest_report_header() -> str:
