@@ -27,8 +27,8 @@ def server(
 @pytest.fixture
 def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks at the queue that follow one another faster than in earnest."""
-    monkeypatch.setattr(session, "_LOOK_EVERY", 0.5)
-    monkeypatch.setattr(session, "_LOOK_AT_MOST_EVERY", 0.1)
+    monkeypatch.setattr(session, "_POLL_EVERY", 0.5)
+    monkeypatch.setattr(session, "_POLL_AT_MOST_EVERY", 0.1)
 
 
 @pytest.fixture

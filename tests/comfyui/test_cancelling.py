@@ -66,7 +66,7 @@ async def test_cancelling_while_the_server_takes_the_job_leaves_nothing_behind(
     assert await server.log.until(lambda log: log.http_count("/prompt", "POST") == 1)
     await cancelled(call)
     gate.release()
-    snapshot = await adapter._session().transport.queue()
+    snapshot = await adapter._session().http.queue()
     assert snapshot.pending == ()
     assert all(server.log.executions(job) == 0 for job in server.log.submitted)
 

@@ -17,9 +17,9 @@ from storycore_tts import (
     open_tts,
 )
 from storycore_tts.adapters.comfyui import ComfyUIAdapter
-from storycore_tts.adapters.comfyui.events import EventStream
-from storycore_tts.adapters.comfyui.reach import Reach
-from storycore_tts.adapters.comfyui.transport import tls_context
+from storycore_tts.adapters.comfyui.transport.websocket import EventStream
+from storycore_tts.adapters.comfyui.transport.reachability import ReachabilityCache
+from storycore_tts.adapters.comfyui.transport.http import tls_context
 from storycore_tts.domain.events import AvailabilityChanged, Event, FellBack
 from storycore_tts.testing.comfyui import Hang, StandInComfyUI
 from storycore_tts.testing.comfyui.log import FaultUsed
@@ -93,7 +93,7 @@ async def test_a_client_that_is_used_again_can_be_closed_again(
 async def test_a_websocket_is_closed_however_often_it_is_cancelled(server: StandInComfyUI):
     """When ``asyncio.run`` ends it cancels every task, and the session its own once more."""
     config, opened = QwenTTSConfig(comfyui_url=server.url), asyncio.Event()
-    stream = EventStream(config, tls_context(config), Reach(), lambda *_: None, opened.set)
+    stream = EventStream(config, tls_context(config), ReachabilityCache(), lambda *_: None, opened.set)
     running = asyncio.ensure_future(stream.run())
     await opened.wait()
     assert stream.connected

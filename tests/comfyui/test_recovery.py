@@ -24,7 +24,7 @@ from storycore_tts import (
 )
 from storycore_tts.adapters.comfyui import ComfyUIAdapter
 from storycore_tts.adapters.comfyui.downloads import fetch_audio
-from storycore_tts.adapters.comfyui.results import audio_output
+from storycore_tts.adapters.comfyui.protocol.results import audio_output
 from storycore_tts.testing.comfyui import (
     Answer,
     CorruptBody,
@@ -291,16 +291,16 @@ async def finished(adapter: ComfyUIAdapter, server: StandInComfyUI):
     """Return a session, and a file that a job of it left on the server."""
     speech = await adapter.synthesize(LINE)
     session = adapter._session()
-    entry = await session.transport.history(speech.job_id)
+    entry = await session.http.history(speech.job_id)
     return session, audio_output(entry["outputs"])
 
 
 async def test_a_download_waits_for_a_server_that_restarts(server, make_adapter):
     session, file = await finished(make_adapter(server.url, away=10.0), server)
     restart = asyncio.ensure_future(asyncio.to_thread(server.restart, down_seconds=1.0))
-    while session.transport.reach.reachable.is_set():
+    while session.http.reachability.reachable.is_set():
         with suppress(BackendUnavailable):
-            await session.transport.queue()
+            await session.http.queue()
     assert len(await asyncio.wait_for(fetch_audio(session, file), 10)) > 0
     await restart
     assert len(server.log.submitted) == 1
@@ -348,7 +348,7 @@ async def cancelled(call: asyncio.Future) -> None:
 
 
 async def nothing_is_left(server: StandInComfyUI, adapter: ComfyUIAdapter) -> None:
-    snapshot = await adapter._session().transport.queue()
+    snapshot = await adapter._session().http.queue()
     assert snapshot.graphs == {}
 
 

@@ -8,8 +8,8 @@ import warnings
 
 import pytest
 
-from storycore_tts.adapters.comfyui.transport import ComfyUITransport, tls_context
-from storycore_tts.adapters.comfyui.waiting import in_own_task, unbroken, wait_at_most
+from storycore_tts.adapters.comfyui.transport.http import ComfyUIHTTP, tls_context
+from storycore_tts.adapters.comfyui.transport.waiting import in_own_task, unbroken, wait_at_most
 from storycore_tts.settings import QwenTTSConfig
 
 
@@ -133,7 +133,7 @@ async def test_no_request_swallows_a_cancellation(standin_comfyui):
     config = QwenTTSConfig(comfyui_url=standin_comfyui.url)
     tls = tls_context(config)
     for steps in range(180):
-        transport = ComfyUITransport(config, tls)
+        transport = ComfyUIHTTP(config, tls)
         asking = asyncio.ensure_future(transport.queue())
         for _ in range(steps % 60):
             await asyncio.sleep(0 if steps % 2 else 0.0001)
@@ -153,7 +153,7 @@ async def test_no_request_that_is_cancelled_leaves_connections_open(standin_comf
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", ResourceWarning)
         for steps in range(12):
-            transport = ComfyUITransport(config, tls)
+            transport = ComfyUIHTTP(config, tls)
             await asyncio.gather(*(transport.queue() for _ in range(4)))
             await asyncio.to_thread(standin_comfyui.restart)
             asking = asyncio.ensure_future(transport.queue())

@@ -300,8 +300,8 @@ def limit_of(config: QwenTTSConfig) -> float:
 
 @pytest.fixture(autouse=True)
 def _looks_follow_one_another_faster_than_in_earnest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "_LOOK_EVERY", 0.5)
-    monkeypatch.setattr(session, "_LOOK_AT_MOST_EVERY", 0.1)
+    monkeypatch.setattr(session, "_POLL_EVERY", 0.5)
+    monkeypatch.setattr(session, "_POLL_AT_MOST_EVERY", 0.1)
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 """Qwen3 voices on a ComfyUI server: the node pack ComfyUI-Qwen-TTS behind all three ports.
 
-Two floors: ``transport`` and ``events`` move bytes and know nothing of speech; ``workflows`` and
-``adapter`` know speech. Between them a job is submitted (``submission``), followed (``jobs``) and
-fetched (``downloads``, ``results``): lost by nobody, run once. ``rules`` holds what ComfyUI's
-answers mean, without any I/O.
+``protocol`` holds what ComfyUI expects and means, without any I/O: graphs, nodes, messages, errors,
+and the state machine that follows a job. ``transport`` moves bytes and knows nothing of speech.
+``session`` is one event loop's connection, ``runner`` drives a job's state machine over it, and
+``adapter`` is the three ports.
 """
 
 from __future__ import annotations

@@ -6,34 +6,40 @@ import asyncio
 import hashlib
 import math
 import re
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
-from weakref import WeakKeyDictionary
 
-from storycore_tts.adapters.comfyui import results, workflows
+import httpx
+
 from storycore_tts.adapters.comfyui.downloads import fetch_audio
-from storycore_tts.adapters.comfyui.failures import (
+from storycore_tts.adapters.comfyui.protocol import BACKEND, graphs, results
+from storycore_tts.adapters.comfyui.protocol.failures import (
     damaged_upload_error,
     execution_error,
     interrupted_error,
 )
-from storycore_tts.adapters.comfyui.http_errors import BACKEND
-from storycore_tts.adapters.comfyui.jobs import Job, JobDone, JobPlan
-from storycore_tts.adapters.comfyui.nodes import NODE_PACK
-from storycore_tts.adapters.comfyui.rules import (
+from storycore_tts.adapters.comfyui.protocol.job import JobDone, JobPlan, Limits
+from storycore_tts.adapters.comfyui.protocol.messages import (
     Failed,
     Graph,
     Interrupted,
     speech_progress,
     training_progress,
 )
+from storycore_tts.adapters.comfyui.protocol.nodes import NODE_PACK
+from storycore_tts.adapters.comfyui.runner import JobRunner
 from storycore_tts.adapters.comfyui.session import Session
-from storycore_tts.adapters.comfyui.transport import tls_context
+from storycore_tts.adapters.comfyui.transport.http import tls_context
+from storycore_tts.adapters.comfyui.transport.websocket import OpenSocket
 from storycore_tts.domain.audio import Samples, encode
-from storycore_tts.domain.errors import InvalidDataset, NodePackMissing, TTSError
+from storycore_tts.domain.errors import (
+    GenerationFailed,
+    InvalidDataset,
+    NodePackMissing,
+    TTSError,
+)
 from storycore_tts.domain.progress import OnProgress, Progress, Stage, forward_only
 from storycore_tts.domain.requests import (
     CloneRequest,
@@ -58,6 +64,8 @@ class ComfyUIAdapter:
 
     Args:
         config: Where the server is, and which model speaks there.
+        transport: Carries HTTP instead of the network; for tests.
+        open_socket: Opens the WebSocket instead of the network; for tests.
 
     Raises:
         ConfigurationError: A CA bundle that cannot be read.
@@ -67,49 +75,66 @@ class ComfyUIAdapter:
         speech=True, cloning=True, training=True, checkpoints=True, instruct=True, seeds=True
     )
 
-    def __init__(self, config: QwenTTSConfig) -> None:
+    def __init__(
+        self,
+        config: QwenTTSConfig,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        open_socket: OpenSocket | None = None,
+    ) -> None:
         self._config = config
         self._timeouts = config.comfyui.timeouts
         self._tls = tls_context(config)
-        self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, Session] = WeakKeyDictionary()
+        self._transport = transport
+        self._open_socket = open_socket
+        self._sessions: dict[asyncio.AbstractEventLoop, Session] = {}
 
     async def synthesize(
         self, request: SpeechRequest, *, on_progress: OnProgress | None = None
     ) -> Speech:
         """See ``SpeechSynthesizer.synthesize``."""
-        session, began = self._session(), time.perf_counter()
-        report = forward_only(on_progress)
-        spec = await session.spec(workflows.CUSTOM_VOICE)
+        session, began = self._session(), _now()
+        spec = await session.spec(graphs.CUSTOM_VOICE)
         job, seed = _job_id(request), _seed(request.sampling.seed)
-        graph = workflows.custom_voice(request, self._config, spec, seed=seed, job=job)
-        plan = self._speaking(request, graph, job, report)
-        samples, done = await self._speak(session, request, plan)
-        return results.speech(samples, done, seconds=time.perf_counter() - began)
+        graph = graphs.custom_voice(request, self._config, spec, seed=seed, job=job)
+        plan = self._speaking(request, graph, job)
+        samples, done = await self._speak(session, request, plan, forward_only(on_progress))
+        return results.speech(samples, done, seconds=_now() - began)
 
     async def speakers(self) -> list[Speaker]:
         """See ``SpeechSynthesizer.speakers``."""
-        spec = await self._session().spec(workflows.CUSTOM_VOICE)
+        spec = await self._session().spec(graphs.CUSTOM_VOICE)
         return [described(name) for name in spec.choices("speaker")]
 
     async def clone(
         self, request: CloneRequest, *, on_progress: OnProgress | None = None
     ) -> Speech:
         """See ``VoiceCloner.clone``."""
-        session, began = self._session(), time.perf_counter()
+        session, began = self._session(), _now()
         report = forward_only(on_progress)
-        spec = await session.spec(workflows.VOICE_CLONE)
+        spec = await session.spec(graphs.VOICE_CLONE)
         report(Progress(Stage.UPLOADING))
+        reference = await asyncio.to_thread(_Upload.of, request.reference)
+        is_known = reference.name in session.lookups
 
-        async def upload() -> str:
-            return await self._upload(session, request.reference)
+        async def restore() -> None:
+            session.lookups.forget(reference.name)
+            await _uploaded(session, reference)
 
         job, seed = _job_id(request), _seed(request.sampling.seed)
-        graph = workflows.voice_clone(
-            request, self._config, spec, seed=seed, job=job, uploaded=await upload()
+        uploaded = await _uploaded(session, reference)
+        graph = graphs.voice_clone(
+            request, self._config, spec, seed=seed, job=job, uploaded=uploaded
         )
-        plan = replace(self._speaking(request, graph, job, report), restore=upload)
-        samples, done = await self._speak(session, request, plan)
-        seconds = time.perf_counter() - began
+        plan = self._speaking(request, graph, job)
+        try:
+            samples, done = await self._speak(session, request, plan, report, restore)
+        except GenerationFailed as error:
+            if not (is_known and error.exception_type == "custom_validation_failed"):
+                raise
+            await restore()  # its file was deleted on the server since we uploaded it
+            samples, done = await self._speak(session, request, plan, report, restore)
+        seconds = _now() - began
         return results.speech(samples, done, seconds=seconds, warnings=request.warnings())
 
     async def train(
@@ -117,7 +142,7 @@ class ComfyUIAdapter:
     ) -> TrainedVoice:
         """See ``VoiceTrainer.train``. The folders of the request are on the server's own disk."""
         session = self._session()
-        spec = await session.spec(workflows.TRAIN)
+        spec = await session.spec(graphs.TRAIN)
         job = _job_id(request)
         node_id = f"train-{job}"
         losses: dict[int, float] = {}
@@ -131,16 +156,14 @@ class ComfyUIAdapter:
             return progress
 
         plan = JobPlan(
-            workflows.training(request, spec, node_id=node_id),
+            graphs.training(request, spec, node_id=node_id),
             prompt_id=job,
             node_id=node_id,
-            limit=self._timeouts.training,
-            limit_name="training",
+            limits=self._limits("training"),
             read_event=read_event,
-            report=forward_only(on_progress),
             known=request.job_id is not None,
         )
-        done = await _finish(session, plan, request)
+        done = await _finish(session, plan, request, forward_only(on_progress))
         trained = done.graph[node_id]["inputs"]
         return TrainedVoice(
             checkpoint_path=results.text_output(done.outputs),
@@ -155,17 +178,17 @@ class ComfyUIAdapter:
         """See ``Adapter.status``: the server, its version and device, and the nodes that it has."""
         session, url = self._session(), self._config.comfyui_url
         try:
-            server = await session.transport.server_info()
-            queue = await session.transport.queue()
+            server = await session.http.server_info()
+            queue = await session.http.queue()
         except TTSError as error:
             problem = Problem(error.message, error.hint or "Look at the server's own log.")
             return BackendStatus(BACKEND, False, details={"url": url}, problems=(problem,))
         details, problems, speaks = {"url": url}, [], False
-        for class_type in workflows.SPEAKING_AND_TRAINING:
+        for class_type in graphs.SPEAKING_AND_TRAINING:
             try:
                 spec = await session.spec(class_type)
-                speaks = speaks or class_type == workflows.CUSTOM_VOICE
-                details[class_type] = f"{spec.module or 'present'}: {workflows.likeness(spec)}"
+                speaks = speaks or class_type == graphs.CUSTOM_VOICE
+                details[class_type] = f"{spec.module or 'present'}: {graphs.likeness(spec)}"
             except TTSError as error:
                 details[class_type] = "missing" if isinstance(error, NodePackMissing) else "unknown"
                 problems.append(Problem(error.message, error.hint or "Look at the server's log."))
@@ -174,75 +197,120 @@ class ComfyUIAdapter:
             reachable=speaks,
             version=server.version,
             device=server.device,
-            models=workflows.models(self._config),
+            models=graphs.models(self._config),
             queue_length=len(queue.running) + len(queue.pending),
             details={**details, "pytorch": server.pytorch_version, "node pack": NODE_PACK},
             problems=tuple(problems),
         )
 
     async def aclose(self) -> None:
-        """Close this event loop's connections; jobs that still run there fail."""
-        session = self._sessions.pop(asyncio.get_running_loop(), None)
+        """Take this event loop's jobs off the server and close its connections.
+
+        Calls under way fail with ``BackendUnavailable``.
+        """
+        session = self._sessions.get(asyncio.get_running_loop())
         if session is not None:
             await session.aclose()
 
     def _session(self) -> Session:
         loop = asyncio.get_running_loop()
         session = self._sessions.get(loop)
-        if session is None or session.closed:
-            session = self._sessions[loop] = Session(self._config, self._tls)
+        if session is None or session.closing:
+            for other in [other for other in self._sessions if other.is_closed()]:
+                del self._sessions[other]
+
+            def forget() -> None:
+                if self._sessions.get(loop) is session:
+                    del self._sessions[loop]
+
+            session = self._sessions[loop] = Session(
+                self._config,
+                self._tls,
+                on_closed=forget,
+                transport=self._transport,
+                open_socket=self._open_socket,
+            )
         return session
 
-    async def _upload(self, session: Session, reference: ReferenceAudio) -> str:
-        """Store the reference on the server under a name that its content gives it.
+    def _limits(self, whole: str) -> Limits:
+        waits = self._timeouts
+        return Limits(
+            queue=waits.queue,
+            idle=waits.idle,
+            away=waits.away,
+            cancel=waits.cancel,
+            job=getattr(waits, whole),
+            job_setting=whole,
+        )
 
-        Raises:
-            TTSError: It could not be sent, or not as it is.
-        """
-        data = await asyncio.to_thread(_padded_wav, reference)
-        name = f"{hashlib.sha256(data).hexdigest()[:40]}.wav"
-        stored = await session.transport.upload(data, name, workflows.FOLDER)
-        # Damaged on its way, it would clone another voice, and nothing would say so.
-        if await session.transport.download(stored) != data:
-            raise damaged_upload_error()
-        return f"{stored.subfolder}/{stored.filename}" if stored.subfolder else stored.filename
-
-    def _speaking(
-        self,
-        request: SpeechRequest | CloneRequest,
-        graph: Graph,
-        job: str,
-        report: Callable[[Progress], None],
-    ) -> JobPlan:
-        voice = workflows.VOICE_ID
+    def _speaking(self, request: SpeechRequest | CloneRequest, graph: Graph, job: str) -> JobPlan:
+        voice = graphs.VOICE_ID
         return JobPlan(
             graph,
             prompt_id=job,
             node_id=voice,
-            limit=self._timeouts.job,
-            limit_name="job",
+            limits=self._limits("job"),
             read_event=lambda kind, data: speech_progress(kind, data, voice_node=voice),
-            report=report,
             known=request.job_id is not None,
+            has_files=isinstance(request, CloneRequest),
         )
 
     async def _speak(
-        self, session: Session, request: SpeechRequest | CloneRequest, plan: JobPlan
+        self,
+        session: Session,
+        request: SpeechRequest | CloneRequest,
+        plan: JobPlan,
+        report: OnProgress,
+        restore: Callable[[], Awaitable[None]] | None = None,
     ) -> tuple[Samples, JobDone]:
         """Run a graph that ends in a sound, and return the sound if it is speech."""
-        done = await _finish(session, plan, request)
-        plan.report(Progress(Stage.DOWNLOADING))
+        done = await _finish(session, plan, request, report, restore)
+        report(Progress(Stage.DOWNLOADING))
         samples = await fetch_audio(session, results.audio_output(done.outputs))
         results.check_speech(samples, done.graph)
-        plan.report(Progress(Stage.DOWNLOADING, 1.0))
+        report(Progress(Stage.DOWNLOADING, 1.0))
         return samples, done
 
 
+@dataclass(frozen=True)
+class _Upload:
+    """A reference as it is stored on the server: under a name that its content gives it."""
+
+    data: bytes
+    name: str
+
+    @classmethod
+    def of(cls, reference: ReferenceAudio) -> _Upload:
+        data = encode(reference.padded(), reference.sample_rate, ".wav")
+        return cls(data, f"{hashlib.sha256(data).hexdigest()[:40]}.wav")
+
+
+async def _uploaded(session: Session, reference: _Upload) -> str:
+    """Store a reference on the server unless it is there, and return how LoadAudio calls it.
+
+    Raises:
+        TTSError: It could not be sent, or arrived damaged.
+    """
+
+    async def upload() -> str:
+        stored = await session.http.upload(reference.data, reference.name, graphs.FOLDER)
+        # Damaged on its way, it would clone another voice, and nothing would say so.
+        if await session.http.download(stored) != reference.data:
+            raise damaged_upload_error()
+        return f"{stored.subfolder}/{stored.filename}" if stored.subfolder else stored.filename
+
+    return await session.lookups.get(reference.name, upload)
+
+
 async def _finish(
-    session: Session, plan: JobPlan, request: SpeechRequest | CloneRequest | TrainingRequest
+    session: Session,
+    plan: JobPlan,
+    request: SpeechRequest | CloneRequest | TrainingRequest,
+    report: OnProgress,
+    restore: Callable[[], Awaitable[None]] | None = None,
 ) -> JobDone:
     """Run a job; an outcome other than success is an error."""
-    done = await Job(session, plan).run()
+    done = await JobRunner(session, plan, report, restore).run()
     if isinstance(done.outcome, Failed):
         raise execution_error(done.outcome, request=request)
     if isinstance(done.outcome, Interrupted):
@@ -270,8 +338,8 @@ def _check_dataset_size(progress: Progress, request: TrainingRequest) -> None:
         )
 
 
-def _padded_wav(reference: ReferenceAudio) -> bytes:
-    return encode(reference.padded(), reference.sample_rate, ".wav")
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _seed(wanted: int | None) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 
-from storycore_tts.adapters.comfyui.http_errors import BACKEND
-from storycore_tts.adapters.comfyui.nodes import NODE_PACK
+from storycore_tts.adapters.comfyui.protocol import BACKEND
+from storycore_tts.adapters.comfyui.protocol.messages import StoredFile
+from storycore_tts.adapters.comfyui.protocol.nodes import NODE_PACK
 from storycore_tts.adapters.comfyui.session import Session
-from storycore_tts.adapters.comfyui.transport import StoredFile
 from storycore_tts.domain.audio import SAMPLE_RATE, Samples, UndecodableAudio, decode
 from storycore_tts.domain.errors import BackendUnavailable, GenerationFailed, JobLost
 
@@ -26,7 +26,7 @@ async def fetch_audio(session: Session, file: StoredFile) -> Samples:
     Raises:
         TTSError: None of them is ``retryable``: the same call would generate it again.
     """
-    reachable = session.transport.reach.reachable
+    reachable = session.http.reachability.reachable
     clock = asyncio.get_running_loop().time
     tries = 0
     over: float | None = None  # when we stop to wait for a server that cannot be reached
@@ -43,13 +43,13 @@ async def fetch_audio(session: Session, file: StoredFile) -> Samples:
                 tries, over = tries + 1, None
             else:
                 over = over or clock() + session.config.comfyui.timeouts.away
-            if tries == _TRIES or session.closed or (over is not None and clock() > over):
+            if tries == _TRIES or session.closing or (over is not None and clock() > over):
                 raise
         await asyncio.sleep(random.uniform(*_PAUSE))
 
 
 async def _fetch(session: Session, file: StoredFile) -> Samples:
-    data = await session.transport.download(file)
+    data = await session.http.download(file)
     if data is None:
         raise JobLost(
             f"ComfyUI finished the job, but its file {file.filename} is gone.",

@@ -1,7 +1,7 @@
-"""One event loop's connection to one server: HTTP, the event stream, and the jobs that wait.
+"""One event loop's connection to one server: HTTP, the event stream, and the jobs under way.
 
 Everything that must be closed belongs to one task of the loop. ``asyncio.run`` cancels that task
-when it ends, so that a program that forgets ``aclose`` leaks nothing.
+when it ends, so that a program that forgets ``aclose`` leaves no connection and no job behind.
 """
 
 from __future__ import annotations
@@ -9,55 +9,33 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections import deque
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
-from copy import copy
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from storycore_tts.adapters.comfyui.events import EventStream
-from storycore_tts.adapters.comfyui.failures import closed_error
-from storycore_tts.adapters.comfyui.http_errors import BACKEND
-from storycore_tts.adapters.comfyui.nodes import NodeSpec
-from storycore_tts.adapters.comfyui.rules import TRAINING_UPDATE, QueueSnapshot
-from storycore_tts.adapters.comfyui.transport import ComfyUITransport, ServerInfo
-from storycore_tts.adapters.comfyui.waiting import wait_at_most
+import httpx
+
+from storycore_tts.adapters.comfyui.lookups import Lookups
+from storycore_tts.adapters.comfyui.protocol import BACKEND
+from storycore_tts.adapters.comfyui.protocol.messages import TRAINING_UPDATE
+from storycore_tts.adapters.comfyui.protocol.nodes import NodeSpec
+from storycore_tts.adapters.comfyui.transport.http import ComfyUIHTTP, ServerInfo
+from storycore_tts.adapters.comfyui.transport.waiting import unbroken, wait_at_most
+from storycore_tts.adapters.comfyui.transport.websocket import EventStream, OpenSocket
 from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.logs import log_event
 from storycore_tts.settings import QwenTTSConfig
 
+if TYPE_CHECKING:
+    from storycore_tts.adapters.comfyui.runner import JobRunner
+
 _log = logging.getLogger(__name__)
 
-_LOOK_EVERY = 2.0  # s between looks at the queue while jobs wait and the events flow
-_LOOK_WHILE_AWAY = 1.0  # s; a server that is back is found soon
-_LOOK_AT_MOST_EVERY = 0.5  # s; the server sends a status frame at every change of its queue
-
-
-@dataclass(eq=False)
-class WatchedJob:
-    """A job that somebody waits for, and the news of it that nobody has read yet.
-
-    Args:
-        prompt_id: Ours until the server answers with one of its own.
-        node_id: Node whose broadcasts, which name no prompt, belong to this job.
-        submission: Stands for the submission that the server took, while it has one: a queue that
-            is asked for from now on, and lacks the job, means something. Each has its own.
-        frames: Type and data of its events.
-        queue: The last look at the queue that nobody has read yet.
-        away_since: When the server stopped answering, in the loop's time; None while it answers.
-        away_error: What the last attempt to reach it said.
-        news: Set whenever one of these changes.
-    """
-
-    prompt_id: str
-    node_id: str
-    submission: object | None = None
-    frames: deque[tuple[str, Mapping[str, Any]]] = field(default_factory=deque)
-    queue: QueueSnapshot | None = None
-    away_since: float | None = None
-    away_error: TTSError | None = None
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+# s between two polls of the queue, which serve all jobs at once
+_POLL_EVERY = 2.0  # while jobs are under way and events flow
+_POLL_WHILE_AWAY = 1.0  # a server that is back is found soon
+_POLL_AFTER_NEWS = 0.25  # most short lines are done by then, and need no poll
+_POLL_AT_MOST_EVERY = 0.5  # the server sends a status frame at every change of its queue
 
 
 class Session:
@@ -66,31 +44,49 @@ class Session:
     Args:
         config: Address, headers and time limits of the server.
         tls: What ``tls_context`` made of it.
+        on_closed: Called once, when everything is closed.
+        transport: Carries HTTP instead of the network; for tests.
+        open_socket: Opens the WebSocket instead of the network; for tests.
 
     Raises:
         ConfigurationError: Connection settings that cannot be used.
     """
 
-    def __init__(self, config: QwenTTSConfig, tls: ssl.SSLContext) -> None:
+    def __init__(
+        self,
+        config: QwenTTSConfig,
+        tls: ssl.SSLContext,
+        *,
+        on_closed: Callable[[], object],
+        transport: httpx.AsyncBaseTransport | None = None,
+        open_socket: OpenSocket | None = None,
+    ) -> None:
         self.config = config
-        self.transport = ComfyUITransport(config, tls)
+        self.http = ComfyUIHTTP(config, tls, transport)
         self.stream = EventStream(
-            config, tls, self.transport.reach, self._on_frame, self._stream_changed
+            config,
+            tls,
+            self.http.reachability,
+            self._on_frame,
+            self._stream_changed,
+            open_socket,
         )
-        self._jobs: set[WatchedJob] = set()
-        self._background: set[asyncio.Task[None]] = set()
-        self._look = asyncio.Event()
-        self._next: asyncio.Future[QueueSnapshot] | None = None  # what those who ask now will get
-        self._breaks = 0
-        self.away = False  # nobody answered the last look at the queue
+        self.lookups = Lookups()
+        self.closing = False
+        self._on_closed = on_closed
+        self._loop = asyncio.get_running_loop()
+        self._jobs: set[JobRunner] = set()
+        self._background: set[asyncio.Task[Any]] = set()
+        self._idle = asyncio.Event()  # no job is under way
+        self._idle.set()
+        self._is_away = False  # the last poll of the queue failed
+        self._poll_at = 0.0
+        self._poll_changed = asyncio.Event()
         self._stop = asyncio.Event()
-        self.closed = False
-        self._server: ServerInfo | None = None
-        self._specs: dict[str, NodeSpec] = {}
-        self._owner = asyncio.get_running_loop().create_task(self._run())
+        self._owner = self._loop.create_task(self._run())
 
     async def aclose(self) -> None:
-        """Close the socket and all connections; jobs that still wait fail."""
+        """Take all jobs off the server and close all connections; calls under way fail."""
         self._stop.set()
         await asyncio.wait([self._owner])
 
@@ -98,11 +94,9 @@ class Session:
         """Say who answers there; asked once.
 
         Raises:
-            BackendUnavailable: Nobody, or no ComfyUI.
+            BackendUnavailable: No server, or none that is ComfyUI.
         """
-        if self._server is None:
-            self._server = await self.transport.server_info()
-        return self._server
+        return await self.lookups.get("/system_stats", self.http.server_info)
 
     async def spec(self, class_type: str) -> NodeSpec:
         """Return what a node takes, as this server says; asked once until the stream breaks.
@@ -110,58 +104,39 @@ class Session:
         Raises:
             NodePackMissing: The server has no such node.
         """
-        if class_type not in self._specs:
+
+        async def ask() -> NodeSpec:
             await self.server()  # a server that is no ComfyUI must not look like a missing node
-            info = await self.transport.node_info(class_type)
-            self._specs[class_type] = NodeSpec.read(class_type, info)
-        return self._specs[class_type]
+            return NodeSpec.read(class_type, await self.http.node_info(class_type))
+
+        return await self.lookups.get(f"/object_info/{class_type}", ask)
 
     @contextmanager
-    def watching(self, job: WatchedJob) -> Iterator[None]:
-        """Collect the news of a job; to be entered before the job is submitted."""
+    def following(self, job: JobRunner) -> Iterator[None]:
+        """Hand a job its events and the queue snapshots."""
         self._jobs.add(job)
-        self.look_soon()
+        self._idle.clear()
+        self.poll_queue(_POLL_AFTER_NEWS)
         try:
             yield
         finally:
             self._jobs.discard(job)
-
-    def look_soon(self) -> None:
-        """Look at the queue as soon as the last look is not too fresh."""
-        self._look.set()
-
-    async def next_look(self) -> QueueSnapshot:
-        """Return the next look at the queue; all who ask meanwhile share it.
-
-        Only for those who watch a job: without one, nobody looks.
-
-        Raises:
-            TTSError: The server does not answer, or we were closed.
-        """
-        if self.closed:
-            raise closed_error()
-        if self._next is None:
-            self._next = asyncio.get_running_loop().create_future()
-        self._look.set()
-        try:
-            return await asyncio.shield(self._next)
-        except TTSError as error:
-            raise copy(error) from error  # one for each who asks: they judge it for themselves
-
-    def seen_up(self) -> int | None:
-        """Return a number that changes when the server may have gone; None: it cannot be told.
-
-        While the number stays the same, the server was there all the time: the WebSocket was
-        connected without a break, and no look at the queue failed.
-        """
-        return self._breaks if self.stream.connected else None
+            if not self._jobs:
+                self._idle.set()
 
     def in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something to its end, or to ours, whether anybody waits for it or not."""
-        task = asyncio.get_running_loop().create_task(work)
+        """Run something until it ends or the session is closed."""
+        task = self._loop.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
+
+    def poll_queue(self, within: float = 0.0) -> None:
+        """Poll the queue after so many seconds at the latest, unless that was just done."""
+        at = self._loop.time() + within
+        if at < self._poll_at:
+            self._poll_at = at
+            self._poll_changed.set()
 
     async def _run(self) -> None:
         tasks: list[asyncio.Task[Any]] = [
@@ -170,94 +145,81 @@ class Session:
             asyncio.create_task(self._watch_queue()),
         ]
         try:
-            # The two helpers never return: when one ends, it is by a mistake of ours, to be seen.
+            # The other two never return: when one ends, it is by a mistake of ours, to be seen.
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            tasks += self._background
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self.transport.aclose()
-            self.closed = True
-            _refuse(self._next, closed_error())
-            for job in self._jobs:
-                job.news.set()
+            await unbroken(self._close(tasks))
+
+    async def _close(self, tasks: list[asyncio.Task[Any]]) -> None:
+        self.closing = True
+        for job in tuple(self._jobs):
+            job.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, self._jobs_left(), return_exceptions=True)
+        for task in self._background:
+            task.cancel()
+        await self.http.aclose()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        self._on_closed()
+
+    async def _jobs_left(self) -> None:
+        """Wait until all jobs are off the server, as long as ``timeouts.cancel`` allows."""
+        await wait_at_most(self._idle, self.config.comfyui.timeouts.cancel)
+        for job in tuple(self._jobs):
+            job.abandon()
 
     def _on_frame(self, kind: str, data: Mapping[str, Any]) -> None:
         if kind == "status":
-            self.look_soon()
+            self.poll_queue(_POLL_AFTER_NEWS)
             return
-        prompt_id = data.get("prompt_id")
+        prompt_id, node = data.get("prompt_id"), data.get("node")
         for job in self._jobs:
-            mine = prompt_id == job.prompt_id
-            if mine or (kind == TRAINING_UPDATE and data.get("node") == job.node_id):
-                job.frames.append((kind, data))
-                job.news.set()
+            is_broadcast = kind == TRAINING_UPDATE and node == job.machine.plan.node_id
+            if is_broadcast or prompt_id == job.machine.prompt_id:
+                job.event(kind, data)
 
     def _stream_changed(self) -> None:
         if not self.stream.connected:
-            self._breaks += 1
-            self._specs.clear()  # a server that restarted may have other nodes
-            self._server = None
-        self.look_soon()
+            self.lookups.forget()  # a server that restarted may have other nodes and no uploads
+        for job in self._jobs:
+            job.machine.stream_changed(connected=self.stream.connected)
+        self.poll_queue()
 
     async def _watch_queue(self) -> None:
-        """Look at the queue for all jobs at once: often after news, now and then without."""
+        last = -_POLL_AT_MOST_EVERY
         while True:
-            await wait_at_most(self._look, _LOOK_WHILE_AWAY if self.away else _LOOK_EVERY)
-            self._look.clear()
+            delay = max(self._poll_at, last + _POLL_AT_MOST_EVERY) - self._loop.time()
+            if delay > 0:
+                await wait_at_most(self._poll_changed, delay)
+                self._poll_changed.clear()
+                continue
+            self._poll_at = self._loop.time() + _POLL_EVERY
             if self._jobs:
-                await self._look_at_queue()
-                await asyncio.sleep(_LOOK_AT_MOST_EVERY)
+                await self._poll()
+                last = self._loop.time()
+                self._poll_at = min(
+                    self._poll_at, last + (_POLL_WHILE_AWAY if self._is_away else _POLL_EVERY)
+                )
 
-    async def _look_at_queue(self) -> None:
-        # Only those that were in the queue before we ask can be missed in the answer.
-        before = [(job, job.submission) for job in self._jobs if job.submission is not None]
-        asked, self._next = self._next, None
+    async def _poll(self) -> None:
+        asked_at = self._loop.time()
         try:
-            snapshot = await self.transport.queue()
+            snapshot = await self.http.queue()
         except TTSError as error:
-            self._breaks += 1
-            _refuse(asked, error)
-            self._went_away(error, _still_so(before))
+            self._tell_availability(away=True, error=type(error).__name__)
+            for job in tuple(self._jobs):
+                job.queue_failed(error, asked_at)
         else:
-            self._came_back()
-            if asked is not None:
-                asked.set_result(snapshot)
-            for job in _still_so(before):
-                job.queue, job.away_since, job.away_error = snapshot, None, None
-                job.news.set()
-        finally:
-            _refuse(asked, closed_error())
+            self._tell_availability(away=False)
+            for job in tuple(self._jobs):
+                job.queue_answered(snapshot, asked_at)
 
-    def _went_away(self, error: TTSError, watched: list[WatchedJob]) -> None:
-        if not self.away:
-            self._say(logging.WARNING, "server.away", error=type(error).__name__)
-        self.away = True
-        now = asyncio.get_running_loop().time()
-        for job in watched:
-            job.away_since = job.away_since or now
-            job.away_error = error
-            job.news.set()
-
-    def _came_back(self) -> None:
-        if self.away:
-            self._say(logging.INFO, "server.back")
-        self.away = False
-
-    def _say(self, level: int, event: str, **fields: object) -> None:
-        log_event(_log, level, event, backend=BACKEND, server=self.config.comfyui_url, **fields)
-
-
-def _still_so(before: list[tuple[WatchedJob, object]]) -> list[WatchedJob]:
-    """Return the jobs that were not submitted again while the server was asked."""
-    return [job for job, submission in before if job.submission is submission]
-
-
-def _refuse(asked: asyncio.Future[QueueSnapshot] | None, error: TTSError) -> None:
-    """Tell those who asked for a look, if they have no answer yet, that there is none."""
-    if asked is not None and not asked.done():
-        asked.set_exception(error)
-        asked.exception()  # they may all have left meanwhile: that is no mistake
+    def _tell_availability(self, *, away: bool, **fields: object) -> None:
+        if away is not self._is_away:
+            level, event = (logging.WARNING, "away") if away else (logging.INFO, "back")
+            server = self.config.comfyui_url
+            log_event(_log, level, f"server.{event}", backend=BACKEND, server=server, **fields)
+        self._is_away = away

@@ -3,7 +3,7 @@ import copy
 import pytest
 from hypothesis import settings
 
-from storycore_tts.adapters.comfyui.nodes import NodeSpec
+from storycore_tts.adapters.comfyui.protocol.nodes import NodeSpec
 
 settings.register_profile("no deadline", deadline=None)  # busy machines are slow now and then
 settings.load_profile("no deadline")

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storycore_tts.adapters.comfyui.failures import (
+from storycore_tts.adapters.comfyui.protocol.failures import (
     execution_error,
     interrupted_error,
     node_errors_error,
     refused_prompt_error,
 )
-from storycore_tts.adapters.comfyui.rules import Failed
+from storycore_tts.adapters.comfyui.protocol.messages import Failed
 from storycore_tts.domain.errors import (
     GenerationFailed,
     InvalidDataset,

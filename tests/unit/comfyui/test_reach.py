@@ -7,8 +7,8 @@ import time
 import httpx
 import pytest
 
-from storycore_tts.adapters.comfyui.reach import Reach
-from storycore_tts.adapters.comfyui.rules import graph_of_history, has_run
+from storycore_tts.adapters.comfyui.transport.reachability import ReachabilityCache
+from storycore_tts.adapters.comfyui.protocol.messages import graph_of_history, has_run
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def clock(monkeypatch):
 
 
 async def test_nobody_tries_at_once_again(clock):
-    reach = Reach()
+    reach = ReachabilityCache()
     reach.check()
     reach.failed(httpx.ConnectTimeout("too late"))
     assert not reach.reachable.is_set()
@@ -30,7 +30,7 @@ async def test_nobody_tries_at_once_again(clock):
 
 
 async def test_one_tries_and_the_others_wait_for_what_comes_of_it(clock):
-    reach = Reach()
+    reach = ReachabilityCache()
     reach.failed(httpx.ConnectError("refused"))
     clock[0] += 1.31
     reach.check()
@@ -39,7 +39,7 @@ async def test_one_tries_and_the_others_wait_for_what_comes_of_it(clock):
 
 
 async def test_an_answer_lets_everybody_through(clock):
-    reach = Reach()
+    reach = ReachabilityCache()
     reach.failed(httpx.ConnectError("refused"))
     reach.answer()
     reach.check()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from storycore_tts.adapters.comfyui.rules import (
+from storycore_tts.adapters.comfyui.protocol.messages import (
     Failed,
     Interrupted,
     Succeeded,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storycore_tts.adapters.comfyui import workflows
+from storycore_tts.adapters.comfyui.protocol import graphs as workflows
 from storycore_tts.domain.errors import (
     GenerationFailed,
     InvalidRequest,

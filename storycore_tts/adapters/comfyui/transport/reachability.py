@@ -1,7 +1,7 @@
-"""Whether connections to the server succeed: known to HTTP and to the event stream alike.
+"""Whether the server can be reached: known to HTTP and to the event stream alike.
 
-While a server is down there may be hundreds who want to know whether it is back. One of them tries,
-now and then; the others are told at once what came of it.
+While a server is down, hundreds of calls may want to know whether it is back. One of them tries
+once in a while; the others fail at once with what the last attempt said.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import httpx
 _PAUSE = (1.0, 1.3)
 
 
-class Reach:
-    """The memory of what connecting to one server led to.
+class ReachabilityCache:
+    """Remembers what the last attempt to connect to one server led to.
 
     ``reachable`` is cleared by a failed connect and set by an answer; ``answered`` is set by every
-    answer, and cleared by whoever waits for the next one.
+    answer, and cleared by the code that waits for the next one.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Reach:
             return
         if asyncio.get_running_loop().time() < self._again_at:
             raise type(self._error)(str(self._error)) from self._error
-        self._wait_again()  # this one tries, and nobody else meanwhile
+        self._wait_again()  # this call tries, and no other one meanwhile
 
     def failed(self, error: httpx.TransportError) -> None:
         """Remember that a connection could not be made."""

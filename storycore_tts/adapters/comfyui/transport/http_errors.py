@@ -11,6 +11,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from storycore_tts.adapters.comfyui.protocol import BACKEND
 from storycore_tts.domain.errors import (
     AuthenticationFailed,
     BackendOverloaded,
@@ -20,8 +21,6 @@ from storycore_tts.domain.errors import (
     TTSError,
 )
 from storycore_tts.settings import ComfyUITimeouts
-
-BACKEND = "comfyui"
 
 _PROXY_HINT = (
     "The variables HTTP_PROXY, HTTPS_PROXY and ALL_PROXY name the proxy, with its credentials "

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from storycore_tts.adapters.comfyui.http_errors import BACKEND
-from storycore_tts.adapters.comfyui.nodes import NODE_PACK, NodeSpec
-from storycore_tts.adapters.comfyui.rules import Graph, Node
+from storycore_tts.adapters.comfyui.protocol import BACKEND
+from storycore_tts.adapters.comfyui.protocol.messages import Graph, Node
+from storycore_tts.adapters.comfyui.protocol.nodes import NODE_PACK, NodeSpec
 from storycore_tts.domain.errors import GenerationFailed
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest, TrainingRequest
 from storycore_tts.domain.text import token_budget

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from storycore_tts.adapters.comfyui.http_errors import BACKEND
+from storycore_tts.adapters.comfyui.protocol import BACKEND
 from storycore_tts.domain.errors import (
     GenerationFailed,
     InvalidRequest,

@@ -15,11 +15,17 @@ from typing import Any
 
 import httpx
 
-from storycore_tts.adapters.comfyui.failures import closed_error
-from storycore_tts.adapters.comfyui.http_errors import BACKEND, HttpErrors, speaks_tls
-from storycore_tts.adapters.comfyui.reach import Reach
-from storycore_tts.adapters.comfyui.rules import Graph, QueueSnapshot, read_queue
-from storycore_tts.adapters.comfyui.waiting import in_own_task
+from storycore_tts.adapters.comfyui.protocol import BACKEND
+from storycore_tts.adapters.comfyui.protocol.failures import closed_error
+from storycore_tts.adapters.comfyui.protocol.messages import (
+    Graph,
+    QueueSnapshot,
+    StoredFile,
+    read_queue,
+)
+from storycore_tts.adapters.comfyui.transport.http_errors import HttpErrors, speaks_tls
+from storycore_tts.adapters.comfyui.transport.reachability import ReachabilityCache
+from storycore_tts.adapters.comfyui.transport.waiting import CutOff, Requests
 from storycore_tts.domain.errors import (
     ConfigurationError,
     InvalidReferenceAudio,
@@ -62,15 +68,6 @@ class ServerInfo:
         except ValueError:
             return False
         return found >= wanted
-
-
-@dataclass(frozen=True)
-class StoredFile:
-    """A file on the server, as history and uploads name it."""
-
-    filename: str
-    subfolder: str
-    type: str
 
 
 @dataclass(frozen=True)
@@ -121,17 +118,24 @@ def tls_context(config: QwenTTSConfig) -> ssl.SSLContext:
     return context
 
 
-class ComfyUITransport:
+class ComfyUIHTTP:
     """Typed calls to one server. Close it with ``aclose``.
 
     Args:
         config: Address, headers and time limits.
         tls: What ``tls_context`` made of it.
+        transport: Carries the requests instead of the network; for tests.
     """
 
-    def __init__(self, config: QwenTTSConfig, tls: ssl.SSLContext) -> None:
+    def __init__(
+        self,
+        config: QwenTTSConfig,
+        tls: ssl.SSLContext,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self.url = config.comfyui_url
-        self.reach = Reach()
+        self.reachability = ReachabilityCache()
+        self._requests = Requests()
         self._timeouts = config.comfyui.timeouts
         self._errors = HttpErrors(self.url, self._timeouts)
         self._free = asyncio.Semaphore(_CONNECTIONS)
@@ -140,6 +144,7 @@ class ComfyUITransport:
                 base_url=self.url,
                 headers=config.comfyui.headers,
                 verify=tls,
+                transport=transport,
                 timeout=httpx.Timeout(self._timeouts.request, connect=self._timeouts.connect),
                 limits=httpx.Limits(
                     max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS
@@ -154,7 +159,8 @@ class ComfyUITransport:
             ) from None
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Cut off what is under way, and close all connections."""
+        await self._requests.aclose()
         await self._http.aclose()
 
     async def server_info(self) -> ServerInfo:
@@ -167,10 +173,14 @@ class ComfyUITransport:
             response = await self._request("GET", "/system_stats")
         except httpx.RequestError as error:
             # Python's own TLS just hangs up on whoever speaks HTTP to it.
-            hung_up = isinstance(error, httpx.RemoteProtocolError) and not self.reach.ever_answered
+            hung_up = (
+                isinstance(error, httpx.RemoteProtocolError) and not self.reachability.ever_answered
+            )
             if hung_up and await speaks_tls(self.url, timeout=self._timeouts.connect):
                 raise self._errors.wants_https() from error
-            raise self._failure(error) from error
+            raise self._errors.failure(error) from error
+        except CutOff:
+            raise closed_error() from None
         body = self._checked(response)
         system = body.get("system") if isinstance(body, dict) else None
         if not isinstance(system, dict):
@@ -202,9 +212,11 @@ class ComfyUITransport:
         try:
             response = await self._request("POST", "/prompt", json=body)
         except _NEVER_SENT as error:
-            raise self._failure(error) from error
+            raise self._errors.failure(error) from error
         except httpx.RequestError as error:
-            raise SubmissionUncertain(self._failure(error)) from error
+            raise SubmissionUncertain(self._errors.failure(error)) from error
+        except CutOff:
+            raise SubmissionUncertain(closed_error()) from None
         if response.status_code == httpx.codes.BAD_REQUEST:
             refusal = _parsed(response)
             if isinstance(refusal, dict):
@@ -306,27 +318,22 @@ class ComfyUITransport:
         try:
             return await self._request(method, path, **options)
         except httpx.RequestError as error:
-            raise self._failure(error) from error
+            raise self._errors.failure(error) from error
+        except CutOff:
+            raise closed_error() from None
 
     async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         async with self._free:
-            if self._http.is_closed:
+            if self._requests.closed:
                 raise closed_error()
-            self.reach.check()
+            self.reachability.check()
             try:
-                response = await in_own_task(self._http.request(method, path, **options))
+                response = await self._requests.run(self._http.request(method, path, **options))
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-                self.reach.failed(error)
+                self.reachability.failed(error)
                 raise
-            self.reach.answer()
+            self.reachability.answer()
             return response
-
-    def _failure(self, error: httpx.RequestError) -> TTSError:
-        """Read a request that failed: by our own closing, or by what the server or the network did.
-
-        The first is not to be asked again: that would open what was just closed.
-        """
-        return closed_error() if self._http.is_closed else self._errors.failure(error)
 
     def _checked(self, response: httpx.Response, *, json_expected: bool = True) -> Any:
         if not response.is_success:

@@ -31,9 +31,12 @@ class QueueSnapshot:
     pending: tuple[str, ...]
     graphs: Mapping[str, Any]
 
-    def find(self, graph: Graph) -> str | None:
-        """Return the id of the prompt that holds exactly this graph."""
-        return next((known for known, found in self.graphs.items() if found == graph), None)
+    def find(self, node_id: str, node: Node) -> str | None:
+        """Return the id of the prompt whose graph holds exactly this node."""
+        for prompt_id, graph in self.graphs.items():
+            if isinstance(graph, dict) and graph.get(node_id) == node:
+                return prompt_id
+        return None
 
 
 def read_queue(body: Any) -> QueueSnapshot | None:
@@ -61,6 +64,15 @@ def _entries(listed: list[Any]) -> list[list[Any]]:
 
 def _number(entry: list[Any]) -> float:
     return entry[0] if isinstance(entry[0], int | float) else math.inf
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file on the server, as history and uploads name it."""
+
+    filename: str
+    subfolder: str
+    type: str
 
 
 @dataclass(frozen=True)

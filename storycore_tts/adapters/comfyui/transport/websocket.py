@@ -11,18 +11,18 @@ import asyncio
 import logging
 import random
 import ssl
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Protocol
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
-from storycore_tts.adapters.comfyui.http_errors import BACKEND
-from storycore_tts.adapters.comfyui.reach import Reach
-from storycore_tts.adapters.comfyui.rules import parse_frame
-from storycore_tts.adapters.comfyui.waiting import unbroken, wait_at_most
+from storycore_tts.adapters.comfyui.protocol import BACKEND
+from storycore_tts.adapters.comfyui.protocol.messages import parse_frame
+from storycore_tts.adapters.comfyui.transport.reachability import ReachabilityCache
+from storycore_tts.adapters.comfyui.transport.waiting import unbroken, wait_at_most
 from storycore_tts.domain.logs import log_event
 from storycore_tts.settings import QwenTTSConfig
 
@@ -30,11 +30,26 @@ _log = logging.getLogger(__name__)
 
 _PING_SECONDS = 10.0  # a half-open connection is noticed after twice this; queue polls are faster
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 15.0  # s, before a reconnect
+_LARGEST_FRAME = 64 * 2**20  # bytes; a training's validation audio is one frame of megabytes
 
 # ImportError: a SOCKS proxy in the environment, without the package for it.
 _NO_STREAM = (OSError, asyncio.TimeoutError, InvalidHandshake, WebSocketException, ImportError)
 
 OnFrame = Callable[[str, Mapping[str, Any]], None]
+
+
+class Socket(Protocol):
+    """What is needed of a WebSocket connection."""
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        """Yield messages until the connection ends."""
+
+    async def close(self) -> None:
+        """Close the connection."""
+
+
+OpenSocket = Callable[[str], Awaitable[Socket]]
+"""Opens a WebSocket for a client id."""
 
 
 class _SameOriginConnect(connect):
@@ -50,24 +65,27 @@ class EventStream:
     Args:
         config: Address and headers of the server.
         tls: What ``tls_context`` made of it.
-        reach: Whether HTTP reaches the server.
+        reachability: Whether HTTP reaches the server.
         on_frame: Called with the type and the data of every frame.
         on_change: Called after each connect and each disconnect.
+        open_socket: Opens the connection; to be replaced in tests.
     """
 
     def __init__(
         self,
         config: QwenTTSConfig,
         tls: ssl.SSLContext,
-        reach: Reach,
+        reachability: ReachabilityCache,
         on_frame: OnFrame,
         on_change: Callable[[], None],
+        open_socket: OpenSocket | None = None,
     ) -> None:
         self._config = config
         self._tls = tls
-        self._reach = reach
+        self._reachability = reachability
         self._on_frame = on_frame
         self._on_change = on_change
+        self._open = open_socket or self._connect
         self._settled = asyncio.Event()
         self.client_id = uuid4().hex
         self.connected = False
@@ -87,7 +105,7 @@ class EventStream:
         while True:
             began, why = clock(), "the server closed it"
             try:
-                socket = await self._open()
+                socket = await self._open(self.client_id)
                 try:
                     self._changed(connected=True)
                     await self._read(socket)
@@ -111,35 +129,35 @@ class EventStream:
         An attempt that was made for such an answer, and failed, waits in full: there HTTP works,
         and the WebSocket does not.
         """
-        answered = self._reach.answered
+        answered = self._reachability.answered
         if hurried:
             await asyncio.sleep(seconds)
             hurry = False
         else:
             answered.clear()
             hurry = await wait_at_most(answered, seconds)
-        if not self._reach.reachable.is_set():
-            await self._reach.reachable.wait()
+        if not self._reachability.reachable.is_set():
+            await self._reachability.reachable.wait()
             hurry = True
         return hurry
 
-    def _open(self) -> connect:
+    def _connect(self, client_id: str) -> connect:
         settings = self._config.comfyui
         scheme, _, rest = self._config.comfyui_url.partition("://")
         secure = scheme == "https"
         return _SameOriginConnect(
-            f"{'wss' if secure else 'ws'}://{rest}/ws?{urlencode({'clientId': self.client_id})}",
+            f"{'wss' if secure else 'ws'}://{rest}/ws?{urlencode({'clientId': client_id})}",
             additional_headers=settings.headers,
             ssl=self._tls if secure else None,
             open_timeout=settings.timeouts.connect,
             close_timeout=settings.timeouts.cancel,
             ping_interval=_PING_SECONDS,
             ping_timeout=_PING_SECONDS,
-            max_size=None,  # a training's validation audio is one frame of megabytes
+            max_size=_LARGEST_FRAME,
             compression=None,
         )
 
-    async def _read(self, socket: ClientConnection) -> None:
+    async def _read(self, socket: Socket) -> None:
         async for message in socket:
             frame = parse_frame(message)
             if frame is not None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from storycore_tts.adapters.comfyui.http_errors import BACKEND
-from storycore_tts.adapters.comfyui.nodes import NODE_PACK
-from storycore_tts.adapters.comfyui.rules import Failed, Graph
-from storycore_tts.adapters.comfyui.workflows import TRAIN
+from storycore_tts.adapters.comfyui.protocol import BACKEND
+from storycore_tts.adapters.comfyui.protocol.graphs import TRAIN
+from storycore_tts.adapters.comfyui.protocol.messages import Failed, Graph
+from storycore_tts.adapters.comfyui.protocol.nodes import NODE_PACK
 from storycore_tts.domain.errors import (
+    BackendTimeout,
     BackendUnavailable,
     GenerationFailed,
     InvalidDataset,
@@ -155,6 +156,39 @@ def damaged_upload_error() -> BackendUnavailable:
         "The reference did not arrive at the ComfyUI server as it was sent.",
         hint="Look at what stands between it and you.",
         backend=BACKEND,
+    )
+
+
+def other_kind_error(prompt_id: str) -> InvalidRequest:
+    """Say that a job id is in use for something else."""
+    return InvalidRequest(
+        f"The job {prompt_id} on the ComfyUI server is of another kind.",
+        hint="Give each job a job_id of its own.",
+        backend=BACKEND,
+    )
+
+
+def timed_out_error(setting: str, seconds: float) -> BackendTimeout:
+    """Say which wait for a job took too long."""
+    did = {"queue": "waited behind other jobs", "idle": "gave no sign of life"}
+    return BackendTimeout(
+        f"The job on ComfyUI {did.get(setting, 'did not finish')} for {seconds:g} s and was "
+        "withdrawn.",
+        wait=setting,
+        seconds=seconds,
+        hint=f"The limit is tts.qwen.comfyui.timeouts.{setting}.",
+        backend=BACKEND,
+        retryable=False,
+    )
+
+
+def went_away_error(seconds: float, last: TTSError) -> BackendUnavailable:
+    """Say that the server stopped answering with a job of ours under way."""
+    return BackendUnavailable(
+        "The ComfyUI server went away while the job was under way and did not come back within "
+        f"{seconds:g} s. {last}",
+        backend=BACKEND,
+        retryable=False,
     )
 
 

@@ -1,0 +1,268 @@
+"""The thin loop that drives a job's state machine with real events, requests and time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from storycore_tts.adapters.comfyui.protocol import BACKEND
+from storycore_tts.adapters.comfyui.protocol.failures import closed_error, refused_prompt_error
+from storycore_tts.adapters.comfyui.protocol.job import Command, JobDone, JobMachine, JobPlan, Phase
+from storycore_tts.adapters.comfyui.protocol.messages import QueueSnapshot
+from storycore_tts.adapters.comfyui.session import Session
+from storycore_tts.adapters.comfyui.transport.http import PromptRefused, SubmissionUncertain
+from storycore_tts.domain.errors import TTSError
+from storycore_tts.domain.jobs import PUT_DOWN
+from storycore_tts.domain.logs import log_event
+from storycore_tts.domain.progress import OnProgress
+
+_log = logging.getLogger(__name__)
+
+# /interrupt takes a prompt id since September 2025; before, it stops whatever runs.
+_TARGETED_INTERRUPT = (0, 3, 60)
+_CANCELS_BY_ID = (0, 26)  # /api/jobs/{id}/cancel
+
+
+class JobRunner:
+    """Runs one job: what the machine asks for is done, and its answers are told to the machine.
+
+    Args:
+        session: Where the job runs.
+        plan: What it is.
+        report: Takes progress.
+        restore: Uploads the files that the graph needs once more.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        plan: JobPlan,
+        report: OnProgress,
+        restore: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        self.machine = JobMachine(plan, connected=session.stream.connected)
+        self._session = session
+        self._report = report
+        self._restore = restore
+        self._loop = asyncio.get_running_loop()
+        self._requests: dict[asyncio.Task[None], Command | None] = {}
+        self._bug: BaseException | None = None
+        self._cancelled: asyncio.CancelledError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._woken = False
+
+    async def run(self) -> JobDone:
+        """Submit, follow to the end, and say how it ended.
+
+        Raises:
+            TTSError: It was refused, lost, or took longer than it may. From the moment in which the
+                server may have the job, no error is ``retryable``: asked again, it might run twice.
+            asyncio.CancelledError: The caller gave up; the job is off the server then.
+        """
+        with self._session.following(self):
+            self._request(None, self._connect())
+            try:
+                await self._drive(self._report)
+            finally:  # nothing is left to do here unless a listener raised
+                if self.machine.phase is not Phase.LEAVING:
+                    self.machine.cancel(self._loop.time())
+                await self._drive(lambda progress: None)
+        if not self.machine.ended:
+            self._session.in_background(self._withdraw_to_the_end())
+        else:
+            self._drop_requests()
+        if self._cancelled is not None:
+            raise self._cancelled
+        if self.machine.error is not None:
+            raise self.machine.error
+        assert self.machine.done is not None
+        return self.machine.done
+
+    # What the session tells
+
+    def event(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Take an event of this job."""
+        self.machine.event(kind, data, self._loop.time())
+        self._wake()
+
+    def queue_answered(self, snapshot: QueueSnapshot, asked_at: float) -> None:
+        """Take a snapshot of the queue that was asked for at ``asked_at``."""
+        self.machine.queue_answered(snapshot, asked_at, self._loop.time())
+        self._wake()
+
+    def queue_failed(self, error: TTSError, asked_at: float) -> None:
+        """Take note that a poll of the queue failed."""
+        self.machine.queue_failed(error, asked_at, self._loop.time())
+        self._wake()
+
+    def close(self) -> None:
+        """Withdraw the job and fail its call: the session closes."""
+        self.machine.close(self._loop.time())
+        self._wake()
+
+    def abandon(self) -> None:
+        """Stop at once."""
+        self.machine.abandon()
+        self._wake()
+
+    # The loop
+
+    async def _drive(self, report: OnProgress) -> None:
+        """Do what the machine asks for until it has ended, or the caller need not wait for that."""
+        machine = self.machine
+        while True:
+            self._perform()
+            for progress in machine.take_progress():
+                report(progress)
+            leave_by = machine.leave_by if machine.phase is Phase.LEAVING else math.inf
+            if machine.ended or self._loop.time() >= leave_by:
+                return
+            try:
+                await self._wait(min(machine.deadline, leave_by))
+            except asyncio.CancelledError as error:
+                # Raised again at the end of run: the job must be off the server first.
+                self._cancelled = self._cancelled or error
+                machine.cancel(self._loop.time(), suspended=PUT_DOWN in error.args)
+            machine.tick(self._loop.time())
+
+    async def _withdraw_to_the_end(self) -> None:
+        with self._session.following(self):
+            while not self.machine.ended:
+                self._perform()
+                await self._wait(self.machine.deadline)
+                self.machine.tick(self._loop.time())
+        self._drop_requests()
+
+    async def _wait(self, deadline: float) -> None:
+        """Wait until something happens, or until ``deadline``."""
+        if not self._woken:
+            self._waiter = self._loop.create_future()
+            timer = None if deadline == math.inf else self._loop.call_at(deadline, self._wake)
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+                if timer is not None:
+                    timer.cancel()
+        self._woken = False
+
+    def _wake(self) -> None:
+        self._woken = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # Requests
+
+    def _perform(self) -> None:
+        if self._bug is not None:
+            raise self._bug
+        for command in self.machine.take_commands():
+            match command:
+                case Command.POLL_QUEUE:
+                    self._session.poll_queue()
+                case Command.SUBMIT:
+                    self._request(command, self._submit())
+                case Command.FETCH_HISTORY:
+                    self._request(command, self._fetch_history())
+                case Command.RESTORE_FILES:
+                    self._request(command, self._restore_files())
+                case Command.WITHDRAW:
+                    self._request(command, self._withdraw())
+
+    def _request(self, command: Command | None, work: Any) -> None:
+        task = self._session.in_background(work)
+        self._requests[task] = command
+        task.add_done_callback(self._request_ended)
+
+    def _request_ended(self, task: asyncio.Task[None]) -> None:
+        command = self._requests.pop(task, None)
+        if not task.cancelled():
+            self._bug = self._bug or task.exception()
+        elif command is not None:
+            self._cut_off(command)
+        self._wake()
+
+    def _cut_off(self, command: Command) -> None:
+        """Tell the machine of a request that was cancelled together with everything else."""
+        failed = {
+            Command.SUBMIT: self.machine.submission_uncertain,
+            Command.FETCH_HISTORY: self.machine.history_failed,
+            Command.RESTORE_FILES: self.machine.restoring_failed,
+            Command.WITHDRAW: self.machine.withdrawal_failed,
+        }
+        failed[command](closed_error(), self._loop.time())
+
+    def _drop_requests(self) -> None:
+        for task in tuple(self._requests):
+            self._requests[task] = None
+            task.cancel()
+
+    async def _connect(self) -> None:
+        await self._session.stream.settle(self._session.config.comfyui.timeouts.connect)
+        self.machine.start(self._loop.time())
+
+    async def _submit(self) -> None:
+        machine, client_id = self.machine, self._session.stream.client_id
+        try:
+            answer = await self._session.http.submit(
+                machine.graph, prompt_id=machine.prompt_id, client_id=client_id
+            )
+        except PromptRefused as refused:
+            error = refused_prompt_error(refused.body, machine.graph)
+            machine.submission_refused(error, self._loop.time())
+        except SubmissionUncertain as uncertain:
+            machine.submission_uncertain(uncertain.cause, self._loop.time())
+        except TTSError as error:
+            machine.submission_refused(error, self._loop.time())
+        else:
+            machine.submitted(answer.prompt_id, answer.node_errors, self._loop.time())
+
+    async def _fetch_history(self) -> None:
+        try:
+            entry = await self._session.http.history(self.machine.prompt_id)
+        except TTSError as error:
+            self.machine.history_failed(error, self._loop.time())
+        else:
+            self.machine.history_answered(entry, self._loop.time())
+
+    async def _restore_files(self) -> None:
+        assert self._restore is not None
+        try:
+            await self._restore()
+        except TTSError as error:
+            self.machine.restoring_failed(error, self._loop.time())
+        else:
+            self.machine.files_restored(self._loop.time())
+
+    async def _withdraw(self) -> None:
+        try:
+            known_as = await self._remove()
+        except TTSError as error:
+            self.machine.withdrawal_failed(error, self._loop.time())
+        else:
+            self.machine.withdrawn(known_as, self._loop.time())
+
+    async def _remove(self) -> str | None:
+        """Take the job out of the queue, or interrupt it; return the id that the queue lists."""
+        http, machine = self._session.http, self.machine
+        server = await self._session.server()
+        prompt_id, listed = machine.prompt_id, None
+        if not machine.certain:
+            listed = machine.listed(await http.queue())
+            prompt_id = listed or prompt_id
+        if server.at_least(*_CANCELS_BY_ID):
+            found = await http.cancel_job(prompt_id)
+            if found and machine.submissions <= 1:
+                return listed
+        # The server deletes one entry for each mention, and a job may wait there more than once.
+        await http.delete_pending(prompt_id, times=max(1, machine.submissions))
+        if prompt_id in (await http.queue()).running:
+            if server.at_least(*_TARGETED_INTERRUPT):
+                await http.interrupt(prompt_id)
+            else:
+                fields = {"job": prompt_id, "version": server.version}
+                log_event(_log, logging.WARNING, "job.runs_on", backend=BACKEND, **fields)
+        return listed

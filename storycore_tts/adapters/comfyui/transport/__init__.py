@@ -1,0 +1,1 @@
+"""Bytes to and from one ComfyUI server: HTTP, the WebSocket, and which of them works right now."""

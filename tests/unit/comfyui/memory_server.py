@@ -1,0 +1,151 @@
+"""A ComfyUI in memory, behind the adapter's own seams: no socket, so that time can be virtual."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import numpy as np
+import soundfile
+
+from storycore_tts import QwenTTSConfig
+from storycore_tts.adapters.comfyui import ComfyUIAdapter
+
+from .conftest import OBJECT_INFO
+
+ADDRESS = "http://comfyui.test:8188"
+
+
+def tone(seconds: float = 1.0) -> bytes:
+    file = io.BytesIO()
+    times = np.arange(int(24_000 * seconds)) / 24_000
+    soundfile.write(file, 0.3 * np.sin(2 * np.pi * 220 * times), 24_000, format="FLAC")
+    return file.getvalue()
+
+
+class MemorySocket:
+    """One WebSocket's messages."""
+
+    def __init__(self) -> None:
+        self.messages: asyncio.Queue[str | None] = asyncio.Queue()
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        while (message := await self.messages.get()) is not None:
+            yield message
+
+    async def close(self) -> None:
+        self.messages.put_nowait(None)
+
+
+class MemoryComfyUI:
+    """Answers requests at once; a path in ``held`` waits for its event.
+
+    A submitted job runs until ``finish``, or ends at once if ``instant``.
+    """
+
+    def __init__(self, *, instant: bool = False) -> None:
+        self.instant = instant
+        self.requests: list[tuple[str, str]] = []
+        self.held: dict[str, asyncio.Event] = {}
+        self.refused: list[dict[str, Any]] = []  # bodies of 400 for the next submissions
+        self.files: dict[str, bytes] = {}
+        self.queue: dict[str, dict[str, Any]] = {}
+        self.submitted: list[str] = []
+        self.interrupted: list[str] = []
+        self.is_down = False
+        self.sockets: list[MemorySocket] = []
+        self._sound = tone()
+
+    def adapter(self, **timeouts: float) -> ComfyUIAdapter:
+        config = QwenTTSConfig(comfyui_url=ADDRESS, comfyui={"timeouts": timeouts})
+        transport = httpx.MockTransport(self._answer)
+        return ComfyUIAdapter(config, transport=transport, open_socket=self._open)
+
+    def count(self, method: str, path: str) -> int:
+        return self.requests.count((method, path))
+
+    async def until(self, condition: Callable[[MemoryComfyUI], object]) -> None:
+        """Wait, on the virtual clock, until something is so."""
+        while not condition(self):
+            await asyncio.sleep(0.01)
+
+    def finish(self, prompt_id: str) -> None:
+        del self.queue[prompt_id]
+        output = {"audio": [{"filename": f"{prompt_id}.flac", "type": "output", "subfolder": ""}]}
+        self.files[f"{prompt_id}.flac"] = self._sound
+        self.send("executed", prompt_id=prompt_id, node="output", output=output)
+        self.send("execution_success", prompt_id=prompt_id)
+
+    def send(self, kind: str, **data: Any) -> None:
+        for socket in self.sockets:
+            socket.messages.put_nowait(json.dumps({"type": kind, "data": data}))
+
+    async def _open(self, client_id: str) -> MemorySocket:
+        if self.is_down:
+            raise ConnectionRefusedError
+        self.sockets.append(MemorySocket())
+        return self.sockets[-1]
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        method, path = request.method, request.url.path
+        self.requests.append((method, path))
+        if self.is_down:
+            raise httpx.ConnectError("refused")
+        if path in self.held:
+            await self.held[path].wait()
+        status, body = self._handle(method, path, request)
+        if isinstance(body, bytes):
+            return httpx.Response(status, content=body)
+        return httpx.Response(status, json=body)
+
+    def _handle(self, method: str, path: str, request: httpx.Request) -> tuple[int, Any]:
+        match method, path.strip("/").split("/"):
+            case "GET", ["system_stats"]:
+                return 200, {"system": {"comfyui_version": "0.3.64"}, "devices": []}
+            case "GET", ["object_info", class_type]:
+                return 200, {class_type: OBJECT_INFO[class_type]}
+            case "GET", ["queue"]:
+                running = [[n, known, graph] for n, (known, graph) in enumerate(self.queue.items())]
+                return 200, {"queue_running": running[:1], "queue_pending": running[1:]}
+            case "GET", ["history", _]:
+                return 200, {}
+            case "GET", ["view"]:
+                found = self.files.get(request.url.params["filename"])
+                return (200, found) if found is not None else (404, b"")
+            case "POST", ["upload", "image"]:
+                return self._upload(request)
+            case "POST", ["prompt"]:
+                return self._submit(json.loads(request.content))
+            case "POST", ["queue"]:
+                for prompt_id in json.loads(request.content)["delete"]:
+                    if list(self.queue).index(prompt_id) > 0 if prompt_id in self.queue else False:
+                        del self.queue[prompt_id]
+                return 200, {}
+            case "POST", ["interrupt"]:
+                prompt_id = json.loads(request.content)["prompt_id"]
+                if self.queue.pop(prompt_id, None) is not None:
+                    self.interrupted.append(prompt_id)
+                return 200, {}
+        return 404, {}
+
+    def _upload(self, request: httpx.Request) -> tuple[int, Any]:
+        _, _, rest = request.content.partition(b'filename="')
+        name, _, rest = rest.partition(b'"')
+        _, _, rest = rest.partition(b"\r\n\r\n")
+        self.files[name.decode()] = rest.rpartition(b"\r\n--")[0]
+        return 200, {"name": name.decode(), "subfolder": "storycore_tts", "type": "input"}
+
+    def _submit(self, body: dict[str, Any]) -> tuple[int, Any]:
+        if self.refused:
+            return 400, self.refused.pop()
+        prompt_id = body["prompt_id"]
+        self.submitted.append(prompt_id)
+        self.queue[prompt_id] = body["prompt"]
+        self.send("execution_start", prompt_id=prompt_id)
+        if self.instant:
+            self.finish(prompt_id)
+        return 200, {"prompt_id": prompt_id, "node_errors": {}}
