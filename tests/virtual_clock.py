@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
+STEP = 1e-7  # s that each round of the loop takes: a task that polls without a pause comes on
 STUCK = 30.0  # real seconds without any timer or event, after which a test is stuck for good
 
 
@@ -27,6 +28,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
+        self.now += STEP
         if ready or timeout == 0:
             return ready
         if self.threads or timeout is None:

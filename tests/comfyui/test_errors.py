@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 
-import numpy as np
 import pytest
 
 from storycore_tts import (
@@ -35,21 +34,18 @@ from storycore_tts import (
 from storycore_tts.adapters.comfyui import ComfyUIAdapter
 from storycore_tts.testing.comfyui import (
     Answer,
-    CorruptBody,
     CutBody,
     DiskFull,
+    DropFrames,
     EmptyFile,
-    Hang,
     InputLimits,
     NodeError,
     NodeMissing,
     OutputDeleted,
     OutputsMissing,
-    QuietAudio,
     RunawayAudio,
     SpeakerList,
     TruncatedFile,
-    WrongLength,
     out_of_memory,
 )
 from storycore_tts.testing.comfyui import (
@@ -80,12 +76,6 @@ async def test_nobody_listens(make_adapter):
     assert error.retryable
     assert f"Cannot reach ComfyUI at {url}" in str(error)
     assert "port 8000" in str(error)
-
-
-async def test_a_host_that_does_not_exist(make_adapter):
-    error = await failure(make_adapter("http://no-such-host.invalid:8188"))
-    assert isinstance(error, BackendUnavailable)
-    assert "no-such-host.invalid" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -301,9 +291,8 @@ async def test_a_training_that_would_learn_nothing_is_stopped(server, adapter, t
 # What is no speech
 
 
-@pytest.mark.parametrize("fault", [ZeroAudio(), QuietAudio()])
-async def test_silence_is_no_speech(server, adapter, fault):
-    server.faults.add(fault)
+async def test_silence_is_no_speech(server, adapter):
+    server.faults.add(ZeroAudio())
     error = await failure(adapter)
     assert isinstance(error, SilentAudio)
     assert error.retryable
@@ -321,8 +310,6 @@ async def test_audio_that_ran_into_its_budget_is_no_speech(server, adapter):
     "fault",
     [
         CutBody(path="/view"),
-        CorruptBody(path="/view"),
-        WrongLength(path="/view"),
         Answer(path="/view", status=500),
         Answer(path="/view", status=200, body="<html>"),
     ],
@@ -354,42 +341,28 @@ async def test_a_file_that_is_gone(server, adapter):
     assert not error.retryable
 
 
-async def test_a_job_without_outputs(server, adapter):
-    server.faults.add(OutputsMissing())
-    error = await failure(adapter)
-    assert type(error) is GenerationFailed
-    assert "names no audio file" in str(error)
-
-
 # Uploads
 
 
-def reference(**options) -> ReferenceAudio:
-    tone = 0.3 * np.sin(np.arange(96_000) * 2 * np.pi * 220 / 24_000)
-    return ReferenceAudio(tone.astype(np.float32), **options)
-
-
-async def test_the_same_reference_has_one_name_on_the_server(server, adapter):
-    for _ in range(2):
-        await adapter.clone(CloneRequest("Hello.", reference(), x_vector_only=True))
-    louder = ReferenceAudio(reference().samples * 1.5)
-    await adapter.clone(CloneRequest("Hello.", louder, x_vector_only=True))
+async def test_each_reference_has_a_name_of_its_own_on_the_server(server, adapter, reference):
+    louder = ReferenceAudio(reference.samples * 1.5)
+    for recording in (reference, louder, reference):
+        await adapter.clone(CloneRequest("Hello.", recording, x_vector_only=True))
     names = [upload.name for upload in server.log.uploads]
-    assert len(names) == 3
-    assert len(set(names)) == 2
+    assert len(names) == len(set(names)) == 2
 
 
-async def test_a_reference_that_the_server_finds_too_large(standin_comfyui_factory, make_adapter):
+async def test_a_reference_that_the_server_finds_too_large(
+    standin_comfyui_factory, make_adapter, reference
+):
     server = standin_comfyui_factory(max_upload_size=10_000, instant=True)
     with pytest.raises(InvalidReferenceAudio, match="too large"):
-        await make_adapter(server.url).clone(
-            CloneRequest("Hello.", reference(), x_vector_only=True)
-        )
+        await make_adapter(server.url).clone(CloneRequest("Hi.", reference, x_vector_only=True))
 
 
-async def test_an_upload_that_hangs_ends(server, make_adapter):
-    server.faults.add(Hang(path="/upload/image"))
-    with pytest.raises(BackendTimeout):
-        await make_adapter(server.url, request=0.3).clone(
-            CloneRequest("Hello.", reference(), x_vector_only=True)
-        )
+async def test_a_job_without_outputs(server, adapter):
+    """Neither an event nor history names a file."""
+    server.faults.add(OutputsMissing(), DropFrames(types=("executed",), times=None))
+    error = await failure(adapter)
+    assert type(error) is GenerationFailed
+    assert "names no audio file" in str(error)

@@ -16,7 +16,7 @@ LINE = SpeechRequest(f"Hello, {SECRET}.", "Ryan", instruct=SECRET)
 
 
 @pytest.fixture(autouse=True)
-def _looks(look_often, caplog: pytest.LogCaptureFixture) -> None:
+def _debug(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
 
 
@@ -49,12 +49,12 @@ async def test_a_job_from_submission_to_end(adapter, caplog):
 
 
 async def test_a_server_that_restarts(server, make_adapter, caplog):
-    adapter = make_adapter(server.url, away=10.0)
+    adapter = make_adapter(server.url, away=60.0)
     gate = server.faults.hold("running")
     call = asyncio.ensure_future(adapter.synthesize(LINE))
     assert await asyncio.to_thread(gate.reached.wait, 10)
     await asyncio.to_thread(server.restart, down_seconds=0.5)
-    await asyncio.wait_for(call, 15)
+    await asyncio.wait_for(call, 60)
     said = events(caplog)
     wanted = ["websocket.closed", "server.away", "server.back", "job.lost", "job.resubmitted"]
     assert [said.index(event) for event in wanted] == sorted(said.index(e) for e in wanted)

@@ -8,18 +8,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from storycore_tts import (
+    BackendTimeout,
     BackendUnavailable,
     CloneRequest,
     QwenTTSConfig,
-    ReferenceAudio,
     SpeechRequest,
 )
 from storycore_tts.adapters.comfyui import ComfyUIAdapter
-from storycore_tts.testing.comfyui import Answer
+from storycore_tts.testing.comfyui import Answer, Hang, ResetAfter
 
 # Made for 127.0.0.1 by openssl, signed by itself, good for a hundred years, used nowhere else.
 TLS = Path(__file__).parent / "tls"
@@ -156,7 +155,7 @@ async def test_a_socks_proxy_for_which_the_package_is_missing(monkeypatch, serve
     assert server.log.submitted == [speech.job_id]
 
 
-@pytest.mark.parametrize("path", ["/prompt", "/queue", "/history/*", "/view"])
+@pytest.mark.parametrize("path", ["/prompt", "/view"])
 async def test_a_job_outlives_an_answer_that_cannot_be_decompressed(server, adapter, path):
     garbage = {"Content-Encoding": "gzip"}
     server.faults.add(Answer(path=path, status=200, headers=garbage, body="garbage"))
@@ -174,10 +173,25 @@ async def test_an_answer_that_cannot_be_decompressed_says_so(server, adapter, pa
     assert failed.value.retryable
 
 
-async def test_a_reference_that_the_servers_disk_does_not_take(server, adapter):
+async def test_a_reference_that_the_servers_disk_does_not_take(server, adapter, reference):
     server.faults.add(Answer(path="/upload/image", status=500))
-    tone = (0.3 * np.sin(np.arange(96_000) / 20)).astype(np.float32)
     with pytest.raises(BackendUnavailable) as failed:
-        await adapter.clone(CloneRequest("Hello.", ReferenceAudio(tone), x_vector_only=True))
+        await adapter.clone(CloneRequest("Hello.", reference, x_vector_only=True))
     assert "disk full" in failed.value.hint
     assert failed.value.retryable
+
+
+async def test_a_cut_upload_may_be_asked_again(server, adapter, reference):
+    server.faults.add(ResetAfter(path="/upload/image"))
+    with pytest.raises(BackendUnavailable) as failed:
+        await adapter.clone(CloneRequest("Hello.", reference, x_vector_only=True))
+    assert failed.value.retryable
+    assert server.log.submitted == []
+
+
+async def test_an_upload_that_hangs_ends(server, make_adapter, reference):
+    server.faults.add(Hang(path="/upload/image"))
+    with pytest.raises(BackendTimeout):
+        await make_adapter(server.url, request=0.3).clone(
+            CloneRequest("Hello.", reference, x_vector_only=True)
+        )

@@ -22,9 +22,7 @@ SUBMIT, HISTORY, POLL = Command.SUBMIT, Command.FETCH_HISTORY, Command.POLL_QUEU
 RESTORE, WITHDRAW = Command.RESTORE_FILES, Command.WITHDRAW
 
 
-def entry(
-    *events: tuple[str, dict[str, Any]], graph: Any = GRAPH, **status: Any
-) -> dict[str, Any]:
+def entry(*events: tuple[str, dict[str, Any]], graph: Any = GRAPH, **status: Any) -> dict[str, Any]:
     """A history entry; without events one that succeeded."""
     ended = [["execution_success", {}]] if not events else [list(event) for event in events]
     return {
@@ -41,9 +39,7 @@ def entry(
 
 def queue(*, running: Any = (), pending: Any = (), graph: Any = GRAPH) -> QueueSnapshot:
     """A snapshot of the queue with these ids; all have the same graph."""
-    return QueueSnapshot(
-        tuple(running), tuple(pending), {known: graph for known in (*running, *pending)}
-    )
+    return QueueSnapshot(tuple(running), tuple(pending), dict.fromkeys((*running, *pending), graph))
 
 
 class JobDriver:

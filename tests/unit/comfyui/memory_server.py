@@ -50,8 +50,10 @@ class MemoryComfyUI:
     def __init__(self, *, instant: bool = False) -> None:
         self.instant = instant
         self.requests: list[tuple[str, str]] = []
+        self.times: list[float] = []  # of these requests, and of attempts to open a WebSocket
         self.held: dict[str, asyncio.Event] = {}
         self.refused: list[dict[str, Any]] = []  # bodies of 400 for the next submissions
+        self.nonsense: dict[str, bytes] = {}  # what to answer instead, by the start of the path
         self.files: dict[str, bytes] = {}
         self.queue: dict[str, dict[str, Any]] = {}
         self.submitted: list[str] = []
@@ -73,6 +75,13 @@ class MemoryComfyUI:
         while not condition(self):
             await asyncio.sleep(0.01)
 
+    async def go_down(self) -> None:
+        """Stop answering, and forget everything."""
+        self.is_down, self.queue, self.files = True, {}, {}
+        for socket in self.sockets:
+            await socket.close()
+        self.sockets = []
+
     def finish(self, prompt_id: str) -> None:
         del self.queue[prompt_id]
         output = {"audio": [{"filename": f"{prompt_id}.flac", "type": "output", "subfolder": ""}]}
@@ -85,6 +94,7 @@ class MemoryComfyUI:
             socket.messages.put_nowait(json.dumps({"type": kind, "data": data}))
 
     async def _open(self, client_id: str) -> MemorySocket:
+        self.times.append(asyncio.get_running_loop().time())
         if self.is_down:
             raise ConnectionRefusedError
         self.sockets.append(MemorySocket())
@@ -93,44 +103,50 @@ class MemoryComfyUI:
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         method, path = request.method, request.url.path
         self.requests.append((method, path))
+        self.times.append(asyncio.get_running_loop().time())
         if self.is_down:
             raise httpx.ConnectError("refused")
         if path in self.held:
             await self.held[path].wait()
-        status, body = self._handle(method, path, request)
+        for start, body in self.nonsense.items():
+            if path.startswith(start):
+                return httpx.Response(200, content=body)
+        handle = self._get if method == "GET" else self._post
+        status, body = handle(path.strip("/").split("/"), request)
         if isinstance(body, bytes):
             return httpx.Response(status, content=body)
         return httpx.Response(status, json=body)
 
-    def _handle(self, method: str, path: str, request: httpx.Request) -> tuple[int, Any]:
-        match method, path.strip("/").split("/"):
-            case "GET", ["system_stats"]:
+    def _get(self, path: list[str], request: httpx.Request) -> tuple[int, Any]:
+        match path:
+            case ["system_stats"]:
                 return 200, {"system": {"comfyui_version": "0.3.64"}, "devices": []}
-            case "GET", ["object_info", class_type]:
+            case ["object_info", class_type]:
                 return 200, {class_type: OBJECT_INFO[class_type]}
-            case "GET", ["queue"]:
-                running = [[n, known, graph] for n, (known, graph) in enumerate(self.queue.items())]
-                return 200, {"queue_running": running[:1], "queue_pending": running[1:]}
-            case "GET", ["history", _]:
+            case ["queue"]:
+                listed = [[n, known, graph] for n, (known, graph) in enumerate(self.queue.items())]
+                return 200, {"queue_running": listed[:1], "queue_pending": listed[1:]}
+            case ["history", _]:
                 return 200, {}
-            case "GET", ["view"]:
+            case _:
                 found = self.files.get(request.url.params["filename"])
                 return (200, found) if found is not None else (404, b"")
-            case "POST", ["upload", "image"]:
+
+    def _post(self, path: list[str], request: httpx.Request) -> tuple[int, Any]:
+        match path:
+            case ["upload", "image"]:
                 return self._upload(request)
-            case "POST", ["prompt"]:
+            case ["prompt"]:
                 return self._submit(json.loads(request.content))
-            case "POST", ["queue"]:
-                for prompt_id in json.loads(request.content)["delete"]:
-                    if list(self.queue).index(prompt_id) > 0 if prompt_id in self.queue else False:
-                        del self.queue[prompt_id]
-                return 200, {}
-            case "POST", ["interrupt"]:
+            case ["queue"]:
+                pending = list(self.queue)[1:]
+                for prompt_id in {*json.loads(request.content)["delete"]} & {*pending}:
+                    del self.queue[prompt_id]
+            case ["interrupt"]:
                 prompt_id = json.loads(request.content)["prompt_id"]
                 if self.queue.pop(prompt_id, None) is not None:
                     self.interrupted.append(prompt_id)
-                return 200, {}
-        return 404, {}
+        return 200, {}
 
     def _upload(self, request: httpx.Request) -> tuple[int, Any]:
         _, _, rest = request.content.partition(b'filename="')

@@ -61,7 +61,7 @@ class Server:
 
     def snapshot(self) -> QueueSnapshot:
         running, pending = (ID,) * self.running, (ID,) * self.pending
-        return QueueSnapshot(running, pending, {known: GRAPH for known in (*running, *pending)})
+        return QueueSnapshot(running, pending, dict.fromkeys((*running, *pending), GRAPH))
 
 
 class World:
@@ -90,14 +90,7 @@ class World:
         command, broke = self.chance.choice(self.job.open), BackendUnavailable("broke")
         lost_before, lost_after = self.fails(), self.fails()
         if command is SUBMIT:
-            if not lost_before:
-                self.server.pending += 1
-            if lost_before and self.chance.random() < 0.3:
-                self.job.refused(broke)
-            elif lost_before or lost_after:
-                self.job.uncertain(broke)
-            else:
-                self.job.submitted()
+            self.submission(broke, lost_before, lost_after)
         elif command is HISTORY:
             self.job.no_history(broke) if lost_before else self.job.history(self.server.ended)
         elif command is POLL:
@@ -105,14 +98,27 @@ class World:
         elif command is RESTORE:
             self.job.restored(broke if lost_before else None)
         elif command is WITHDRAW:
-            listed = bool(self.server.pending or self.server.running)
-            if not lost_before:
-                self.server.remove()
-            if lost_before or lost_after:
-                self.job.not_withdrawn(broke)
-            else:
-                self.job.withdrawn(ID if listed else None)
-                assert not (self.server.running or self.server.pending)
+            self.withdrawal(broke, lost_before, lost_after)
+
+    def submission(self, broke: BackendUnavailable, lost_before: bool, lost_after: bool) -> None:
+        if not lost_before:
+            self.server.pending += 1
+        if lost_before and self.chance.random() < 0.3:
+            self.job.refused(broke)
+        elif lost_before or lost_after:
+            self.job.uncertain(broke)
+        else:
+            self.job.submitted()
+
+    def withdrawal(self, broke: BackendUnavailable, lost_before: bool, lost_after: bool) -> None:
+        listed = bool(self.server.pending or self.server.running)
+        if not lost_before:
+            self.server.remove()
+        if lost_before or lost_after:
+            self.job.not_withdrawn(broke)
+        else:
+            self.job.withdrawn(ID if listed else None)
+            assert self.server.snapshot().graphs == {}
 
     def poll(self) -> None:
         if self.fails():

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storycore_tts.adapters.comfyui.protocol.nodes import InputSpec, NodeSpec
 from storycore_tts.adapters.comfyui.protocol.graphs import likeness
+from storycore_tts.adapters.comfyui.protocol.nodes import InputSpec, NodeSpec
 from storycore_tts.domain.errors import (
     GenerationFailed,
     InvalidRequest,

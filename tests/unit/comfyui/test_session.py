@@ -198,7 +198,7 @@ class TestLeaving:
         await adapter.aclose()
         assert list(server.queue) == [JOB]
 
-    @pytest.mark.parametrize("steps", range(6))
+    @pytest.mark.parametrize("steps", range(1, 8))
     async def test_a_request_that_begins_while_the_client_closes_fails_with_our_error(
         self, server, steps
     ):
@@ -215,9 +215,7 @@ class TestLeaving:
         adapter = server.adapter(away=60.0, cancel=2.0)
         call = asyncio.ensure_future(adapter.synthesize(LINE))
         await server.until(lambda server: server.submitted)
-        server.is_down, server.queue = True, {}
-        for socket in server.sockets:
-            await socket.close()
+        await server.go_down()
         await asyncio.sleep(5)
         call.cancel()
         await cancelled(call)
@@ -232,11 +230,9 @@ async def test_a_restarted_server_is_given_the_job_again(server):
     adapter = server.adapter(away=60.0)
     call = asyncio.ensure_future(adapter.clone(clone(1)))
     await server.until(lambda server: server.submitted)
-    server.is_down, server.queue, server.files = True, {}, {}
-    for socket in server.sockets:
-        await socket.close()
+    await server.go_down()
     await asyncio.sleep(20)
-    server.is_down, server.sockets = False, []
+    server.is_down = False
     await server.until(lambda server: len(server.submitted) == 2)
     server.finish(server.submitted[0])
     speech = await call
@@ -246,17 +242,57 @@ async def test_a_restarted_server_is_given_the_job_again(server):
 
 
 @pytest.mark.virtual_clock
-async def test_while_a_server_is_down_one_call_tries_for_all(server):
-    server.is_down = True
-    adapter = server.adapter()
-    calls = [asyncio.ensure_future(adapter.speakers()) for _ in range(50)]
-    await asyncio.wait(calls)
-    tries = len(server.requests)
-    for _ in range(50):
-        with pytest.raises(BackendUnavailable):
-            await adapter.speakers()
-    assert len(server.requests) == tries == 1
-    await adapter.aclose()
+class TestWhileAServerIsDown:
+    def check_calm(self, server: MemoryComfyUI, began: float) -> None:
+        """Fewer than three attempts in any second, after the first one."""
+        times = [when - began for when in server.times if when > began + 1]
+        assert times
+        for start in times:
+            assert sum(start <= when < start + 1 for when in times) < 3, times
+
+    async def test_callers_who_ask_again_and_again_do_not_reach_the_network(self, server):
+        server.is_down = True
+        adapter, loop, said = server.adapter(), asyncio.get_running_loop(), set()
+
+        async def keeps_asking() -> None:
+            while loop.time() < 10:
+                with pytest.raises(BackendUnavailable) as failed:
+                    await adapter.speakers()
+                assert failed.value.retryable
+                said.add(str(failed.value))
+                await asyncio.sleep(0.05)
+
+        await asyncio.gather(*(keeps_asking() for _ in range(20)))
+        self.check_calm(server, 0.0)
+        assert len(said) == 1, "the error tells whether the network was asked"
+        await adapter.aclose()
+
+    async def test_two_hundred_jobs_of_a_server_that_stays_away(self, server):
+        adapter = server.adapter(away=10.0, cancel=2.0)
+        calls = [asyncio.ensure_future(adapter.synthesize(LINE)) for _ in range(200)]
+        await server.until(lambda server: len(server.submitted) == 200)
+        await server.go_down()
+        began = asyncio.get_running_loop().time()
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(error, BackendUnavailable) for error in ended)
+        assert not any(error.retryable for error in ended)
+        self.check_calm(server, began)
+        await adapter.aclose()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    async def test_the_event_stream_is_back_as_soon_as_http_is(self, server):
+        adapter = server.adapter(away=600.0)
+        call = asyncio.ensure_future(adapter.synthesize(LINE))
+        await server.until(lambda server: server.submitted)
+        await server.go_down()
+        await asyncio.sleep(300)
+        server.is_down = False
+        back = asyncio.get_running_loop().time()
+        await server.until(lambda server: server.sockets)
+        assert asyncio.get_running_loop().time() - back < 3
+        call.cancel()
+        await cancelled(call)
+        await adapter.aclose()
 
 
 def test_an_adapter_used_from_many_loops_keeps_none_of_them(quick):

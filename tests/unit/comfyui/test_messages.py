@@ -132,8 +132,8 @@ def test_the_queue_is_read_in_the_order_in_which_it_will_run():
     snapshot = read_queue(body)
     assert snapshot.running == ("running",)
     assert snapshot.pending == ("next", "then", "last")
-    assert snapshot.find({"1": {"class_type": "A"}}) == "running"
-    assert snapshot.find({"1": {"class_type": "B"}}) is None
+    assert snapshot.find("1", {"class_type": "A"}) == "running"
+    assert snapshot.find("1", {"class_type": "B"}) is None
 
 
 def test_an_empty_queue_is_a_queue():
