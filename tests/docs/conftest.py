@@ -1,0 +1,16 @@
+"""What runs the programs in the documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from .forks import Forks
+
+
+@pytest.fixture(scope="package")
+def forks() -> Iterator[Forks]:
+    running = Forks()
+    yield running
+    running.close()
