@@ -14,3 +14,9 @@ def forks() -> Iterator[Forks]:
     running = Forks()
     yield running
     running.close()
+
+
+@pytest.fixture
+def standin_comfyui(standin_comfyui_factory):
+    """A stand-in that does not make anybody wait."""
+    return standin_comfyui_factory(instant=True)

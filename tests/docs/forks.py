@@ -51,7 +51,9 @@ class Forks:
             encoding="utf-8",
         )
 
-    def run(self, *arguments: str, folder: Path, path: tuple[str, ...] = (), **settings: str) -> str:
+    def run(
+        self, *arguments: str, folder: Path, path: tuple[str, ...] = (), **settings: str
+    ) -> str:
         """Run a script or, after "-m", a module to its end, and return what it printed.
 
         Args:
@@ -106,14 +108,15 @@ def _serve() -> None:
             signal.alarm(_LONGEST)
             os._exit(_run(**json.loads(line)))
         _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
 
 
 def _run(
     arguments: list[str], folder: str, path: list[str], environment: dict[str, str], printed: str
 ) -> int:
     """Be the program."""
-    with open(printed, "wb") as file:
+    with Path(printed).open("wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -131,7 +134,7 @@ def _run(
             runpy.run_path(sys.argv[0], run_name="__main__")
     except SystemExit as error:
         if isinstance(error.code, str):
-            print(error.code, file=sys.stderr)
+            sys.stderr.write(f"{error.code}\n")
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
     except BaseException:  # noqa: BLE001 — whatever ends a program is its last word
         traceback.print_exc()
