@@ -326,35 +326,6 @@ def run(code, *arguments, **how):
     )
 
 
-ADD = """
-from storycore_tts import StoredVoice, TTSError, VoiceLibrary
-voice = StoredVoice("Mia", checkpoint="/models/mia", speaker=sys.argv[2])
-print("ready", flush=True)
-sys.stdin.readline()
-try:
-    VoiceLibrary(sys.argv[1]).add(voice)
-    print("added", sys.argv[2])
-except TTSError as error:
-    print(type(error).__name__, error)
-"""
-
-
-def test_of_processes_that_add_one_name_at_once_one_wins(library):
-    rivals = [run(ADD, library.folder, f"rival {number}") for number in range(4)]
-    for rival in rivals:
-        assert rival.stdout.readline() == "ready\n"
-    for rival in rivals:
-        rival.stdin.write("go\n")
-        rival.stdin.flush()
-    told = [rival.communicate()[0] for rival in rivals]
-    (winner,) = [line for line in told if line.startswith("added")]
-    assert (
-        sum("InvalidRequest There is already a stored voice 'Mia'." in line for line in told) == 3
-    )
-    assert f"added {library.get('Mia').speaker}\n" == winner
-    assert len(list(library.folder.iterdir())) == 1
-
-
 def test_of_threads_that_add_one_name_at_once_one_wins(library):
     """Nearer together than processes come: many rounds, so that some meet in the rename."""
 
