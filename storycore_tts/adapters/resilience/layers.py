@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -40,10 +39,8 @@ _PORTS: dict[Operation, tuple[type, str]] = {
 
 def _cancellations() -> int:
     """Return how often the current task was told to stop; always 0 before Python 3.11."""
-    if sys.version_info < (3, 11):
-        return 0
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
+    cancelling = getattr(asyncio.current_task(), "cancelling", None)
+    return 0 if cancelling is None else int(cancelling())
 
 
 @dataclass(frozen=True)
