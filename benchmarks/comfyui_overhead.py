@@ -146,7 +146,7 @@ async def measure(url: str, rounds: int) -> dict[str, float]:
             pair = [("floor_ms", bare.floor), ("ours_ms", ours)]
             for name, call in pair if number % 2 else reversed(pair):
                 found.setdefault(name, []).append(await milliseconds(call))
-        for _ in range(3):
+        for _ in range(min(rounds, 3)):
             found.setdefault("polling_ms", []).append(await milliseconds(bare.polling))
         for number in range(rounds):
             pair = [("floor_50_ms", bare.floor), ("ours_50_ms", ours)]

@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import (
     AsyncExitStack,
-    aclosing,
     asynccontextmanager,
-    contextmanager,
     nullcontext,
 )
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from dependency_injector import containers, providers
 
@@ -127,13 +125,26 @@ def _defaults(config: QwenTTSConfig) -> Defaults:
     )
 
 
-def assemble(config: QwenTTSConfig, *, shared: SharedAdapters, listeners: Listeners) -> Adapter:
+MakeAdapter: TypeAlias = Callable[[str, QwenTTSConfig], Adapter]
+ReadSettings: TypeAlias = Callable[
+    [QwenTTSConfig | str | Path | None], tuple[QwenTTSConfig, QwenTTSConfig | str | Path | None]
+]
+
+
+def assemble(
+    config: QwenTTSConfig,
+    *,
+    shared: SharedAdapters,
+    listeners: Listeners,
+    make: MakeAdapter = make_adapter,
+) -> Adapter:
     """Put the configured backends together, with what makes them dependable around them.
 
     Args:
         config: The settings.
         shared: Where adapters come from; one whose settings did not change stays as it is.
         listeners: Those who hear of retries, fallbacks and the rest.
+        make: Makes an adapter by its name.
 
     Raises:
         ConfigurationError: No adapter of that name is installed.
@@ -144,7 +155,7 @@ def assemble(config: QwenTTSConfig, *, shared: SharedAdapters, listeners: Listen
     own = _settings_of_adapters(config)
 
     def base(name: str) -> Adapter:
-        return shared.lease((name, own), lambda: make_adapter(name, config))
+        return shared.lease((name, own), lambda: make(name, config))
 
     def guarded(name: str) -> Adapter:
         """Return an adapter with its breaker, which knows what it knows after a reload too."""
@@ -199,6 +210,7 @@ class ConfiguredSpeech(TextToSpeech):
         assemble: Makes the adapter that they describe.
         listeners: Those who hear what happens.
         voices: Where voices are stored by name, until settings are read that name another folder.
+        read: Reads settings again: returns them, and what to read the next time.
     """
 
     def __init__(
@@ -207,8 +219,10 @@ class ConfiguredSpeech(TextToSpeech):
         assemble: Callable[..., Adapter],
         listeners: Listeners,
         voices: VoiceLibrary,
+        read: ReadSettings = _read,
     ) -> None:
         self.config = config
+        self._read = read
         self.source: QwenTTSConfig | str | Path | None = None
         """What ``reload`` reads; None: the usual places."""
         self._assemble = assemble
@@ -236,8 +250,10 @@ class ConfiguredSpeech(TextToSpeech):
         """Open the same backend at another site, without a fallback, and close it afterwards."""
         config = self.config.model_copy(update={"comfyui_url": site.url, "fallback": None})
         there = ConfiguredSpeech(config, self._assemble, self._listeners, self._voices)
-        async with aclosing(there):
+        try:
             yield there
+        finally:
+            await there.end()
 
     async def reload(self, config: QwenTTSConfig | str | Path | None = None) -> None:
         """Read the settings again, and use them for what is asked from now on.
@@ -253,13 +269,21 @@ class ConfiguredSpeech(TextToSpeech):
             BackendUnavailable: A package that the new backend needs is not installed; likewise.
         """
         async with self._reloading:
-            settings, source = await asyncio.to_thread(_read, config or self.source)
+            settings, source = await asyncio.to_thread(self._read, config or self.source)
             self._switching.switch(self._assemble(config=settings))
             if settings.voices_dir != self.config.voices_dir:
                 self._voices = VoiceLibrary(settings.voices_dir)
             self.config, self.source = settings, source
             self._name, self.defaults = settings.backend, _defaults(settings)
         self._listeners.tell(Reloaded("", settings.backend))
+
+    async def end(self) -> None:
+        """Close for good: what is under way is broken off, and what comes later is refused.
+
+        After ``aclose`` alone, the next call opens everything again.
+        """
+        self._switching.refuse()
+        await self.aclose()
 
     def _machine(self, backend: str) -> str:
         if backend == "comfyui":
@@ -273,10 +297,16 @@ class Container(containers.DeclarativeContainer):
     config = providers.Dependency(instance_of=QwenTTSConfig)
     listeners = providers.Singleton(_listeners)
     shared = providers.Singleton(SharedAdapters)
-    adapter = providers.Factory(assemble, config=config, shared=shared, listeners=listeners)
+    make = providers.Object(make_adapter)
+    read = providers.Object(_read)
+    adapter = providers.Factory(
+        assemble, config=config, shared=shared, listeners=listeners, make=make
+    )
     audio_folder = providers.Singleton(AudioFolder, config.provided.output_dir)
     voices = providers.Singleton(VoiceLibrary, config.provided.voices_dir)
-    service = providers.Singleton(ConfiguredSpeech, config, adapter.provider, listeners, voices)
+    service = providers.Singleton(
+        ConfiguredSpeech, config, adapter.provider, listeners, voices, read
+    )
 
 
 @asynccontextmanager
@@ -284,6 +314,8 @@ async def open_tts(
     config: QwenTTSConfig | str | Path | None = None, *, reload_on_hangup: bool = False
 ) -> AsyncIterator[ConfiguredSpeech]:
     """Open the backend that the settings name, and close it afterwards.
+
+    Leaving breaks off what is still under way, and refuses what comes later.
 
     Args:
         config: Settings, the path of a YAML file, or None for the usual places.
@@ -298,10 +330,10 @@ async def open_tts(
     service: ConfiguredSpeech = Container(config=settings).service()
     service.source = source
     try:
-        with _hangups(service.reload) if reload_on_hangup else nullcontext():
+        async with _hangups(service.reload) if reload_on_hangup else nullcontext():
             yield service
     finally:
-        await service.aclose()
+        await service.end()
 
 
 @asynccontextmanager
@@ -387,9 +419,9 @@ def _places(config: QwenTTSConfig, backend: str) -> int:
     return config.server.concurrency.get(backend, usual)
 
 
-@contextmanager
-def _hangups(reload: Callable[[], Awaitable[None]]) -> Iterator[None]:
-    """Reload at each SIGHUP."""
+@asynccontextmanager
+async def _hangups(reload: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Reload at each SIGHUP; a reload that is under way at the end is broken off."""
     hangup = getattr(signal, "SIGHUP", None)
     if hangup is None:  # Windows
         yield
@@ -415,3 +447,5 @@ def _hangups(reload: Callable[[], Awaitable[None]]) -> Iterator[None]:
         loop.remove_signal_handler(hangup)
         for task in reloads:
             task.cancel()
+        if reloads:
+            await asyncio.wait(reloads)

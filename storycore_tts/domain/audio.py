@@ -129,8 +129,15 @@ def _aac(samples: Samples, sample_rate: int) -> bytes:
     return encoder.feed(np.clip(samples, -1.0, 1.0)) + encoder.finish()
 
 
-def decode(data: bytes) -> tuple[Samples, int]:
+def decode(
+    data: bytes, *, most_frames: int = _MOST_FRAMES, block: int = _BLOCK
+) -> tuple[Samples, int]:
     """Decode an audio file to mono samples and their rate in Hz; channels are averaged.
+
+    Args:
+        data: The file.
+        most_frames: One that unpacks to more is refused.
+        block: Samples of all channels that are read at a time.
 
     Raises:
         UndecodableAudio: Not audio, damaged, shorter than its header says, not finite, or longer
@@ -139,7 +146,7 @@ def decode(data: bytes) -> tuple[Samples, int]:
     try:
         with soundfile.SoundFile(_Memory(data)) as file:
             promised, sample_rate = file.frames, file.samplerate
-            samples = _read_mono(file)
+            samples = _read_mono(file, most_frames, block)
     except soundfile.LibsndfileError as error:
         raise _undecodable(data, error.error_string) from error  # its text names our object, too
     except (soundfile.SoundFileError, ValueError, MemoryError, OverflowError) as error:
@@ -158,18 +165,18 @@ def _undecodable(data: bytes, reason: str) -> UndecodableAudio:
     return UndecodableAudio(f"{len(data)} bytes are no readable audio file: {reason.rstrip('.')}")
 
 
-def _read_mono(file: soundfile.SoundFile) -> Samples:
+def _read_mono(file: soundfile.SoundFile, most_frames: int, block: int) -> Samples:
     """Read block by block: what a header announces is never allocated in advance."""
     blocks: list[Samples] = [np.zeros(0, np.float32)]
     frames = 0
-    while frames <= _MOST_FRAMES:
-        block = file.read(max(1, _BLOCK // file.channels), dtype="float32", always_2d=True)
-        if not len(block):
+    while frames <= most_frames:
+        read = file.read(max(1, block // file.channels), dtype="float32", always_2d=True)
+        if not len(read):
             return np.concatenate(blocks)
         with np.errstate(over="ignore", invalid="ignore"):  # decode looks for them afterwards
-            blocks.append(block.mean(axis=1, dtype=np.float32))
-        frames += len(block)
-    raise UndecodableAudio(f"the file unpacks to more than {_MOST_FRAMES} frames")
+            blocks.append(read.mean(axis=1, dtype=np.float32))
+        frames += len(read)
+    raise UndecodableAudio(f"the file unpacks to more than {most_frames} frames")
 
 
 def peak(samples: Samples) -> float:

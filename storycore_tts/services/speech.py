@@ -274,7 +274,7 @@ class TextToSpeech:
         Raises:
             UnsupportedByBackend: This backend cannot train.
         """
-        clock = StepClock(forward_only(on_progress))
+        clock = StepClock(forward_only(on_progress), asyncio.get_running_loop().time)
         voice = await self._training().train(request, on_progress=clock)
         size = await size_if_here(request.dataset)
         pace = clock.pace(request, size, machine=self._machine(voice.backend))

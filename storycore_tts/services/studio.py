@@ -36,6 +36,7 @@ from storycore_tts.ports import JobQueue, SiteStore, UploadStore
 from storycore_tts.services.capacity import Capacity
 from storycore_tts.services.orders import Request, kind_of, read, written
 from storycore_tts.services.speech import TextToSpeech
+from storycore_tts.services.timeouts import within
 
 T = TypeVar("T")
 
@@ -155,7 +156,7 @@ class Studio:
             return await asyncio.to_thread(rendering.applied, speech)
 
         try:
-            return await asyncio.wait_for(spoken(), time_limit)
+            return await within(time_limit, spoken())
         except asyncio.TimeoutError:  # its own class before Python 3.11
             assert time_limit is not None
             raise BackendTimeout(

@@ -6,10 +6,12 @@ import asyncio
 import json
 import math
 import os
+import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import soundfile
 
@@ -21,6 +23,8 @@ from storycore_tts.services.files import user_data
 
 _SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff"})
 _FILE = "trainings.jsonl"
+_KEPT = 500  # notes; older ones go
+_writing = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -102,32 +106,36 @@ class TrainingTimes:
         self.file = user_data() / _FILE if file is None else Path(file)
 
     def note(self, pace: TrainingPace) -> None:
-        """Add what a training took.
+        """Add what a training took; of many notes, the newest stay.
+
+        The file is replaced as a whole: a process that dies here leaves it as it was.
 
         Raises:
             StorageFailed: The disk refuses.
         """
-        line = json.dumps(asdict(pace)) + "\n"
-        try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            with self.file.open("a", encoding="utf-8") as file:
-                file.write(line)
-        except OSError as error:
-            raise StorageFailed(f"Cannot write to {self.file}: {error.strerror}.") from error
+        with _writing:
+            lines = [*self._lines(), json.dumps(asdict(pace))][-_KEPT:]
+            try:
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+                _replace(self.file, "".join(f"{line}\n" for line in lines))
+            except OSError as error:
+                raise StorageFailed(f"Cannot write to {self.file}: {error.strerror}.") from error
 
     def noted(self) -> list[TrainingPace]:
-        """Return what trainings took; a line that was only half written is passed over.
+        """Return what trainings took; a damaged line is passed over.
 
         Raises:
             StorageFailed: The disk refuses.
         """
+        return [pace for line in self._lines() if (pace := _read(line)) is not None]
+
+    def _lines(self) -> list[str]:
         try:
-            lines = self.file.read_text(encoding="utf-8", errors="replace").splitlines()
+            return self.file.read_text(encoding="utf-8", errors="replace").splitlines()
         except FileNotFoundError:
             return []
         except OSError as error:
             raise StorageFailed(f"Cannot read {self.file}: {error.strerror}.") from error
-        return [pace for line in lines if (pace := _read(line)) is not None]
 
     def estimate(
         self, request: TrainingRequest, size: DatasetSize, *, machine: str
@@ -164,10 +172,14 @@ class StepClock:
 
     Args:
         on_progress: Who else hears of it.
+        clock: Tells the time in seconds.
     """
 
-    def __init__(self, on_progress: OnProgress | None) -> None:
+    def __init__(
+        self, on_progress: OnProgress | None, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         self._on_progress = on_progress
+        self._clock = clock
         self._first: tuple[int, float] | None = None
         self._last: tuple[int, float] | None = None
 
@@ -175,7 +187,7 @@ class StepClock:
         """Take note of a step, and pass the news on."""
         if progress.stage is Stage.TRAINING and progress.step is not None:
             again = self._last is not None and progress.step < self._last[0]  # tried once more
-            self._last = (progress.step, time.perf_counter())
+            self._last = (progress.step, self._clock())
             self._first = self._last if again or self._first is None else self._first
         if self._on_progress is not None:
             self._on_progress(progress)
@@ -249,6 +261,16 @@ def _seconds(recording: Path) -> float:
         return float(soundfile.info(recording).duration)
     except soundfile.LibsndfileError as error:
         raise UndecodableAudio(f"{recording.name}: {error.error_string}") from error
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write a file beside its place and move it there."""
+    draft = file.with_name(f".{file.name}-{uuid4().hex}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _step_seconds(alike: Iterable[TrainingPace], clip_seconds: float) -> float:

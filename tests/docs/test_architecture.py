@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
+
+from .forks import Forks
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "documentation" / "ARCHITECTURE.md").read_text(encoding="utf-8")
@@ -19,8 +19,8 @@ ADAPTER, CONTRACT, SPEAKING = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULT
 
 
 @pytest.fixture
-def installed(tmp_path: Path) -> dict[str, str]:
-    """Install it as pip would: a module, and metadata with its entry point; the environment."""
+def installed(tmp_path: Path) -> dict[str, Any]:
+    """Install it as pip would, a module and metadata with its entry point; how programs run."""
     packages = tmp_path / "packages"
     metadata = packages / "storycore_tts_hum-1.0.dist-info"
     metadata.mkdir(parents=True)
@@ -29,42 +29,23 @@ def installed(tmp_path: Path) -> dict[str, str]:
     (entry,) = re.findall(r'^(\w+) = "(storycore_tts_hum:\w+)"$', PROJECT, re.MULTILINE)
     points = f"[storycore_tts.adapters]\n{entry[0]} = {entry[1]}\n"
     (metadata / "entry_points.txt").write_text(points, encoding="utf-8")
-    path = [str(packages), str(ROOT), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path)), "PYTHONUTF8": "1"}
+    return {"folder": tmp_path, "path": (str(packages),)}
 
 
-def run(*command: str, folder: Path, environment: dict[str, str]) -> str:
-    done = subprocess.run(
-        [sys.executable, *command],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def test_it_keeps_the_contract(installed: dict[str, str], tmp_path: Path):
+def test_it_keeps_the_contract(forks: Forks, installed: dict[str, Any], tmp_path: Path):
     (tmp_path / "test_hum.py").write_text(CONTRACT, encoding="utf-8")
-    said = run(
-        *("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_hum.py"),
-        folder=tmp_path,
-        environment=installed,
-    )
+    said = forks.test("test_hum.py", **installed)
     assert int(re.search(r"(\d+) passed", said)[1]) > 15
 
 
-def test_it_speaks_through_open_tts(installed: dict[str, str], tmp_path: Path):
-    run("-c", SPEAKING, folder=tmp_path, environment=installed)
+def test_it_speaks(forks: Forks, installed: dict[str, Any], tmp_path: Path):
+    """Through ``open_tts``, and on the command line."""
+    (tmp_path / "speaking.py").write_text(SPEAKING, encoding="utf-8")
+    forks.run("speaking.py", **installed)
     assert soundfile.info(tmp_path / "hum.wav").duration == pytest.approx(1.2)
-
-
-def test_it_speaks_on_the_command_line(installed: dict[str, str], tmp_path: Path):
+    (tmp_path / "hum.wav").unlink()
     words = ["say", "Hello there.", *COMMAND.partition('" ')[2].split()]
-    run("-m", "storycore_tts.entrypoints.cli", *words, folder=tmp_path, environment=installed)
+    forks.run("-m", "storycore_tts.entrypoints.cli", *words, **installed)
     assert soundfile.info(tmp_path / "hum.wav").duration == pytest.approx(1.2)
 
 

@@ -26,7 +26,7 @@ PROMISED = {
     },
     "fallback_overhead.py": {"first_reach_ms", "reach_ms", "reach_p99_ms", "plain_ms", "ours_ms"},
 }
-SHORT = {"service_load.py": ("--seconds", "1.2", "--clients", "5")}
+SHORT = {"service_load.py": ("--seconds", "0.3", "--clients", "2", "--lone-jobs", "2")}
 NEEDS_TORCH = {"direct_throughput.py"}
 
 

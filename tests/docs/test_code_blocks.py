@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -20,6 +17,8 @@ import yaml
 from storycore_tts import QwenTTSConfig, load_config
 from storycore_tts.testing.service import serving
 from storycore_tts.testing.tiny_models import build_tiny_models, install_torchaudio_placeholder
+
+from .forks import Forks
 
 ROOT = Path(__file__).parents[2]
 ARCHITECTURE = "documentation/ARCHITECTURE.md"
@@ -47,6 +46,15 @@ ENDLESS = ("serve", "standin")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
+def our_commands(code: str) -> list[list[str]]:
+    module = ["-m", "storycore_tts.entrypoints.cli"]
+    return [
+        [*module, *shlex.split(line, comments=True)[1:]]
+        for line in code.splitlines()
+        if line.startswith("storycore-tts ") and line.split()[1] not in ENDLESS
+    ]
+
+
 def blocks(*languages: str, documents: Sequence[str] = DOCUMENTS) -> list:
     return [
         pytest.param(code, id=f"{document}-{number}")
@@ -54,23 +62,19 @@ def blocks(*languages: str, documents: Sequence[str] = DOCUMENTS) -> list:
         for number, (language, code) in enumerate(
             FENCE.findall((ROOT / document).read_text(encoding="utf-8"))
         )
-        if language in languages
+        if language in languages and (language != "console" or our_commands(code))
     ]
 
 
-def ended_well(command: list[str], folder: Path, **settings: str) -> None:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("STORYCORE_TTS_")}
-    environment["STORYCORE_TTS_VOICES_DIR"] = str(folder / "voices")
-    ended = subprocess.run(
-        command,
-        cwd=folder,
-        env={**environment, **settings, "PYTHONUTF8": "1"},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=90,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+@pytest.fixture
+def run(forks: Forks, tmp_path: Path) -> Callable[..., str]:
+    """Run a program or a module as ``python`` would, to its good end."""
+    settings = {"STORYCORE_TTS_VOICES_DIR": str(tmp_path / "voices")}
+
+    def run(*arguments: str, folder: Path = tmp_path, **more: str) -> str:
+        return forks.run(*arguments, folder=folder, **settings, **more)
+
+    return run
 
 
 # Those whose blocks belong together have a test of their own: here, and in test_architecture.py.
@@ -78,43 +82,40 @@ ONE_BY_ONE = [document for document in DOCUMENTS if document not in (ARCHITECTUR
 
 
 @pytest.mark.parametrize("code", blocks("python", documents=ONE_BY_ONE))
-def test_python(standin_comfyui, tmp_path: Path, code: str):
+def test_python(forks: Forks, standin_comfyui, tmp_path: Path, code: str):
     server = {"port": 0, "state_dir": str(tmp_path / "state")}
     config = QwenTTSConfig(backend="draft", default_language="English", server=server)
     with nullcontext() if SERVICE not in code else serving(config) as url:
-        runs(code.replace(SERVICE, url or ""), standin_comfyui, tmp_path)
-
-
-def runs(code, standin_comfyui, tmp_path):
-    program = tmp_path / "test_block.py"
-    program.write_text(COMFYUI.sub(standin_comfyui.url, code), "utf-8")
-    runner = ["-m", "pytest", "-q", "-p", "no:cacheprovider"] if "\ndef test_" in code else []
-    ended_well(
-        [sys.executable, *runner, str(program)],
-        tmp_path,
-        STORYCORE_TTS_COMFYUI_URL=standin_comfyui.url,
-    )
+        program = tmp_path / "test_block.py"
+        code = COMFYUI.sub(standin_comfyui.url, code.replace(SERVICE, url or ""))
+        program.write_text(code, "utf-8")
+        run = forks.test if "\ndef test_" in code else forks.run
+        settings = {
+            "STORYCORE_TTS_VOICES_DIR": str(tmp_path / "voices"),
+            "STORYCORE_TTS_COMFYUI_URL": standin_comfyui.url,
+        }
+        run(str(program), folder=tmp_path, **settings)
 
 
 ANYWHERE = [document for document in ONE_BY_ONE if document != MIGRATION]
 
 
 @pytest.mark.parametrize("code", blocks("console", documents=ANYWHERE))
-def test_our_commands(standin_comfyui, tmp_path: Path, code: str):
+def test_our_commands(run, standin_comfyui, tmp_path: Path, code: str):
     """Those of our own command that end by themselves run; the others are not ours to test."""
     tone = 0.3 * np.sin(np.arange(96_000) / 20)
     soundfile.write(tmp_path / "reference.wav", tone, 24_000)
     for command in our_commands(COMFYUI.sub(standin_comfyui.url, code)):
-        ended_well(command, tmp_path, STORYCORE_TTS_COMFYUI_URL=standin_comfyui.url)
+        run(*command, STORYCORE_TTS_COMFYUI_URL=standin_comfyui.url)
 
 
 @pytest.mark.parametrize("code", blocks("console", documents=[MIGRATION]))
-def test_commands_in_a_checkout_of_the_engine(small_engine: Path, code: str):
+def test_commands_in_a_checkout_of_the_engine(run, small_engine: Path, code: str):
     for command in our_commands(code):
-        ended_well(command, small_engine)
+        run(*command, folder=small_engine)
 
 
-def test_the_direct_document(tmp_path: Path):
+def test_the_direct_document(run, tmp_path: Path):
     """Its program and its commands, in order, on tiny models."""
     needed = "needs pip install 'storycore-tts[direct]'"
     pytest.importorskip("torch", reason=needed)
@@ -130,9 +131,9 @@ def test_the_direct_document(tmp_path: Path):
         "STORYCORE_TTS_DEVICE": "cpu",
         "STORYCORE_TTS_PRECISION": "fp32",
         "STORYCORE_TTS_DIRECT__MODELS": json.dumps(places),
-        "PYTHONPATH": str(torchaudio_placeholder(tmp_path / "placeholder")),
         "OMP_NUM_THREADS": "1",
     }
+    torchaudio_placeholder(tmp_path)  # where programs run, they import from
     recordings = tmp_path / "recordings"
     recordings.mkdir()
     for number in range(2):
@@ -142,44 +143,36 @@ def test_the_direct_document(tmp_path: Path):
     text = (ROOT / DIRECT).read_text(encoding="utf-8")
     for language, code in FENCE.findall(text):
         if language == "python":
-            ended_well([sys.executable, "-c", code], tmp_path, **settings)
+            (tmp_path / "block.py").write_text(code, encoding="utf-8")
+            run(str(tmp_path / "block.py"), **settings)
         for command in our_commands(code) if language == "console" else ():
-            ended_well(command, tmp_path, **settings)
+            run(*command, **settings)
 
 
-def our_commands(code: str) -> list[list[str]]:
-    module = [sys.executable, "-m", "storycore_tts.entrypoints.cli"]
-    return [
-        [*module, *shlex.split(line, comments=True)[1:]]
-        for line in code.splitlines()
-        if line.startswith("storycore-tts ") and line.split()[1] not in ENDLESS
-    ]
-
-
-def torchaudio_placeholder(folder: Path) -> Path:
+def torchaudio_placeholder(folder: Path) -> None:
     """Write what ``install_torchaudio_placeholder`` puts in place, for another process."""
     package = folder / "torchaudio" / "compliance"
     package.mkdir(parents=True)
     for module in (folder / "torchaudio" / "__init__.py", package / "__init__.py"):
         module.touch()
     (package / "kaldi.py").touch()
-    return folder
 
 
-@pytest.mark.parametrize("code", blocks("yaml"))
-def test_yaml(tmp_path: Path, code: str):
-    assert set(yaml.safe_load(code)) == {"tts"}
+def test_yaml(tmp_path: Path):
     file = tmp_path / "settings.yaml"
-    file.write_text(code, encoding="utf-8")
-    assert str(file) in load_config(file, environ={}).sources.values()
+    for block in blocks("yaml"):
+        (code,) = block.values
+        assert set(yaml.safe_load(code)) == {"tts"}, block.id
+        file.write_text(code, encoding="utf-8")
+        assert str(file) in load_config(file, environ={}).sources.values(), block.id
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_links_into_the_repository_lead_somewhere(document: str):
-    text = (ROOT / document).read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#]+)", text):
-        if "://" not in target:
-            assert ((ROOT / document).parent / target).exists(), target
+def test_links_into_the_repository_lead_somewhere():
+    for document in DOCUMENTS:
+        text = (ROOT / document).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#]+)", text):
+            if "://" not in target:
+                assert ((ROOT / document).parent / target).exists(), (document, target)
 
 
 def test_the_make_targets_of_the_readme_exist():

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dependency_injector import providers
 
 from storycore_tts import (
     BackendOverloaded,
@@ -241,7 +242,7 @@ class Recording(Layer):
         return await super()._handle(call)
 
 
-async def test_both_backends_are_given_the_same(run, monkeypatch):
+async def test_both_backends_are_given_the_same(run):
     made, make = [], container.make_adapter
 
     def recording(name, config):
@@ -251,12 +252,12 @@ async def test_both_backends_are_given_the_same(run, monkeypatch):
         made.append(Recording(adapter))
         return made[-1]
 
-    monkeypatch.setattr(container, "make_adapter", recording)
     config = run.config(fallback="draft", retry=SHORT, timeouts=UNHURRIED)
-    async with open_tts(config) as service:
-        assert (await service.synthesize(REQUEST)).backend == "comfyui"
-        await asyncio.to_thread(run.proxy.down)
-        assert (await service.synthesize(REQUEST)).backend == "draft"
+    with container.Container.make.override(providers.Object(recording)):
+        async with open_tts(config) as service:
+            assert (await service.synthesize(REQUEST)).backend == "comfyui"
+            await asyncio.to_thread(run.proxy.down)
+            assert (await service.synthesize(REQUEST)).backend == "draft"
     [given], node = made[0].given, voice_node(run.server)
     assert node["text"] == given.text
     assert node["speaker"].casefold() == given.speaker.casefold()

@@ -75,11 +75,8 @@ def run(code):
     return done.stdout.splitlines()
 
 
-def test_all_is_what_the_stub_imports():
-    assert set(storycore_tts.__all__) == set(imported_by_the_stub())
-
-
 def test_the_stub_lists_what_it_imports_once_and_in_order():
+    assert set(storycore_tts.__all__) == set(imported_by_the_stub())
     (listed,) = (
         ast.literal_eval(statement.value)
         for statement in STUB.body
@@ -89,14 +86,11 @@ def test_the_stub_lists_what_it_imports_once_and_in_order():
     assert listed == sorted(set(listed))
 
 
-@pytest.mark.parametrize("name", sorted(imported_by_the_stub()))
-def test_every_public_name_is_that_of_its_module(name):
-    module = importlib.import_module(f".{imported_by_the_stub()[name]}", "storycore_tts")
-    assert getattr(storycore_tts, name) is getattr(module, name)
-
-
-def test_dir_lists_the_public_names():
+def test_every_public_name_is_that_of_its_module():
     assert set(storycore_tts.__all__) <= set(dir(storycore_tts))
+    for name, place in imported_by_the_stub().items():
+        module = importlib.import_module(f".{place}", "storycore_tts")
+        assert getattr(storycore_tts, name) is getattr(module, name), name
 
 
 def test_a_name_that_is_none_is_an_attribute_error():
@@ -133,21 +127,17 @@ def test_the_documented_members_are_found_at_all():
     assert "storycore_tts.domain.requests.SpeechRequest.token_budget" in found
 
 
-def test_importing_the_package_loads_nothing_heavy():
-    names = run("import sys, storycore_tts\nfor name in sys.modules: print(name)")
-    loaded = {name.partition(".")[0] for name in names}
-    assert "storycore_tts" in loaded
-    assert not loaded & HEAVY
-
-
-def test_a_name_loads_its_module_when_it_is_first_used():
-    before, after = run(
+def test_importing_the_package_loads_nothing_heavy_until_a_name_is_used():
+    *names, after = run(
         "import sys, storycore_tts\n"
-        "print('numpy' in sys.modules)\n"
+        "for name in list(sys.modules): print(name)\n"
         "storycore_tts.Speech\n"
         "print('numpy' in sys.modules)"
     )
-    assert (before, after) == ("False", "True")
+    loaded = {name.partition(".")[0] for name in names}
+    assert "storycore_tts" in loaded
+    assert not loaded & HEAVY
+    assert after == "True"
 
 
 def test_the_version_is_that_of_the_installed_package():

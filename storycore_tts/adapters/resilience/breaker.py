@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from storycore_tts.adapters.resilience.layers import Call, Layer
@@ -112,8 +113,9 @@ class Breaker(Layer):
         if loop is asyncio.get_running_loop():
             probe.cancel()
             await asyncio.wait([probe])
-        elif not loop.is_closed():
-            loop.call_soon_threadsafe(probe.cancel)
+        else:
+            with suppress(RuntimeError):  # it is closed, and the probe over
+                loop.call_soon_threadsafe(probe.cancel)
 
     async def _look(self) -> None:
         while self._down is not None:

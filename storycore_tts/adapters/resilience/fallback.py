@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar, cast
@@ -56,6 +57,7 @@ class Fallback(Layer):
         self._first_name, self._other_name = first_name, other_name
         self._make_other = other
         self._other: Adapter | None = None
+        self._making = threading.Lock()  # event loops of several threads may need it at once
         self._tell = tell
 
     async def status(self) -> BackendStatus:
@@ -80,13 +82,19 @@ class Fallback(Layer):
                 raise
             first = unavailable
         try:
-            other = self._other = self._other or self._make_other()
+            other = self._get_other()
             if call.offered_by(other):
                 self._tell(FellBack(call.operation, self._first_name, self._other_name, first))
                 return _with_warning(await call.to(other), self._warning(first))
         except TTSError as second:
             raise self._both(first, second) from second
         raise first
+
+    def _get_other(self) -> Adapter:
+        with self._making:
+            if self._other is None:
+                self._other = self._make_other()
+            return self._other
 
     def _warning(self, error: BackendUnavailable) -> str:
         return (

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar, cast
 
-from storycore_tts.domain.errors import UnsupportedByBackend
+from storycore_tts.domain.errors import TTSError, UnsupportedByBackend
 from storycore_tts.domain.events import Operation
 from storycore_tts.domain.progress import OnProgress
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest, TrainingRequest
@@ -36,6 +37,12 @@ _PORTS: dict[Operation, tuple[type, str]] = {
 }
 
 
+def _cancellations() -> int:
+    """Return how often the current task was told to stop; always 0 before Python 3.11."""
+    cancelling = getattr(asyncio.current_task(), "cancelling", None)
+    return 0 if cancelling is None else int(cancelling())
+
+
 @dataclass(frozen=True)
 class Call(Generic[T]):
     """Something that is asked of a port, and that any adapter can be asked.
@@ -58,13 +65,23 @@ class Call(Generic[T]):
     async def to(self, adapter: Adapter) -> T:
         """Ask an adapter.
 
+        A call that was cancelled ends as cancelled, even if the adapter makes another error of it:
+        otherwise that error would be retried, or another backend asked (from Python 3.11 on, which
+        can tell).
+
         Raises:
             UnsupportedByBackend: It lacks the port.
             TTSError: What the port's method raises.
         """
         if not self.offered_by(adapter):
             raise UnsupportedByBackend(f"This backend has no {self.operation}.")
-        return await self.put(adapter)
+        before = _cancellations()
+        try:
+            return await self.put(adapter)
+        except TTSError as error:
+            if _cancellations() > before:
+                raise asyncio.CancelledError from error
+            raise
 
 
 class Layer:

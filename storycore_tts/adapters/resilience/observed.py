@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
@@ -76,7 +75,9 @@ class Observed(Layer):
 
     @contextmanager
     def _account(self, operation: Operation) -> Iterator[_Account]:
-        request_id, account, began = next(_ids), _Account(self._backend()), time.perf_counter()
+        request_id, account = next(_ids), _Account(self._backend())
+        clock = asyncio.get_running_loop().time
+        began = clock()
         self._tell(RequestStarted(operation, account.backend, request_id))
         failure: BaseException | None = None
         try:
@@ -91,7 +92,7 @@ class Observed(Layer):
                     backend=account.backend,
                     request_id=request_id,
                     outcome=_outcome(failure),
-                    seconds=time.perf_counter() - began,
+                    seconds=clock() - began,
                     error=failure,
                     audio_seconds=account.audio_seconds,
                     timings=account.timings,

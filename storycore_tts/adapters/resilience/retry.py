@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 import tenacity
@@ -48,6 +50,8 @@ class Retrying(Layer):
     A generation that went wrong by chance (silence, no end) is tried once more, with another seed,
     and not at all when the request fixes the seed: it would go wrong in the same way.
 
+    Closing ends the pauses: a call that waits for its next try fails with its last error.
+
     Args:
         inner: Whoever is asked.
         name: Its name, for events.
@@ -61,20 +65,35 @@ class Retrying(Layer):
         self._policy = policy
         self._tell = tell
         self._pauses = tenacity.wait_exponential(policy.initial_seconds, policy.longest_seconds)
+        self._pausing: set[_Pause] = set()
+
+    async def aclose(self) -> None:
+        """See ``Adapter.aclose``; also ends the pauses."""
+        for pause in tuple(self._pausing):
+            pause.end()
+        await super().aclose()
 
     async def _handle(self, call: Call[T]) -> T:
+        closings, failed = self._closings, None
+
         def before_sleep(state: tenacity.RetryCallState) -> None:
-            error = _error(state)
-            assert error is not None
+            nonlocal failed
+            failed = _error(state)
+            assert failed is not None
             assert state.next_action is not None
-            self._report(call, state.attempt_number, error, state.next_action.sleep)
+            self._report(call, state.attempt_number, failed, state.next_action.sleep)
+
+        async def attempt() -> T:
+            if failed is not None and closings != self._closings:
+                raise failed  # we were closed in the pause; another try would open everything again
+            return await call.to(self._inner)
 
         has_been_unlucky = False
 
         def is_worth_it(state: tenacity.RetryCallState) -> bool:
             nonlocal has_been_unlucky
             error = _error(state)
-            if error is None or not error.retryable:
+            if error is None or not error.retryable or closings != self._closings:
                 return False
             if isinstance(error, BackendUnavailable):
                 return (error.retry_after or 0.0) <= self._policy.longest_retry_after
@@ -86,12 +105,13 @@ class Retrying(Layer):
             wait=self._wait,
             stop=tenacity.stop_after_attempt(self._policy.attempts),
             before_sleep=before_sleep,
+            sleep=self._sleep,
             reraise=True,
         )
         try:
-            return await trying(call.to, self._inner)
+            return await trying(attempt)
         except TTSError as error:
-            if error.retryable:
+            if error.retryable and closings == self._closings:
                 self._report(call, trying.statistics["attempt_number"], error, None)
             raise
 
@@ -102,8 +122,37 @@ class Retrying(Layer):
             return float(asked_for) + random.uniform(0, self._policy.initial_seconds)
         return self._pauses(state) * random.uniform(0.5, 1.0)
 
+    async def _sleep(self, seconds: float) -> None:
+        pause = _Pause()
+        self._pausing.add(pause)
+        try:
+            await pause.over(seconds)
+        finally:
+            self._pausing.discard(pause)
+
     def _report(self, call: Call[T], attempt: int, error: TTSError, pause: float | None) -> None:
         self._tell(AttemptFailed(call.operation, self._name, attempt, error, pause))
+
+
+class _Pause:
+    """A sleep on the running loop that can be ended from any thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._over = asyncio.Event()
+
+    async def over(self, seconds: float) -> None:
+        """Sleep for so long, or until the end."""
+        timer = self._loop.call_later(seconds, self._over.set)
+        try:
+            await self._over.wait()
+        finally:
+            timer.cancel()
+
+    def end(self) -> None:
+        """End the sleep now."""
+        with suppress(RuntimeError):  # its loop is closed, and the sleep over
+            self._loop.call_soon_threadsafe(self._over.set)
 
 
 def _may_be_luckier(call: Call[T]) -> bool:

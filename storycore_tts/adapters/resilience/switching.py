@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from storycore_tts.adapters.resilience.layers import Call, Layer
+from storycore_tts.domain.errors import BackendUnavailable
 from storycore_tts.domain.progress import OnProgress
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.ports import Adapter, SpeechChunk
@@ -16,13 +17,12 @@ from storycore_tts.ports import Adapter, SpeechChunk
 T = TypeVar("T")
 
 
-@dataclass
+@dataclass(eq=False)
 class _Use:
-    """How many calls an adapter has under way, and whether it gets new ones."""
+    """How many calls an adapter has under way."""
 
     adapter: Adapter
     calls: int = 0
-    retired: bool = False
 
 
 class Switching(Layer):
@@ -35,14 +35,20 @@ class Switching(Layer):
     def __init__(self, inner: Adapter) -> None:
         super().__init__(inner)
         self._use = _Use(inner)
+        self._retired: set[_Use] = set()  # they get no new calls, and still have some under way
         self._closing: set[asyncio.Task[None]] = set()
+        self._ended = False
 
     def switch(self, adapter: Adapter) -> None:
         """Ask another adapter from now on; the old one is closed when its last call has ended."""
         before, self._use = self._use, _Use(adapter)
         self._inner = adapter
-        before.retired = True
+        self._retired.add(before)
         self._close_if_idle(before)
+
+    def refuse(self) -> None:
+        """Refuse all calls from now on; what is under way goes on until ``aclose``."""
+        self._ended = True
 
     async def synthesize_stream(
         self, request: SpeechRequest | CloneRequest, *, on_progress: OnProgress | None = None
@@ -55,9 +61,13 @@ class Switching(Layer):
                     yield chunk
 
     async def aclose(self) -> None:
-        """See ``Adapter.aclose``; waits for those that are being closed already."""
-        await super().aclose()
-        await asyncio.gather(*self._closing)
+        """See ``Adapter.aclose``; closes those before it too, with what they have under way."""
+        for use in tuple(self._retired):
+            self._close(use)
+        try:
+            await super().aclose()
+        finally:
+            await self._closed()
 
     async def _handle(self, call: Call[T]) -> T:
         with self._using() as adapter:
@@ -65,6 +75,8 @@ class Switching(Layer):
 
     @contextmanager
     def _using(self) -> Iterator[Adapter]:
+        if self._ended:
+            raise BackendUnavailable("This speech service is closed.", retryable=False)
         use = self._use
         use.calls += 1
         try:
@@ -74,7 +86,25 @@ class Switching(Layer):
             self._close_if_idle(use)
 
     def _close_if_idle(self, use: _Use) -> None:
-        if use.retired and use.calls == 0:
-            task = asyncio.get_running_loop().create_task(use.adapter.aclose())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+        if use in self._retired and use.calls == 0:
+            self._close(use)
+
+    def _close(self, use: _Use) -> None:
+        self._retired.discard(use)
+        task = asyncio.get_running_loop().create_task(use.adapter.aclose())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _closed(self) -> None:
+        """Wait for those that are being closed on this loop; a caller who gives up breaks none off.
+
+        Raises:
+            TTSError: What one of them raises.
+        """
+        loop = asyncio.get_running_loop()
+        tasks = [task for task in self._closing if task.get_loop() is loop]
+        if tasks:
+            await asyncio.wait(tasks)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()

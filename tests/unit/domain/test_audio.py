@@ -1,9 +1,7 @@
 """Sound files: encoding, decoding, and files that are broken in every way."""
 
 import struct
-import sys
 import tracemalloc
-import wave
 from contextlib import contextmanager
 
 import numpy as np
@@ -27,7 +25,6 @@ from storycore_tts.domain.audio import (
 from storycore_tts.domain.errors import InvalidReferenceAudio, InvalidRequest
 from storycore_tts.domain.requests import ReferenceAudio
 
-READ_BACK = [suffix for suffix in SUFFIXES if suffix not in (".aac", ".pcm")]  # by libsndfile
 KINDS = [
     ("WAV", "PCM_U8"),
     ("WAV", "PCM_16"),
@@ -84,7 +81,7 @@ def test_files_of_every_kind_become_mono(container, encoding, channels, audio_fi
     assert reference.transcript == "Ah."
 
 
-@pytest.mark.parametrize("rate", [4000, 8000, 16_000, 44_100, 48_000, 96_000, 192_000])
+@pytest.mark.parametrize("rate", [4000, 44_100, 192_000])
 def test_the_sample_rate_of_the_file_is_kept(rate, audio_file):
     reference = ReferenceAudio.from_bytes(audio_file(rate=rate))
     assert (reference.sample_rate, reference.duration) == (rate, 1.0)
@@ -97,15 +94,6 @@ def test_channels_are_averaged():
     samples, rate = decode(buffer.getvalue())
     assert rate == 8000
     assert samples.tolist() == [0.125] * 100
-
-
-@pytest.mark.parametrize("suffix", READ_BACK)
-@pytest.mark.parametrize("seconds", [0.1, 1.0, 3.3])
-def test_a_round_trip_keeps_duration_and_loudness(suffix, seconds, tone):
-    samples, rate = decode(encode(tone(seconds), 24_000, suffix))
-    assert rate == 24_000
-    assert len(samples) / rate == pytest.approx(seconds, abs=0.06)
-    assert peak(samples) == pytest.approx(0.5, abs=0.15)  # opus overshoots where the tone ends
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])
@@ -137,15 +125,6 @@ def test_a_sample_rate_that_a_format_lacks_is_refused_with_one_that_it_has(suffi
     assert "24000" in caught.value.hint
 
 
-@pytest.mark.parametrize(
-    "call", [lambda: check_suffix("a.aac"), lambda: encode([0.0], 8000, ".aac")]
-)
-def test_aac_without_its_extra_is_refused_with_advice(call, monkeypatch):
-    monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(InvalidRequest, match=r"pip install 'storycore-tts\[media\]'"):
-        call()
-
-
 @pytest.mark.parametrize("rate", [8_000, 24_000, 192_000])
 def test_exact_files_give_back_the_same_samples_and_hold_nothing_else(rate, tone):
     """No time of day, say: the same reference, sent again, would be another one."""
@@ -156,16 +135,6 @@ def test_exact_files_give_back_the_same_samples_and_hold_nothing_else(rate, tone
     assert len(data) == 58 + samples.nbytes  # RIFF, fmt, fact and data have so much
     with soundfile.SoundFile(audio.io.BytesIO(data)) as file:
         assert (file.subtype, file.channels, file.frames) == ("FLOAT", 1, len(samples))
-
-
-def test_no_samples_at_all_still_make_a_wav():
-    samples, rate = decode(encode(np.zeros(0, np.float32), 24_000, ".wav"))
-    assert (samples.size, rate) == (0, 24_000)
-
-
-def test_a_wav_can_be_read_by_others(tone):
-    with wave.open(audio.io.BytesIO(encode(tone(), 24_000, ".wav"))) as file:
-        assert file.getparams()[:4] == (1, 2, 24_000, 24_000)
 
 
 @pytest.mark.parametrize(
@@ -180,12 +149,6 @@ def test_another_suffix_is_refused_with_the_known_ones(path):
     with pytest.raises(InvalidRequest) as caught:
         check_suffix(path)
     assert all(suffix in caught.value.hint for suffix in SUFFIXES)
-
-
-@pytest.mark.parametrize("suffix", ["wav", "", ".m4a", "mp3"])
-def test_encoding_refuses_another_suffix(suffix, tone):
-    with pytest.raises(InvalidRequest, match="unknown suffix"):
-        encode(tone(), 24_000, suffix)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +227,7 @@ def test_a_file_that_ends_before_its_header_says_is_refused(monkeypatch):
         decode(b"")
 
 
-@pytest.mark.parametrize("size", [2**31 - 1, 2**32 - 1, 2**32 - 44])
+@pytest.mark.parametrize("size", [2**31 - 1, 2**32 - 1])
 def test_a_wav_header_of_four_gigabytes_does_not_allocate_them(size, audio_file):
     data = bytearray(audio_file())
     struct.pack_into("<I", data, 4, size)
@@ -280,16 +243,14 @@ def test_a_wav_header_of_impossible_shape_is_refused(channels, rate, audio_file)
     assert reference_or_refusal(bytes(data)) is None
 
 
-def test_a_file_that_unpacks_to_more_than_any_speech_is_left_alone(monkeypatch, audio_file):
-    monkeypatch.setattr(audio, "_MOST_FRAMES", 20_000)
+def test_a_file_that_unpacks_to_more_than_any_speech_is_left_alone(audio_file):
     with pytest.raises(UndecodableAudio, match="more than 20000 frames"):
-        decode(audio_file("FLAC"))
+        decode(audio_file("FLAC"), most_frames=20_000)
 
 
-def test_decoding_in_blocks_is_decoding_at_once(monkeypatch, audio_file):
+def test_decoding_in_blocks_is_decoding_at_once(audio_file):
     whole, _ = decode(audio_file("OGG", "VORBIS"))
-    monkeypatch.setattr(audio, "_BLOCK", 777)
-    blocks, _ = decode(audio_file("OGG", "VORBIS"))
+    blocks, _ = decode(audio_file("OGG", "VORBIS"), block=777)
     assert np.array_equal(blocks, whole)
 
 
@@ -301,14 +262,7 @@ def test_a_truncated_file_is_never_taken_for_a_whole_one(container, encoding, au
         assert reference is None or reference.duration < 0.95
 
 
-@settings(max_examples=50)
-@given(st.sampled_from(KINDS), st.data())
-def test_a_truncated_file_is_a_reference_or_a_refusal(audio_file, kind, data):
-    whole = audio_file(*kind)
-    reference_or_refusal(whole[: data.draw(st.integers(0, len(whole)))])
-
-
-@settings(max_examples=300)
+@settings(max_examples=60)
 @given(
     kind=st.sampled_from(KINDS),
     flips=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 7)), min_size=1, max_size=8),
@@ -325,7 +279,7 @@ def test_a_file_with_flipped_bits_is_a_reference_or_a_refusal(
         reference_or_refusal(bytes(damaged))
 
 
-@settings(max_examples=200)
+@settings(max_examples=50)
 @given(
     st.sampled_from(
         [b"", b"RIFF\xff\xff\xff\xffWAVE", b"fLaC", b"OggS\x00\x02", b"ID3", b"\xff\xfb"]

@@ -5,7 +5,7 @@ import logging
 import re
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from storycore_tts.domain.logs import log_event
@@ -44,6 +44,7 @@ VALUES = ANY_TEXT | st.integers() | st.booleans() | st.binary() | st.lists(ANY_T
 NAMES = st.from_regex(r"[a-z][a-z_]*", fullmatch=True)
 
 
+@settings(max_examples=40)
 @given(fields=st.dictionaries(NAMES, VALUES))
 @example(fields={"a": "x\x85y\u2028z\x1c\r\n"})
 @example(fields={"a": "half \ud800", "b": "\udfff", "c": "\x9b31m", "d": "", "e": '"', "f": "\\"})

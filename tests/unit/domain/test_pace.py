@@ -12,14 +12,14 @@ from storycore_tts.domain.pace import pitched, stretched
 from storycore_tts.domain.requests import SpeechRequest
 
 RATE = 24_000
-SPEEDS = [0.25, 0.4, 0.5, 0.8, 0.99, 1.25, 2.0, 3.0, 4.0]
-SEMITONES = [-12, -7, -1, -0.5, 0.5, 2, 7, 12]
+SPEEDS = [0.25, 0.5, 0.8, 1.25, 2.0, 3.0, 4.0]
+SEMITONES = [-12, -1, 0.5, 7, 12]
 
 
 def fundamental(samples):
     """Return the loudest frequency in Hz, between the bins of the transform."""
-    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples)), 2**20))
-    return spectrum.argmax() * RATE / 2**20
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples)), 2**18))
+    return spectrum.argmax() * RATE / 2**18
 
 
 def decibels(samples, reference):
@@ -84,8 +84,8 @@ def test_speech_stays_speech_at_another_pitch(semitones, speech):
     assert loud_share(found) == pytest.approx(loud_share(speech), abs=0.15)
 
 
-@pytest.mark.parametrize("speed", [0.25, 0.7, 1.5, 4.0])
-@pytest.mark.parametrize("seconds", [0.1, 60.0])
+@pytest.mark.parametrize("speed", [0.25, 1.5, 4.0])
+@pytest.mark.parametrize("seconds", [0.1, 20.0])
 def test_clips_and_minutes_work_alike(speed, seconds, tone):
     found = stretched(tone(seconds), RATE, speed)
     assert len(found) / RATE == pytest.approx(seconds / speed, rel=0.03)
@@ -109,7 +109,7 @@ def test_nothing_is_louder_than_full_scale(tone):
         assert np.abs(pitched(loud, RATE, semitones)).max() <= 1
 
 
-@pytest.mark.parametrize("rate", [8000, 16_000, 44_100, 48_000])
+@pytest.mark.parametrize("rate", [8000, 48_000])
 def test_any_sample_rate_will_do(rate, tone):
     assert len(stretched(tone(1, rate), rate, 1.6)) == round(rate / 1.6)
     assert len(pitched(tone(1, rate), rate, -3)) == rate

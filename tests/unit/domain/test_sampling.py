@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from storycore_tts.domain.errors import InvalidRequest
@@ -40,34 +40,21 @@ def test_beyond_either_end_is_refused_with_the_range(name, limits):
         assert f"from {low} to {high}" in caught.value.message
 
 
+NO_NUMBERS = (True, False, "1", b"1", [], 1j, math.nan, math.inf, -math.inf)
+
+
 @pytest.mark.parametrize("name", RANGES)
-@pytest.mark.parametrize("value", [True, False, "1", b"1", [], 1j, math.nan, math.inf, -math.inf])
-def test_what_is_no_number_is_refused_everywhere(name, value):
-    with pytest.raises(InvalidRequest, match=name):
-        Sampling(**{name: value})
+def test_what_is_no_number_is_refused_everywhere_in_few_words(name):
+    for value in (*NO_NUMBERS, 10**400, 10**5000, *([] if name == "seed" else [None])):
+        with pytest.raises(InvalidRequest, match=name) as caught:
+            Sampling(**{name: value})
+        assert len(str(caught.value)) < 300
+    if RANGES[name][2]:
+        with pytest.raises(InvalidRequest, match=r"must be a whole number, not 1\.0"):
+            Sampling(**{name: 1.0})
 
 
-@pytest.mark.parametrize("name", [name for name, (_, _, whole) in RANGES.items() if whole])
-def test_whole_numbers_are_not_written_with_a_point(name):
-    with pytest.raises(InvalidRequest, match=r"must be a whole number, not 1\.0"):
-        Sampling(**{name: 1.0})
-
-
-@pytest.mark.parametrize("name", [name for name in RANGES if name != "seed"])
-def test_only_the_seed_may_be_left_open(name):
-    assert Sampling(seed=None).seed is None
-    with pytest.raises(InvalidRequest, match=name):
-        Sampling(**{name: None})
-
-
-@pytest.mark.parametrize("digits", [400, 5000])
-@pytest.mark.parametrize("name", RANGES)
-def test_integers_beyond_any_float_are_refused_like_any_other(name, digits):
-    with pytest.raises(InvalidRequest, match=name) as caught:
-        Sampling(**{name: 10**digits})
-    assert len(str(caught.value)) < 300
-
-
+@settings(max_examples=40)
 @given(st.sampled_from(sorted(RANGES)), anything)
 @example("seed", MAX_SEED)
 def test_a_value_is_kept_or_refused(name, value):
@@ -81,6 +68,7 @@ def test_a_value_is_kept_or_refused(name, value):
             Sampling(**{name: value})
 
 
+@settings(max_examples=40)
 @given(st.floats(allow_nan=False), st.floats(allow_nan=False), st.floats())
 def test_check_range_lets_through_exactly_what_lies_between(low, high, value):
     if low <= value <= high:

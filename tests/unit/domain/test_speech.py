@@ -10,7 +10,6 @@ import soundfile
 
 from storycore_tts.domain.audio import decode
 from storycore_tts.domain.errors import InvalidRequest
-from storycore_tts.domain.progress import Stage
 from storycore_tts.domain.speech import Speech
 
 
@@ -19,21 +18,10 @@ def speech(tone):
     return Speech(tone(1.5), 24_000, backend="test", model="m")
 
 
-def test_duration_counts_samples(speech):
-    assert speech.duration == 1.5
-
-
-def test_two_speeches_are_the_same_only_if_they_are_one(speech, tone):
-    assert speech == speech
-    assert speech != Speech(tone(1.5), 24_000, backend="test", model="m")
-    assert len({speech, speech}) == 1
-
-
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".mp3", ".ogg", ".opus"])
 def test_a_file_holds_the_speech_in_the_format_of_its_suffix(suffix, speech, tmp_path):
     saved = speech.save(tmp_path / "new" / "folder" / f"line{suffix.upper()}")
     assert saved == tmp_path / "new" / "folder" / f"line{suffix.upper()}"
-    assert saved.read_bytes()[:4] in (b"RIFF", b"fLaC", b"OggS") or suffix == ".mp3"
     assert soundfile.info(io.BytesIO(saved.read_bytes())).format == (
         suffix[1:].upper().replace("OPUS", "OGG")
     )
@@ -52,6 +40,14 @@ def test_aac_without_its_extra_is_refused_before_anything_is_made(speech, tmp_pa
 def test_aac_and_pcm_are_saved_too(speech, tmp_path):
     assert speech.save(tmp_path / "line.aac").read_bytes()[0] == 0xFF
     assert len(speech.save(tmp_path / "line.pcm").read_bytes()) == 72_000
+
+
+def test_it_knows_its_length_and_is_equal_to_itself_only(speech, tone):
+    assert speech.duration == 1.5
+    assert speech == speech
+    assert speech != Speech(tone(1.5), 24_000, backend="test", model="m")
+    assert len({speech, speech}) == 1
+    assert speech.encode()[:4] == b"RIFF"
 
 
 def test_another_pace_and_another_pitch_keep_everything_else(speech):
@@ -79,32 +75,3 @@ def test_a_device_that_takes_nothing_stays_where_it_is(speech, tmp_path):
     with pytest.raises(OSError, match=r"device\.wav"):
         speech.save(device)
     assert device.is_symlink()
-
-
-@pytest.mark.parametrize("name", ["line", "line.m4a", ".wav", "line.wav.bak"])
-def test_another_suffix_is_refused_before_anything_is_made(name, speech, tmp_path):
-    with pytest.raises(InvalidRequest, match="unknown suffix"):
-        speech.save(tmp_path / "new" / name)
-    assert not (tmp_path / "new").exists()
-
-
-def test_the_disks_own_refusal_is_passed_on(speech, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"):
-        speech.save(tmp_path / "file" / "line.wav")
-
-
-def test_bytes_are_those_of_a_wav_unless_said_otherwise(speech):
-    assert speech.encode()[:4] == b"RIFF"
-    assert speech.encode(".ogg")[:4] == b"OggS"
-
-
-def test_stages_stand_in_the_order_in_which_they_come():
-    assert [stage.value for stage in Stage] == [
-        "uploading",
-        "queued",
-        "loading",
-        "generating",
-        "training",
-        "downloading",
-    ]

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storycore_tts.domain.errors import InvalidRequest, UnsupportedLanguage
@@ -65,6 +65,7 @@ def test_the_built_in_voices_keep_their_names(name):
         clone(name=name)
 
 
+@settings(max_examples=40)
 @given(st.text(max_size=80))
 def test_any_text_is_a_name_or_is_refused(text):
     try:

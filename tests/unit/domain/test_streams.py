@@ -88,17 +88,11 @@ def test_empty_pieces_and_odd_sizes_do_no_harm(suffix, tone):
     assert len(played(data, suffix)) / 24_000 == pytest.approx(1, abs=0.09)
 
 
-@pytest.mark.parametrize("suffix", [".wav", ".pcm"])
-def test_no_samples_at_all_are_an_empty_file(suffix):
-    data = b"".join(streamed(suffix, np.zeros(0, np.float32)))
-    assert len(data) == (44 if suffix == ".wav" else 0)
-
-
-@pytest.mark.parametrize("suffix", STREAMED)
-def test_a_stream_that_is_given_up_leaves_nothing_behind(suffix, tone):
-    encoder = StreamEncoder(suffix)
-    encoder.feed(tone())
-    del encoder
+def test_no_samples_at_all_are_an_empty_file():
+    none = np.zeros(0, np.float32)
+    assert [len(b"".join(streamed(suffix, none))) for suffix in (".wav", ".pcm")] == [44, 0]
+    samples, rate = decode(encode(none, 24_000, ".wav"))
+    assert (samples.size, rate) == (0, 24_000)
 
 
 @pytest.mark.parametrize("suffix", [".mp3", ".opus", ".aac"])
@@ -126,11 +120,6 @@ def test_only_the_encoded_ones_need_the_extra(suffix, tone, monkeypatch):
     else:
         with pytest.raises(InvalidRequest, match=r"pip install 'storycore-tts\[media\]'"):
             StreamEncoder(suffix)
-
-
-@pytest.mark.parametrize("suffix", FORMATS)
-def test_each_format_has_a_media_type(suffix):
-    assert FORMATS[suffix].media_type.startswith("audio/")
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".opus"])

@@ -1,7 +1,7 @@
 """Who speaks for the voice ids of other services."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storycore_tts import QwenTTSConfig
@@ -85,6 +85,7 @@ def test_for_each_language_there_is_a_woman_and_a_man(gender, language):
     assert gender_of(speaker) == gender
 
 
+@settings(max_examples=40)
 @given(locale=locales, name=someone, default=st.sampled_from(NAMES))
 def test_a_locale_that_is_spoken_always_has_a_voice_that_can_be_asked(locale, name, default):
     choice = choose(f"{locale}-{name}" if name else locale, default=default)
@@ -96,6 +97,7 @@ def test_a_locale_that_is_spoken_always_has_a_voice_that_can_be_asked(locale, na
     SpeechRequest("Hello.", choice.speaker, language=choice.language)
 
 
+@settings(max_examples=40)
 @given(voice_id=st.text(max_size=30), default=st.sampled_from(NAMES))
 def test_any_text_is_a_choice_or_a_typed_error(voice_id, default):
     try:
@@ -106,6 +108,7 @@ def test_any_text_is_a_choice_or_a_typed_error(voice_id, default):
     assert choice.language is not None or choice.speaker == voice_id.strip()
 
 
+@settings(max_examples=40)
 @given(voice_id=someone.filter(str.strip), upper=st.booleans())
 def test_what_is_mapped_goes_before_everything(voice_id, upper):
     wanted = VoiceChoice("Sohee", "Korean")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -104,6 +105,28 @@ def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
             await asyncio.sleep(0)
 
     return wait
+
+
+@pytest.fixture
+def swallows() -> Callable[[Scripted, Exception], None]:
+    """Make an adapter answer its cancellation with an error, which no adapter may do."""
+    if sys.version_info < (3, 11):
+        pytest.skip("before Python 3.11, a task cannot tell that it was cancelled")
+
+    def rig(adapter: Scripted, error: Exception) -> None:
+        async def synthesize(request: Any, *, on_progress: Any = None) -> Speech:
+            adapter.calls.append(("synthesize", request))
+            if len(adapter.calls) > 1:
+                return adapter._speech()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise error from None
+            raise AssertionError("nothing else ends the wait")
+
+        adapter.synthesize = synthesize  # type: ignore[method-assign]
+
+    return rig
 
 
 @pytest.fixture

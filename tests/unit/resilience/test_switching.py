@@ -10,6 +10,8 @@ from storycore_tts.adapters.resilience import SharedAdapters, Switching
 from storycore_tts.domain.errors import BackendUnavailable
 from storycore_tts.domain.requests import SpeechRequest
 
+pytestmark = pytest.mark.virtual_clock
+
 HELLO = SpeechRequest("Hello.", "Ryan")
 
 
@@ -28,9 +30,11 @@ async def test_new_calls_go_to_the_new_one_and_old_ones_end_where_they_began(scr
     assert (old.closed, new.closed) == (1, 1)
 
 
-async def test_an_idle_one_is_closed_at_once(scripted, until):
-    old = scripted("comfyui")
+async def test_an_idle_one_is_closed_at_once_and_once(scripted, until):
+    old = scripted("comfyui", BackendUnavailable("No."))
     layer = Switching(old)
+    with pytest.raises(BackendUnavailable):
+        await layer.synthesize(HELLO)
     layer.switch(scripted("direct"))
     await until(lambda: old.closed)
     await layer.aclose()
@@ -51,14 +55,48 @@ async def test_a_stream_ends_where_it_began(scripted):
     assert old.closed == 1
 
 
-async def test_a_failed_call_lets_go_of_it_too(scripted):
-    old = scripted("comfyui", BackendUnavailable("No."))
+async def test_closing_closes_those_too_that_are_still_at_work(scripted, until):
+    """Settings were changed in mid-job and the client is left: the old backend must know."""
+    old = scripted("comfyui")
+    old.gate = asyncio.Event()
     layer = Switching(old)
-    with pytest.raises(BackendUnavailable):
-        await layer.synthesize(HELLO)
+    under_way = asyncio.ensure_future(layer.synthesize(HELLO))
+    await until(lambda: old.calls)
     layer.switch(scripted("direct"))
     await layer.aclose()
     assert old.closed == 1
+    old.gate.set()
+    await under_way
+    await asyncio.sleep(1)
+    assert old.closed == 1
+
+
+async def test_who_gives_up_on_closing_does_not_break_it_off(scripted):
+    old, closed = scripted("comfyui"), asyncio.Event()
+
+    async def slowly():
+        await asyncio.sleep(5)
+        closed.set()
+
+    old.aclose = slowly
+    layer = Switching(old)
+    layer.switch(scripted("direct"))
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(layer.aclose(), 1)
+    await asyncio.sleep(5)
+    assert closed.is_set()
+
+
+async def test_one_that_refuses_asks_nobody(scripted):
+    adapter = scripted("comfyui")
+    layer = Switching(adapter)
+    layer.refuse()
+    with pytest.raises(BackendUnavailable, match="closed") as refused:
+        await layer.synthesize(HELLO)
+    assert not refused.value.retryable
+    with pytest.raises(BackendUnavailable, match="closed"):
+        _ = [chunk async for chunk in layer.synthesize_stream(HELLO)]
+    assert adapter.calls == []
 
 
 async def test_capabilities_and_status_are_those_of_the_one_in_use(scripted):
@@ -100,14 +138,6 @@ async def test_one_that_is_used_after_its_closing_can_be_closed_again(scripted):
         assert made.closed == times
 
 
-async def test_another_key_is_another_adapter(scripted):
-    shared = SharedAdapters()
-    one = shared.lease("a", lambda: scripted("one"))
-    two = shared.lease("b", lambda: scripted("two"))
-    assert (await one.synthesize(HELLO)).backend == "one"
-    assert (await two.synthesize(HELLO)).backend == "two"
-
-
 async def test_one_that_cannot_be_made_leaves_nothing_behind(scripted):
     shared = SharedAdapters()
 
@@ -116,4 +146,5 @@ async def test_one_that_cannot_be_made_leaves_nothing_behind(scripted):
 
     with pytest.raises(BackendUnavailable):
         shared.lease("a", fail)
-    assert (await shared.lease("a", lambda: scripted("one")).synthesize(HELLO)).backend == "one"
+    one, two = (shared.lease(key, lambda key=key: scripted(key)) for key in "ab")
+    assert [(await lease.synthesize(HELLO)).backend for lease in (one, two)] == ["a", "b"]

@@ -49,13 +49,6 @@ async def test_who_comes_when_too_many_wait_is_sent_away():
     await asyncio.gather(*visits, patient)
 
 
-async def test_nobody_waits_where_a_place_is_free():
-    crowd = Crowd(Capacity("draft", concurrency=1, max_waiting=0))
-    crowd.leave.set()
-    await crowd.visit()
-    await crowd.visit()
-
-
 async def test_a_visitor_who_gives_up_takes_no_place():
     crowd = Crowd(Capacity("draft", concurrency=1, max_waiting=5))
     first, second = (asyncio.ensure_future(crowd.visit()) for _ in range(2))
@@ -64,4 +57,11 @@ async def test_a_visitor_who_gives_up_takes_no_place():
     await crowd.grown_to(1, 0)
     crowd.leave.set()
     await first
+    await crowd.visit()  # a place is free: nobody waits
+
+
+async def test_a_place_that_is_free_is_given_although_nobody_may_wait():
+    crowd = Crowd(Capacity("draft", concurrency=1, max_waiting=0))
+    crowd.leave.set()
+    await crowd.visit()
     await crowd.visit()

@@ -60,11 +60,6 @@ def test_another_suffix_is_refused_before_anything_is_made(name, folder, tmp_pat
     assert not (tmp_path / "new").exists()
 
 
-def test_an_empty_path_is_refused(folder):
-    with pytest.raises(InvalidRequest, match="unknown suffix"):
-        folder.reserve("", stem="voice")
-
-
 @pytest.mark.parametrize(
     "name",
     ["a\x00b.wav", "a\x00b/line.wav", "\ud800.wav", "x" * 300 + ".wav", "x" * 300 + "/line.wav"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -10,9 +11,9 @@ import threading
 
 import numpy as np
 import pytest
+from dependency_injector import providers
 
-from storycore_tts import container as module
-from storycore_tts.container import open_tts
+from storycore_tts.container import Container, open_tts
 from storycore_tts.domain.errors import BackendUnavailable, ConfigurationError
 from storycore_tts.domain.events import FellBack, Reloaded, Routed
 from storycore_tts.domain.speech import Speech
@@ -27,7 +28,7 @@ class Backend:
 
     def __init__(self, name, config):
         self.name, self.config = name, config
-        self.works = True
+        self.works, self.retryable = True, False
         self.gate = asyncio.Event()
         self.gate.set()
         self.asked, self.closed = 0, 0
@@ -36,7 +37,7 @@ class Backend:
         self.asked += 1
         await self.gate.wait()
         if not self.works:
-            raise BackendUnavailable(f"{self.name} is away.", retryable=False)
+            raise BackendUnavailable(f"{self.name} is away.", retryable=self.retryable)
         return Speech(np.ones(240, np.float32), 24_000, backend=self.name, model="m")
 
     async def speakers(self):
@@ -50,16 +51,22 @@ class Backend:
 
 
 @pytest.fixture
-def made(monkeypatch):
-    """Every adapter that is made from now on, in order."""
-    adapters = []
+def made():
+    """Every adapter that is made from now on, in order; one that is in ``missing`` cannot be."""
+
+    class Made(list):
+        missing = ()
+
+    adapters = Made()
 
     def make(name, config):
+        if name in adapters.missing:
+            raise BackendUnavailable(f"The backend {name!r} needs a package.", retryable=False)
         adapters.append(Backend(name, config))
         return adapters[-1]
 
-    monkeypatch.setattr(module, "make_adapter", make)
-    return adapters
+    with Container.make.override(providers.Object(make)):
+        yield adapters
 
 
 @pytest.fixture
@@ -112,15 +119,8 @@ async def test_a_refused_file_changes_nothing(made, file):
     assert [adapter.closed for adapter in made] == [1]
 
 
-async def test_settings_that_are_refused_half_way_keep_nothing_open(made, file, monkeypatch):
-    make = module.make_adapter
-
-    def without_direct(name, config):
-        if name == "direct":
-            raise BackendUnavailable("The backend 'direct' needs a package.", retryable=False)
-        return make(name, config)
-
-    monkeypatch.setattr(module, "make_adapter", without_direct)
+async def test_settings_that_are_refused_half_way_keep_nothing_open(made, file):
+    made.missing = ("direct",)
     async with open_tts(file(backend="comfyui")) as tts:
         file(backend="comfyui", rollout=0.5)
         with pytest.raises(BackendUnavailable, match="needs a package"):
@@ -129,27 +129,25 @@ async def test_settings_that_are_refused_half_way_keep_nothing_open(made, file, 
     assert [adapter.closed for adapter in made] == [1]
 
 
-async def test_of_two_reloads_the_later_one_wins(made, file, monkeypatch):
-    load, slowly, first_is_read = module.load_config, threading.Event(), threading.Event()
+async def test_of_two_reloads_the_later_one_wins(made):
+    first_is_read, slowly = threading.Event(), threading.Event()
 
-    def load_slowly_at_first(path):
-        loaded = load(path)
-        if not first_is_read.is_set():
+    def read(settings):
+        if settings.default_speaker == "Eric":
             first_is_read.set()
-            assert slowly.wait(10)
-        return loaded
+            assert slowly.wait(60)
+        return settings, settings
 
-    async with open_tts(file(backend="comfyui")) as tts:
-        monkeypatch.setattr(module, "load_config", load_slowly_at_first)
-        file(backend="comfyui", default_speaker="Eric")
-        first = asyncio.ensure_future(tts.reload())
-        assert await asyncio.to_thread(first_is_read.wait, 10)
-        file(backend="comfyui", default_speaker="Ryan")
-        second = asyncio.ensure_future(tts.reload())
-        await asyncio.wait([second], timeout=0.5)
-        slowly.set()
-        await asyncio.gather(first, second)
-        assert tts.defaults.speaker == "Ryan"
+    with Container.read.override(providers.Object(read)):
+        async with open_tts(QwenTTSConfig(backend="comfyui")) as tts:
+            first = asyncio.ensure_future(tts.reload(QwenTTSConfig(default_speaker="Eric")))
+            assert await asyncio.to_thread(first_is_read.wait, 60)
+            second = asyncio.ensure_future(tts.reload(QwenTTSConfig(default_speaker="Ryan")))
+            for _ in range(3):  # as far as it gets: threads take their work in its order
+                await asyncio.to_thread(int)
+            slowly.set()
+            await asyncio.gather(first, second)
+            assert tts.defaults.speaker == "Ryan"
 
 
 async def test_an_adapter_stays_while_its_own_settings_do(made, file):
@@ -256,8 +254,13 @@ async def test_who_falls_back_on_whom(made, file, backend, fallback, asked):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP")
-async def test_a_hangup_reloads(made, file, caplog):
-    reloaded = asyncio.Event()
+async def test_a_hangup_reloads(made, file, request):
+    reloaded, refused = asyncio.Event(), asyncio.Event()
+    log = logging.getLogger("storycore_tts.container")
+    told = logging.Handler()
+    told.emit = lambda record: refused.set() if record.event == "settings.refused" else None
+    log.addHandler(told)
+    request.addfinalizer(lambda: log.removeHandler(told))
     async with open_tts(file(backend="comfyui"), reload_on_hangup=True) as tts:
         tts.add_listener(lambda event: reloaded.set() if isinstance(event, Reloaded) else None)
         file(backend="draft")
@@ -266,12 +269,50 @@ async def test_a_hangup_reloads(made, file, caplog):
         assert (await tts.say("Two.")).backend == "draft"
         file(backend="nobody")
         os.kill(os.getpid(), signal.SIGHUP)
-        while "settings.refused" not in caplog.text:
-            await asyncio.sleep(0.001)
+        await refused.wait()
         assert tts.backend == "draft"
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP")
+async def test_a_reload_that_is_under_way_ends_with_the_service(made):
+    reading, slowly = threading.Event(), threading.Event()
+
+    def read(settings):
+        reading.set()
+        assert slowly.wait(60)
+        return settings, settings
+
+    before = asyncio.all_tasks()
+    with Container.read.override(providers.Object(read)):
+        async with open_tts(QwenTTSConfig(), reload_on_hangup=True):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert await asyncio.to_thread(reading.wait, 60)
+    left = asyncio.all_tasks() - before
+    slowly.set()
+    assert left == set()
+    assert len(made) == 1
+
+
+async def test_what_is_under_way_when_its_client_is_left_asks_nothing_more(made):
+    """Left by an error beside it, say: neither a pause nor a look at the voices begins it anew."""
+    async with open_tts(QwenTTSConfig(fallback="draft")) as tts:
+        made[0].works = False
+        made[0].retryable = True
+        in_a_pause = asyncio.ensure_future(tts.say("One."))
+        while not made[0].asked:
+            await asyncio.sleep(0)
+        at_the_voices = asyncio.ensure_future(tts.say("Two.", speaker="Nobody I know"))
+        await asyncio.sleep(0)
+    for call in (in_a_pause, at_the_voices):
+        with pytest.raises(BackendUnavailable):
+            await call
+    assert [(adapter.asked, adapter.closed) for adapter in made] == [(1, 1)]
+    with pytest.raises(BackendUnavailable, match="closed"):
+        await tts.say("Three.")
+
+
+@pytest.mark.virtual_clock
 async def test_progress_never_goes_back_however_often_a_request_is_tried(made, file):
     from storycore_tts.domain.progress import Progress, Stage
 
@@ -285,7 +326,7 @@ async def test_progress_never_goes_back_however_often_a_request_is_tried(made, f
             raise BackendUnavailable("Again.")
         return Speech(np.ones(240, np.float32), 24_000, backend="comfyui", model="m")
 
-    settings = QwenTTSConfig(fallback=None, retry={"initial_seconds": 0.001})
+    settings = QwenTTSConfig(fallback=None)
     async with open_tts(settings) as tts:
         made[0].synthesize = synthesize
         await tts.say("Hi.", on_progress=lambda progress: stages.append(progress.stage))

@@ -141,12 +141,6 @@ async def test_requests_and_listeners_reach_the_adapter_as_they_are(service, fak
     assert heard == [Progress(Stage.GENERATING, 1.0)]
 
 
-async def test_a_line_passes_its_listener_on(service):
-    heard = []
-    await service.say("Bonjour.", on_progress=heard.append)
-    assert len(heard) == 1
-
-
 async def test_the_rest_comes_from_the_adapter(service, fake):
     assert service.backend == "fake"
     assert service.capabilities is fake.capabilities
@@ -154,12 +148,6 @@ async def test_the_rest_comes_from_the_adapter(service, fake):
     assert await service.status() == BackendStatus("fake", True)
     await service.aclose()
     assert fake.closed == 1
-
-
-def test_the_fake_is_an_adapter_like_any_other(fake):
-    assert isinstance(fake, Adapter)
-    assert isinstance(fake, SpeechSynthesizer)
-    assert not isinstance(Mute(), SpeechSynthesizer)
 
 
 @pytest.mark.parametrize(
@@ -196,6 +184,7 @@ def test_the_container_wires_settings_defaults_and_adapter():
     container = Container(config=config)
     service = container.service()
     assert isinstance(container.adapter(), Adapter)
+    assert not isinstance(Mute(), SpeechSynthesizer)
     assert service is container.service()
     assert service.backend == "draft"
     assert service.defaults == Defaults("Eric", "Japanese", Sampling(top_k=4))
@@ -220,11 +209,6 @@ def test_a_container_without_settings_is_refused():
         Container().service()
     with pytest.raises(InjectionError):
         Container(config={"backend": "draft"}).service()
-
-
-def test_the_folder_for_audio_is_the_configured_one(tmp_path):
-    container = Container(config=QwenTTSConfig(output_dir=str(tmp_path / "out")))
-    assert container.audio_folder().reserve(None, stem="line").parent == tmp_path / "out"
 
 
 @pytest.mark.parametrize(("name", "kind"), [("draft", DraftAdapter), ("comfyui", ComfyUIAdapter)])

@@ -217,12 +217,11 @@ async def test_another_folder_is_used_when_the_settings_are_read_again(file, tmp
         assert isinstance(await tts.request_for("Hi.", speaker="Mia"), CloneRequest)
 
 
-async def test_another_folder_is_no_reason_to_make_an_adapter_anew(tmp_path, monkeypatch):
-    from storycore_tts import container as module
-
+async def test_another_folder_is_no_reason_to_make_an_adapter_anew(tmp_path):
     made = []
-    monkeypatch.setattr(module, "make_adapter", lambda *_: made.append(Fake()) or made[-1])
-    async with open_tts(QwenTTSConfig(fallback=None)) as tts:
-        await tts.reload(QwenTTSConfig(fallback=None, voices_dir=str(tmp_path)))
-        assert tts.voices.folder == tmp_path
+    make = providers.Object(lambda *_: made.append(Fake()) or made[-1])
+    with Container.make.override(make):
+        async with open_tts(QwenTTSConfig(fallback=None)) as tts:
+            await tts.reload(QwenTTSConfig(fallback=None, voices_dir=str(tmp_path)))
+            assert tts.voices.folder == tmp_path
     assert len(made) == 1

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -95,11 +97,28 @@ def test_longer_recordings_take_longer(times):
     assert times.estimate(REQUEST, DatasetSize(5, 20.0), machine=HERE).seconds == pytest.approx(30)
 
 
-def test_damaged_lines_are_passed_over(times):
+def test_damaged_lines_are_passed_over_and_cost_no_other(times):
     times.note(pace())
     with times.file.open("a") as file:
         file.write('{"machine": 1}\n[]\n{"machi')
     assert times.noted() == [pace()]
+    times.note(pace(steps=2))
+    assert times.noted() == [pace(), pace(steps=2)]
+
+
+def test_of_many_notes_the_newest_stay(times):
+    times.file.parent.mkdir()
+    lines = [json.dumps(asdict(pace(steps=n))) for n in range(1, 1001)]
+    times.file.write_text("\n".join(lines))
+    times.note(pace(steps=1001))
+    assert [noted.steps for noted in times.noted()] == list(range(502, 1002))
+    assert [path.name for path in times.file.parent.iterdir()] == ["trainings.jsonl"]
+
+
+def test_notes_that_are_written_at_once_are_all_kept(times):
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda n: TrainingTimes(times.file).note(pace(steps=n)), range(1, 41)))
+    assert sorted(noted.steps for noted in times.noted()) == list(range(1, 41))
 
 
 def test_a_disk_that_refuses_is_an_error(tmp_path):
@@ -111,13 +130,14 @@ def test_a_disk_that_refuses_is_an_error(tmp_path):
 
 
 def test_the_clock_begins_again_with_a_training_that_does():
-    heard = []
-    clock = StepClock(heard.append)
+    heard, now = [], iter(range(0, 1000, 10))
+    clock = StepClock(heard.append, lambda: next(now))
     for step in (1, 2, 9, 1, 2, 4):
         clock(Progress(Stage.TRAINING, step=step, total_steps=10))
     clock(Progress(Stage.TRAINING, epoch=1, loss=2.0))
     assert len(heard) == 7
-    assert clock.pace(REQUEST, DatasetSize(2, 5.0), machine=HERE).steps == 3
+    found = clock.pace(REQUEST, DatasetSize(2, 5.0), machine=HERE)
+    assert found == pace(steps=3, seconds=20.0, clip_seconds=2.5)
     assert clock.pace(REQUEST, None, machine=HERE).clip_seconds is None
 
 
@@ -131,7 +151,7 @@ async def test_a_training_is_measured_and_the_next_one_estimated(
     standin_comfyui_factory, folder, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user"))
-    server = standin_comfyui_factory(instant=True, seconds_per_step=0.02)
+    server = standin_comfyui_factory(instant=True, seconds_per_step=0.002)
     request = TrainingRequest(
         str(folder), str(tmp_path / "out"), "mia", num_epochs=4, gradient_accumulation_steps=1
     )
@@ -142,7 +162,7 @@ async def test_a_training_is_measured_and_the_next_one_estimated(
         other = tts.estimate_training_time(request, size=DatasetSize(30, 60.0))
     assert found.machine == f"comfyui at {server.url}"
     assert (found.steps, found.measured_steps, found.audio_seconds) == (12, 11, 6.0)
-    assert 0.1 < found.seconds < 60
+    assert found.seconds > 0
     assert other.seconds == pytest.approx(found.seconds * 10)
 
 

@@ -82,15 +82,10 @@ def folder_of(library):
 )
 def test_what_is_stored_is_what_is_found(library, voice):
     library.add(voice)
-    assert facts(library.get(voice.name)) == facts(voice)
+    assert facts(VoiceLibrary(str(library.folder)).get(voice.name)) == facts(voice)
     assert facts(library.get(f"  {voice.name.upper()} ")) == facts(voice)
     assert library.names() == [voice.name]
     assert library.entries() == [VoiceEntry(voice.name, voice.kind, voice.language, voice.created)]
-
-
-def test_a_library_outlives_its_object(library):
-    library.add(clone())
-    assert facts(VoiceLibrary(str(library.folder)).get("Mia"))["samples"] == NOISE.tobytes()
 
 
 def test_the_usual_place_is_the_users_data_folder():
@@ -115,13 +110,7 @@ def test_looking_makes_no_folder(library):
     assert not library.folder.parent.exists()
 
 
-def test_names_are_in_order_whatever_their_case(library):
-    for name in ("tom", "Mia", "anna", "Zoë"):
-        library.add(checkpoint(name))
-    assert library.names() == ["anna", "Mia", "tom", "Zoë"]
-
-
-@pytest.mark.parametrize("name", ["Mia", "MIA", " mia ", "mIa"])
+@pytest.mark.parametrize("name", ["Mia", " mIA "])
 def test_a_name_is_taken_in_any_case(library, name):
     library.add(clone("Mia"))
     with pytest.raises(InvalidRequest, match="already a stored voice"):
@@ -156,7 +145,7 @@ def test_what_is_removed_is_gone_and_its_name_is_free(library):
 
 
 @given(NAMES)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 def test_every_name_round_trips_in_a_folder_that_any_system_takes(name):
     try:
         name = voice_name(name)
@@ -192,24 +181,29 @@ RESERVED = {
 }
 
 
-@pytest.mark.parametrize("name", [*sorted(RESERVED), "con.txt", "a.", "a..", "-rf", ".a", "~a"[1:]])
-def test_names_that_windows_and_shells_dislike(library, folder_of, name):
-    library.add(checkpoint(name))
-    portable(folder_of().name)
-    assert folder_of().name.upper().partition(".")[0] not in RESERVED
-    assert not folder_of().name.startswith("-")
-    assert library.get(name).name == name
+def test_names_that_windows_and_shells_dislike(library, folder_of):
+    for name in ("CON", "nul", "COM1", "LPT9", "con.txt", "a.", "a..", "-rf", ".a"):
+        library.add(checkpoint(name))
+        folder = folder_of().name
+        portable(folder)
+        assert folder.upper().partition(".")[0] not in RESERVED
+        assert not folder.startswith("-")
+        assert library.get(name).name == name
+        library.remove(name)
 
 
 def test_names_that_look_alike_as_folders_do_not_meet(library):
-    names = ["a b", "a.b", "a-b", "ab", "ä b", "贞贞", "真真", "x" * 63 + "y", "x" * 63 + "z"]
-    for name in names:
+    long = ["x" * 63 + end for end in "yz"]
+    names = ["a b", "a.b", "a-b", "ab", "Mia", "ä b", "贞贞", "真真", *long]
+    for name in reversed(names):
         library.add(checkpoint(name, speaker=name))
+    in_order = [name for name in library.names() if name in ("ab", "Mia", "ä b")]
+    assert in_order == ["ab", "Mia", "ä b"]  # whatever their case
     assert {library.get(name).speaker for name in names} == set(names)
 
 
 @given(st.text(max_size=200))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=20)
 def test_every_transcript_round_trips(transcript):
     try:
         voice = clone(transcript=transcript)
@@ -271,12 +265,12 @@ def test_a_damaged_voice_says_so_and_hides_no_other(library, folder_of, damage):
     assert library.names() == ["Tom"]
     with pytest.raises(InvalidRequest, match="already a stored voice"):
         library.add(clone())
-    library.remove("Mia")
+    library.remove(problem.name if problem.name == damaged.name else "Mia")
     assert [entry.name for entry in library.entries()] == ["Tom"]
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_a_file_cut_anywhere_is_noticed(data):
     with tempfile.TemporaryDirectory() as root:
         library = VoiceLibrary(root)
@@ -288,16 +282,6 @@ def test_a_file_cut_anywhere_is_noticed(data):
         path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 2))])
         with pytest.raises(StorageFailed, match="'Mia' is damaged"):
             library.get("Mia")
-
-
-def test_a_damaged_voice_goes_by_the_name_that_the_list_gives_it(library, folder_of):
-    library.add(clone())
-    (folder_of() / "voice.json").write_bytes(b"")
-    (entry,) = library.entries()
-    assert entry.name == folder_of().name
-    assert entry.problem
-    library.remove(entry.name)
-    assert library.entries() == []
 
 
 def test_what_is_no_voice_is_not_looked_at(library):
@@ -340,35 +324,6 @@ def run(code, *arguments, **how):
         text=True,
         **how,
     )
-
-
-ADD = """
-from storycore_tts import StoredVoice, TTSError, VoiceLibrary
-voice = StoredVoice("Mia", checkpoint="/models/mia", speaker=sys.argv[2])
-print("ready", flush=True)
-sys.stdin.readline()
-try:
-    VoiceLibrary(sys.argv[1]).add(voice)
-    print("added", sys.argv[2])
-except TTSError as error:
-    print(type(error).__name__, error)
-"""
-
-
-def test_of_processes_that_add_one_name_at_once_one_wins(library):
-    rivals = [run(ADD, library.folder, f"rival {number}") for number in range(4)]
-    for rival in rivals:
-        assert rival.stdout.readline() == "ready\n"
-    for rival in rivals:
-        rival.stdin.write("go\n")
-        rival.stdin.flush()
-    told = [rival.communicate()[0] for rival in rivals]
-    (winner,) = [line for line in told if line.startswith("added")]
-    assert (
-        sum("InvalidRequest There is already a stored voice 'Mia'." in line for line in told) == 3
-    )
-    assert f"added {library.get('Mia').speaker}\n" == winner
-    assert len(list(library.folder.iterdir())) == 1
 
 
 def test_of_threads_that_add_one_name_at_once_one_wins(library):

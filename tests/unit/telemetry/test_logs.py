@@ -5,7 +5,7 @@ import logging
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storycore_tts import (
@@ -188,6 +188,7 @@ def test_the_property_covers_every_discreet_error():
     assert len(DISCREET) >= 14
 
 
+@settings(max_examples=50)
 @given(event=telling_events())
 def test_no_words_of_users_from_info_up(event):
     for record in records_of(event).all:

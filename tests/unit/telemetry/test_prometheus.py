@@ -85,45 +85,24 @@ def test_a_request_that_began_before_does_not_make_less_than_none(metrics, scrap
     assert scrape("requests_total", **SAY, outcome="ok") == 1
 
 
-def test_requests_under_way_are_counted_together(metrics, scrape, events):
-    for number in range(3):
-        metrics(replace(events.started, request_id=number))
-    metrics(replace(events.cancelled, request_id=1))
-    assert scrape("requests_in_progress", operation="synthesize") == 2
-
-
 def test_only_attempts_that_are_repeated_are_retries(metrics, scrape, events):
     metrics(events.tried)
-    metrics(events.tried)
+    metrics(replace(events.tried, pause=0.0))
     metrics(events.given_up)
     assert scrape("retries_total", **SAY, error="BackendUnavailable") == 2
     assert scrape("retries_total", **SAY, error="GenerationFailed") is None
 
 
-def test_a_retry_without_a_pause_is_one(metrics, scrape, events):
-    metrics(replace(events.tried, pause=0.0))
-    assert scrape("retries_total", **SAY, error="BackendUnavailable") == 1
-
-
-def test_fallbacks_and_routes(metrics, scrape, events):
-    metrics(events.fell_back)
-    metrics(events.routed)
-    assert scrape("fallbacks_total", **SAY, to="draft") == 1
-    assert scrape("routed_requests_total", **SAY) == 1
-
-
-def test_availability(metrics, scrape, events):
+def test_fallbacks_routes_reloads_and_availability(metrics, scrape, events):
     assert scrape("backend_available", backend="comfyui") is None
-    metrics(events.down)
+    for event in (events.fell_back, events.routed, events.reloaded, events.down):
+        metrics(event)
     assert scrape("backend_available", backend="comfyui") == 0
     metrics(events.back)
     assert scrape("backend_available", backend="comfyui") == 1
-
-
-def test_reloads(metrics, scrape, events):
-    assert scrape("reloads_total") == 0
-    metrics(events.reloaded)
     assert scrape("reloads_total") == 1
+    assert scrape("fallbacks_total", **SAY, to="draft") == 1
+    assert scrape("routed_requests_total", **SAY) == 1
 
 
 def test_an_unknown_event_is_not_counted(metrics, registry):
@@ -150,11 +129,6 @@ def test_two_on_one_registry_add_up(metrics, registry, scrape, events):
         listener(events.finished)
     assert scrape("requests_total", **SAY, outcome="ok") == 2
     assert scrape("requests_in_progress", operation="synthesize") == 0
-
-
-def test_registries_do_not_mix(metrics, scrape, events):
-    PrometheusMetrics(CollectorRegistry())(events.reloaded)
-    assert scrape("reloads_total") == 0
 
 
 def test_the_default_registry_is_that_of_the_client(events):
