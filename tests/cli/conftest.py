@@ -60,6 +60,18 @@ def cli(capsys, monkeypatch):
 
 
 @pytest.fixture
+def terminal(monkeypatch):
+    """Takes the streams of the command line in this process for a terminal of so many columns."""
+
+    def pretend(columns=100):
+        for stream in (sys.stdout, sys.stderr):
+            monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+        monkeypatch.setenv("COLUMNS", str(columns))
+
+    return pretend
+
+
+@pytest.fixture
 def command():
     """Runs the command line as a process of its own."""
 

@@ -1,11 +1,12 @@
 """``storycore-tts doctor``."""
 
-from importlib.metadata import EntryPoint
+import json
+import subprocess
+import sys
 
 import pytest
 
 from storycore_tts import __version__
-from storycore_tts.entrypoints.cli import console
 from storycore_tts.testing.comfyui import NodePackMissing
 
 DOWN = "http://127.0.0.1:9"
@@ -113,26 +114,33 @@ def test_misconfigured(cli, tmp_path):
     assert "Did you mean 'device'?" in answer.err
 
 
-def test_what_is_not_installed_and_what_cannot_be_loaded(cli, monkeypatch):
-    points = [
-        EntryPoint("draft", "storycore_tts.adapters.draft:create", "storycore_tts.adapters"),
-        EntryPoint("direct", "package_that_nobody_has:create", "storycore_tts.adapters"),
-    ]
-    for module in ("settings", "container"):
-        monkeypatch.setattr(f"storycore_tts.{module}.entry_points", lambda group: points)
-    answer = cli("doctor", "--backend", "direct", "--json")
-    assert answer.status == 3
-    backends = answer.json["backends"]
+def test_what_is_not_installed_and_what_cannot_be_loaded():
+    code = """
+        import sys
+        from importlib import metadata
+        group = "storycore_tts.adapters"
+        adapters = {"draft": "storycore_tts.adapters.draft", "direct": "package_that_is_missing"}
+        points = [metadata.EntryPoint(k, f"{v}:create", group) for k, v in adapters.items()]
+        metadata.entry_points = lambda group: points
+        from storycore_tts.entrypoints.cli import main
+        sys.exit(main(["doctor", "--backend", "direct", "--json"]) * 10 + main(["doctor"]))
+    """
+    lines = "\n".join(line.strip() for line in code.splitlines())
+    done = subprocess.run(
+        [sys.executable, "-c", lines], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 33
+    told, table = done.stdout.split("\n", 1)
+    backends = json.loads(told)["backends"]
     assert backends["comfyui"] == {"installed": False}
     [problem] = backends["direct"]["problems"]
-    assert "package_that_nobody_has" in problem["message"]
+    assert "package_that_is_missing" in problem["message"]
     assert problem["advice"] == "pip install 'storycore-tts[direct]'"
-    assert "not installed" in cli("doctor", "--backend", "draft").out
+    assert "not installed" in table
 
 
-def test_a_narrow_terminal(cli, server, monkeypatch):
-    monkeypatch.setattr(console, "stdout_is_terminal", lambda: True)
-    monkeypatch.setenv("COLUMNS", "60")
+def test_a_narrow_terminal(cli, server, terminal):
+    terminal(60)
     answer = cli("doctor", "--url", server.url)
     tables = [line for line in answer.out.splitlines() if line[:1] in "┏┃┡│└"]
     assert len(tables) > 30

@@ -31,7 +31,6 @@ async def listen(
     announce: Callable[[str], None],
     *,
     stop: asyncio.Event | None = None,
-    connection: type[Connection] = Connection,
 ) -> None:
     """Serve until SIGINT or SIGTERM; what is under way ends, jobs are suspended and kept.
 
@@ -41,7 +40,6 @@ async def listen(
         config: The settings.
         announce: Is told the address, once requests are taken.
         stop: Set it to end as a signal would.
-        connection: What handles each connection.
 
     Raises:
         ConfigurationError: The address cannot be listened on, or needs a key.
@@ -50,7 +48,7 @@ async def listen(
     """
     app = create_app(config)
     opened: dict[str, Any] = {}
-    server = _Server(_settings(_with_state(app, opened), connection), stop or asyncio.Event())
+    server = _Server(_settings(_with_state(app, opened)), stop or asyncio.Event())
     # The lifespan is ours, not uvicorn's, which would print a traceback and lose the error.
     with _bound(config) as listener, server.heeding_signals():
         async with lifespan_of(config)(app) as state:
@@ -134,10 +132,10 @@ class _Server(uvicorn.Server):
             await asyncio.wait(set(self.server_state.tasks), timeout=_FAREWELL)
 
 
-def _settings(app: ASGIApp, connection: type[Connection]) -> uvicorn.Config:
+def _settings(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=connection,
+        http=Connection,
         lifespan="off",
         access_log=False,
         log_level="warning",
@@ -146,7 +144,7 @@ def _settings(app: ASGIApp, connection: type[Connection]) -> uvicorn.Config:
         timeout_graceful_shutdown=_FAREWELL,
         # As long as one may wait: clients keep idle connections for less, and lose what they send
         # on one that was closed.
-        timeout_keep_alive=int(connection.patience),
+        timeout_keep_alive=int(Connection.patience),
         ws="none",
     )
 
