@@ -1,6 +1,7 @@
 """``storycore-tts doctor``."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -116,15 +117,17 @@ def test_what_is_not_installed_and_what_cannot_be_loaded():
         group = "storycore_tts.adapters"
         adapters = {"draft": "storycore_tts.adapters.draft", "direct": "package_that_is_missing"}
         points = [metadata.EntryPoint(k, f"{v}:create", group) for k, v in adapters.items()]
-        metadata.entry_points = lambda group: points
+        metadata.entry_points = lambda group: points if "storycore" in group else []
         from storycore_tts.entrypoints.cli import main
-        sys.exit(main(["doctor", "--backend", "direct", "--json"]) * 10 + main(["doctor"]))
+        status = main(["doctor", "--backend", "direct", "--json"])
+        main(["doctor", "--backend", "draft"])
+        sys.exit(status)
     """
     lines = "\n".join(line.strip() for line in code.splitlines())
     done = subprocess.run(
         [sys.executable, "-c", lines], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 33
+    assert done.returncode == 3, done.stderr
     told, table = done.stdout.split("\n", 1)
     backends = json.loads(told)["backends"]
     assert backends["comfyui"] == {"installed": False}
@@ -137,6 +140,7 @@ def test_what_is_not_installed_and_what_cannot_be_loaded():
 def test_a_narrow_terminal(cli, server, terminal):
     terminal(60)
     answer = cli("doctor", "--url", server.url)
-    tables = [line for line in answer.out.splitlines() if line[:1] in "┏┃┡│└"]
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", answer.out)
+    tables = [line for line in plain.splitlines() if line[:1] in "┏┃┡│└"]
     assert len(tables) > 30
     assert max(map(len, tables)) <= 60  # the advice below is copied, and not cut

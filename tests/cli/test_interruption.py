@@ -22,29 +22,29 @@ def test_a_running_job_is_interrupted(start, standin_comfyui_factory, number, mo
     server = standin_comfyui_factory(instant=True, modern=modern)
     gate = server.faults.hold("running")
     child = start("say", "Hello.", "--url", server.url)
-    assert gate.reached.wait(20)
+    assert gate.reached.wait(60)
     child.send_signal(number)
-    out, err = child.communicate(timeout=20)
+    out, err = child.communicate(timeout=60)
     assert (child.returncode, out) == (130, "")
     assert err.splitlines()[-1] == "error: Interrupted."
     assert "Traceback" not in err
     gate.release()
-    assert server.log.wait_for(lambda log: log.interrupted == log.submitted)
+    assert server.log.wait_for(lambda log: log.interrupted == log.submitted, 60)
 
 
 def test_a_waiting_job_leaves_the_queue(start, server):
     gate = server.faults.hold("running")
     first = start("say", "First.", "--url", server.url)
-    assert gate.reached.wait(20)
+    assert gate.reached.wait(60)
     second = start("clone", recorded(), "Second.", "--url", server.url, "--json")
-    assert server.log.wait_for(lambda log: len(log.submitted) == 2, 20)
+    assert server.log.wait_for(lambda log: len(log.submitted) == 2, 60)
     second.send_signal(signal.SIGINT)
-    out, _ = second.communicate(timeout=20)
+    out, _ = second.communicate(timeout=60)
     assert second.returncode == 130
     assert '"type": "Interrupted"' in out
     assert server.log.deleted == server.log.submitted[1:]
     gate.release()
-    first.communicate(timeout=20)
+    first.communicate(timeout=60)
     assert first.returncode == 0
 
 
