@@ -79,7 +79,7 @@ def command():
         done = subprocess.run(
             [*COMMAND, *map(str, arguments)],
             capture_output=True,
-            timeout=60,
+            timeout=110,
             check=False,
             **how,
         )
