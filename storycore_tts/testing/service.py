@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from storycore_tts.settings import QwenTTSConfig
 
@@ -39,6 +39,7 @@ class _Serving(threading.Thread):
         super().__init__(name="storycore-tts-service")
         self._config = config
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped = False
         self._ending = asyncio.Event()
         self._error: Exception | None = None
         self.settled = threading.Event()
@@ -54,8 +55,10 @@ class _Serving(threading.Thread):
             self.settled.set()
 
     def stop(self) -> None:
-        if self._loop is not None and self.is_alive():
-            self._loop.call_soon_threadsafe(self._ending.set)
+        self._stopped = True  # seen by a thread that has no loop yet
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: it has stopped
+                self._loop.call_soon_threadsafe(self._ending.set)
 
     def check(self) -> None:
         if self._error is not None:
@@ -65,6 +68,8 @@ class _Serving(threading.Thread):
         from storycore_tts.entrypoints.http.listening import listen
 
         self._loop = asyncio.get_running_loop()
+        if self._stopped:
+            self._ending.set()
         await listen(self._config, self._announce, stop=self._ending)
 
     def _announce(self, url: str) -> None:

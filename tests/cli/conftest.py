@@ -60,6 +60,18 @@ def cli(capsys, monkeypatch):
 
 
 @pytest.fixture
+def terminal(monkeypatch):
+    """Takes the streams of the command line in this process for a terminal of so many columns."""
+
+    def pretend(columns=100):
+        for stream in (sys.stdout, sys.stderr):
+            monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+        monkeypatch.setenv("COLUMNS", str(columns))
+
+    return pretend
+
+
+@pytest.fixture
 def command():
     """Runs the command line as a process of its own."""
 
@@ -67,7 +79,7 @@ def command():
         done = subprocess.run(
             [*COMMAND, *map(str, arguments)],
             capture_output=True,
-            timeout=60,
+            timeout=110,
             check=False,
             **how,
         )

@@ -23,11 +23,18 @@ def test_a_transcript_may_stand_in_a_file(cli, spoken, server, inputs_of, tmp_pa
     assert inputs_of(CLONE)["ref_text"] == words
 
 
-def test_without_a_transcript_only_the_timbre_is_taken_and_that_is_said(cli, spoken, server):
-    audio, _ = spoken
+def test_only_the_timbre_is_taken_without_a_transcript_or_when_asked_for(
+    cli, spoken, server, inputs_of
+):
+    audio, words = spoken
     answer = cli("clone", audio, LINE, "--url", server.url, "--json")
     assert answer.json["x_vector_only"] is True
     assert "warning: cloned from the x-vector only" in answer.err
+    answer = cli(
+        "clone", audio, LINE, "--url", server.url, "--ref-text", words, "--x-vector-only", "--json"
+    )
+    assert answer.json["x_vector_only"] is True
+    assert inputs_of(CLONE)["x_vector_only"] is True
 
 
 def test_a_real_clone_speaks(cli, spoken, speaking_server, tmp_path):
@@ -43,25 +50,14 @@ def test_a_real_clone_speaks(cli, spoken, speaking_server, tmp_path):
     assert abs(samples).max() > 0.05
 
 
-def test_x_vector_only_can_be_asked_for(cli, spoken, server, inputs_of):
-    audio, words = spoken
-    answer = cli(
-        "clone", audio, LINE, "--url", server.url, "--ref-text", words, "--x-vector-only", "--json"
-    )
-    assert answer.json["x_vector_only"] is True
-    assert inputs_of(CLONE)["x_vector_only"] is True
-
-
-def test_two_transcripts_are_refused(cli, spoken):
-    answer = cli("clone", spoken[0], LINE, "--ref-text", "a", "--ref-text-file", "b.txt")
-    assert answer.status == 2
-    assert "not both" in answer.err
-
-
 def test_a_transcript_that_cannot_be_read_is_refused(cli, spoken, tmp_path):
     (tmp_path / "latin.txt").write_bytes("Grüße".encode("latin-1"))
-    for name, said in [("none.txt", "Cannot read none.txt"), ("latin.txt", "is not UTF-8")]:
-        answer = cli("clone", spoken[0], LINE, "--ref-text-file", name)
+    for name, more, said in [
+        ("none.txt", [], "Cannot read none.txt"),
+        ("latin.txt", [], "is not UTF-8"),
+        ("latin.txt", ["--ref-text", "a"], "not both"),
+    ]:
+        answer = cli("clone", spoken[0], LINE, "--ref-text-file", name, *more)
         assert answer.status == 2
         assert said in answer.err
 

@@ -1,11 +1,11 @@
 """``storycore-tts doctor``."""
 
-from importlib.metadata import EntryPoint
-
-import pytest
+import json
+import re
+import subprocess
+import sys
 
 from storycore_tts import __version__
-from storycore_tts.entrypoints.cli import console
 from storycore_tts.testing.comfyui import NodePackMissing
 
 DOWN = "http://127.0.0.1:9"
@@ -28,8 +28,8 @@ def test_all_is_well(cli, server):
     assert told["backends"]["draft"]["reachable"]
 
 
-def test_the_tables_say_the_same(command, server):
-    answer = command("doctor", "--url", server.url)
+def test_the_tables_say_the_same(cli, server):
+    answer = cli("doctor", "--url", server.url)
     assert answer.status == 0
     for said in ["comfyui (configured)", "ready", "0.3.64", "as in 1.0.6", "--url", server.url]:
         assert said in answer.out
@@ -77,32 +77,29 @@ def test_where_each_value_came_from(cli, tmp_path, monkeypatch):
     assert told["generation.seed"] == {"value": None, "source": "default"}
 
 
-@pytest.mark.parametrize("form", [[], ["--json"]])
-def test_headers_are_never_shown(cli, tmp_path, server, form):
+def test_headers_are_never_shown(cli, tmp_path, server):
     (tmp_path / "mine.yaml").write_text(
         "tts: {qwen: {comfyui: {headers: {Authorization: Bearer s3cret, X-Key: t0psecret}}}}"
     )
-    answer = cli("doctor", "--config", "mine.yaml", "--url", server.url, *form)
-    assert answer.status == 0
-    assert "comfyui.headers.Authorization" in answer.out
-    assert "***" in answer.out
-    assert not [word for word in ("s3cret", "t0psecret") if word in answer.out + answer.err]
+    for form in ([], ["--json"]):
+        answer = cli("doctor", "--config", "mine.yaml", "--url", server.url, *form)
+        assert answer.status == 0
+        assert "comfyui.headers.Authorization" in answer.out
+        assert "***" in answer.out
+        assert not [word for word in ("s3cret", "t0psecret") if word in answer.out + answer.err]
 
 
-@pytest.mark.parametrize(
-    ("block", "secret"),
-    [
-        ("{comfyui: {headers: {X-Key: 73577357}}}", "73577357"),
-        ("{comfyui: {headers: Bearer 73577357}}", "73577357"),
-        ("{comfyui_url: 'http://me:73577357@127.0.0.1'}", "73577357"),
-    ],
-)
-def test_refused_secrets_are_not_shown_either(cli, tmp_path, block, secret):
-    (tmp_path / "mine.yaml").write_text(f"tts: {{qwen: {block}}}")
-    answer = cli("doctor", "--config", "mine.yaml", "--json")
-    assert answer.status == 2
-    assert "***" in answer.json["error"]["message"]
-    assert secret not in answer.out + answer.err
+def test_refused_secrets_are_not_shown_either(cli, tmp_path):
+    for block in (
+        "{comfyui: {headers: {X-Key: 73577357}}}",
+        "{comfyui: {headers: Bearer 73577357}}",
+        "{comfyui_url: 'http://me:73577357@127.0.0.1'}",
+    ):
+        (tmp_path / "mine.yaml").write_text(f"tts: {{qwen: {block}}}")
+        answer = cli("doctor", "--config", "mine.yaml", "--json")
+        assert answer.status == 2
+        assert "***" in answer.json["error"]["message"]
+        assert "73577357" not in answer.out + answer.err
 
 
 def test_misconfigured(cli, tmp_path):
@@ -113,27 +110,37 @@ def test_misconfigured(cli, tmp_path):
     assert "Did you mean 'device'?" in answer.err
 
 
-def test_what_is_not_installed_and_what_cannot_be_loaded(cli, monkeypatch):
-    points = [
-        EntryPoint("draft", "storycore_tts.adapters.draft:create", "storycore_tts.adapters"),
-        EntryPoint("direct", "package_that_nobody_has:create", "storycore_tts.adapters"),
-    ]
-    for module in ("settings", "container"):
-        monkeypatch.setattr(f"storycore_tts.{module}.entry_points", lambda group: points)
-    answer = cli("doctor", "--backend", "direct", "--json")
-    assert answer.status == 3
-    backends = answer.json["backends"]
+def test_what_is_not_installed_and_what_cannot_be_loaded():
+    code = """
+        import sys
+        from importlib import metadata
+        group = "storycore_tts.adapters"
+        adapters = {"draft": "storycore_tts.adapters.draft", "direct": "package_that_is_missing"}
+        points = [metadata.EntryPoint(k, f"{v}:create", group) for k, v in adapters.items()]
+        metadata.entry_points = lambda group: points if "storycore" in group else []
+        from storycore_tts.entrypoints.cli import main
+        status = main(["doctor", "--backend", "direct", "--json"])
+        main(["doctor", "--backend", "draft"])
+        sys.exit(status)
+    """
+    lines = "\n".join(line.strip() for line in code.splitlines())
+    done = subprocess.run(
+        [sys.executable, "-c", lines], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3, done.stderr
+    told, table = done.stdout.split("\n", 1)
+    backends = json.loads(told)["backends"]
     assert backends["comfyui"] == {"installed": False}
     [problem] = backends["direct"]["problems"]
-    assert "package_that_nobody_has" in problem["message"]
+    assert "package_that_is_missing" in problem["message"]
     assert problem["advice"] == "pip install 'storycore-tts[direct]'"
-    assert "not installed" in cli("doctor", "--backend", "draft").out
+    assert "not installed" in table
 
 
-def test_a_narrow_terminal(cli, server, monkeypatch):
-    monkeypatch.setattr(console, "stdout_is_terminal", lambda: True)
-    monkeypatch.setenv("COLUMNS", "60")
+def test_a_narrow_terminal(cli, server, terminal):
+    terminal(60)
     answer = cli("doctor", "--url", server.url)
-    tables = [line for line in answer.out.splitlines() if line[:1] in "┏┃┡│└"]
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", answer.out)
+    tables = [line for line in plain.splitlines() if line[:1] in "┏┃┡│└"]
     assert len(tables) > 30
     assert max(map(len, tables)) <= 60  # the advice below is copied, and not cut

@@ -1,5 +1,7 @@
 """Ctrl-C and SIGTERM: exit status 130, and the job is off the server."""
 
+import asyncio
+import io
 import signal
 import sys
 
@@ -7,42 +9,42 @@ import numpy as np
 import pytest
 import soundfile
 
-from storycore_tts.entrypoints.cli import console, inputs
+from storycore_tts.entrypoints.cli import main
+from storycore_tts.entrypoints.cli.interrupts import run_async
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 
-@pytest.mark.parametrize("number", SIGNALS, ids=lambda n: n.name)
-@pytest.mark.parametrize("modern", [False, True], ids=["0.3.64", "0.36"])
+@pytest.mark.parametrize(("number", "modern"), [(SIGNALS[0], True), (SIGNALS[1], False)])
 def test_a_running_job_is_interrupted(start, standin_comfyui_factory, number, modern):
     server = standin_comfyui_factory(instant=True, modern=modern)
     gate = server.faults.hold("running")
     child = start("say", "Hello.", "--url", server.url)
-    assert gate.reached.wait(20)
+    assert gate.reached.wait(60)
     child.send_signal(number)
-    out, err = child.communicate(timeout=20)
+    out, err = child.communicate(timeout=60)
     assert (child.returncode, out) == (130, "")
     assert err.splitlines()[-1] == "error: Interrupted."
     assert "Traceback" not in err
     gate.release()
-    assert server.log.wait_for(lambda log: log.interrupted == log.submitted)
+    assert server.log.wait_for(lambda log: log.interrupted == log.submitted, 60)
 
 
 def test_a_waiting_job_leaves_the_queue(start, server):
     gate = server.faults.hold("running")
     first = start("say", "First.", "--url", server.url)
-    assert gate.reached.wait(20)
+    assert gate.reached.wait(60)
     second = start("clone", recorded(), "Second.", "--url", server.url, "--json")
-    assert server.log.wait_for(lambda log: len(log.submitted) == 2, 20)
+    assert server.log.wait_for(lambda log: len(log.submitted) == 2, 60)
     second.send_signal(signal.SIGINT)
-    out, _ = second.communicate(timeout=20)
+    out, _ = second.communicate(timeout=60)
     assert second.returncode == 130
     assert '"type": "Interrupted"' in out
     assert server.log.deleted == server.log.submitted[1:]
     gate.release()
-    first.communicate(timeout=20)
+    first.communicate(timeout=60)
     assert first.returncode == 0
 
 
@@ -54,22 +56,57 @@ def heeded():
     signal.signal(signal.SIGINT, before)
 
 
+class Interrupting(io.RawIOBase):
+    """A stream at which a signal comes when it is used."""
+
+    def __init__(self, number):
+        self._number = number
+
+    def readable(self):
+        return True
+
+    def readinto(self, _):
+        signal.raise_signal(self._number)
+
+    def write(self, _):
+        signal.raise_signal(self._number)
+
+
 @pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda n: n.name)
-def test_a_signal_where_no_event_loop_runs(cli, monkeypatch, number):
+def test_a_signal_where_no_event_loop_runs(capsys, monkeypatch, number):
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(inputs, "text_of", lambda _: signal.raise_signal(number))
-    answer = cli("say", "-", "--backend", "draft", "--debug")
-    assert (answer.status, answer.err) == (130, "error: Interrupted.\n")
+    stdin = io.TextIOWrapper(io.BufferedReader(Interrupting(number)))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert main(["say", "-", "--backend", "draft", "--debug"]) == 130
+    assert capsys.readouterr().err == "error: Interrupted.\n"
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_interrupts_while_the_arguments_are_read(cli, monkeypatch):
-    def interrupt(_):
-        raise KeyboardInterrupt
+@pytest.mark.usefixtures("heeded")
+def test_a_signal_while_the_arguments_are_read(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", Interrupting(signal.SIGINT))
+    assert main(["--version"]) == 130
 
-    monkeypatch.setattr(console, "answer", interrupt)
-    assert cli("--version").status == 130
+
+@pytest.mark.usefixtures("heeded")
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda n: n.name)
+def test_a_second_signal_does_not_keep_the_job_from_being_taken_back(number):
+    taken_back = []
+
+    async def work():
+        try:
+            signal.raise_signal(number)
+            await asyncio.Event().wait()
+        finally:
+            signal.raise_signal(number)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            taken_back.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_async(work())
+    assert taken_back
 
 
 def recorded():

@@ -16,11 +16,7 @@ def test_a_key_is_shown_once_with_the_settings_that_let_it_in(cli):
     assert settings == {"mia": hashed(key)}
     assert owner_of(key, settings) == "mia"
     assert key not in answer.err
-
-
-def test_each_key_is_another_one(cli):
-    keys = {cli("keys", "new", "mia", "--json").json["key"] for _ in range(3)}
-    assert len(keys) == 3
+    assert cli("keys", "new", "mia", "--json").json["key"] != key
 
 
 def test_an_owner_is_a_name(cli):
@@ -46,14 +42,10 @@ def test_a_refusal_shows_neither_password_nor_keys(cli, tmp_path):
     for server in (
         {"api_keys": {"mia": key}},
         {"api_keys": [key]},
-        {"api_keys": key},
         {"database_url": [f"{address}/jobs"]},
-        {"database_url": {"url": f"{address}/jobs"}},
         {"database_url": f"{address}:port/jobs"},
         {"database_url": f"mysql://tts:{PASSWORD}@db.example/jobs"},
-        {"database_url": address},
         {"database_url": f"postgresql://tts:a@{PASSWORD}@db.example/jobs"},
-        {"database_url": f"postgresql://tts:a/{PASSWORD}@db.example/jobs"},
         {"database_url": f"postgresql://127.0.0.1:1/jobs?user=tts&password={PASSWORD}"},
         {"database_url": f"postgresql://tts:{PASSWORD}@127.0.0.1:1/jobs"},  # where nobody listens
         {"databse_url": f"{address}/jobs"},

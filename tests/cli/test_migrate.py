@@ -1,7 +1,5 @@
 """``storycore-tts migrate``: what it says, what it writes, and its exit statuses."""
 
-import shutil
-
 import pytest
 
 SETTINGS = "config/default.yaml"
@@ -38,15 +36,7 @@ def test_phase_after_phase_in_the_working_folder(cli, small_engine, monkeypatch)
     last = cli("migrate", "--write")
     assert (last.status, last.err) == (0, "nothing to write\n")
     assert last.out.startswith("phase 4: ")
-
-
-def test_there_and_back(cli, small_engine, files):
-    before = files()
-    assert cli("migrate", small_engine, "--to", 4, "--write").status == 0
-    for number in (3, 2, 1, 0):
-        assert f"to phase {number}: " in cli("migrate", small_engine, "--undo", "--write").out
-    assert before.items() <= files().items()
-    assert cli("migrate", small_engine, "--undo", "--write").err == "nothing to write\n"
+    assert "to phase 3: " in cli("migrate", "--undo", "--write").out
 
 
 def test_json_says_all_of_it(cli, small_engine):
@@ -140,10 +130,3 @@ def test_a_migration_that_was_cut_off_is_told(cli, small_engine):
     answer = cli("migrate", small_engine)
     assert answer.status == 0
     assert answer.err.startswith("A migration that was cut off has been taken back.\n")
-
-
-def test_the_backups_can_be_thrown_away_when_nobody_wants_to_go_back(cli, small_engine):
-    cli("migrate", small_engine, "--to", 4, "--write")
-    shutil.rmtree(small_engine / ".storycore-tts-migration")
-    assert cli("migrate", small_engine, "--json").json["phase"] == 4
-    assert cli("migrate", small_engine, "--undo").status == 2

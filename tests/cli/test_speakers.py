@@ -1,11 +1,10 @@
 """``storycore-tts speakers``."""
 
-from storycore_tts.entrypoints.cli import console
 from storycore_tts.testing.comfyui import SpeakerList
 
 
-def test_one_voice_a_line_when_piped(command, server):
-    answer = command("speakers", "--url", server.url)
+def test_one_voice_a_line_when_piped(cli, server):
+    answer = cli("speakers", "--url", server.url)
     assert answer.status == 0
     rows = [line.split("\t") for line in answer.out.splitlines()]
     assert len(rows) == 9
@@ -23,15 +22,9 @@ def test_json(cli):
     assert all(set(speaker) == {"name", "language", "description", "kind"} for speaker in told)
 
 
-def test_a_table_on_a_terminal(cli, server, monkeypatch):
-    monkeypatch.setattr(console, "stdout_is_terminal", lambda: True)
-    monkeypatch.setenv("COLUMNS", "100")
+def test_a_table_on_a_terminal(cli, server, terminal):
+    terminal()
     server.faults.add(SpeakerList(speakers=["Ryan", "[bold]Nobody"]))
     shown = cli("speakers", "--url", server.url).out
     assert "Speaker" in shown
     assert "[bold]Nobody" in shown
-
-
-def test_a_server_that_is_down(cli):
-    answer = cli("speakers", "--url", "http://127.0.0.1:9", "--json")
-    assert (answer.status, answer.json["error"]["type"]) == (3, "BackendUnavailable")

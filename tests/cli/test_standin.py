@@ -2,7 +2,6 @@
 
 import signal
 import socket
-import subprocess
 import sys
 
 import httpx
@@ -19,7 +18,7 @@ def test_it_serves_until_interrupted(start, number):
     answer = httpx.get(f"{url}/system_stats", trust_env=False).raise_for_status()
     assert answer.json()["system"]["comfyui_version"] == "0.36.0"
     child.send_signal(number)
-    out, err = child.communicate(timeout=20)
+    out, err = child.communicate(timeout=60)
     assert (child.returncode, out, err) == (0, "", "")
 
 
@@ -51,14 +50,3 @@ def test_a_checkpoint_without_speakers(cli):
     answer = cli("standin", "--checkpoint", "/voices/mara")
     assert answer.status == 2
     assert "PATH=SPEAKER" in answer.err
-
-
-def test_without_its_extra_it_says_what_to_install():
-    code = (
-        "import sys; sys.modules['aiohttp'] = None\n"
-        "from storycore_tts.entrypoints.cli import main\n"
-        "sys.exit(main(['standin']))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 3
-    assert "pip install 'storycore-tts[demo]'" in done.stderr

@@ -34,21 +34,13 @@ def test_the_checkpoint_can_speak_afterwards(cli, dataset, tmp_path, server):
     assert spoken.json["model"] == checkpoint
 
 
-def test_folders_that_nobody_can_look_into_are_the_servers(cli, server):
-    answer = cli(
-        "train", "/" + "x" * 300, "--output-dir", "voices", "--speaker-name", "mara",
-        "--url", server.url,
-    )  # fmt: skip
-    assert "failed on the ComfyUI server" in answer.err  # which was asked, then
-
-
-@pytest.mark.parametrize(("folder", "voices"), [("", "voices"), (".", "")])
-def test_an_empty_folder_is_not_the_one_at_hand(cli, server, folder, voices):
-    answer = cli(
-        "train", folder, "--output-dir", voices, "--speaker-name", "mara", "--url", server.url
-    )
-    assert answer.status == 2
-    assert "is empty" in answer.err
+def test_an_empty_folder_is_not_the_one_at_hand(cli, server):
+    for folder, voices in (("", "voices"), (".", "")):
+        answer = cli(
+            "train", folder, "--output-dir", voices, "--speaker-name", "m", "--url", server.url
+        )
+        assert answer.status == 2
+        assert "is empty" in answer.err
 
 
 def test_json_and_options(cli, dataset, server, inputs_of, tmp_path):

@@ -8,7 +8,6 @@ import soundfile
 
 from storycore_tts import VoiceLibrary
 from storycore_tts.domain.audio import decode
-from storycore_tts.entrypoints.cli import console
 
 LINE = "These are words that the recording never said."
 CONSENT = "my own voice, recorded on 2026-11-20"
@@ -45,7 +44,7 @@ def tom(cli):
     return answer.json
 
 
-def test_a_real_clone_by_name(cli, mia, speaking_server, tmp_path):
+def test_a_real_clone_by_name(cli, spoken, mia, speaking_server, tmp_path, library):
     out = tmp_path / "line.flac"
     answer = cli("say", LINE, "--speaker", "mia", "--url", speaking_server.url, "-o", out, "--json")
     assert (answer.status, answer.json["path"]) == (0, str(out))
@@ -53,32 +52,16 @@ def test_a_real_clone_by_name(cli, mia, speaking_server, tmp_path):
     samples, rate = soundfile.read(out)
     assert 1.5 < len(samples) / rate < 8
     assert abs(samples).max() > 0.05
-
-
-def test_a_recording_reaches_the_server_as_it_was_given(
-    cli, spoken, mia, server, inputs_of, library
-):
-    assert cli("say", LINE, "-s", "Mia", "--url", server.url, "-l", "en", "--seed", 7).status == 0
-    sent = inputs_of(CLONE)
-    assert (sent["ref_text"], sent["target_text"]) == (mia, LINE)
-    assert (sent["language"], sent["seed"]) == ("English", 7)
     given, _ = decode(spoken[0].read_bytes())
     assert library.get("Mia").reference.samples.tobytes() == given.tobytes()
 
 
-def test_a_checkpoint_by_name(cli, tom, standin_comfyui_factory):
-    server = standin_comfyui_factory(checkpoints={"/srv/voices/tom": ["tom_v2"]})
-    told = cli("say", "Bonjour à tous.", "-s", "TOM", "--url", server.url, "--json").json
-    assert (told["model"], told["language"]) == ("/srv/voices/tom", "French")
-    samples, rate = soundfile.read(told["path"])
-    assert len(samples) / rate > 0.5
-
-
-def test_the_options_of_a_line_win_over_those_of_the_voice(cli, tom, standin_comfyui_factory):
+def test_a_checkpoint_by_name_and_what_a_line_says_besides(cli, tom, standin_comfyui_factory):
     server = standin_comfyui_factory(instant=True, checkpoints={"/srv/voices/tom": ["tom_v2"]})
-    there = ["say", LINE, "-s", "Tom", "--url", server.url]
-    assert cli(*there, "-l", "de", "--json").json["language"] == "German"
-    assert cli(*there, "--json").json["language"] == "French"
+    there = ["say", "Bonjour à tous.", "-s", "TOM", "--url", server.url, "--json"]
+    told = cli(*there).json
+    assert (told["model"], told["language"]) == ("/srv/voices/tom", "French")
+    assert cli(*there, "-l", "de").json["language"] == "German"
 
 
 def test_a_clone_takes_no_instruct(cli, mia, server):
@@ -98,16 +81,6 @@ def test_the_timbre_alone_is_stored_when_that_is_asked_for(cli, spoken, server, 
     assert inputs_of(CLONE)["x_vector_only"] is True
 
 
-def test_words_may_stand_in_a_file(cli, spoken, library, tmp_path):
-    (tmp_path / "words.txt").write_text("Grüße.\n", encoding="utf-8-sig")
-    answer = cli(
-        "voices", "add", "Mia", "--reference", spoken[0], "--ref-text-file", "words.txt",
-        "--consent", CONSENT,
-    )  # fmt: skip
-    assert answer.status == 0
-    assert library.get("Mia").reference.transcript == "Grüße."
-
-
 def test_doubts_about_a_recording_are_told_when_it_is_stored(cli, tmp_path):
     tone = 0.3 * np.sin(np.arange(24_000) / 20)
     soundfile.write(tmp_path / "short.wav", tone, 24_000)
@@ -118,35 +91,35 @@ def test_doubts_about_a_recording_are_told_when_it_is_stored(cli, tmp_path):
     assert "warning: the reference is 1.0 s long" in answer.err
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ([], "either a reference recording or a checkpoint"),
-        (["--reference", "WAV"], "either its words or --x-vector-only"),
-        (["--reference", "WAV", "--ref-text", "Hi.", "--x-vector-only"], "either its words or"),
-        (["--reference", "WAV", "--ref-text", " "], "words are empty"),
-        (["--reference", "WAV", "--ref-text", "Hi."], "consent"),
-        (["--reference", "none.wav", "--x-vector-only", "--consent", "c"], "No such file"),
-        (["--reference", "WAV", "--x-vector-only", "--consent", "c", "-s", "mia"], "no speaker"),
-        (["--checkpoint", "/m", "--ref-text", "Hi."], "go with --reference"),
-        (["--checkpoint", "/m", "--x-vector-only"], "go with --reference"),
-        (["--checkpoint", "/m", "--language", "tlh"], "does not speak"),
-        (["--ref-text", "a", "--ref-text-file", "b"], "not both"),
-    ],
-)
-def test_what_makes_no_voice_is_refused(cli, spoken, library, arguments, said):
-    given = [spoken[0] if argument == "WAV" else argument for argument in arguments]
-    answer = cli("voices", "add", "Mia", *given)
-    assert (answer.status, answer.out) == (2, "")
-    assert said in answer.err
-    assert not library.folder.exists()
+NO_VOICE = [
+    ([], "either a reference recording or a checkpoint"),
+    (["--reference", "WAV"], "either its words or --x-vector-only"),
+    (["--reference", "WAV", "--ref-text", "Hi.", "--x-vector-only"], "either its words or"),
+    (["--reference", "WAV", "--ref-text", " "], "words are empty"),
+    (["--reference", "WAV", "--ref-text", "Hi."], "consent"),
+    (["--reference", "none.wav", "--x-vector-only", "--consent", "c"], "No such file"),
+    (["--reference", "WAV", "--x-vector-only", "--consent", "c", "-s", "mia"], "no speaker"),
+    (["--checkpoint", "/m", "--ref-text", "Hi."], "go with --reference"),
+    (["--checkpoint", "/m", "--x-vector-only"], "go with --reference"),
+    (["--checkpoint", "/m", "--language", "tlh"], "does not speak"),
+    (["--ref-text", "a", "--ref-text-file", "b"], "not both"),
+]
 
 
-@pytest.mark.parametrize("name", ["Ryan", "uncle fu", "../Mia", "", "x" * 65, "tom"])
-def test_names_that_are_taken_or_none_are_refused(cli, tom, library, name):
-    answer = cli("voices", "add", name, "--checkpoint", "/m", "--json")
-    assert (answer.status, answer.json["error"]["type"]) == (2, "InvalidRequest")
-    assert library.names() == ["Tom"]
+def test_what_makes_no_voice_is_refused(cli, spoken, library):
+    for arguments, said in NO_VOICE:
+        given = [spoken[0] if argument == "WAV" else argument for argument in arguments]
+        answer = cli("voices", "add", "Mia", *given)
+        assert (answer.status, answer.out) == (2, "")
+        assert said in answer.err
+        assert not library.folder.exists()
+
+
+def test_names_that_are_taken_or_none_are_refused(cli, tom, library):
+    for name in ("Ryan", "uncle fu", "../Mia", "", "x" * 65, "tom"):
+        answer = cli("voices", "add", name, "--checkpoint", "/m", "--json")
+        assert (answer.status, answer.json["error"]["type"]) == (2, "InvalidRequest")
+        assert library.names() == ["Tom"]
 
 
 def test_the_list(cli, mia, tom):
@@ -167,9 +140,8 @@ def test_an_empty_list(cli, library):
     assert not library.folder.exists()
 
 
-def test_tables_on_a_terminal(cli, mia, monkeypatch):
-    monkeypatch.setattr(console, "stdout_is_terminal", lambda: True)
-    monkeypatch.setenv("COLUMNS", "100")
+def test_tables_on_a_terminal(cli, mia, terminal):
+    terminal()
     assert "clone" in cli("voices", "list").out
     assert CONSENT in cli("voices", "show", "Mia").out
 
@@ -207,48 +179,36 @@ def test_all_that_is_known_of_a_voice(cli, mia, tom):
         "model_choice": None,
     }
     assert cli("voices", "show", "Tom", "--json").json == tom
-    assert {
-        "checkpoint": "/srv/voices/tom",
-        "speaker": "tom_v2",
-        "instruct": "Slowly.",
-    }.items() <= (tom.items())
-
-
-def test_facts_one_a_line_when_piped(cli, tom):
     facts = dict(line.split("\t") for line in cli("voices", "show", "Tom").out.splitlines())
     assert (facts["speaker"], facts["language"]) == ("tom_v2", "French")
     assert "transcript" not in facts
+    assert {"checkpoint": "/srv/voices/tom", "instruct": "Slowly."}.items() <= tom.items()
 
 
-@pytest.mark.parametrize(
-    ("stdin", "status", "left"),
-    [(b"y\n", 0, []), (b"YES\n", 0, []), (b"n\n", 130, ["Tom"]), (b"\n", 130, ["Tom"])],
-)
-def test_remove_asks(cli, tom, library, stdin, status, left):
-    answer = cli("voices", "remove", "tom", stdin=stdin)
-    assert (answer.status, answer.out) == (status, "")
-    assert "Remove the voice 'tom'" in answer.err
-    assert library.names() == left
-
-
-def test_remove_asks_nobody_twice(cli, tom, library):
-    answer = cli("voices", "remove", "Tom", "--json")
+def test_remove_asks(cli, tom, library):
+    for stdin in (b"n\n", b"\n"):
+        answer = cli("voices", "remove", "tom", stdin=stdin)
+        assert (answer.status, answer.out) == (130, "")
+        assert "Remove the voice 'tom'" in answer.err
+    answer = cli("voices", "remove", "Tom", "--json")  # to an stdin that is closed
     assert (answer.status, answer.json["error"]["type"]) == (2, "InvalidRequest")
     assert "--yes" in answer.err
     assert library.names() == ["Tom"]
+    assert cli("voices", "remove", "tom", stdin=b"YES\n").status == 0
+    assert library.names() == []
+
+
+def test_remove_can_be_told_not_to_ask(cli, tom, library):
     answer = cli("voices", "remove", "Tom", "--yes", "--json")
     assert (answer.status, answer.json, answer.err) == (0, {"name": "Tom", "removed": True}, "")
     assert library.names() == []
 
 
-@pytest.mark.parametrize("command", [["show", "Mai"], ["remove", "Mai", "--yes"]])
-def test_an_unknown_voice_is_2_and_lists_those_there_are(cli, mia, command):
-    answer = cli("voices", *command, "--json")
-    assert (answer.status, answer.json["error"]["type"]) == (2, "UnknownSpeaker")
-    assert "Did you mean 'Mia'?" in answer.err
-
-
-def test_an_unknown_speaker_is_told_of_the_stored_ones(cli, mia):
+def test_an_unknown_voice_is_2_and_lists_those_there_are(cli, mia):
+    for command in (["show", "Mai"], ["remove", "Mai", "--yes"]):
+        answer = cli("voices", *command, "--json")
+        assert (answer.status, answer.json["error"]["type"]) == (2, "UnknownSpeaker")
+        assert "Did you mean 'Mia'?" in answer.err
     answer = cli("say", LINE, "--speaker", "Mai", "--backend", "draft")
     assert answer.status == 2
     assert "Stored voices: Mia." in answer.err

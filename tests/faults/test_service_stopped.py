@@ -77,7 +77,7 @@ async def test_it_stops_in_time_and_its_jobs_go_on_afterwards(tmp_path: Path) ->
         assert time.monotonic() - began < FAREWELL + CLOSING
         assert "Traceback" not in service.said, service.said
         assert (await waits).status_code == 503
-        assert (await waits).json()["detail"] == "The service is stopped before this was done."
+        assert (await waits).json()["detail"] == "The service is shutting down."
         for answer in follower_of_all:
             await answer.aclose()
 

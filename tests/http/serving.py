@@ -1,11 +1,17 @@
-"""Settings of services in tests."""
+"""Settings of services in tests, and other people's apps that hold one."""
+
+import asyncio
+import threading
+from contextlib import contextmanager
+
+import uvicorn
 
 from storycore_tts import QwenTTSConfig
 from storycore_tts.testing.comfyui.log import Submitted
 from storycore_tts.testing.contract import tone_dataset
 from storycore_tts.testing.service import serving
 
-__all__ = ["config", "node_inputs", "on_comfyui", "serving", "with_tones"]
+__all__ = ["config", "listening", "node_inputs", "on_comfyui", "serving", "with_tones"]
 
 
 def config(folder, **settings):
@@ -41,3 +47,32 @@ def node_inputs(comfyui):
     """Return what the node pack's node was given last."""
     graph = comfyui.log.of(Submitted)[-1].graph
     return next(node["inputs"] for node in graph.values() if node["class_type"].startswith("FB_"))
+
+
+class _Announced(uvicorn.Server):
+    """Says when it listens, or has failed to."""
+
+    def __init__(self, app):
+        super().__init__(uvicorn.Config(app, port=0, log_level="warning", ws="none"))
+        self.settled = threading.Event()
+
+    async def startup(self, sockets=None):
+        try:
+            await super().startup(sockets)
+        finally:
+            self.settled.set()
+
+
+@contextmanager
+def listening(app):
+    """Serve somebody's app, with its lifespan, as uvicorn does; yield its address."""
+    server = _Announced(app)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
+    thread.start()
+    try:
+        server.settled.wait()
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()

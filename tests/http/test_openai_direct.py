@@ -1,6 +1,5 @@
 """Streams that are heard while they are made: the direct backend on tiny models."""
 
-import asyncio
 import base64
 import json
 import re
@@ -88,18 +87,16 @@ async def test_a_stream_joins_to_a_file_in_each_format(client, kind):
     assert streamed.peak > 0.05
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-async def test_events_join_to_a_file_in_each_format(client, kind):
-    async with asked(client, response_format=kind, stream_format="sse") as answer:
+async def test_events_join_to_a_file(client):
+    async with asked(client, response_format="mp3", stream_format="sse") as answer:
         *deltas, done = [event async for event in events_of(answer)]
     assert len(deltas) > 1
-    sound = decoded(b"".join(base64.b64decode(one["audio"]) for one in deltas), kind)
+    sound = decoded(b"".join(base64.b64decode(one["audio"]) for one in deltas), "mp3")
     assert done["type"] == "speech.audio.done"
     assert done["usage"]["output_tokens"] == pytest.approx(sound.duration * 12.5, abs=2)
 
 
-@pytest.mark.parametrize("how", ["audio", "sse"])
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize(("kind", "how"), [("wav", "sse"), *((kind, "audio") for kind in FORMATS)])
 async def test_the_first_bytes_come_while_the_rest_is_made(client, url, kind, how):
     before = await counted(url, "requests_total")
     longest = {"max_new_tokens": LONGEST}
@@ -115,7 +112,7 @@ async def test_the_first_bytes_come_while_the_rest_is_made(client, url, kind, ho
         await answer.close()
     # The client hung up in mid-stream: the work ends, though the model would go on.
     while await counted(url, "requests_in_progress"):
-        await asyncio.sleep(0.02)
+        pass
     assert await counted(url, "requests_total") == before + 1
 
 

@@ -14,12 +14,12 @@ from .serving import node_inputs, on_comfyui, serving
 from .sounds import decoded, recording
 
 LINE = "Good evening, and welcome."
-NAMES = ["Mia", "Old Mia", "Zoë Ünal", "贞贞", "a.b-c_d"]
+NAMES = ["Old Mia", "Zoë Ünal", "贞贞", "a.b-c_d"]
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["0.3.64", "modern"])
-def comfyui(request):
-    with StandInComfyUI(modern=request.param, checkpoints={"/voices/hero": ["hero"]}) as server:
+@pytest.fixture(scope="module")
+def comfyui():
+    with StandInComfyUI(checkpoints={"/voices/hero": ["hero"]}) as server:
         yield server
 
 
@@ -151,19 +151,22 @@ def test_a_damaged_voice_hides_no_other(client, http, library, folder):
     assert client.audio.voices.delete("Mia").deleted
 
 
-def test_a_name_that_is_taken_is_refused(client):
+def test_what_cannot_be_a_name_is_refused(client):
     kept(client, "Mia")
-    with pytest.raises(openai.UnprocessableEntityError, match="already"):
-        kept(client, "mia")
+    for name, words in [
+        ("mia", "already"),
+        ("Ryan", "."),
+        ("a/b", "."),
+        ("", "."),
+        ("x" * 65, "."),
+    ]:
+        with pytest.raises(openai.UnprocessableEntityError, match=words):
+            kept(client, name)
+    with pytest.raises(openai.NotFoundError):
+        client.audio.voices.delete("Ryan")  # a built-in one
 
 
-@pytest.mark.parametrize("name", ["Ryan", "../../etc", "a/b", "", "x" * 65])
-def test_what_cannot_be_a_name_is_refused(client, name):
-    with pytest.raises(openai.UnprocessableEntityError):
-        kept(client, name)
-
-
-def test_a_voice_needs_a_sound_and_consent(http):
+def test_a_voice_needs_a_sound_and_consent(client, http):
     files = {"audio_sample": ("mia.wav", recording(), "audio/wav")}
     without = http.post("/v1/audio/voices", data={"name": "Mia"}, files=files)
     assert without.status_code == 422
@@ -171,16 +174,7 @@ def test_a_voice_needs_a_sound_and_consent(http):
     noise = {"audio_sample": ("mia.wav", b"no sound" * 100, "audio/wav")}
     form = {"name": "Mia", "consent": "hers"}
     assert http.post("/v1/audio/voices", data=form, files=noise).status_code == 415
-    assert (
-        http.post("/v1/audio/voices", data={**form, "consent": ""}, files=files).status_code == 422
-    )
-
-
-def test_a_voice_from_a_description_is_refused(client):
+    empty = http.post("/v1/audio/voices", data={**form, "consent": ""}, files=files)
+    assert empty.status_code == 422
     with pytest.raises(openai.UnprocessableEntityError):
         client.audio.voices.create(name="Mia", prompt="A warm voice.", type="prompt")
-
-
-def test_the_built_in_voices_stay(client):
-    with pytest.raises(openai.NotFoundError):
-        client.audio.voices.delete("Ryan")

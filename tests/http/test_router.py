@@ -1,37 +1,18 @@
 """The service inside another app, below a prefix."""
 
-import asyncio
-import threading
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from storycore_tts.entrypoints.http import create_router
 
-from .serving import config
+from .serving import config, listening
 from .sounds import decoded
 
 LINE = {"text": "Once upon a time.", "speaker": "Ryan"}
 ASYNC = {"Prefer": "respond-async"}
-
-
-@contextmanager
-def listening(app):
-    """Serve somebody's app, with its lifespan, as uvicorn does."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", ws="none"))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
-    thread.start()
-    while not server.started and thread.is_alive():
-        pass
-    try:
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -76,29 +57,16 @@ def test_links_lead_below_the_prefix(http):
     assert decoded(http.get(listed["links"]["audio"]).content, "wav").heard > 0.3
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        ({"text": "", "speaker": "Ryan"}, 422),
-        ({"speaker": "Ryan"}, 422),
-        ({"text": "x", "speaker": "Emily"}, 422),
-    ],
-)
-def test_errors_are_problem_documents_there_too(http, body, status):
-    answer = http.post("/api/video-editor/ai/tts/qwen/generate", json=body)
-    assert answer.status_code == status
+def test_errors_are_problem_documents_there_too(http):
+    answer = http.post("/api/video-editor/ai/tts/qwen/generate", json={"text": ""})
+    assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     lost = http.get("/api/video-editor/ai/tts/qwen/jobs/none")
     assert (lost.status_code, lost.json()["status"]) == (404, 404)
-    broken = http.post(
-        "/api/video-editor/v1/audio/speech",
-        content="{",
-        headers={"Content-Type": "application/json"},
-    )
-    assert (broken.status_code, broken.json()["error"]["type"]) == (
-        400,
-        "invalid_request_error",
-    )
+    kind = {"Content-Type": "application/json"}
+    broken = http.post("/api/video-editor/v1/audio/speech", content="{", headers=kind)
+    assert broken.status_code == 400
+    assert broken.json()["error"]["type"] == "invalid_request_error"
 
 
 def test_its_document_is_whole(http):

@@ -63,21 +63,13 @@ def _routes(url):
             yield method, place.replace("{model}", "x"), "security" in operation
 
 
-@pytest.mark.parametrize(
-    "host", ["0.0.0.0", "::", "192.168.1.2", "example.com", "127.0.0.1.nip.io"]
-)
-def test_other_machines_need_a_key(host):
-    with pytest.raises(ConfigurationError, match="no key keeps anybody out"):
-        create_app(QwenTTSConfig(backend="draft", server={"host": host}))
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
-def test_this_machine_needs_none(host):
-    create_app(QwenTTSConfig(backend="draft", server={"host": host}))
-
-
-def test_it_listens_on_this_machine_unless_told_otherwise():
+def test_other_machines_need_a_key_and_this_one_does_not():
     assert QwenTTSConfig().server.host == "127.0.0.1"
+    for host in ("127.0.0.1", "127.1.2.3", "::1", "localhost"):
+        create_app(QwenTTSConfig(backend="draft", server={"host": host}))
+    for host in ("0.0.0.0", "::", "192.168.1.2", "example.com", "127.0.0.1.nip.io"):
+        with pytest.raises(ConfigurationError, match="no key keeps anybody out"):
+            create_app(QwenTTSConfig(backend="draft", server={"host": host}))
 
 
 @pytest.mark.parametrize(
@@ -85,14 +77,9 @@ def test_it_listens_on_this_machine_unless_told_otherwise():
     [
         None,
         "Bearer",
-        "Bearer x",
         f"Bearer {MIA[:-1]}",
-        f"Bearer {MIA}x",
-        f"Bearer {MIA} {MIA}",
         f"Bearer {hashed(MIA)}",  # what stands in the settings opens nothing
         f"Basic {MIA}",
-        MIA,
-        f"Bearer mia:{MIA}",
         "Bearer \xff\xfe",
     ],
 )
@@ -118,44 +105,34 @@ def test_a_key_in_the_address_or_in_a_cookie_counts_for_nothing(url):
 
 
 def test_a_stranger_is_sent_away_before_the_body_is_read(url):
-    for path, kind in ((f"{API}/references", "multipart/form-data; boundary=x"),
-                       (f"{API}/generate", "application/json")):  # fmt: skip
-        with _client(url, None) as stranger:
-            answer = stranger.post(path, content=b"{", headers={"Content-Type": kind})
+    with _client(url, None) as stranger:
+        for path, kind in (
+            ("references", "multipart/form-data; boundary=x"),
+            ("generate", "application/json"),
+        ):
+            answer = stranger.post(f"{API}/{path}", content=b"{", headers={"Content-Type": kind})
             assert answer.status_code == 401  # not 400: the JSON was not looked at
 
 
-def test_ids_of_jobs_cannot_be_guessed(mia, job):
-    ids = {job}
-    for key in ("a", "b"):
-        headers = {"Prefer": "respond-async", "Idempotency-Key": key}
-        answer = mia.post(f"{API}/generate", json={"text": LINE}, headers=headers)
-        ids.add(answer.json()["id"])
-    assert len(ids) == 3
-    assert {uuid.UUID(one).version for one in ids} == {4}
-
-
-def test_the_same_idempotency_key_of_another_is_another_job(mia, tom):
+def test_ids_of_jobs_cannot_be_guessed_even_by_one_who_knows_the_key(mia, tom, job):
     headers = {"Prefer": "respond-async", "Idempotency-Key": "mine"}
     ids = [
         client.post(f"{API}/generate", json={"text": LINE}, headers=headers).json()["id"]
         for client in (mia, tom)
     ]
-    assert ids[0] != ids[1]
+    assert len({job, *ids}) == 3
+    assert {uuid.UUID(one).version for one in (job, *ids)} == {4}
     assert tom.get(f"{API}/jobs/{ids[0]}").status_code == 404
 
 
-@pytest.mark.parametrize(
-    ("method", "place"), [("GET", ""), ("DELETE", ""), ("GET", "/events"), ("GET", "/audio")]
-)
-def test_anothers_job_is_as_one_that_does_not_exist(mia, tom, job, method, place):
-    answers = [tom.request(method, f"{API}/jobs/{one}{place}") for one in (job, str(uuid.uuid4()))]
-    assert [answer.status_code for answer in answers] == [404, 404]
-    assert answers[0].json() == answers[1].json()
+def test_anothers_job_is_as_one_that_does_not_exist(mia, tom, job):
+    for method, place in (("GET", ""), ("DELETE", ""), ("GET", "/events"), ("GET", "/audio")):
+        answers = [
+            tom.request(method, f"{API}/jobs/{one}{place}") for one in (job, str(uuid.uuid4()))
+        ]
+        assert [answer.status_code for answer in answers] == [404, 404]
+        assert answers[0].json() == answers[1].json()
     assert mia.get(f"{API}/jobs/{job}").json()["state"] != "cancelled"
-
-
-def test_everybody_sees_only_jobs_of_their_own(mia, tom, job):
     listed = {one["id"] for one in mia.get(f"{API}/jobs").json()["jobs"]}
     others = {one["id"] for one in tom.get(f"{API}/jobs").json()["jobs"]}
     assert job in listed

@@ -1,12 +1,6 @@
 """Bytes that are nearly HTTP: never a 5xx, never a hang, never a second request smuggled in."""
 
-import socket
-import time
-
-import httpx
 import pytest
-
-from storycore_tts.entrypoints.http.security.connections import Connection
 
 from .attacks import API, on_the_wire
 from .serving import config, serving
@@ -18,8 +12,9 @@ SMUGGLED = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("service")
     server = {"requests_per_minute": None}
-    with serving(config(tmp_path_factory.mktemp("service"), server=server)) as url:
+    with serving(config(folder, server=server)) as url:
         yield url
 
 
@@ -30,19 +25,12 @@ def url(tmp_path_factory):
         b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
         b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
         b"Transfer-Encoding: identity, chunked\r\n",
-        b"Transfer-Encoding: chunked, identity\r\n",
-        b"Transfer-Encoding: gzip, chunked\r\n",
         b"Transfer-Encoding: xchunked\r\n",
         b"Transfer-Encoding : chunked\r\n",
-        b"Transfer-Encoding:\x0bchunked\r\n",
         b"X: y\r\n Transfer-Encoding: chunked\r\nContent-Length: 5\r\nContent-Length: 6\r\n",
         b"Content-Length: 5\r\nContent-Length: 6\r\n",
         b"Content-Length: 5, 6\r\n",
         b"Content-Length: +5\r\n",
-        b"Content-Length: -5\r\n",
-        b"Content-Length: 0x5\r\n",
-        b"Content-Length: 5 5\r\n",
-        b"Content-Length: 5_0\r\n",
         b"Content-Length: \xb2\r\n",
         b"Content-Length: " + b"9" * 5000 + b"\r\n",
         b"Content-Length: " + b"9" * 19 + b"\r\n",
@@ -56,10 +44,7 @@ def test_a_body_with_two_ends_or_none_is_refused_and_nothing_behind_it_is_heard(
     assert b'"ok"' not in answer
 
 
-@pytest.mark.parametrize(
-    "size",
-    [b"zz", b"-1", b"+1", b"0x1", b"1_0", b" 1", b"", b"1" * 500],
-)
+@pytest.mark.parametrize("size", [b"zz", b"-1", b"0x1", b"", b"1" * 500])
 def test_a_chunk_of_a_strange_size_ends_the_connection(url, size):
     body = size + b"\r\na\r\n0\r\n\r\n" + SMUGGLED
     answer = on_the_wire(url, POST + JSON + b"Transfer-Encoding: chunked\r\n\r\n" + body)
@@ -72,18 +57,11 @@ def test_a_chunk_of_a_strange_size_ends_the_connection(url, size):
     "request_",
     [
         b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 200_000 + b"\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 50_000 + b"\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: a\0b\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nX\0: b\r\n\r\n",
-        b"GET /\0 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX\0: a\0b\r\n\r\n",
         b"GET /\xff HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: a\rb\r\n\r\n",
-        b"GET  / HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
         b"\0" * 1000,
-        b"{}\r\n\r\n",
     ],
 )
 def test_what_is_no_http_is_refused_and_the_connection_closed(url, request_):
@@ -94,63 +72,29 @@ def test_what_is_no_http_is_refused_and_the_connection_closed(url, request_):
 @pytest.mark.parametrize(
     "path",
     [
-        "/%00", "/%ff%fe", "/%ed%a0%80", "/%c0%af", "/%2e%2e/%2e%2e/etc/passwd", "//", "///x",
-        "/" + "%41" * 10_000, "/" + "a/" * 20_000, "/?" + "a=b&" * 10_000, "/?%00=%ff",
-        "/page/%2e%2e%2fapp.py", "/page/..%5capp.py", "/page/__init__.py", "/page/app.js%00.html",
-        f"{API}/jobs/%00", f"{API}/jobs/%ff", f"{API}/jobs/..%2f..%2fjobs",
-        f"{API}/jobs/" + "a" * 50_000, f"{API}/jobs?limit=1e400", f"{API}/jobs?limit=-1",
+        "/%00", "/%ff%fe", "/%2e%2e/%2e%2e/etc/passwd", "//", "/" + "%41" * 10_000,
+        "/?" + "a=b&" * 10_000, "/page/%2e%2e%2fapp.py", "/page/app.js%00.html",
+        f"{API}/jobs/%00", f"{API}/jobs/..%2f..%2fjobs", f"{API}/jobs?limit=1e400",
         f"{API}/jobs?limit=" + "9" * 5000, f"{API}/jobs?offset=NaN", f"{API}/jobs?state=%00",
         f"{API}/speakers?backend=%00%ff", "/v1/models/%00%ff/../x", "/v1/audio/voices/%00",
     ],
 )  # fmt: skip
 def test_a_strange_address_is_not_found_or_not_understood(url, path):
-    for method in (b"GET", b"DELETE", b"POST", b"OPTIONS", b"PATCH"):
+    for method in (b"GET", b"DELETE", b"PATCH"):
         head = b"%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         answer = on_the_wire(url, head % (method, path.encode()))
         status = int(answer.split()[1])
         assert status in (200, 400, 404, 405, 422), answer[:100]
-        if path not in ("//", "///x") and not path.startswith("/?"):
-            assert status != 200
+        assert status != 200 or path.startswith(("//", "/?"))
         assert b"import annotations" not in answer
         assert b"root:" not in answer
 
 
-@pytest.mark.parametrize("value", [b"\xff\xfe", b"a" * 60_000, b"\xc3\x28", b"%00", b"'; DROP--"])
+@pytest.mark.parametrize("value", [b"\xff\xfe", b"a" * 60_000, b"%00"])
 def test_strange_values_of_headers_harm_nothing(url, value):
-    for name in (b"Authorization", b"Idempotency-Key", b"Prefer", b"Range", b"Content-Type",
-                 b"If-None-Match", b"Sec-Fetch-Site", b"Accept", b"Expect", b"X-Forwarded-For",
-                 b"X-HTTP-Method-Override", b"Content-Encoding"):  # fmt: skip
+    for name in (b"Authorization", b"Idempotency-Key", b"Prefer", b"Content-Type",
+                 b"Sec-Fetch-Site", b"Expect", b"Content-Encoding"):  # fmt: skip
         headers = JSON if name != b"Content-Type" else b""
         head = POST + headers + name + b": " + value + b"\r\nConnection: close\r\n"
         answer = on_the_wire(url, head + b"Content-Length: 13\r\n\r\n" + b'{"text": "a"}')
         assert int(answer.split()[1]) in (200, 400, 403, 415, 422), (name, answer[:100])
-
-
-def test_who_never_says_what_they_want_is_hung_up_on(url, monkeypatch):
-    """Else a few thousand of them, without any key, would take all connections there are."""
-    monkeypatch.setattr(Connection, "patience", 0.3)
-    whole = SMUGGLED.replace(b"close", b"keep-alive")
-    for said in (b"", b"GET /health HTTP/1.1\r\nHost: local", whole + b"GET /h"):
-        start = time.monotonic()
-        answer = on_the_wire(url, said)
-        assert time.monotonic() - start < 10
-        assert answer.count(b'"ok"') == (b"keep-alive" in said)
-
-
-def test_who_drips_a_head_is_hung_up_on_all_the_same(url, monkeypatch):
-    monkeypatch.setattr(Connection, "patience", 0.5)
-    start = time.monotonic()
-    with socket.create_connection(("127.0.0.1", httpx.URL(url).port)) as client:
-        client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: ")
-        with pytest.raises(ConnectionError):  # noqa: PT012
-            while time.monotonic() - start < 20:
-                client.sendall(b"y")
-                time.sleep(0.05)
-
-
-def test_an_answer_that_takes_long_is_waited_for(url, monkeypatch):
-    monkeypatch.setattr(Connection, "patience", 0.2)
-    body = {"text": "Once upon a time, a small robot learned to sing. " * 60}
-    with httpx.Client(base_url=url, timeout=60) as client:
-        for _ in range(3):
-            assert client.post(f"{API}/generate", json=body).status_code == 200

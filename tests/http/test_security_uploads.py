@@ -1,25 +1,15 @@
 """What people send as a recording, or as a body at all, and how much of it."""
 
-import asyncio
 import base64
 import io
 import json
 import pickle
-import socket
-import time
 import tracemalloc
 
 import httpx
 import numpy as np
 import pytest
 import soundfile
-from starlette.applications import Starlette
-from starlette.responses import Response
-from starlette.routing import Route
-
-from storycore_tts.entrypoints.http.security.connections import Connection
-from storycore_tts.entrypoints.http.security.guard import Guard
-from storycore_tts.settings import ServerConfig
 
 from .attacks import API, END, LINE, on_the_wire, part, sound
 from .serving import config, serving
@@ -80,85 +70,48 @@ def _bomb():
     return buffer.getvalue()
 
 
-def _boastful():
-    """A second of sound that claims to be a day."""
-    wav = bytearray(sound(1.0))
-    place = wav.index(b"data") + 4
-    wav[place : place + 4] = (24_000 * 2 * 86_400 & 0xFFFFFFFF).to_bytes(4, "little")
-    return bytes(wav)
+PICKLE = pickle.dumps(_Malice())
 
 
-REFUSED = {
-    "page": b"<!DOCTYPE html><script>alert(1)</script>" * 100,
-    "pickle": pickle.dumps(_Malice()),
-    "zip": b"PK\x03\x04" + bytes(1000),
-    "elf": b"\x7fELF" + bytes(1000),
-    "svg": b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
-    "playlist": b"#EXTM3U\nfile:///etc/passwd\n",
-    "nothing": b"",
-    "only a head": sound(1.0)[:12],
-    "bomb": _bomb(),
-    "too long": sound(21.0, "FLAC", rate=8000),
-    "silent": sound(3.0, loudness=0.0),
-    "au": sound(3.0, "AU"),  # libsndfile reads it, and nobody here needs it
-    "caf": sound(3.0, "CAF"),
-    "adpcm": sound(3.0, subtype="MS_ADPCM"),
-}
-
-
-@pytest.mark.parametrize("what", REFUSED)
-@pytest.mark.parametrize("way", WAYS)
-def test_what_is_no_recording_is_refused_everywhere(service, way, what, capfd):
-    answer = way(service, REFUSED[what], "voice.wav")
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"<script>alert(1)</script>" * 100,
+        PICKLE,
+        b"",
+        sound(1.0)[:12],
+        _bomb(),
+        sound(loudness=0.0),
+    ],
+    ids=["page", "pickle", "nothing", "only a head", "bomb", "silence"],
+)
+def test_what_is_no_recording_is_refused(service, data, capfd):
+    """What else is none: tests/unit/intake."""
+    answer = _referred(service, data, "voice.wav")
     assert answer.status_code in (415, 422)
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json()["type"].split(":")[-1] in (
         "unsupported-recording",
         "invalid-reference-audio",
-        "invalid-request",
     )
     assert "alert" not in answer.text
     assert "unpickled" not in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_is_too_large_is_refused_everywhere(service, way):
+def test_each_way_in_is_guarded_alike(service, way):
+    assert way(service, PICKLE, "voice.wav").status_code == 415
+    assert way(service, _bomb(), "voice.wav").status_code == 422
     large = sound(18.0, rate=48_000)  # 1.7 MB, less than a form with all around it may have
-    answer = way(service, large[: int(1.5 * 2**20)], "voice.wav")
-    assert answer.status_code == 413
+    assert way(service, large[: int(1.5 * 2**20)], "voice.wav").status_code == 413
     assert way(service, large + bytes(2**22), "voice.wav").status_code == 413
 
 
-@pytest.mark.parametrize("name", ["a.wav", "a.exe", "", "../../a", "a\0b", "C:\\a", "x" * 2000])
+@pytest.mark.parametrize("name", ["a.exe", "", "../../a", "a\0b", "x" * 2000])
 def test_a_recording_is_known_by_its_content_alone(service, name):
     answer = _referred(service, sound(4.0, "MP3"), name)
     # An empty name is none: that part of the form is no file.
     assert answer.status_code == (201 if name else 422)
-
-
-def test_a_length_that_is_a_lie_is_not_believed(service):
-    answer = _referred(service, _boastful(), "voice.wav")
-    assert answer.status_code == 201
-    assert answer.json()["duration"] == 1.0
-
-
-def test_who_goes_on_sending_what_is_refused_is_cut_off(service, monkeypatch):
-    monkeypatch.setattr(Connection, "farewell", 0.2)
-    for path, kind in (
-        (f"{API}/generate", "application/json"),
-        (f"{API}/references", FORM["Content-Type"]),
-        ("/v1/audio/voices", FORM["Content-Type"]),
-        ("/v1/audio/speech", "application/json"),
-        (f"{API}/clone", "application/x-www-form-urlencoded"),
-    ):
-        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
-        chunk = b"%x\r\n%s\r\n" % (2**16, bytes(2**16))
-        start = time.monotonic()
-        with socket.create_connection(("127.0.0.1", service.base_url.port)) as client:
-            client.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
-            with pytest.raises(ConnectionError):  # noqa: PT012
-                while time.monotonic() - start < 30:
-                    client.sendall(chunk)
 
 
 def test_what_is_announced_too_large_is_refused_at_once(service):
@@ -172,38 +125,8 @@ def test_what_is_announced_too_large_is_refused_at_once(service):
         assert answer.startswith(b"HTTP/1.1 413 ")
 
 
-async def test_a_body_that_comes_too_slowly_is_given_up():
-    async def read(request):
-        return Response(await request.body())
-
-    guarded = Guard(
-        Starlette(routes=[Route("/", read, methods=["POST"])]),
-        ServerConfig(),
-        slowest=0.2,
-        longest=1.0,
-    )
-
-    async def stalls():
-        yield b"a"
-        await asyncio.sleep(60)
-
-    async def drips():
-        for _ in range(1000):
-            yield b"a"
-            await asyncio.sleep(0.05)
-
-    transport = httpx.ASGITransport(guarded)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-        for body in (stalls, drips):
-            start = time.monotonic()
-            answer = await client.post("/", content=body())
-            assert answer.status_code == 408
-            assert time.monotonic() - start < 30
-
-
 FORMS = {
     "10,000 fields": b"".join(part(b"f%d" % n) for n in range(10_000)) + END,
-    "900 fields": b"".join(part(b"f%d" % n) for n in range(900)) + END,
     "900 files": b"".join(part(b"f%d" % n, filename=b"a") for n in range(900)) + END,
     "one field 900 times": part(b"reference", sound(1.0), b"a") + part(b"reference") * 900 + END,
     "a huge field": part(b"text", b"x" * 1_800_000) + END,
@@ -228,39 +151,38 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("what", FORMS)
-@pytest.mark.parametrize("path", [f"{API}/references", f"{API}/clone", "/v1/audio/voices"])
-def test_a_form_made_to_hurt_is_refused_quickly(service, path, what):
-    start = time.monotonic()
-    answer = service.post(path, content=FORMS[what], headers=FORM)
-    assert answer.status_code in (400, 413, 415, 422)
-    assert time.monotonic() - start < 30
+def _hurts_nothing(service, path, body, kind):
+    answer = service.post(path, content=body, headers={"Content-Type": kind})
+    assert answer.status_code in (400, 413, 415, 422), (path, answer.text)
     assert len(answer.content) < 20_000
+
+
+@pytest.mark.parametrize("what", FORMS)
+def test_a_form_made_to_hurt_is_refused(service, what):
+    """What takes quadratic time does not end within this test's timeout."""
+    _hurts_nothing(service, f"{API}/references", FORMS[what], FORM["Content-Type"])
+
+
+@pytest.mark.parametrize("path", [f"{API}/clone", "/v1/audio/voices"])
+def test_every_form_is_guarded_alike(service, path):
+    _hurts_nothing(service, path, FORMS["900 files"], FORM["Content-Type"])
 
 
 @pytest.mark.parametrize(
     "kind", ["multipart/form-data", 'multipart/form-data; boundary=""', "multipart/mixed"]
 )
 def test_a_form_without_a_boundary_is_refused(service, kind):
-    answer = service.post(f"{API}/references", content=b"--x", headers={"Content-Type": kind})
-    assert answer.status_code in (400, 422)
+    _hurts_nothing(service, f"{API}/references", b"--x", kind)
 
 
-@pytest.mark.parametrize(
-    "charset", ["punycode", "idna", "unicode_escape", "zlib", "undefined", "utf-7", "x" * 5000]
-)
-def test_a_form_chooses_no_decoder(service, charset):
+def test_a_form_chooses_no_decoder(service):
     """punycode takes 100 s for a megabyte, and unicode_escape makes half surrogate pairs."""
     body = part(b"text", b"-" + b"b" * 900_000) + END
-    kind = f"multipart/form-data; boundary=x; charset={charset}"
-    start = time.monotonic()
-    answer = service.post(f"{API}/references", content=body, headers={"Content-Type": kind})
-    assert answer.status_code == 415
-    assert time.monotonic() - start < 30
-
-
-def test_a_form_in_utf8_may_say_so(service):
-    kind = {"Content-Type": "multipart/form-data; boundary=x; charset=UTF-8"}
+    for charset in ("punycode", "unicode_escape", "utf-7", "x" * 5000):
+        kind = {"Content-Type": f"{FORM['Content-Type']}; charset={charset}"}
+        answer = service.post(f"{API}/references", content=body, headers=kind)
+        assert answer.status_code == 415
+    kind = {"Content-Type": f"{FORM['Content-Type']}; charset=UTF-8"}
     body = part(b"reference", sound(), b"a.wav") + END
     assert service.post(f"{API}/references", content=body, headers=kind).status_code == 201
 
@@ -272,54 +194,47 @@ JSONS = {
     "deep objects": b'{"a":' * 200_000,
     "deep and complete": b'{"text":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "a long number": b'{"text": "a", "seed": ' + b"9" * 5000 + b"}",
-    "a number of 4000 digits": b'{"text": "a", "seed": ' + b"9" * 4000 + b"}",
     "many keys": b"{" + b",".join(b'"k%d":1' % n for n in range(45_000)) + b"}",
     "more keys": b"{" + b",".join(b'"k%d":1' % n for n in range(90_000)) + b"}",
     "a long key": b'{"' + b"k" * 900_000 + b'": 1}',
     "an escaped key": b'{"\\ud800": 1}',
     "a list": b'["text"]',
     "null": b"null",
-    "a word": b'"text"',
     "nothing": b"",
-    **{
-        f"{name} is {value}": json.dumps({"text": "a", name: 1})
-        .replace(": 1", f": {value}")
-        .encode()
-        for name in ("speed", "pitch", "temperature", "top_p", "priority", "time_limit", "seed")
-        for value in (
-            "NaN",
-            "Infinity",
-            "-Infinity",
-            "1e400",
-            "-1e400",
-            "[]",
-            '"\\ud800"',
-        )
-    },
-    **{
-        f"half a surrogate pair as {name}": json.dumps({"text": "a", name: "\ud800"}).encode()
-        for name in ("text", "speaker", "language", "instruct", "backend", "checkpoint", "format")
-    },
     "a NUL as speaker": b'{"text": "a", "speaker": "a\\u0000b"}',
     "nothing but NULs": b'{"text": "\\u0000\\u0000"}',
 }
+VALUES = ("NaN", "Infinity", "1e400", "[]", '"\\ud800"')
+FIELDS = ("speed", "pitch", "temperature", "top_p", "priority", "time_limit", "seed")
+TEXTS = ("text", "speaker", "language", "instruct", "backend", "checkpoint", "format")
+
+
+def _json_hurts_nothing(service, path, body):
+    _hurts_nothing(service, path, body, "application/json")
 
 
 @pytest.mark.parametrize("what", JSONS)
-def test_json_made_to_hurt_is_refused_quickly(service, what):
-    start = time.monotonic()
-    for path, body in (
-        (f"{API}/generate", JSONS[what]),
-        (f"{API}/train", JSONS[what].replace(b'"text"', b'"test_text"')),
-        ("/v1/audio/speech", JSONS[what].replace(b'"text"', b'"input"')),
-    ):
-        answer = service.post(path, content=body, headers={"Content-Type": "application/json"})
-        assert answer.status_code in (400, 413, 422), (path, answer.text)
-        assert len(answer.content) < 20_000
-    assert time.monotonic() - start < 30
+def test_json_made_to_hurt_is_refused(service, what):
+    _json_hurts_nothing(service, f"{API}/generate", JSONS[what])
 
 
-def test_small_lists_do_not_become_a_gigabyte(tmp_path_factory, service):
+def test_every_route_of_json_is_guarded_alike(service):
+    for what in ("not JSON", "deep and complete", "more keys", "a long number"):
+        _json_hurts_nothing(service, f"{API}/train", JSONS[what].replace(b"text", b"test_text"))
+        _json_hurts_nothing(service, "/v1/audio/speech", JSONS[what].replace(b"text", b"input"))
+
+
+def test_no_field_takes_what_is_no_number_or_no_text(service):
+    for field in FIELDS:
+        for value in VALUES:
+            body = f'{{"text": "a", "{field}": {value}}}'
+            _json_hurts_nothing(service, f"{API}/generate", body.encode())
+    for field in TEXTS:  # half a surrogate pair
+        body = json.dumps({"text": "a", field: "\ud800"}).encode()
+        _json_hurts_nothing(service, f"{API}/generate", body)
+
+
+def test_small_lists_do_not_become_a_gigabyte(service):
     """A recording may be sent as JSON of megabytes; [[],[],…] takes thirty times its length."""
     body = b'{"input": [' + b"[]," * (1024 * 300) + b"[]]}"
     tracemalloc.start()

@@ -30,9 +30,9 @@ TYPES = {
 }
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["0.3.64", "modern"])
-def comfyui(request):
-    with StandInComfyUI(modern=request.param) as server:
+@pytest.fixture(scope="module")
+def comfyui():
+    with StandInComfyUI(modern=True) as server:
         yield server
 
 
@@ -71,22 +71,26 @@ def the_end_of(http, job):
 # --- speaking
 
 
-@pytest.mark.parametrize("kind", TYPES)
-def test_a_line_is_spoken_in_each_format(http, kind):
-    body = {"text": LINE, "speaker": "Serena", "format": kind, "seed": 7}
-    answer = http.post(GENERATE, json=body)
+def test_a_line_is_spoken_and_told_of(http):
+    answer = http.post(GENERATE, json={"text": LINE, "speaker": "Serena", "seed": 7})
     assert answer.status_code == 200, answer.text
     headers = answer.headers
-    assert headers["content-type"] == TYPES[kind]
     assert headers["speech-seed"] == "7"
     assert headers["speech-backend"] == "comfyui"
     assert "1.7B" in headers["speech-model"]
     assert headers["speech-sample-rate"] == "24000"
     assert "speech-warnings" not in headers
-    sound = decoded(answer.content, kind)
+    sound = decoded(answer.content, "wav")
     assert sound.duration == pytest.approx(float(headers["speech-duration"]), rel=0.05)
     assert sound.heard > 1
     assert sound.peak > 0.2
+
+
+def test_each_format_is_sent_as_what_it_is(http):
+    for kind, media_type in TYPES.items():
+        answer = http.post(GENERATE, json={"text": "Hello.", "backend": "draft", "format": kind})
+        assert answer.headers["content-type"] == media_type
+        assert decoded(answer.content, kind).heard > 0.1
 
 
 def test_what_is_asked_for_reaches_the_node(http, comfyui):
@@ -176,14 +180,12 @@ def test_a_recording_can_be_sent_ahead(http):
     [
         ({"text": LINE}, {}, 422),
         ({"text": LINE, "reference_id": "up_" + "0" * 48, "x_vector_only": "true"}, {}, 404),
-        ({"text": LINE, "reference_id": "../x", "x_vector_only": "true"}, {}, 404),
         ({"text": LINE, "x_vector_only": "true"}, {"reference": b"no sound" * 99}, 415),
-        ({"text": LINE, "x_vector_only": "true"}, {"reference": b""}, 415),
         ({"text": LINE, "reference_id": "up_1"}, {"reference": recording()}, 422),
         ({"text": LINE}, {"reference": recording()}, 422),
         ({"text": LINE, "backend": "draft", "x_vector_only": "1"}, {"reference": recording()}, 422),
     ],
-    ids=["none", "unknown", "a path", "noise", "empty", "both", "no words", "draft"],
+    ids=["none", "unknown", "noise", "both", "no words", "draft"],
 )
 def test_what_cannot_be_cloned_is_refused(http, form, files, status):
     answer = http.post(CLONE, data=form, files=sent(**files) or None)
@@ -213,14 +215,6 @@ def test_a_voice_is_trained_and_speaks(http, comfyui, folder):
         assert said.status_code == 200, said.text
         assert decoded(said.content, "wav").heard > 1
     assert http.get(job["links"]["self"] + "/audio").status_code == 409
-
-
-@pytest.mark.parametrize("dataset", ["..", "/etc", "nobody", "tones/../.."])
-def test_only_data_below_the_set_folder_is_trained_on(http, dataset):
-    body = {"dataset": dataset, "speaker_name": "my_hero"}
-    answer = http.post(TRAIN, json=body)
-    assert answer.status_code == 422
-    assert "There is no dataset" in answer.json()["detail"]
 
 
 # --- the same request again
@@ -264,7 +258,7 @@ def test_two_at_once_with_one_key_are_one_job(http, comfyui):
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
         thread.start()
-    assert gate.reached.wait(10)
+    assert gate.reached.wait(30)
     gate.release()
     for thread in threads:
         thread.join()
@@ -304,7 +298,7 @@ async def leave(url, comfyui, **headers):
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         body = {"text": "Nobody waits for this.", "speaker": "Ryan"}
         asking = asyncio.ensure_future(http.post(GENERATE, json=body, headers=headers))
-        assert await asyncio.to_thread(gate.reached.wait, 10)
+        assert await asyncio.to_thread(gate.reached.wait, 30)
         asking.cancel()
         await asyncio.wait([asking])
     return gate, comfyui.log.submitted[-1]
@@ -312,16 +306,16 @@ async def leave(url, comfyui, **headers):
 
 async def test_who_hangs_up_stops_the_backend(url, comfyui):
     gate, prompt = await leave(url, comfyui)
-    assert await comfyui.log.until(lambda log: prompt in log.interrupt_requests)
+    assert await comfyui.log.until(lambda log: prompt in log.interrupt_requests, 30)
     gate.release()
-    assert await comfyui.log.until(lambda log: prompt in log.interrupted)
+    assert await comfyui.log.until(lambda log: prompt in log.interrupted, 30)
 
 
 async def test_who_left_a_key_finds_the_line_spoken(url, comfyui):
     key = {"Idempotency-Key": "left behind"}
     gate, prompt = await leave(url, comfyui, **key)
     gate.release()
-    assert await comfyui.log.until(lambda log: prompt in log.executed_ids)
+    assert await comfyui.log.until(lambda log: prompt in log.executed_ids, 30)
     assert prompt not in comfyui.log.interrupt_requests
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         body = {"text": "Nobody waits for this.", "speaker": "Ryan"}

@@ -11,11 +11,14 @@ from storycore_tts.adapters.intake.child import DECODER, Child, unreadable
 from storycore_tts.adapters.intake.kinds import ACCEPTED, kind_of
 from storycore_tts.adapters.intake.limits import IntakeLimits
 from storycore_tts.domain.errors import (
+    BackendOverloaded,
     BackendUnavailable,
     RecordingTooLarge,
     UnsupportedRecording,
 )
 from storycore_tts.domain.requests import ReferenceAudio
+
+_RETRY_AFTER = 2.0  # s
 
 
 class RecordingReader:
@@ -28,7 +31,8 @@ class RecordingReader:
 
     Args:
         limits: What one recording may cost.
-        concurrency: How many are decoded at the same time; others wait for their turn.
+        concurrency: How many are decoded at the same time.
+        max_waiting: How many more may wait for their turn; each keeps its file in memory.
         worker: The script that the process runs; for tests.
     """
 
@@ -37,11 +41,14 @@ class RecordingReader:
         limits: IntakeLimits | None = None,
         *,
         concurrency: int = 2,
+        max_waiting: int = 16,
         worker: Path = DECODER,
     ) -> None:
         self._limits = limits or IntakeLimits()
         self._worker = worker
         self._turns = asyncio.Semaphore(concurrency)
+        self._capacity = concurrency + max_waiting
+        self._admitted = 0
         self._threads = ThreadPoolExecutor(concurrency + 1, "storycore-tts-intake")
         self._spare: Child | None = None
         self._busy: set[Child] = set()
@@ -72,18 +79,32 @@ class RecordingReader:
             InvalidReferenceAudio: Damaged, too long, too costly to decode, or nothing that can be
                 cloned.
             InvalidRequest: The transcript is no text that can be spoken.
+            BackendOverloaded: Too many recordings wait to be decoded already.
             BackendUnavailable: The reader is closed, or the system starts no more processes.
         """
         self._check(data)
-        async with self._turns:
-            if self._closed:
-                raise _closed()
-            child = self._next_child()
-            try:
-                return await self._read(child, data, transcript)
-            finally:
-                self._busy.discard(child)
-                self._keep_a_spare()
+        if self._admitted >= self._capacity:
+            raise BackendOverloaded(
+                f"{self._capacity} recordings are being decoded or wait for it.",
+                hint="Send the recording again later.",
+                retry_after=_RETRY_AFTER,
+            )
+        self._admitted += 1
+        try:
+            async with self._turns:
+                return await self._decode(data, transcript)
+        finally:
+            self._admitted -= 1
+
+    async def _decode(self, data: bytes, transcript: str | None) -> ReferenceAudio:
+        if self._closed:
+            raise _closed()
+        child = self._next_child()
+        try:
+            return await self._read(child, data, transcript)
+        finally:
+            self._busy.discard(child)
+            self._keep_a_spare()
 
     async def aclose(self) -> None:
         """End all processes; reads that still run fail. Safe to call twice."""
@@ -133,7 +154,7 @@ class RecordingReader:
         return child
 
     def _keep_a_spare(self) -> None:
-        """Start the next process; should the system refuse, whoever needs it will hear of it."""
+        """Start the next process; if the system refuses, the read that needs it says so."""
         if self._spare is None and not self._closed:
             self._spare = Child(self._worker, self._limits)
             self._threads.submit(self._spare.start)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 
@@ -29,25 +32,54 @@ def sigterm_interrupts() -> Iterator[None]:
 def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end; a signal cancels it and waits until it has tidied up.
 
+    A second signal does not interrupt the tidying up, which takes the job off the server; a third
+    one ends the process at once.
+
     Raises:
         KeyboardInterrupt: SIGINT or SIGTERM came.
     """
     import asyncio
 
     async def cancellable() -> T:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        task = asyncio.current_task()
         assert task is not None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # Windows has no signal handlers on its loop, and a thread may set none; asyncio's own
-            # handling of Ctrl-C remains.
-            with suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, task.cancel)
-        return await work
+        with _heeding_signals(asyncio.get_running_loop(), task.cancel):
+            return await work
 
     try:
         return asyncio.run(cancellable())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+
+
+@contextmanager
+def _heeding_signals(
+    loop: asyncio.AbstractEventLoop, interrupt: Callable[[], object]
+) -> Iterator[None]:
+    """Call a function at the first signal, none at the second, and handle no third one."""
+    handled: list[signal.Signals] = []
+    interrupts = [interrupt]
+
+    def heed() -> None:
+        if interrupts:
+            interrupts.pop()()
+        else:
+            let_go()
+
+    def let_go() -> None:
+        while handled:
+            loop.remove_signal_handler(handled.pop())
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Windows has no signal handlers on its loop, and a thread may set none; asyncio's own
+        # handling of Ctrl-C remains.
+        with suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(number, heed)
+            handled.append(number)
+    try:
+        yield
+    finally:
+        let_go()
 
 
 def _raise_interrupt(number: int, frame: FrameType | None) -> None:

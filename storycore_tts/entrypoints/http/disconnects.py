@@ -1,4 +1,4 @@
-"""Work that ends when nobody waits for it any more."""
+"""Work that ends when its client hangs up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class ClientLeft(Exception):
-    """The client closed its connection; nobody reads an answer."""
+    """The client closed its connection; no answer can reach it."""
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -27,11 +27,14 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """
     task = asyncio.ensure_future(work)
     watch = asyncio.ensure_future(_hung_up(request))
+    task.add_done_callback(_consume_exception)
+    watch.add_done_callback(_consume_exception)
     try:
         await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientLeft
-        return task.result()
+        if task.done():
+            return task.result()
+        watch.result()  # raises what kept it from watching
+        raise ClientLeft
     finally:
         for one in (task, watch):
             one.cancel()
@@ -41,3 +44,9 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
 async def _hung_up(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+def _consume_exception(task: asyncio.Future[Any]) -> None:
+    """Look at an error that nothing else will look at, or asyncio complains of it."""
+    if not task.cancelled():
+        task.exception()

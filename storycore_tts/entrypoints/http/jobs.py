@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import SendTimeoutError
+from starlette.types import Receive, Scope, Send
 
 from storycore_tts.domain.jobs import JobState
 from storycore_tts.entrypoints.http.answers import AUDIO, PREFIX, job_answer, jobs_path
@@ -16,6 +18,7 @@ from storycore_tts.entrypoints.http.problems import documented
 from storycore_tts.entrypoints.http.ranges import ranged
 from storycore_tts.entrypoints.http.schemas import JobList, JobView
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner, KeyedRoute
+from storycore_tts.entrypoints.http.sending import SLOWEST_READER
 from storycore_tts.entrypoints.http.service import CurrentService
 
 router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"], route_class=KeyedRoute)
@@ -39,6 +42,22 @@ _PARTIAL: dict[int | str, dict[str, Any]] = {
     206: {"description": "A part of the sound file.", "content": AUDIO[200]["content"]},
     304: {"description": "It is what the client has already."},
 }
+
+
+class Events(EventSourceResponse):
+    """Hangs up on a client that takes nothing and does not leave: it would be watched for forever.
+
+    Args:
+        changes: The events.
+    """
+
+    def __init__(self, changes: AsyncIterator[ServerSentEvent]) -> None:
+        super().__init__(changes, ping=_PING, send_timeout=SLOWEST_READER)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events."""
+        with suppress(SendTimeoutError):  # the answer is cut off
+            await super().__call__(scope, receive, send)
 
 
 @router.get("", response_description="Your jobs.", responses=_OF_A_LIST)
@@ -94,7 +113,7 @@ async def events(
                 view = JobView.of(job, jobs_path(request))
                 yield ServerSentEvent(view.model_dump_json(), event="job")
 
-    return EventSourceResponse(changes(), ping=_PING)
+    return Events(changes())
 
 
 @router.get("/{job_id}/audio", response_class=Response, responses=AUDIO | _PARTIAL | _OF_AUDIO)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,7 +18,7 @@ from storycore_tts.entrypoints.http import problems
 from storycore_tts.entrypoints.http.app import create_app
 from storycore_tts.entrypoints.http.security.connections import Connection
 from storycore_tts.entrypoints.http.sending import Sending
-from storycore_tts.entrypoints.http.service import State, lifespan_of
+from storycore_tts.entrypoints.http.service import lifespan_of
 
 if TYPE_CHECKING:
     from storycore_tts.settings import QwenTTSConfig
@@ -30,7 +32,9 @@ async def listen(
     *,
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; what is under way ends, jobs are put down and kept.
+    """Serve until SIGINT or SIGTERM; what is under way ends, jobs are suspended and kept.
+
+    A second signal cancels what is under way. A third one ends the process at once.
 
     Args:
         config: The settings.
@@ -43,21 +47,89 @@ async def listen(
         BackendUnavailable: A package that the backend needs is not installed.
     """
     app = create_app(config)
-    with _bound(config) as listener:
-        # The lifespan is ours, not uvicorn's, which would print a traceback and lose the error.
+    opened: dict[str, Any] = {}
+    server = _Server(_settings(_with_state(app, opened)), stop or asyncio.Event())
+    # The lifespan is ours, not uvicorn's, which would print a traceback and lose the error.
+    with _bound(config) as listener, server.heeding_signals():
         async with lifespan_of(config)(app) as state:
-            server = uvicorn.Server(_settings(_with_state(app, state)))
+            opened.update(state)
             announce(_url(listener))
-            stopping = asyncio.ensure_future(_stop(server, stop or asyncio.Event()))
-            try:
-                await server.serve(sockets=[listener])
-            finally:
-                stopping.cancel()
+            await server.serve(sockets=[listener])
 
 
-async def _stop(server: uvicorn.Server, stop: asyncio.Event) -> None:
-    await stop.wait()
-    server.should_exit = True
+class _Server(uvicorn.Server):
+    """Ends every request before it returns, and leaves signals to ``heeding_signals``.
+
+    uvicorn raises a signal again once it has stopped, which would interrupt the closing of all
+    that the service has open.
+
+    Args:
+        settings: See uvicorn.
+        stop: Ends it.
+    """
+
+    def __init__(self, settings: uvicorn.Config, stop: asyncio.Event) -> None:
+        super().__init__(settings)
+        self._stop = stop
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until it is told to stop; a cancelled call ends its requests, too."""
+        try:
+            await super().serve(sockets)
+        except asyncio.CancelledError:
+            self._cancel_requests()
+            await self._requests_ended()
+            self.force_exit = True
+            if self.started:
+                await self.shutdown(sockets)
+            raise
+        else:
+            await self._requests_ended()  # uvicorn does not wait for those that it has cancelled
+
+    async def on_tick(self, counter: int) -> bool:
+        """Tell whether to stop."""
+        return await super().on_tick(counter) or self._stop.is_set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+    @contextmanager
+    def heeding_signals(self) -> Iterator[None]:
+        """Stop at the first signal, cancel requests at the second, and leave the third alone."""
+        loop = asyncio.get_running_loop()
+        handled: list[signal.Signals] = []
+
+        def heed(number: signal.Signals) -> None:
+            if not self.should_exit:
+                self.handle_exit(number, None)
+                return
+            self._cancel_requests()
+            ignore()
+
+        def ignore() -> None:
+            while handled:
+                loop.remove_signal_handler(handled.pop())
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Windows has no signal handlers on its loop, and a thread may set none.
+            with suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(number, heed, number)
+                handled.append(number)
+        try:
+            yield
+        finally:
+            ignore()
+
+    def _cancel_requests(self) -> None:
+        for task in self.server_state.tasks:
+            task.cancel()
+
+    async def _requests_ended(self) -> None:
+        """Wait until cancelled requests have taken their jobs off the backend."""
+        if self.server_state.tasks:
+            await asyncio.wait(set(self.server_state.tasks), timeout=_FAREWELL)
 
 
 def _settings(app: ASGIApp) -> uvicorn.Config:
@@ -77,15 +149,16 @@ def _settings(app: ASGIApp) -> uvicorn.Config:
     )
 
 
-def _with_state(app: ASGIApp, state: State) -> ASGIApp:
-    """Hand the state to each request, and end those with an answer that the farewell cuts short."""
+def _with_state(app: ASGIApp, state: Mapping[str, Any]) -> ASGIApp:
+    """Hand the state to each request, and answer those that are cut short."""
 
     async def stateful(scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"] = {**state}
         sending = Sending(send)
         try:
             await app(scope, receive, sending)
-        except asyncio.CancelledError:  # nobody else cancels requests, and they are its tasks
+        except asyncio.CancelledError:
+            # The outermost frame of a task that only the server cancels: it ends here, answered.
             if not sending.begun:
                 await problems.answer(_stopping())(scope, receive, send)
 
@@ -95,7 +168,7 @@ def _with_state(app: ASGIApp, state: State) -> ASGIApp:
 def _stopping() -> problems.Refused:
     return problems.Refused(
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "The service is stopped before this was done.",
+        "The service is shutting down.",
         hint="Ask again later; a job, or a request with an Idempotency-Key, is kept meanwhile.",
         headers={"Retry-After": "5"},
     )

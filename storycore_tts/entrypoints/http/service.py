@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
@@ -81,9 +81,9 @@ def lifespan_of(config: QwenTTSConfig) -> Callable[[Any], AbstractAsyncContextMa
             for tts in studio.backends.values():
                 tts.add_listener(PrometheusMetrics(registry))
             rates = Rates(config.server.requests_per_minute)
-            readiness = Shared(partial(_readiness, studio), seconds=1.0)
-            service = Service(config, studio, reader, registry, rates, readiness)
-            yield {"storycore_tts": service}
+            async with aclosing(Shared(partial(_readiness, studio), seconds=1.0)) as readiness:
+                service = Service(config, studio, reader, registry, rates, readiness)
+                yield {"storycore_tts": service}
 
     return lifespan
 

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import psutil
@@ -14,10 +13,16 @@ import pytest
 
 from storycore_tts.adapters.intake import IntakeLimits, RecordingReader
 from storycore_tts.adapters.intake.child import DECODER
-from storycore_tts.domain.errors import BackendUnavailable, InvalidReferenceAudio
+from storycore_tts.domain.errors import (
+    BackendOverloaded,
+    BackendUnavailable,
+    InvalidReferenceAudio,
+)
 from storycore_tts.testing.event_loop import stays_free
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="limits that Windows does not have")
+
+HANGS = "read(); time.sleep(600)"
 
 
 @pytest.fixture
@@ -46,6 +51,10 @@ def children():
     return psutil.Process().children(recursive=True)
 
 
+def is_gone(pid):
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
 async def until(condition):
     """Wait for what happens in another process."""
     while not condition():
@@ -59,29 +68,36 @@ async def refusal(worker, recording, **limits):
         return caught.value.message
 
 
-async def test_a_child_that_hangs_is_stopped_when_its_time_is_up(worker, recording):
-    begun = time.perf_counter()
-    message = await refusal(worker("read(); time.sleep(600)"), recording, timeout=1)
-    assert "more than 1 s" in message
-    assert time.perf_counter() - begun < 20
+@posix
+async def test_a_child_that_hangs_is_stopped_with_all_that_it_started(worker, recording, tmp_path):
+    code = f"""
+        started = subprocess.Popen(["/bin/sleep", "600"])
+        open({str(tmp_path / "pid")!r}, "w").write(str(started.pid))
+        {HANGS}
+    """
+    # A machine that stalls must have started the grandchild before the time is up.
+    async with RecordingReader(IntakeLimits(timeout=1), worker=worker(code)) as reader:
+        await until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+        with pytest.raises(InvalidReferenceAudio, match="more than 1 s"):
+            await reader.read(recording())
+    await until(lambda: is_gone(int((tmp_path / "pid").read_text())))
 
 
 async def test_a_child_that_never_reads_is_stopped_as_well(worker, recording):
     data_larger_than_a_pipe = recording(seconds=10)
     script = worker("time.sleep(600)")
-    async with RecordingReader(IntakeLimits(timeout=1), worker=script) as reader:
-        with pytest.raises(InvalidReferenceAudio, match="more than 1 s"):
+    async with RecordingReader(IntakeLimits(timeout=0.3), worker=script) as reader:
+        with pytest.raises(InvalidReferenceAudio, match=r"more than 0\.3 s"):
             await reader.read(data_larger_than_a_pipe)
 
 
 @posix
-@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGKILL", "SIGBUS"])
-async def test_a_crash_is_a_refusal_that_names_it(name, worker, recording):
-    code = f"read(); rights(); os.kill(os.getpid(), signal.{name})"
-    assert f"crashed ({name})" in await refusal(worker(code), recording)
+async def test_a_crash_is_a_refusal_that_names_it(worker, recording):
+    code = "read(); rights(); os.kill(os.getpid(), signal.SIGSEGV)"
+    assert "crashed (SIGSEGV)" in await refusal(worker(code), recording)
 
 
-@pytest.mark.parametrize("code", ["sys.exit(3)", "read(); sys.exit(3)", "read(); os._exit(3)"])
+@pytest.mark.parametrize("code", ["sys.exit(3)", "read(); os._exit(3)"])
 async def test_a_child_that_gives_up_is_a_refusal(code, worker, recording):
     assert "exit status 3" in await refusal(worker(code), recording)
 
@@ -103,64 +119,55 @@ async def test_memory_is_limited(worker, recording):
 
 @posix
 async def test_processor_time_is_limited(worker, recording):
-    message = await refusal(worker("rights(); read()\nwhile True: pass"), recording, cpu_seconds=1)
+    code = "rights(); read()\nwhile True: pass"
+    message = await refusal(worker(code), recording, cpu_seconds=1, timeout=100)
     assert "more than 1 s of processor time" in message
 
 
 @posix
-@pytest.mark.parametrize(
-    "attempt",
-    [
-        "open('/etc/passwd')",
-        "open('/tmp/storycore-intake-attack', 'w')",
-        "socket.socket()",
-        "os.pipe()",
-        "subprocess.Popen(['true'])",
-    ],
-)
-async def test_files_sockets_and_processes_are_out_of_reach(attempt, worker, recording):
-    code = f"""
+async def test_files_sockets_and_processes_are_out_of_reach(worker, recording):
+    code = """
         rights(); read()
-        try:
-            {attempt}
-        except OSError as error:
-            refuse("no such right")
-        else:
-            refuse("it could")
+        could = []
+        for attempt in (
+            lambda: open("/etc/passwd"),
+            lambda: open("/tmp/storycore-intake-attack", "w"),
+            lambda: socket.socket(),
+            lambda: os.pipe(),
+            lambda: subprocess.Popen(["true"]),
+        ):
+            try:
+                could.append(repr(attempt()))
+            except OSError:
+                pass
+        refuse(",".join(could) or "nothing at all")
     """
-    assert "no such right" in await refusal(worker(code), recording)
+    assert "nothing at all" in await refusal(worker(code), recording)
 
 
-async def test_the_environment_stays_here(worker, recording, monkeypatch):
+async def test_a_child_gets_neither_our_environment_nor_our_modules(worker, recording, monkeypatch):
     monkeypatch.setenv("SECRET_TOKEN", "hunter2")
-    message = await refusal(worker("read(); refuse(','.join(sorted(os.environ)))"), recording)
-    assert "SECRET" not in message
-    assert "HOME" not in message
-    assert "OPENBLAS_NUM_THREADS" in message
-
-
-async def test_a_child_holds_nothing_of_this_package(worker, recording):
     code = """
         sys.path += sys.argv[5:]
         import soundfile
         read()
         heavy = {'storycore_tts', 'pydantic', 'httpx', 'asyncio', 'torch', 'av'}
-        refuse(','.join(heavy & set(sys.modules)) or 'nothing')
+        refuse(','.join([*sorted(os.environ), *(heavy & set(sys.modules))]))
     """
-    assert "recording: nothing" in await refusal(worker(code), recording)
+    message = await refusal(worker(code), recording)
+    names = set(message.removesuffix(".").rpartition(" ")[2].split(","))
+    assert "OPENBLAS_NUM_THREADS" in names
+    assert names <= {"OPENBLAS_NUM_THREADS", "LD_LIBRARY_PATH", "LC_CTYPE", "SYSTEMROOT"}
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        "b'garbage' * 100",
         "b'S' + struct.pack('<I', 2**32 - 1) + b'x' * 100",
-        "b'S' + struct.pack('<I', 3) + b'xxx'",
         "b'S' + struct.pack('<I', 400) + bytes(400)",  # samples without a rate
         "b'R' + struct.pack('<I', 9) + bytes(9)",
         "b'?' + struct.pack('<I', 0)",
         "b'R' + struct.pack('<II', 4, 24000)",
-        "b''",
     ],
 )
 async def test_nonsense_is_a_refusal(answer, worker, recording):
@@ -188,21 +195,10 @@ async def test_what_a_child_says_is_shown_without_control_characters(worker, rec
 
 
 @posix
-async def test_grandchildren_go_too(worker, recording):
-    code = """
-        read()
-        subprocess.Popen(["/bin/sleep", "600"])
-        time.sleep(600)
-    """
-    await refusal(worker(code), recording, timeout=1)
-    assert not children()
-
-
-@posix
-async def test_a_child_killed_in_the_middle_is_a_refusal_and_the_next_one_works(worker, recording):
-    async with RecordingReader(worker=worker("read(); time.sleep(600)")) as reader:
+async def test_a_child_killed_in_the_middle_is_a_refusal(worker, recording):
+    async with RecordingReader(worker=worker(HANGS)) as reader:
         task = asyncio.ensure_future(reader.read(recording()))
-        await until(lambda: children() and reader._busy)
+        await until(lambda: reader._busy)
         (busy,) = reader._busy
         await until(lambda: busy._process)
         os.kill(busy._process.pid, signal.SIGKILL)
@@ -218,54 +214,40 @@ async def test_a_spare_that_died_is_replaced_unnoticed(recording):
         assert (await reader.read(recording())).duration == 1
 
 
-@pytest.mark.parametrize("wait", [0, 0.01, 0.5])
-async def test_cancelling_leaves_no_process(wait, worker, recording):
-    reader = RecordingReader(worker=worker("read(); time.sleep(600)"))
+@pytest.mark.parametrize("started", [False, True], ids=["at once", "while it decodes"])
+async def test_cancelling_leaves_no_process(started, worker, recording):
+    reader = RecordingReader(worker=worker(HANGS))
     task = asyncio.ensure_future(reader.read(recording()))
-    await asyncio.sleep(wait)
-    busy = list(reader._busy)
-    task.cancel()
+    await until(lambda: reader._busy and (children() or not started))
+    (busy,) = reader._busy
+    for _ in range(2):  # a person who presses Ctrl-C twice
+        task.cancel()
+        await asyncio.sleep(0)
     with pytest.raises(asyncio.CancelledError):
         await task
-    for child in busy:
-        assert child._process is None or child._process.returncode is not None
     await reader.aclose()
+    assert busy._process is None or busy._process.returncode is not None
     assert not children()
 
 
-async def test_cancelling_twice_leaves_no_process_either(worker, recording):
-    reader = RecordingReader(worker=worker("read(); time.sleep(600)"))
-    task = asyncio.ensure_future(reader.read(recording()))
-    await asyncio.sleep(0.3)
-    task.cancel()
+async def test_more_than_may_wait_are_refused_until_a_place_is_free(worker, recording):
+    reader = RecordingReader(concurrency=1, max_waiting=1, worker=worker(HANGS))
+    running, waiting = (asyncio.ensure_future(reader.read(recording())) for _ in range(2))
+    await until(lambda: reader._busy)
+    with pytest.raises(BackendOverloaded, match="2 recordings are being decoded") as refused:
+        await reader.read(recording())
+    assert refused.value.retryable
+    assert refused.value.retry_after
+
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    another = asyncio.ensure_future(reader.read(recording()))  # takes the place
     await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
     await reader.aclose()
-    assert not children()
-
-
-async def test_cancelled_while_waiting_for_a_turn(worker, recording):
-    async with RecordingReader(
-        IntakeLimits(timeout=2), concurrency=1, worker=worker("read(); time.sleep(600)")
-    ) as reader:
-        first, second = (asyncio.ensure_future(reader.read(recording())) for _ in range(2))
-        await asyncio.sleep(0.1)
-        second.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await second
-        with pytest.raises(InvalidReferenceAudio, match="more than 2 s"):
-            await first
-
-
-async def test_closing_ends_what_runs_and_refuses_what_comes(worker, recording):
-    reader = RecordingReader(concurrency=1, worker=worker("read(); time.sleep(600)"))
-    running = [asyncio.ensure_future(reader.read(recording())) for _ in range(3)]
-    await until(lambda: children())
-    await reader.aclose()
-    for outcome in await asyncio.gather(*running, return_exceptions=True):
+    for outcome in await asyncio.gather(running, another, return_exceptions=True):
         assert isinstance(outcome, BackendUnavailable)
+        assert "closed" in outcome.message
     with pytest.raises(BackendUnavailable, match="closed"):
         await reader.read(recording())
     await reader.aclose()
@@ -279,58 +261,49 @@ async def test_no_interpreter_is_said_plainly(recording, monkeypatch):
             await reader.read(recording())
 
 
-async def test_fifty_at_once_take_turns(recording):
-    here, most = psutil.Process(), 0
-
-    async def watch():
-        nonlocal most
-        while True:
-            most = max(most, len(here.children()))
-            await asyncio.sleep(0.02)
-
+async def test_many_at_once_take_turns(recording):
     async with RecordingReader(concurrency=2) as reader:
-        watcher = asyncio.ensure_future(watch())
-        data = [recording(seconds=0.5 + i / 50) for i in range(50)]
-        found = await asyncio.gather(*(reader.read(each) for each in data))
-        watcher.cancel()
-        assert [round(f.duration, 2) for f in found] == [round(0.5 + i / 50, 2) for i in range(50)]
-        assert most <= 3 + 1  # two that decode, one spare, one that is just being reaped
+        most = 0
+
+        async def read(seconds):
+            nonlocal most
+            found = await reader.read(recording(seconds=seconds))
+            most = max(most, len(reader._busy))
+            return round(found.duration, 2)
+
+        lengths = [0.5 + n / 10 for n in range(6)]
+        assert await asyncio.gather(*map(read, lengths)) == lengths
+        assert most <= 2
 
 
 async def test_the_event_loop_stands_still_for_no_more_than_fifty_milliseconds(recording):
-    data = recording(seconds=100, rate=48_000, channels=1)
+    data = recording(seconds=60, rate=48_000)
     async with RecordingReader() as reader:
         await stays_free(
-            lambda: asyncio.gather(*(reader.read(data) for _ in range(6))), within=0.05
+            lambda: asyncio.gather(*(reader.read(data) for _ in range(2))), within=0.05
         )
 
 
 @posix
-def test_a_parent_that_dies_takes_its_children_along(tmp_path, recording):
-    (tmp_path / "a.wav").write_bytes(recording())
-    program = f"""
-        import asyncio, os, sys
-        from pathlib import Path
+async def test_a_parent_that_dies_takes_its_children_along():
+    program = """
+        import asyncio, os
         from storycore_tts.adapters.intake import RecordingReader
         async def main():
-            reader = RecordingReader()
-            await reader.read(Path({str(tmp_path / "a.wav")!r}).read_bytes())
-            while not (reader._spare and reader._spare._process):
-                await asyncio.sleep(0.01)
-            print(reader._spare._process.pid, flush=True)
-            os._exit(1)
+            async with RecordingReader() as reader:
+                while not reader._spare._process:
+                    await asyncio.sleep(0.01)
+                print(reader._spare._process.pid, flush=True)
+                os._exit(1)
         asyncio.run(main())
     """
     root = str(Path(sys.modules["storycore_tts"].__file__).parents[1])
-    done = subprocess.run(
+    done = await asyncio.to_thread(
+        subprocess.run,
         [sys.executable, "-c", textwrap.dedent(program)],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": root},
         timeout=60,
     )
-    pid = int(done.stdout)
-    deadline = time.monotonic() + 10
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    await until(lambda: is_gone(int(done.stdout)))

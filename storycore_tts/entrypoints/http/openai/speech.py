@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import json
 from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from storycore_tts.domain.errors import (
     InvalidReferenceAudio,
@@ -36,13 +35,13 @@ from storycore_tts.entrypoints.http.problems import (
     problem_of,
 )
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner
+from storycore_tts.entrypoints.http.sending import SLOWEST_READER, within
 from storycore_tts.entrypoints.http.service import CurrentService, Service
 from storycore_tts.services.studio import Piece
 
 router = APIRouter(prefix="/v1/audio", tags=["openai"], route_class=OpenAIRoute)
 
 _FRAMES_A_SECOND = 12.5  # codec frames, the model's tokens of sound
-_SLOWEST_READER = 60.0  # s in which a client takes nothing of a stream: it holds up others
 _OF_SPEECH = documented(
     HTTPStatus.NOT_FOUND,
     *OF_RECORDINGS,
@@ -119,8 +118,11 @@ async def speech(
         outcome = await while_connected(request, work)
         return audio_answer(outcome.audio, outcome.media_type, outcome.facts)
     pieces = service.studio.stream(backend, wanted, body.rendering)
-    # Until the first piece is there, an error can still have a status of its own.
-    first = await while_connected(request, _first(pieces))
+    async with AsyncExitStack() as unless_sent:
+        unless_sent.push_async_callback(pieces.aclose)  # type: ignore[attr-defined]
+        # Until the first piece is there, an error can still have a status of its own.
+        first = await while_connected(request, _first(pieces))
+        unless_sent.pop_all()  # from here on, the answer ends the work
     if how == "audio":
         return _Streaming(_data(first, pieces), pieces, body.rendering.media_type)
     return _Streaming(_events(first, pieces, body), pieces, "text/event-stream")
@@ -200,13 +202,10 @@ class _Streaming(StreamingResponse):
         self._work = work
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_in_time(message: Message) -> None:
-            await asyncio.wait_for(send(message), _SLOWEST_READER)
-
         async with aclosing(self._work), aclosing(self._body):  # type: ignore[type-var]
             # Left without its end, the answer is cut off, and nobody takes it for a whole one.
-            with suppress(TTSError, asyncio.TimeoutError):
-                await super().__call__(scope, receive, send_in_time)
+            with suppress(TTSError, TimeoutError):
+                await super().__call__(scope, receive, within(SLOWEST_READER, send))
 
 
 async def _first(pieces: AsyncIterator[Piece]) -> Piece:

@@ -6,6 +6,7 @@ import asyncio
 import re
 from http import HTTPStatus
 
+import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -86,7 +87,7 @@ class Guard:
         if _name(host) not in self._hosts:
             raise Refused(
                 HTTPStatus.BAD_REQUEST,
-                "This service is not asked for by that name.",
+                "Host not allowed.",
                 hint="Its operator can add the name to tts.qwen.server.allowed_hosts.",
             )
         origins = headers.getlist("origin")
@@ -130,12 +131,14 @@ class _Limited:
         if self._complete:  # what follows is the client's farewell, which may take its time
             return await self._receive()
         left = self._until - asyncio.get_running_loop().time()
+        if left <= 0:  # a piece that is there already would be taken without a wait
+            raise _too_slow()
         try:
-            message = await asyncio.wait_for(self._receive(), min(self._slowest, left))
-        except asyncio.TimeoutError:
-            raise HTTPException(
-                HTTPStatus.REQUEST_TIMEOUT, "The body came too slowly, or not at all."
-            ) from None
+            # Not asyncio.wait_for, which may swallow a cancellation before Python 3.12.
+            with anyio.fail_after(min(self._slowest, left)):
+                message = await self._receive()
+        except TimeoutError:
+            raise _too_slow() from None
         self._got += len(message.get("body", b""))
         self._complete = not message.get("more_body", False)
         if self._got > self._most:
@@ -145,6 +148,10 @@ class _Limited:
     @property
     def _too_large(self) -> str:
         return f"The body has more than {self._most} bytes."
+
+
+def _too_slow() -> HTTPException:
+    return HTTPException(HTTPStatus.REQUEST_TIMEOUT, "The body came too slowly, or not at all.")
 
 
 def _with_headers(send: Send) -> Send:

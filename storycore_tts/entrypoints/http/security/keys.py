@@ -41,12 +41,12 @@ class KeyedRoute(ProblemRoute):
         if owner is None:
             raise Refused(
                 HTTPStatus.UNAUTHORIZED,
-                "This key is not known here." if given else "This service needs a key.",
+                "Invalid API key." if given else "This service needs a key.",
                 hint="Send Authorization: Bearer KEY; the service's operator has keys.",
                 headers={"WWW-Authenticate": "Bearer"},
             )
         if keys:  # on a machine of one's own there is nobody to share it with
-            await service.rates.count(owner)
+            service.rates.count(owner)
         request.state.storycore_tts_owner = owner
         await check_body(request)
 

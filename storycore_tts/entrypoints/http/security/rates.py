@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Generic, TypeVar
-
-from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import MovingWindowRateLimiter
 
 from storycore_tts.entrypoints.http.problems import Refused
 
 T = TypeVar("T")
 
+_WINDOW = 60.0  # s
+
 
 class Rates:
     """Counts the requests of each owner of a key, in a window of a minute that moves along.
+
+    It remembers as many times of requests as an owner may make in a minute. Owners are those of the
+    configured keys, so there are no more of them than the settings name.
 
     Args:
         per_minute: Requests of one owner in a minute; None: any number.
@@ -27,9 +28,9 @@ class Rates:
 
     def __init__(self, per_minute: int | None) -> None:
         self._most = per_minute
-        self._window = MovingWindowRateLimiter(MemoryStorage())
+        self._counted: dict[str, deque[float]] = {}
 
-    async def count(self, owner: str) -> None:
+    def count(self, owner: str) -> None:
         """Count a request.
 
         Raises:
@@ -37,16 +38,18 @@ class Rates:
         """
         if self._most is None:
             return
-        item = RateLimitItemPerMinute(self._most)
-        if await self._window.hit(item, owner):
-            return
-        reset = (await self._window.get_window_stats(item, owner)).reset_time
-        raise Refused(
-            HTTPStatus.TOO_MANY_REQUESTS,
-            f"More than {self._most} requests in a minute.",
-            hint="Wait for as many seconds as Retry-After says.",
-            headers={"Retry-After": str(max(1, math.ceil(reset - time.time())))},
-        )
+        now = asyncio.get_running_loop().time()
+        times = self._counted.setdefault(owner, deque())
+        while times and times[0] <= now - _WINDOW:
+            times.popleft()
+        if len(times) >= self._most:
+            raise Refused(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"More than {self._most} requests in a minute.",
+                hint="Wait for as many seconds as Retry-After says.",
+                headers={"Retry-After": str(max(1, math.ceil(times[0] + _WINDOW - now)))},
+            )
+        times.append(now)
 
 
 class Shared(Generic[T]):
@@ -65,8 +68,14 @@ class Shared(Generic[T]):
 
     async def get(self) -> T:
         """Return the answer, or wait for it with the others."""
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         old = self._answer is None or (self._answer.done() and now - self._asked > self._seconds)
         if self._answer is None or old:
             self._asked, self._answer = now, asyncio.ensure_future(self._ask())
         return await asyncio.shield(self._answer)
+
+    async def aclose(self) -> None:
+        """Stop asking: clients that left do not end the question that they had asked."""
+        if self._answer is not None:
+            self._answer.cancel()
+            await asyncio.wait({self._answer})

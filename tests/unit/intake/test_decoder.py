@@ -1,0 +1,119 @@
+"""What the decoder makes of sound files, called in this process: the others pay for a new one."""
+
+import contextlib
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+
+from storycore_tts.adapters.intake import decoder
+from storycore_tts.domain.audio import decode
+from storycore_tts.domain.errors import InvalidReferenceAudio
+from storycore_tts.domain.requests import ReferenceAudio
+
+ACCEPTED = [
+    *(("WAV", codec) for codec in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")),
+    ("WAVEX", "PCM_16"),
+    ("RF64", "PCM_16"),
+    ("FLAC", "PCM_S8"),
+    ("OGG", "VORBIS"),
+    ("OGG", "OPUS"),
+    ("MP3", "MPEG_LAYER_III"),
+    ("AIFF", "PCM_16"),
+]
+PACKED = [("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS")]
+PACKED += [("MP3", "MPEG_LAYER_III"), ("AIFF", "PCM_16")]
+REFUSALS = (decoder._Refused, soundfile.SoundFileError, ValueError, InvalidReferenceAudio)
+
+
+def decoded(data, max_seconds=120.0):
+    """Decode a file as the child does; the parent makes the same of its answer."""
+    blocks, rate = [np.zeros(0, np.float32)], 0
+    for tag, body in decoder._decoded(soundfile, data, max_seconds):
+        if tag == b"R":
+            (rate,) = struct.unpack("<I", body)
+        else:
+            blocks.append(np.frombuffer(body, "<f4"))
+    return ReferenceAudio(np.concatenate(blocks), rate)
+
+
+@pytest.mark.parametrize(("container", "encoding"), ACCEPTED)
+def test_what_is_accepted_is_what_the_domain_would_read(container, encoding, recording):
+    data = recording(container, encoding, channels=2)
+    found = decoded(data)
+    samples, rate = decode(data)
+    assert np.array_equal(found.samples, samples)
+    assert found.sample_rate == rate
+
+
+@pytest.mark.parametrize("codec", ["IMA_ADPCM", "MS_ADPCM", "GSM610", "ULAW", "ALAW", "G721_32"])
+def test_other_codecs_in_a_wav_are_refused_by_name(codec, recording):
+    with pytest.raises(decoder._Refused, match=r"it holds .* in WAV"):
+        decoded(recording("WAV", codec, rate=8000))
+
+
+def test_too_many_channels_are_refused(wav):
+    with pytest.raises(decoder._Refused, match="33 channels"):
+        decoded(wav(channels=33))
+
+
+@pytest.mark.parametrize(("container", "encoding"), PACKED)
+def test_a_small_file_that_unpacks_to_more_than_is_allowed(container, encoding, recording):
+    assert decoded(recording(container, encoding, seconds=1.9), 2).duration <= 2
+    with pytest.raises(decoder._Refused, match="longer than 2 s"):
+        decoded(recording(container, encoding, seconds=30), 2)
+
+
+@pytest.mark.parametrize("announced", [2**31 - 1, 2**32 - 1])
+@pytest.mark.parametrize("channels", [1, 1000, 65_535])
+def test_a_header_that_announces_gigabytes_costs_nothing(announced, channels, wav):
+    with contextlib.suppress(REFUSALS):
+        assert decoded(wav(announced=announced, channels=channels)).duration <= 1.01
+
+
+def test_a_flac_that_announces_gigabytes_costs_nothing(recording):
+    data = recording("FLAC")
+    packed = int.from_bytes(data[18:26], "big") >> 36 << 36 | 2**36 - 1
+    with pytest.raises(REFUSALS):
+        decoded(data[:18] + packed.to_bytes(8, "big") + data[26:])
+
+
+@pytest.mark.parametrize("rate", [0, 3999, 384_001, 2**32 - 1])
+def test_impossible_sample_rates_are_refused(rate, wav):
+    with pytest.raises(REFUSALS):
+        decoded(wav(rate=rate))
+
+
+@pytest.mark.parametrize("tag", [0, 2, 6, 0x11, 0x31, 0x45, 0x50, 0xFFFE, 0xFFFF])
+def test_odd_format_tags_are_refused(tag, wav):
+    with pytest.raises(REFUSALS):
+        decoded(wav(tag))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_refused(value, wav):
+    body = np.full(24_000, value, "<f4").tobytes()
+    with pytest.raises(InvalidReferenceAudio, match="not finite"):
+        decoded(wav(3, bits=32, body=body))
+
+
+@pytest.mark.parametrize(("container", "encoding"), PACKED)
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.7])
+def test_a_truncated_file_is_no_whole_one(container, encoding, share, recording):
+    data = recording(container, encoding)
+    with contextlib.suppress(REFUSALS):
+        assert decoded(data[: int(len(data) * share)]).duration < 0.9
+
+
+def test_an_mp3_that_announces_more_than_it_holds_is_refused(recording):
+    data = recording("MP3", "MPEG_LAYER_III")
+    with pytest.raises(decoder._Refused, match="ends after 15599 of the 24000 frames"):
+        decoded(data[: int(len(data) * 0.7)])
+
+
+def test_what_lies_before_and_behind_the_sound_is_passed_over(recording):
+    data = recording()
+    chunk = b"LIST" + struct.pack("<I", 60) + b"cos\nsystem\n(S'touch /tmp/x'\ntR.".ljust(60)
+    found = decoded(data[:12] + chunk + data[12:] + b"PK\x03\x04" + b"import os" * 100)
+    assert found.duration == pytest.approx(1, abs=0.03)
