@@ -18,8 +18,9 @@ from storycore_tts.domain.errors import OutOfMemory
 from storycore_tts.domain.jobs import JobKind, Order, Outcome
 from storycore_tts.domain.progress import Progress, Stage
 
-settings.register_profile("no deadline", deadline=None)  # busy machines are slow now and then
-settings.load_profile("no deadline")
+# No deadline: busy machines are slow now and then.
+settings.register_profile("queue", deadline=None, max_examples=25)
+settings.load_profile("queue")
 
 FAST = {"polling": 0.05, "retry": 0.1, "members": 0.2}
 

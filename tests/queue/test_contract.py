@@ -216,9 +216,7 @@ async def test_what_is_old_is_removed_and_what_is_needed_stays(place, workshop, 
     assert (await queue.get("ann", held.id)).state is JobState.RUNNING
 
 
-async def test_it_is_quiet_and_leaves_the_process_as_it_was(
-    place, workshop, opened, caplog, capfd
-):
+async def test_it_is_quiet_and_leaves_the_process_as_it_was(place, workshop, opened, caplog, capfd):
     root = logging.getLogger()
     handlers, level, loop = root.handlers[:], root.level, asyncio.get_running_loop()
     await asyncio.to_thread(int)

@@ -118,9 +118,7 @@ async def test_killed_processes_lose_no_job_and_make_no_result_again(
     assert {job_id: starts[job_id] for job_id in kept} == kept
 
 
-async def test_of_two_processes_one_is_told_to_cancel_and_one_is_killed(
-    shared, opened, tmp_path
-):
+async def test_of_two_processes_one_is_told_to_cancel_and_one_is_killed(shared, opened, tmp_path):
     """A third one submits, watches and cancels what these do."""
     log = tmp_path / "log"
     queue = await opened(shared, nothing, **NOBODY)
