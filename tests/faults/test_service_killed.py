@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from storycore_tts.testing.comfyui import StandInProcess
+from storycore_tts.testing.comfyui.process import ProcessGate
 from storycore_tts.testing.service_process import ServiceProcess
 
 from .lines import JOBS, PATIENCE, Line, client, ended, is_right
@@ -211,7 +212,9 @@ def servers(tmp_path: Path) -> Iterator[list[StandInProcess]]:
         ]
 
 
-async def begun_and_killed(service: ServiceProcess, old: StandInProcess, lines: list[Line]) -> Any:
+async def begun_and_killed(
+    service: ServiceProcess, old: StandInProcess, lines: list[Line]
+) -> tuple[ProcessGate, list[str]]:
     """Have jobs begun at a server, the first of them running, and kill the service."""
     gate = old.faults.hold("running")
     with service:

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from storycore_tts.testing.comfyui import StandInProcess
-from storycore_tts.testing.comfyui.faults import Gate
 from storycore_tts.testing.comfyui.log import Finished
+from storycore_tts.testing.comfyui.process import ProcessGate
 from storycore_tts.testing.service_process import ServiceProcess
 
 from .lines import JOBS, PATIENCE, Line, client, ended, is_right
@@ -82,7 +82,7 @@ def finished(side: Side) -> Counter[str]:
     return Counter(record.prompt_id for record in side.comfyui.log.of(Finished))
 
 
-async def held(sides: list[Side], lines: list[Line]) -> tuple[dict[str, Line], list[Gate]]:
+async def held(sides: list[Side], lines: list[Line]) -> tuple[dict[str, Line], list[ProcessGate]]:
     """Ask for lines until each service does as much as it may; what runs stands still."""
     before = [len(side.comfyui.log.submitted) for side in sides]
     gates = [side.comfyui.faults.hold("running") for side in sides]

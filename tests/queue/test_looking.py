@@ -46,7 +46,7 @@ class SlowToLook(DurableQueue):
 @pytest.fixture(params=[1])
 async def slow(request, folder, workshop, opened):
     """A queue whose looks are slow; how many jobs it does at a time."""
-    pace, draft = {"polling": 0.3}, {"draft": request.param}
+    pace, draft = {"polling": 0.3, "lost": 3600}, {"draft": request.param}
     queue = await opened(folder, workshop, SlowToLook, pace, concurrency=draft)
     yield queue
     queue.tells.set()
@@ -65,7 +65,7 @@ async def test_a_job_that_begins_while_the_queue_looks_is_not_forgotten(slow, wo
     slow.tells.set()
     await slow.told.wait()  # what was seen, before the job ends
     workshop.gates["second"].set()
-    assert (await asyncio.wait_for(watching, 10)).state is JobState.SUCCEEDED
+    assert (await asyncio.wait_for(watching, 60)).state is JobState.SUCCEEDED
 
 
 @pytest.mark.parametrize("slow", [2], indirect=True)
