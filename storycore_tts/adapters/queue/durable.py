@@ -148,7 +148,7 @@ class DurableQueue:
     async def start(self, perform: Performer) -> None:
         """Begin to do jobs; see ``JobQueue.start``."""
         global _in_use
-        if _in_use is not None or self._closing is not None:
+        if _in_use is not None or self._is_closing():
             raise StorageFailed(
                 "This process has a durable queue already, or had this one.",
                 hint="There can be one at a time: close it, and make a new one.",
@@ -159,7 +159,7 @@ class DurableQueue:
         self._loop = asyncio.get_running_loop()
         try:
             await self.in_thread(self._open)
-            if self._closing is not None:
+            if self._is_closing():
                 raise _not_open()
         except BaseException:
             await self.aclose()
@@ -301,7 +301,10 @@ class DurableQueue:
         except Stopped:
             raise _not_open() from None
 
-    # --- start and end, in a thread
+    # --- start and end
+
+    def _is_closing(self) -> bool:
+        return self._closing is not None
 
     def _open(self) -> None:
         self._storage.open()
@@ -369,7 +372,7 @@ class DurableQueue:
 
     def _execute(self, job_id: str, order: Document) -> Document:
         """Do a job, as DBOS asks for in a thread of its own."""
-        if self._closing is not None or self._loop is None:
+        if self._is_closing() or self._loop is None:
             raise PutDown
         work = self._do(job_id, order)
         try:
@@ -390,7 +393,7 @@ class DurableQueue:
 
     async def _do(self, job_id: str, order: Document) -> Document | None:
         """Do a job, or join those who do it already: it was given to us twice."""
-        if self._closing is not None or self._perform is None:
+        if self._is_closing() or self._perform is None:
             return None
         if job_id in self._works:
             self._works[job_id][0].generation += 1  # those who asked before wait in vain
