@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -54,17 +53,6 @@ async def test_connections_that_break_lose_no_job(shared, server, workshop, open
             except StorageFailed:
                 continue
     assert sorted(workshop.calls) == sorted(job.id for job in jobs)
-
-
-async def test_a_database_that_fails_at_the_start_of_a_job_delays_it(shared, workshop, opened):
-    queue = await opened(shared, workshop)
-    table = "storycore_tts_results"
-    with psycopg.connect(shared["database_url"], autocommit=True) as connection:
-        connection.execute(f"ALTER TABLE {table} RENAME TO away")
-        job = await queue.submit(order())
-        await until(queue, job, lambda state: state.state is JobState.RUNNING)
-        connection.execute(f"ALTER TABLE away RENAME TO {table}")
-    assert (await ended(queue, job)).state is JobState.SUCCEEDED
 
 
 async def test_a_server_that_is_gone_for_a_while_delays_and_no_more(
