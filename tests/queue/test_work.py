@@ -141,14 +141,25 @@ async def test_work_that_is_put_down_does_not_wait_for_the_database(begun, memor
     assert now() == 1.5
 
 
-async def test_cancelled_work_ends_its_performer_and_stays_cancelled(begun, workshop):
-    _, task = begun(hold="gate")
-    await workshop.begun["job"].wait()
+async def test_cancelled_work_waits_for_its_performer_and_stays_cancelled(begun):
+    heard = []
+
+    async def perform(job_id, order, report):
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError as error:
+            heard.append(error.args)
+            await asyncio.sleep(3)  # to tell its server
+            heard.append("ended")
+            raise
+
+    _, task = begun(perform)
+    await asyncio.sleep(1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert workshop.ended["job"].is_set()
-    assert workshop.cancelled["job"] == (PUT_DOWN,)
+    assert heard == [(PUT_DOWN,), "ended"]
+    assert now() == 4
 
 
 async def test_who_waits_for_all_to_end_does_so_when_cancelled_and_stays_cancelled():
