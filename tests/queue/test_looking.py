@@ -23,11 +23,11 @@ class SlowToLook(DurableQueue):
         self.told, self.given_again = asyncio.Event(), asyncio.Event()
 
     def _look_up(self, job_ids):
-        if self.slow and self.taken_for_dead:
+        slow, self.slow = self.slow, False  # a look that has begun stays as it is
+        if slow and self.taken_for_dead:
             self._runtime.recover(self._runtime.executor)
         seen = super()._look_up(job_ids)
-        if self.slow:
-            self.slow = False
+        if slow:
             self.has_looked.set()
             assert self.tells.wait(60)
         return seen
