@@ -247,7 +247,7 @@ class ServerConfig(_Block):
     max_waiting: Annotated[int, Field(ge=0, le=100_000)] = 64
     """Requests that may wait for their turn in one process; more are refused."""
     max_queued: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
-    """Jobs that may wait; more are refused."""
+    """Jobs that may wait in the database, of all processes that share it; more are refused."""
     job_seconds: Seconds = 3600.0
     """How long a job may take from its start, unless it asks for less."""
     training_seconds: Seconds = 172_800.0

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from .postgres import postgres_server, postgres_url  # noqa: F401 - fixtures
+from .postgres import postgres_databases, postgres_url  # noqa: F401 - fixtures
 from .small_engine import small_engine  # noqa: F401 - a fixture
 from .virtual_clock import VirtualClockLoop
 

@@ -16,14 +16,51 @@ from pathlib import Path
 import pytest
 
 URL_VARIABLE = "STORYCORE_TTS_TEST_POSTGRES_URL"
-_SETTINGS = {"fsync": "off", "max_connections": "200", "listen_addresses": "127.0.0.1"}
+_SETTINGS = {
+    "max_connections": "200",
+    "listen_addresses": "127.0.0.1",
+    # Nothing of it must outlive a crash of the machine.
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+}
+
+
+class Databases:
+    """A server on which databases can be made.
+
+    Args:
+        url: Of a database on it, with a user who may make others.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def run(self, statement: str, *arguments: object) -> None:
+        """Do what an administrator does."""
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(statement.encode(), arguments)
+
+    @contextlib.contextmanager
+    def fresh(self, template: str = "template0") -> Iterator[str]:
+        """Make a database, yield its URL, and remove it."""
+        name = f"test_{secrets.token_hex(6)}"
+        self.run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        base, _, query = self.url.partition("?")
+        try:
+            yield f"{base.rsplit('/', 1)[0]}/{name}" + (f"?{query}" if query else "")
+        finally:
+            self.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The URL of a server on which databases can be made."""
+def postgres_databases() -> Iterator[Databases]:
+    """The server of this session."""
     if url := os.environ.get(URL_VARIABLE):
-        yield url
+        yield Databases(url)
         return
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: path.parent.name)
     found = shutil.which("initdb")
@@ -33,21 +70,14 @@ def postgres_server() -> Iterator[str]:
             pytest.fail(missing)
         pytest.skip(missing)
     with _cluster(programs[-1] if programs else Path(str(found)).parent) as url:
-        yield url
+        yield Databases(url)
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
-    """The URL of a fresh database, that of a user with a password."""
-    import psycopg
-
-    name = f"test_{secrets.token_hex(6)}"
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-    base, _, query = postgres_server.partition("?")
-    yield f"{base.rsplit('/', 1)[0]}/{name}" + (f"?{query}" if query else "")
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+def postgres_url(postgres_databases: Databases) -> Iterator[str]:
+    """The URL of an empty database, that of a user with a password."""
+    with postgres_databases.fresh() as url:
+        yield url
 
 
 @contextlib.contextmanager

@@ -32,7 +32,7 @@ class JobQueue(Protocol):
 
         Raises:
             IdempotencyConflict: That key stands for an order of another content.
-            TooManyJobs: The queue is full.
+            TooManyJobs: As many jobs wait in the database as may.
             StorageFailed: The database refuses; nothing was accepted.
         """
 
@@ -77,7 +77,10 @@ class JobQueue(Protocol):
         """Return how many jobs of all owners are queued and running."""
 
     async def aclose(self) -> None:
-        """Stop. What is under way is put down, to be taken up at the next start."""
+        """Stop. What is under way is put down, to be taken up at the next start.
+
+        Cancelled meanwhile, it stops all the same, and raises the cancellation then.
+        """
 
 
 @runtime_checkable

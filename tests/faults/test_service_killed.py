@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from storycore_tts.testing.comfyui import StandInProcess
+from storycore_tts.testing.comfyui.process import ProcessGate
 from storycore_tts.testing.service_process import ServiceProcess
 
 from .lines import JOBS, PATIENCE, Line, client, ended, is_right
@@ -129,7 +130,7 @@ async def started_at_last(service: ServiceProcess, chance: random.Random) -> Non
 
 @pytest.mark.parametrize(
     ("lines", "kills"),
-    [(30, 3), pytest.param(100, 20, marks=[pytest.mark.soak, pytest.mark.timeout(900)])],
+    [(16, 2), pytest.param(100, 20, marks=[pytest.mark.soak, pytest.mark.timeout(900)])],
 )
 async def test_accepted_jobs_outlive_a_killed_service(
     tmp_path: Path, lines: int, kills: int
@@ -211,41 +212,59 @@ def servers(tmp_path: Path) -> Iterator[list[StandInProcess]]:
         ]
 
 
-@pytest.mark.parametrize("end", ["it ends there", "it is cancelled there", "nobody is there"])
-async def test_a_job_goes_on_at_the_server_where_it_was_begun(
-    tmp_path: Path, servers: list[StandInProcess], end: str
-) -> None:
-    """The service was killed, and its settings name another server when it is started again."""
-    old, new = servers
-    line = Line(1)
+async def begun_and_killed(
+    service: ServiceProcess, old: StandInProcess, lines: list[Line]
+) -> tuple[ProcessGate, list[str]]:
+    """Have jobs begun at a server, the first of them running, and kill the service."""
     gate = old.faults.hold("running")
-    with service_at(tmp_path / "service", old) as service:
+    with service:
+        ids = []
         async with client(service) as http:
-            job_id = (await http.post(**line.asked)).json()["id"]
-        assert await asyncio.to_thread(gate.reached.wait, 30)
+            for line in lines:
+                ids.append((await http.post(**line.asked)).json()["id"])
+                assert await old.log.until(lambda log: log.submitted == ids, PATIENCE)
+        assert await asyncio.to_thread(gate.reached.wait, PATIENCE)
         service.kill()
+    return gate, ids
+
+
+async def test_jobs_go_on_at_the_server_where_they_were_begun(
+    tmp_path: Path, servers: list[StandInProcess]
+) -> None:
+    """The service was killed, and its settings name another server when it is started again.
+
+    One of the jobs is cancelled there, and one ends there.
+    """
+    old, new = servers
+    folder, line = tmp_path / "service", Line(5)
+    gate, (cancelled, other) = await begun_and_killed(service_at(folder, old), old, [Line(1), line])
     looks = old.log.http_count("/queue")
-    if end == "nobody is there":
-        await asyncio.to_thread(old.kill)
-    with service_at(tmp_path / "service", new) as service:
+    with service_at(folder, new) as service:
         async with client(service) as http:
-            following = asyncio.ensure_future(ended(http, job_id))
-            if end == "it ends there":
-                gate.release()
-            elif end == "it is cancelled there":
-                assert await old.log.until(lambda log: log.http_count("/queue") > looks, 30)
-                await http.delete(f"{JOBS}/{job_id}")
-                assert await old.log.until(lambda log: job_id in log.interrupt_requests, 30)
-                gate.release()
-            job = await following
-            if end == "it is cancelled there":
-                assert job["state"] == "cancelled"
-                assert await old.log.until(lambda log: log.interrupted == [job_id], 30)
-            else:
-                assert job["state"] == "succeeded"
-                is_right((await http.get(f"{JOBS}/{job_id}/audio")).content, line)
-    assert old.log.submitted == [job_id]
-    assert new.log.submitted == ([job_id] if end == "nobody is there" else [])
+            assert await old.log.until(lambda log: log.http_count("/queue") > looks, PATIENCE)
+            await http.delete(f"{JOBS}/{cancelled}")
+            assert await old.log.until(lambda log: cancelled in log.interrupt_requests, PATIENCE)
+            gate.release()
+            assert (await ended(http, cancelled))["state"] == "cancelled"
+            assert (await ended(http, other))["state"] == "succeeded"
+            is_right((await http.get(f"{JOBS}/{other}/audio")).content, line)
+    assert old.log.interrupted == [cancelled]
+    assert old.log.submitted == [cancelled, other]
+    assert new.log.submitted == []
+
+
+async def test_a_job_whose_server_is_gone_is_done_anew(
+    tmp_path: Path, servers: list[StandInProcess]
+) -> None:
+    old, new = servers
+    folder, line = tmp_path / "service", Line(1)
+    _, (job_id,) = await begun_and_killed(service_at(folder, old), old, [line])
+    await asyncio.to_thread(old.kill)
+    with service_at(folder, new) as service:
+        async with client(service) as http:
+            assert (await ended(http, job_id))["state"] == "succeeded"
+            is_right((await http.get(f"{JOBS}/{job_id}/audio")).content, line)
+    assert new.log.submitted == [job_id]
 
 
 def done_once(comfyui: StandInProcess, jobs: dict[str, dict[str, Any]]) -> None:

@@ -2,18 +2,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
+import threading
 from collections import defaultdict
 
+import psutil
 import pytest
 from hypothesis import settings
 
-from storycore_tts.adapters.queue import DurableQueue
+from storycore_tts.adapters.queue import DurableQueue, Intervals
+from storycore_tts.adapters.queue.runtime import Runtime
+from storycore_tts.adapters.queue.storage import Storage
+from storycore_tts.adapters.queue.tables import Tables
 from storycore_tts.domain.errors import OutOfMemory
 from storycore_tts.domain.jobs import JobKind, Order, Outcome
 from storycore_tts.domain.progress import Progress, Stage
 
-settings.register_profile("no deadline", deadline=None)  # busy machines are slow now and then
-settings.load_profile("no deadline")
+# No deadline: busy machines are slow now and then.
+settings.register_profile("queue", deadline=None, max_examples=25)
+settings.load_profile("queue")
+
+FAST = {"polling": 0.05, "retry": 0.1, "members": 0.2}
 
 
 class Workshop:
@@ -48,11 +57,10 @@ class Workshop:
                 await self.gates[details["hold"]].wait()
         except asyncio.CancelledError as error:
             self.cancelled[job_id] = error.args
+            for fraction in details.get("last_words", ()):
+                report(Progress(Stage.GENERATING, fraction))
             if "stubborn" not in details:
                 raise
-            while details["stubborn"] == "deaf" and not self.gates["deaf"].is_set():
-                with contextlib.suppress(asyncio.CancelledError):
-                    await self.gates["deaf"].wait()
         for fraction in details.get("last_progress", ()):
             report(Progress(Stage.GENERATING, fraction))
         if details.get("fail") == "on purpose":
@@ -70,19 +78,53 @@ def workshop():
     return Workshop()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def place(request, tmp_path):
-    """Where a queue keeps its jobs: its first arguments."""
-    arguments = {"state_dir": tmp_path / "state"}
-    if request.param == "postgres":
-        arguments["database_url"] = request.getfixturevalue("postgres_url")
-    return arguments
+def migrate(**place):
+    """Make all tables in a place, as the start of a queue does."""
+    storage = Storage(place.get("database_url"), place["state_dir"])
+    runtime = Runtime(storage, "nobody", {}, 1.0, 1)
+    storage.open()
+    try:
+        Tables(storage).create()
+        runtime.prepare()
+    finally:
+        runtime.destroy()
+        storage.close()
+
+
+@pytest.fixture(scope="session")
+def migrated_folder(tmp_path_factory):
+    """A folder with all tables and nothing in them."""
+    folder = tmp_path_factory.mktemp("migrated") / "state"
+    migrate(state_dir=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def migrated_database(postgres_databases, tmp_path_factory):
+    """The name of a database with all tables and nothing in them."""
+    with postgres_databases.fresh() as url:
+        migrate(state_dir=tmp_path_factory.mktemp("unused"), database_url=url)
+        yield url.rpartition("/")[2].partition("?")[0]
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, migrated_folder):
     """Where a queue keeps its jobs, for what is the same in every database."""
+    shutil.copytree(migrated_folder, tmp_path / "state")
     return {"state_dir": tmp_path / "state"}
+
+
+@pytest.fixture
+def shared(postgres_databases, migrated_database, tmp_path):
+    """Where several processes keep their jobs."""
+    with postgres_databases.fresh(template=migrated_database) as url:
+        yield {"state_dir": tmp_path, "database_url": url}
+
+
+@pytest.fixture(params=["folder", "shared"], ids=["sqlite", "postgres"])
+def place(request):
+    """Where a queue keeps its jobs, for what the databases may do in different ways."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
@@ -90,9 +132,10 @@ async def opened():
     """Makes queues that do jobs, and closes them in the end."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def open_queue(place, perform, **arguments):
-            defaults = {"concurrency": {"draft": 2}, "polling_seconds": 0.05}
-            queue = DurableQueue(**place, **(defaults | arguments))
+        async def open_queue(place, perform, kind=DurableQueue, intervals=(), **arguments):
+            pace = Intervals(**FAST | dict(intervals))
+            defaults = {"concurrency": {"draft": 2}, "intervals": pace}
+            queue = kind(**place, **(defaults | arguments))
             stack.push_async_callback(queue.aclose)
             await queue.start(perform)
             return queue
@@ -101,8 +144,8 @@ async def opened():
 
 
 @pytest.fixture
-async def queue(place, workshop, opened):
-    return await opened(place, workshop)
+async def queue(folder, workshop, opened):
+    return await opened(folder, workshop)
 
 
 def order(text="Good morning.", *, owner="ann", kind=JobKind.SPEECH, key=None, **details):
@@ -120,7 +163,26 @@ async def ended(queue, job):
 
 async def until(queue, job, wanted):
     """Wait until a job is as wanted."""
-    async for state in queue.watch(job.order.owner, job.id):
-        if wanted(state):
-            return state
+    async with contextlib.aclosing(queue.watch(job.order.owner, job.id)) as states:
+        async for state in states:
+            if wanted(state):
+                return state
     raise AssertionError(f"the job has never been so: {state}")
+
+
+def traces():
+    """Tasks, threads, connections and open files that this process has now."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    threads = {one for one in threading.enumerate() if not one.name.startswith("asyncio_")}
+    process = psutil.Process()
+    connections = {one for one in process.net_connections("tcp") if one.raddr}
+    return {*tasks, *threads, *connections, *(file.path for file in process.open_files())}
+
+
+async def nothing_is_left(before):
+    """Assert that all of ours ends; threads of DBOS that were told to end need a moment for it."""
+    clock = asyncio.get_running_loop().time
+    over = clock() + 20
+    while left := traces() - before:
+        assert clock() < over, left
+        await asyncio.sleep(0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -12,45 +11,35 @@ from storycore_tts.adapters.queue import DurableQueue
 from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.jobs import JobState
 
-from .conftest import ended, order, until
+from .conftest import ended, migrate, order, until
 
 
 class Server:
     """What its administrator does to a database."""
 
-    def __init__(self, server, url):
-        self._server = server
-        self.name = url.rsplit("/", 1)[1].partition("?")[0]
-
-    def run(self, statement, *arguments):
-        with psycopg.connect(self._server, autocommit=True) as connection:
-            return connection.execute(statement, arguments).fetchall()
+    def __init__(self, databases, url):
+        self._run = databases.run
+        self._name = url.rpartition("/")[2].partition("?")[0]
 
     def cut(self):
         """End all connections."""
-        self.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
-                 self.name)  # fmt: skip
+        self._run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                  self._name)  # fmt: skip
 
     def refuse(self, really):
-        with psycopg.connect(self._server, autocommit=True) as connection:
-            connection.execute(f"ALTER DATABASE {self.name} ALLOW_CONNECTIONS {not really}")
+        self._run(f"ALTER DATABASE {self._name} ALLOW_CONNECTIONS {not really}")
         if really:
             self.cut()
 
 
 @pytest.fixture
-def shared(postgres_url, tmp_path):
-    return {"state_dir": tmp_path, "database_url": postgres_url}
-
-
-@pytest.fixture
-def server(postgres_server, postgres_url):
-    return Server(postgres_server, postgres_url)
+def server(postgres_databases, shared):
+    return Server(postgres_databases, shared["database_url"])
 
 
 async def test_connections_that_break_lose_no_job(shared, server, workshop, opened):
     queue = await opened(shared, workshop)
-    jobs = [await queue.submit(order(str(n), hold=f"gate {n}")) for n in range(8)]
+    jobs = [await queue.submit(order(str(n), hold=f"gate {n}")) for n in range(5)]
     for number, job in enumerate(jobs):
         await workshop.begun[job.id].wait()
         if number % 3 == 0:
@@ -66,48 +55,21 @@ async def test_connections_that_break_lose_no_job(shared, server, workshop, open
     assert sorted(workshop.calls) == sorted(job.id for job in jobs)
 
 
-async def test_a_database_that_fails_at_the_start_of_a_job_delays_it(
-    shared, server, workshop, opened
-):
-    queue = await opened(shared, workshop)
-    table = "storycore_tts_results"
-    with psycopg.connect(shared["database_url"], autocommit=True) as connection:
-        connection.execute(f"ALTER TABLE {table} RENAME TO away")
-        job = await queue.submit(order())
-        await until(queue, job, lambda state: state.state is JobState.RUNNING)
-        connection.execute(f"ALTER TABLE away RENAME TO {table}")
-    assert (await ended(queue, job)).state is JobState.SUCCEEDED
-
-
 async def test_a_server_that_is_gone_for_a_while_delays_and_no_more(
-    shared, server, workshop, opened
+    shared, server, workshop, opened, caplog
 ):
-    queue = await opened(shared, workshop)
-    job = await queue.submit(order(hold="gate"))
-    await workshop.begun[job.id].wait()
-    server.refuse(True)
-    with pytest.raises(StorageFailed) as caught:
-        await queue.submit(order())
-    assert caught.value.hint
-    workshop.gates["gate"].set()
-    await workshop.ended[job.id].wait()
-    server.refuse(False)
-    assert (await ended(queue, job)).state is JobState.SUCCEEDED
-    assert (await ended(queue, await queue.submit(order()))).state is JobState.SUCCEEDED
-    assert workshop.calls.count(job.id) == 1
-    assert len(await queue.jobs("ann")) == 2
-
-
-async def test_whoever_watches_waits_for_a_server_that_is_gone_for_a_while(
-    shared, server, workshop, opened
-):
+    """A watcher waits for it, too; at the end the queue closes without it."""
     queue = await opened(shared, workshop)
     job = await queue.submit(order(hold="gate"))
     watching = asyncio.ensure_future(ended(queue, job))
     await workshop.begun[job.id].wait()
     await until(queue, job, lambda state: state.state is JobState.RUNNING)
     server.refuse(True)
+    with pytest.raises(StorageFailed) as caught:
+        await queue.submit(order())
+    assert caught.value.hint
     workshop.gates["gate"].set()
+    await workshop.ended[job.id].wait()
     queue._watching.changed(job.id)
     with pytest.raises(StorageFailed):
         await queue.get("ann", job.id)
@@ -115,10 +77,9 @@ async def test_whoever_watches_waits_for_a_server_that_is_gone_for_a_while(
         await ended(queue, job)
     server.refuse(False)
     assert (await watching).state is JobState.SUCCEEDED
-
-
-async def test_a_queue_closes_without_its_database(shared, server, workshop, opened, caplog):
-    queue = await opened(shared, workshop)
+    assert (await ended(queue, await queue.submit(order()))).state is JobState.SUCCEEDED
+    assert workshop.calls.count(job.id) == 1
+    assert len(await queue.jobs("ann")) == 2
     server.refuse(True)
     await queue.aclose()
     assert "queue.database_fails" in caplog.text
@@ -158,16 +119,6 @@ async def with_a_job_of(executor, place, workshop, opened, **arguments):
     return queue, held, job
 
 
-async def test_the_jobs_of_a_dead_member_are_taken_over(shared, workshop, opened):
-    """It looks twice, lest somebody whose connection broke be taken for dead."""
-    queue, _, job = await with_a_job_of("dead", shared, workshop, opened)
-    await queue.in_thread(queue._tables.join, "dead")
-    assert (await queue.get("ann", job.id)).state is JobState.RUNNING
-    workshop.gates["gate"].set()
-    assert (await ended(queue, job)).state is JobState.SUCCEEDED
-    assert list(queue._tables.executors()) == [queue._runtime.executor]
-
-
 REFUSES = """
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
 CREATE TRIGGER refuses BEFORE UPDATE ON storycore_tts_dbos.workflow_status
@@ -175,10 +126,10 @@ CREATE TRIGGER refuses BEFORE UPDATE ON storycore_tts_dbos.workflow_status
 """
 
 
-async def test_a_dead_members_jobs_are_not_forgotten_if_they_cannot_be_taken_over(
+async def test_the_jobs_of_a_dead_member_are_taken_over_as_soon_as_that_works(
     shared, workshop, opened
 ):
-    """As after a failover, to a server that takes no writes yet."""
+    """It does not after a failover, to a server that takes no writes yet."""
     queue, _, job = await with_a_job_of("dead", shared, workshop, opened)
     with queue._storage.jobs.begin() as connection:
         connection.execute(sa.text(REFUSES))
@@ -190,11 +141,13 @@ async def test_a_dead_members_jobs_are_not_forgotten_if_they_cannot_be_taken_ove
         connection.execute(sa.text("DROP FUNCTION refuse CASCADE"))
     workshop.gates["gate"].set()
     assert (await ended(queue, job)).state is JobState.SUCCEEDED
+    assert list(queue._tables.executors()) == [queue._runtime.executor]
 
 
 async def test_a_job_that_nobody_does_is_taken_up_again(place, workshop, opened):
     """DBOS took it from the queue, and failed to begin."""
-    queue, held, job = await with_a_job_of(None, place, workshop, opened, lost_seconds=0.2)
+    lost = {"lost": 0.2}
+    queue, held, job = await with_a_job_of(None, place, workshop, opened, intervals=lost)
     workshop.gates["gate"].set()
     assert (await ended(queue, job)).state is JobState.SUCCEEDED
     assert workshop.calls == [held.id, job.id]
@@ -211,12 +164,14 @@ async def test_two_databases_make_other_ids(tmp_path, workshop, opened):
     assert ids[0][1] != ids[1][1]
 
 
-async def test_two_processes_that_begin_at_once_make_one_secret(shared):
-    """And one set of tables."""
-    queues = [DurableQueue(**shared, concurrency={}) for _ in range(4)]
+async def test_processes_that_begin_at_once_make_one_set_of_tables_and_one_secret(
+    postgres_url, tmp_path
+):
+    place = {"state_dir": tmp_path, "database_url": postgres_url}
+    queues = [DurableQueue(**place, concurrency={}) for _ in range(4)]
 
     def prepare(queue):
-        queue._tables.create()
+        migrate(**place)
         return queue._tables.secret()
 
     secrets = await asyncio.gather(*(queue.in_thread(prepare, queue) for queue in queues))

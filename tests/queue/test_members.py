@@ -15,7 +15,7 @@ class Member(Membership):
     """A process, and whose jobs it has taken over."""
 
     def __init__(self, storage, tables, name):
-        super().__init__(storage, tables, self, name)
+        super().__init__(storage, tables, self, name, every=1.0)
         self.taken = []
 
     def recover(self, executor):
@@ -28,11 +28,10 @@ class Member(Membership):
 
 
 @pytest.fixture
-def processes(postgres_url, tmp_path):
+def processes(shared):
     """Two that have joined, and look when they are told to."""
-    storage = Storage(postgres_url, tmp_path)
+    storage = Storage(shared["database_url"], shared["state_dir"])
     tables = Tables(storage)
-    tables.create()
     both = [Member(storage, tables, name) for name in ("one", "other")]
     for each in both:
         each.join()
@@ -43,8 +42,8 @@ def processes(postgres_url, tmp_path):
 
 
 @pytest.fixture
-def server(postgres_url):
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
+def server(shared):
+    with psycopg.connect(shared["database_url"], autocommit=True) as connection:
         yield connection
 
 

@@ -64,9 +64,6 @@ class Memory:
     def secret(self):
         return b"secret"
 
-    def counts(self):
-        return {}
-
     def touch_uploads(self, ids):
         pass
 
@@ -76,7 +73,7 @@ class Memory:
     def entry(self, job_id):
         return self.entries.get(job_id)
 
-    def enqueue(self, job_id, owner, order):
+    def enqueue(self, job_id, owner, order, most):
         assert job_id not in self.entries
         self.entries[job_id] = entry(order, id=job_id, owner=owner)
         return True

@@ -10,5 +10,6 @@ too old.
 from __future__ import annotations
 
 from storycore_tts.adapters.queue.durable import TIME_LIMITS, DurableQueue, Sites, Uploads
+from storycore_tts.adapters.queue.waiting import Intervals
 
-__all__ = ["TIME_LIMITS", "DurableQueue", "Sites", "Uploads"]
+__all__ = ["TIME_LIMITS", "DurableQueue", "Intervals", "Sites", "Uploads"]

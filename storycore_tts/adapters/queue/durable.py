@@ -7,6 +7,7 @@ import concurrent.futures
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,13 @@ from storycore_tts.adapters.queue.members import Membership
 from storycore_tts.adapters.queue.runtime import QUEUED, RUNNING, Entry, PutDown, Runtime
 from storycore_tts.adapters.queue.storage import Storage
 from storycore_tts.adapters.queue.tables import Tables
-from storycore_tts.adapters.queue.waiting import patiently, within
+from storycore_tts.adapters.queue.waiting import (
+    Intervals,
+    Stopped,
+    all_ended,
+    patiently,
+    within,
+)
 from storycore_tts.adapters.queue.watching import Watching
 from storycore_tts.adapters.queue.work import Work, log_bug
 from storycore_tts.domain.errors import InvalidRequest, StorageFailed
@@ -48,8 +55,6 @@ TIME_LIMITS: Mapping[JobKind, float] = {
 
 _LOCAL = "local"  # the executor of a folder, which has one process at a time
 _THREADS = 8
-_LOOKS_AGAIN = 1.0  # s until whoever watches asks a database again that failed
-_SETTLES_WITHIN = 10.0  # s that DBOS has at the end to write outcomes down
 
 _logger = logging.getLogger(__name__)
 _in_use: DurableQueue | None = None
@@ -68,15 +73,12 @@ class DurableQueue:
             refused. 0: this process accepts them and does none. Of processes that share a database
             and do jobs for the same backend, the one that started last sets the number for all.
         database_url: ``postgresql://user:password@host:port/database``; None: files.
-        max_queued: Jobs that may wait; more are refused.
+        max_queued: Jobs that may wait in the database, of all who share it; more are refused.
         retention_seconds: How long ended jobs with their sounds, and unused uploads, are kept.
         time_limits: Seconds that a job may take from its start, for each kind. They count anew when
             it is begun anew, after its process was killed.
-        polling_seconds: How often each queue is looked at; half of it is what a job waits for, when
-            there is nothing else to wait for.
         max_attempts: How often a job is begun at most, in case it kills its process each time.
-        sweep_seconds: How often what is too old is removed.
-        lost_seconds: How long it may seem that nobody does a job before it is taken up again.
+        intervals: How often it looks, and how long it waits.
 
     Raises:
         ConfigurationError: The URL is none of PostgreSQL.
@@ -91,11 +93,10 @@ class DurableQueue:
         max_queued: int = 10_000,
         retention_seconds: float = 604_800.0,
         time_limits: Mapping[JobKind, float] = TIME_LIMITS,
-        polling_seconds: float = 0.2,
         max_attempts: int = 50,
-        sweep_seconds: float = 600.0,
-        lost_seconds: float = 15.0,
+        intervals: Intervals | None = None,
     ) -> None:
+        self._intervals = intervals = intervals or Intervals()
         self._storage = Storage(database_url, state_dir)
         self._tables = Tables(self._storage)
         executor = str(uuid4()) if self._storage.is_postgres else _LOCAL
@@ -104,11 +105,11 @@ class DurableQueue:
             self._storage,
             executor,
             {backend: number for backend, number in concurrency.items() if number},
-            polling_seconds,
+            intervals.polling,
             max_attempts,
         )
         self._membership = (
-            Membership(self._storage, self._tables, self._runtime, executor)
+            Membership(self._storage, self._tables, self._runtime, executor, intervals.members)
             if self._storage.is_postgres
             else None
         )
@@ -118,9 +119,7 @@ class DurableQueue:
         self._housekeeping = Housekeeping(
             self._runtime, self._tables, retention_seconds, keep_uploads
         )
-        self._sweep_seconds = sweep_seconds
-        self._lost_seconds = lost_seconds
-        self._watching = Watching(self._look, self._running, self._settling, self._found)
+        self._watching = Watching(self._look, self._running, self._settling, self._found, intervals)
         self._works: dict[str, tuple[Work, asyncio.Task[Document | None]]] = {}
         self._looked_at: Mapping[str, tuple[Work, int]] = {}  # and its generation then
         self._threads = ThreadPoolExecutor(_THREADS, "storycore-tts-queue")
@@ -130,7 +129,8 @@ class DurableQueue:
         self._tasks: list[asyncio.Task[None]] = []
         self._submitting = asyncio.Lock()
         self._is_open = False
-        self._closing = False
+        self._closing: asyncio.Task[None] | None = None
+        self._closed = asyncio.Event()  # nothing of the database can be had any more
         self.uploads = Uploads(self)
         self.sites = Sites(self)
 
@@ -148,7 +148,7 @@ class DurableQueue:
     async def start(self, perform: Performer) -> None:
         """Begin to do jobs; see ``JobQueue.start``."""
         global _in_use
-        if _in_use is not None or self._closing:
+        if _in_use is not None or self._is_closing():
             raise StorageFailed(
                 "This process has a durable queue already, or had this one.",
                 hint="There can be one at a time: close it, and make a new one.",
@@ -159,13 +159,15 @@ class DurableQueue:
         self._loop = asyncio.get_running_loop()
         try:
             await self.in_thread(self._open)
+            if self._is_closing():
+                raise _not_open()
         except BaseException:
             await self.aclose()
             raise
         self._is_open = True
         self._tasks = [
             asyncio.ensure_future(self._watching.run()),
-            asyncio.ensure_future(self._housekeeping.run(self.in_thread, self._sweep_seconds)),
+            asyncio.ensure_future(self._housekeeping.run(self.in_thread, self._intervals.sweep)),
             asyncio.ensure_future(self._look_for_lost_jobs()),
         ]
         if self._membership is not None:
@@ -223,7 +225,7 @@ class DurableQueue:
                 except StorageFailed:
                     if seen is None or not self._is_open:
                         raise
-                    await within(_LOOKS_AGAIN, news)
+                    await within(self._intervals.retry, news)
                     continue
                 if job != seen:
                     seen = job
@@ -241,26 +243,16 @@ class DurableQueue:
         }
 
     async def aclose(self) -> None:
-        """Stop; what is under way is put down. Safe to call twice."""
-        global _in_use
-        if self._closing:
-            return
-        self._closing = True
-        self._is_open = False
-        try:
-            await self._put_all_down()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            calls = [asyncio.wrap_future(call) for call in list(self._calls)]
-            await asyncio.gather(*calls, return_exceptions=True)
-            if _in_use is self:
-                await self.in_thread(self._shut)
-        finally:
-            self._watching.wake_all()
-            self._threads.shutdown(wait=False)
-            if _in_use is self:
-                _in_use = None
+        """Stop; what is under way is put down. Safe to call twice.
+
+        Cancelled meanwhile, it stops all the same, and raises then.
+        """
+        if self._closing is None:
+            self._is_open = False
+            self._watching.wake_all()  # they will be told that it is closed
+            self._closing = asyncio.ensure_future(self._close())
+        await all_ended([self._closing])
+        self._closing.result()
 
     # --- for the parts of the queue
 
@@ -281,16 +273,38 @@ class DurableQueue:
             StorageFailed: Now is one of those times.
         """
         if not self._is_open:
-            raise StorageFailed("The queue of jobs is not open.", hint="Start it first.")
+            raise _not_open()
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call what blocks. It goes on should the caller be cancelled."""
+        """Call what blocks. Once it has begun, it goes on should the caller be cancelled.
+
+        Raises:
+            StorageFailed: The queue is closed.
+        """
+        if self._closed.is_set():
+            raise _not_open()
         call = self._threads.submit(function, *arguments)
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
         return await asyncio.wrap_future(call)
 
-    # --- start and end, in a thread
+    async def patiently(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call what blocks, again and again while the database fails.
+
+        Raises:
+            StorageFailed: It failed for too long, or the queue is closed.
+        """
+        try:
+            return await patiently(
+                lambda: self.in_thread(function, *arguments), self._intervals, self._closed
+            )
+        except Stopped:
+            raise _not_open() from None
+
+    # --- start and end
+
+    def _is_closing(self) -> bool:
+        return self._closing is not None
 
     def _open(self) -> None:
         self._storage.open()
@@ -304,27 +318,61 @@ class DurableQueue:
     def _shut(self) -> None:
         try:
             self._runtime.destroy()
-            if self._membership is not None:
-                self._membership.leave()
         finally:
-            self._storage.close()
+            try:
+                if self._membership is not None:
+                    self._membership.leave()
+            finally:
+                self._storage.close()
+
+    async def _close(self) -> None:
+        """End all there is, in this order, and should we be cancelled: what is left of it."""
+        async with AsyncExitStack() as stack:
+            stack.callback(self._end_threads)
+            stack.push_async_callback(self._close_database)
+            stack.push_async_callback(self._end_calls)
+            stack.push_async_callback(self._end_tasks)
+            await self._put_all_down()
 
     async def _put_all_down(self) -> None:
         """Stop the work that is under way, and let DBOS write down what was done."""
         for work, _ in self._works.values():
             work.stop(PUT_DOWN)
-        tasks = [task for _, task in self._works.values()]
-        await asyncio.gather(*tasks, return_exceptions=True)
-        deadline = asyncio.get_running_loop().time() + _SETTLES_WITHIN
+        if tasks := [task for _, task in self._works.values()]:
+            await asyncio.wait(tasks)
+        deadline = asyncio.get_running_loop().time() + self._intervals.settled
         while self._settling() and asyncio.get_running_loop().time() < deadline:
             self._watching.hurry()
             await asyncio.sleep(0.01)  # DBOS tells nobody when it has written an outcome down
+
+    async def _end_tasks(self) -> None:
+        tasks: list[asyncio.Task[Any]] = [*self._tasks, *(task for _, task in self._works.values())]
+        for task in tasks:
+            task.cancel()
+        await all_ended(tasks)
+
+    async def _end_calls(self) -> None:
+        """Wait for the calls that are under way; no more begin."""
+        self._closed.set()
+        await all_ended([asyncio.wrap_future(call) for call in list(self._calls)])
+
+    async def _close_database(self) -> None:
+        if _in_use is self:
+            shut = asyncio.wrap_future(self._threads.submit(self._shut))
+            await all_ended([shut])
+            shut.result()
+
+    def _end_threads(self) -> None:
+        global _in_use
+        self._threads.shutdown()  # they are idle
+        if _in_use is self:
+            _in_use = None
 
     # --- doing jobs
 
     def _execute(self, job_id: str, order: Document) -> Document:
         """Do a job, as DBOS asks for in a thread of its own."""
-        if self._closing or self._loop is None:
+        if self._is_closing() or self._loop is None:
             raise PutDown
         work = self._do(job_id, order)
         try:
@@ -345,7 +393,7 @@ class DurableQueue:
 
     async def _do(self, job_id: str, order: Document) -> Document | None:
         """Do a job, or join those who do it already: it was given to us twice."""
-        if self._closing or self._perform is None:
+        if self._is_closing() or self._perform is None:
             return None
         if job_id in self._works:
             self._works[job_id][0].generation += 1  # those who asked before wait in vain
@@ -366,6 +414,7 @@ class DurableQueue:
             job_id,
             order,
             order.time_limit or self._time_limits[order.kind],
+            self._intervals,
             self._tables,
             self.in_thread,
             lambda: self._watching.changed(job_id),
@@ -411,7 +460,7 @@ class DurableQueue:
             else:
                 del self._works[job_id]
                 self._watching.changed(job_id)
-        elif work.settles_for > self._lost_seconds:  # DBOS failed to write it down
+        elif work.settles_for > self._intervals.lost:  # DBOS failed to write it down
             del self._works[job_id]
 
     def _is_anothers(self, entry: Entry) -> bool:
@@ -426,7 +475,7 @@ class DurableQueue:
         lost: set[str] = set()
         me = self._runtime.executor
         while True:
-            await asyncio.sleep(self._lost_seconds)
+            await asyncio.sleep(self._intervals.lost)
             try:
                 seen = {*await self.in_thread(self._runtime.done_by, me)} - self._works.keys()
                 for job_id in seen & lost:
@@ -442,6 +491,10 @@ class DurableQueue:
             return job
         work, _ = self._works[job.id]
         return job if work.progress is None else replace(job, progress=work.progress)
+
+
+def _not_open() -> StorageFailed:
+    return StorageFailed("The queue of jobs is not open.", hint="Start it first.")
 
 
 class Uploads:
@@ -477,9 +530,8 @@ class Sites:
 
     async def find(self, job_id: str) -> Site | None:
         """Return where a job was begun; see ``SiteStore.find``."""
-        return await patiently(lambda: self._queue.in_thread(self._queue.tables.site, job_id))
+        return await self._queue.patiently(self._queue.tables.site, job_id)
 
     async def note(self, job_id: str, site: Site) -> None:
         """Write down where a job is begun now; see ``SiteStore.note``."""
-        tables = self._queue.tables
-        await patiently(lambda: self._queue.in_thread(tables.note_site, job_id, site))
+        await self._queue.patiently(self._queue.tables.note_site, job_id, site)

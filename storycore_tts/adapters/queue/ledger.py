@@ -5,12 +5,14 @@ from __future__ import annotations
 import hmac
 import json
 import re
+from collections.abc import Iterator
 from hashlib import sha256
+from itertools import islice
 from uuid import UUID, uuid4
 
 from storycore_tts.adapters.queue import documents
 from storycore_tts.adapters.queue.documents import Document
-from storycore_tts.adapters.queue.runtime import QUEUED, Entry, Runtime
+from storycore_tts.adapters.queue.runtime import Entry, Runtime
 from storycore_tts.adapters.queue.states import STATUSES, job_of, state_of
 from storycore_tts.adapters.queue.tables import Tables
 from storycore_tts.domain.jobs import (
@@ -21,7 +23,6 @@ from storycore_tts.domain.jobs import (
     JobState,
     Order,
     StoredAudio,
-    TooManyJobs,
     UploadNotFound,
 )
 
@@ -35,7 +36,7 @@ class Ledger:
     Args:
         runtime: Where jobs are.
         tables: Where the rest is.
-        max_queued: Jobs that may wait.
+        max_queued: Jobs that may wait in the database.
     """
 
     def __init__(self, runtime: Runtime, tables: Tables, max_queued: int) -> None:
@@ -58,9 +59,9 @@ class Ledger:
             earlier = self._runtime.entry(job_id)
             if earlier is not None:
                 return self._same(earlier, document)
-        self._check_room()
         self._tables.touch_uploads(uploads_in(document))
-        if not self._runtime.enqueue(job_id, self._tag("owner", order.owner), document):
+        owner = self._tag("owner", order.owner)
+        if not self._runtime.enqueue(job_id, owner, document, self._max_queued):
             earlier = self._runtime.entry(job_id)  # another process was faster
             if earlier is not None:
                 return self._same(earlier, document)
@@ -89,15 +90,17 @@ class Ledger:
         if state not in (JobState.SUCCEEDED, JobState.FAILED):
             statuses = [] if state is None else STATUSES[state]
             return self._jobs(self._runtime.page(tag, statuses, limit=limit, offset=offset))
-        found: list[Entry] = []
+        return self._jobs(list(islice(self._in_state(tag, state), offset, offset + limit)))
+
+    def _in_state(self, tag: str, state: JobState) -> Iterator[Entry]:
+        """Yield the jobs of an owner in a state that DBOS cannot tell, the youngest first."""
         looked_at = 0
-        while len(found) < offset + limit:
+        while True:
             some = self._runtime.page(tag, STATUSES[state], limit=_PAGE, offset=looked_at)
-            found += [entry for entry in some if state_of(entry) is state]
+            yield from (entry for entry in some if state_of(entry) is state)
             looked_at += len(some)
             if len(some) < _PAGE:
-                break
-        return self._jobs(found[offset : offset + limit])
+                return
 
     def audio(self, job: Job) -> StoredAudio:
         """Return the sound of a job."""
@@ -142,13 +145,6 @@ class Ledger:
                 hint="Take a new key for a new order, and the old order for the old key.",
             )
         return self._jobs([earlier])[0]
-
-    def _check_room(self) -> None:
-        counts = self._runtime.counts()
-        if sum(counts.get(status, 0) for status in QUEUED) >= self._max_queued:
-            raise TooManyJobs(
-                f"{self._max_queued} jobs wait, which is the most.", hint="Try again later."
-            )
 
     def _named_id(self, owner: str, key: str) -> str:
         """Return the id of the job with a key, which nobody can guess who lacks the secret."""

@@ -19,7 +19,6 @@ from storycore_tts.adapters.queue.work import InThread
 from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.logs import log_event
 
-_LOOKS_EVERY = 1.0  # s
 _BLIND_FOR = 5  # looks after our own connection broke: those of others may have broken with it
 
 _logger = logging.getLogger(__name__)
@@ -33,13 +32,17 @@ class Membership:
         tables: Where its members are listed.
         runtime: Which takes over the jobs of the dead.
         executor: Name of this process.
+        every: Seconds between two looks at the others.
     """
 
-    def __init__(self, storage: Storage, tables: Tables, runtime: Runtime, executor: str) -> None:
+    def __init__(
+        self, storage: Storage, tables: Tables, runtime: Runtime, executor: str, every: float
+    ) -> None:
         self._storage = storage
         self._tables = tables
         self._runtime = runtime
         self._executor = executor
+        self._every = every
         self._connection: sa.Connection | None = None  # which holds our lock
         self._suspects: set[str] = set()
         self._blind = 0
@@ -74,7 +77,7 @@ class Membership:
                 await in_thread(self.look)
             except StorageFailed as error:
                 log_event(_logger, logging.WARNING, "queue.database_fails", reason=error.message)
-            await asyncio.sleep(_LOOKS_EVERY)
+            await asyncio.sleep(self._every)
 
     def look(self) -> None:
         """See to it that we are known to live, and take over the jobs of those who do not."""

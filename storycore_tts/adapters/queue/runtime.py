@@ -23,7 +23,7 @@ from dbos._utils import INTERNAL_QUEUE_NAME
 from storycore_tts.adapters.queue.documents import Document
 from storycore_tts.adapters.queue.storage import Storage
 from storycore_tts.domain.errors import StorageFailed
-from storycore_tts.domain.jobs import PRIORITIES
+from storycore_tts.domain.jobs import PRIORITIES, TooManyJobs
 
 APPLICATION = "storycore-tts"
 SCHEMA = "storycore_tts_dbos"  # in PostgreSQL; of our own, should the database have other users
@@ -158,7 +158,7 @@ class Runtime:
             "log_level": "WARNING",
             "enable_otlp": False,
             "run_migrations": False,
-            "notification_listener_polling_interval_sec": 0.2,  # the end waits for it
+            "notification_listener_polling_interval_sec": self._polling,  # the end waits for it
         }
         with self._storage.failures():
             DBOS(config=config)
@@ -189,11 +189,14 @@ class Runtime:
             raise StorageFailed("The queue of jobs is not open.", hint="Start it first.")
         return self._client
 
-    def enqueue(self, job_id: str, owner: str, order: Document) -> bool:
-        """Accept a job.
+    def enqueue(self, job_id: str, owner: str, order: Document, most: int) -> bool:
+        """Accept a job, unless as many as ``most`` wait in the database already.
 
         Returns:
             False if there is one of that id, which stays as it is.
+
+        Raises:
+            TooManyJobs: They do.
         """
         options: EnqueueOptions = {
             "workflow_name": WORKFLOW,
@@ -206,10 +209,19 @@ class Runtime:
         }
         with self._storage.failures():
             try:
-                self.client.enqueue(options, order)
+                with self._storage.one_at_a_time() as connection:
+                    self._check_room(connection, most)
+                    self.client.enqueue_in_transaction(connection, options, order)
             except DBOSWorkflowIDInUseError:
                 return False
         return True
+
+    def _check_room(self, connection: sa.Connection, most: int) -> None:
+        counts = self._counts(connection)
+        if sum(counts.get(status, 0) for status in QUEUED) >= most:
+            raise TooManyJobs(
+                f"The queue is full: {most} jobs are waiting.", hint="Try again later."
+            )
 
     def entry(self, job_id: str) -> Entry | None:
         """Return a job with its documents."""
@@ -254,6 +266,10 @@ class Runtime:
 
     def counts(self) -> Mapping[str, int]:
         """Return how many jobs have each of DBOS's states that is no end."""
+        with self._storage.failures(), self._storage.jobs.connect() as connection:
+            return self._counts(connection)
+
+    def _counts(self, connection: sa.Connection) -> Mapping[str, int]:
         jobs = sa.table(
             "workflow_status",
             sa.column("status"),
@@ -269,8 +285,7 @@ class Runtime:
             .where(jobs.c.application_name == APPLICATION)
             .group_by(jobs.c.status)
         )
-        with self._storage.failures(), self._storage.jobs.connect() as connection:
-            return {row[0]: row[1] for row in connection.execute(wanted)}
+        return {row[0]: row[1] for row in connection.execute(wanted)}
 
     def cancel(self, job_id: str) -> None:
         """Stop a job for good, unless it has ended. Who does it must be told besides."""

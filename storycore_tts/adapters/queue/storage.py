@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from storycore_tts.domain.errors import ConfigurationError, StorageFailed
 
 _BUSY = 30_000  # ms that a writer waits for another one
+_SUBMISSION_LOCK = 7_301_866_112_044_022  # its holder counts the jobs that wait, and adds one
 _POSTGRES = ("postgres", "postgresql", "postgresql+psycopg")
 _REFUSALS = (SQLAlchemyError, DBOSException, sqlite3.Error, psycopg.Error, OSError)
 
@@ -82,6 +83,16 @@ class Storage:
             for engine in {self.jobs, self.own}:
                 with engine.connect() as connection:
                     connection.execute(sa.text("SELECT 1"))
+
+    @contextmanager
+    def one_at_a_time(self) -> Iterator[sa.Connection]:
+        """Run a transaction on the jobs while no other process runs one of these."""
+        with self.jobs.begin() as connection:
+            if self.is_postgres:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SUBMISSION_LOCK)))
+            else:
+                connection.execute(sa.text("BEGIN IMMEDIATE"))
+            yield connection
 
     def lone_connection(self) -> sa.Connection:
         """Return a new connection to PostgreSQL that nobody shares; what is locked on it stays."""

@@ -7,11 +7,8 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from storycore_tts.adapters.queue.runtime import Entry
-from storycore_tts.adapters.queue.waiting import within
+from storycore_tts.adapters.queue.waiting import Intervals, within
 from storycore_tts.domain.errors import StorageFailed
-
-_LOOKS_EVERY = 0.5  # s, at jobs that run here or are watched
-_SETTLES_EVERY = 0.02  # s, at jobs that DBOS is about to end; grows
 
 Look = Callable[[Collection[str]], Awaitable[Mapping[str, tuple[Entry, int]]]]
 """Returns what the database has of some jobs: the entry, and when its progress was written."""
@@ -25,6 +22,7 @@ class Watching:
         running: Returns the jobs that run here.
         settling: Returns those of them that DBOS is about to end.
         found: Called with what the database has of a job, None for nothing.
+        intervals: How often to look.
     """
 
     def __init__(
@@ -33,11 +31,13 @@ class Watching:
         running: Callable[[], Collection[str]],
         settling: Callable[[], Collection[str]],
         found: Callable[[str, Entry | None], None],
+        intervals: Intervals,
     ) -> None:
         self._look = look
         self._running = running
         self._settling = settling
         self._found = found
+        self._intervals = intervals
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._stamps: dict[str, object] = {}
         self._work = asyncio.Event()  # there is something to look at, or it is urgent
@@ -66,13 +66,13 @@ class Watching:
         self._work.set()
 
     def wake_all(self) -> None:
-        """Wake everybody: there will be no more news."""
+        """Wake all who wait: there will be no more news."""
         for job_id in list(self._waiting):
             self.changed(job_id)
 
     async def run(self) -> None:
         """Look again and again, as long as there is something to look at."""
-        pause = _SETTLES_EVERY
+        every, pause = self._intervals.look, self._intervals.settling
         while True:
             jobs = {*self._waiting, *self._running()}
             if not jobs:
@@ -80,10 +80,10 @@ class Watching:
                 self._work.clear()
                 continue
             await self._look_at(jobs)
-            pause = min(pause * 1.5, _LOOKS_EVERY) if self._settling() else _LOOKS_EVERY
+            pause = min(pause * 1.5, every) if self._settling() else every
             if await within(pause, self._work):
                 self._work.clear()
-                pause = _SETTLES_EVERY
+                pause = self._intervals.settling
 
     async def _look_at(self, jobs: Collection[str]) -> None:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 import traceback
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
@@ -12,14 +11,11 @@ from typing import Any, Protocol, TypeVar
 from storycore_tts.adapters.queue import documents
 from storycore_tts.adapters.queue.documents import Document
 from storycore_tts.adapters.queue.tables import Tables
-from storycore_tts.adapters.queue.waiting import Stopped, patiently, within
+from storycore_tts.adapters.queue.waiting import Intervals, Stopped, patiently, within
 from storycore_tts.domain.errors import BackendTimeout, StorageFailed, TTSError
 from storycore_tts.domain.jobs import PUT_DOWN, Failure, Order, Outcome, Performer
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.progress import Progress
-
-_NOTE_EVERY = 0.25  # s between two writes of a job's progress
-_STOPS_WITHIN = 10.0  # s that a performer has to end when it is cancelled
 
 _logger = logging.getLogger(__name__)
 
@@ -40,6 +36,7 @@ class Work:
         job_id: Which.
         order: What it shall do.
         time_limit: Seconds that it may take from now on.
+        intervals: How long it waits.
         tables: Where its outcome goes.
         in_thread: How to call them.
         changed: Called when there is news.
@@ -50,6 +47,7 @@ class Work:
         job_id: str,
         order: Order,
         time_limit: float,
+        intervals: Intervals,
         tables: Tables,
         in_thread: InThread,
         changed: Callable[[], None],
@@ -60,6 +58,7 @@ class Work:
         self.generation = 0  # counts up when the database gives the job to somebody else
         self._order = order
         self._time_limit = time_limit
+        self._intervals = intervals
         self._tables = tables
         self._in_thread = in_thread
         self._changed = changed
@@ -77,7 +76,7 @@ class Work:
     @property
     def settles_for(self) -> float:
         """Seconds that it has done so; 0 if it does not."""
-        return 0.0 if self._settles_since is None else time.monotonic() - self._settles_since
+        return 0.0 if self._settles_since is None else _clock() - self._settles_since
 
     def stop(self, reason: str) -> None:
         """End it without an outcome: it is cancelled, or put down."""
@@ -104,7 +103,7 @@ class Work:
             if self._noting is not None:
                 self._noting.cancel()
         if document is not None:
-            self._settles_since = time.monotonic()
+            self._settles_since = _clock()
         return document
 
     async def _done_or_begun(self) -> Document | None:
@@ -123,15 +122,17 @@ class Work:
             await asyncio.wait(
                 {task, stopped}, timeout=self._time_limit, return_when=asyncio.FIRST_COMPLETED
             )
-            if self._stopped.is_set():
-                await _ended(task, self._reason, self.job_id)
-                return None
-            if not task.done():
-                await _ended(task, "time limit", self.job_id)
-                return documents.of_failure(Failure.of(_too_slow(self._time_limit)))
+        except asyncio.CancelledError:  # the queue closes in a hurry, or the loop ends
+            await self._end(task, PUT_DOWN)
+            raise
         finally:
             stopped.cancel()
-            task.cancel(PUT_DOWN)  # if we are cancelled ourselves: the loop ends
+        if self._stopped.is_set():
+            await self._end(task, self._reason)
+            return None
+        if not task.done():
+            await self._end(task, "time limit")
+            return documents.of_failure(Failure.of(_too_slow(self._time_limit)))
         return await self._document(task)
 
     async def _document(self, task: asyncio.Future[Outcome]) -> Document | None:
@@ -145,7 +146,19 @@ class Work:
         return await self._patiently(self._tables.keep, self.job_id, document, outcome.audio)
 
     async def _patiently(self, function: Callable[..., T], *arguments: object) -> T:
-        return await patiently(lambda: self._in_thread(function, *arguments), self._stopped)
+        return await patiently(
+            lambda: self._in_thread(function, *arguments), self._intervals, self._stopped
+        )
+
+    async def _end(self, task: asyncio.Future[Outcome], reason: str) -> None:
+        """Cancel a performer and wait until it has ended, but not for ever."""
+        task.cancel(reason)
+        done, _ = await asyncio.wait({task}, timeout=self._intervals.stop)
+        if done:
+            _seen(task)
+            return
+        log_event(_logger, logging.WARNING, "job.does_not_stop", job=self.job_id, reason=reason)
+        task.add_done_callback(_seen)
 
     def _report(self, progress: Progress) -> None:
         if self._over.is_set() or self._stopped.is_set():
@@ -172,18 +185,11 @@ class Work:
                 )
             except StorageFailed as error:  # news is not worth a job
                 log_event(_logger, logging.DEBUG, "job.progress_lost", reason=error.message)
-            await within(_NOTE_EVERY, self._over)
+            await within(self._intervals.note, self._over)
 
 
-async def _ended(task: asyncio.Future[Outcome], reason: str, job_id: str) -> None:
-    """Cancel a performer and wait until it has ended, but not for ever."""
-    task.cancel(reason)
-    done, _ = await asyncio.wait({task}, timeout=_STOPS_WITHIN)
-    if not done:
-        log_event(_logger, logging.WARNING, "job.does_not_stop", job=job_id, reason=reason)
-        task.add_done_callback(_seen)
-    else:
-        _seen(task)
+def _clock() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _seen(task: asyncio.Future[Outcome]) -> None:

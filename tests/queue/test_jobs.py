@@ -1,0 +1,222 @@
+"""What owners are told of their jobs, which is the same in every database."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+
+import pytest
+import sqlalchemy as sa
+
+from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.domain.jobs import (
+    Failure,
+    IdempotencyConflict,
+    JobKind,
+    JobNotFound,
+    JobNotReady,
+    JobState,
+    Order,
+)
+from storycore_tts.ports import JobQueue, SiteStore, UploadStore
+
+from .conftest import ended, order, until
+
+
+async def collected(stream):
+    return [item async for item in stream]
+
+
+async def test_it_is_what_the_ports_ask_for(queue):
+    assert isinstance(queue, JobQueue)
+    assert isinstance(queue.uploads, UploadStore)
+    assert isinstance(queue.sites, SiteStore)
+
+
+async def test_a_job_without_a_sound_has_none(queue):
+    job = await ended(queue, await queue.submit(order(sound="")))
+    assert (job.state, job.media_type) == (JobState.SUCCEEDED, "")
+    with pytest.raises(JobNotReady, match="no sound"):
+        await queue.audio("ann", job.id)
+
+
+async def test_an_error_of_ours_is_kept_as_it_is(queue):
+    job = await ended(queue, await queue.submit(order(fail="on purpose")))
+    assert job.state is JobState.FAILED
+    assert job.failure == Failure("OutOfMemory", "The GPU is full.", "Wait.", "draft", False)
+    assert job.facts == {}
+    assert await queue.cancel("ann", job.id) == job  # it stays as it is
+    with pytest.raises(JobNotReady):
+        await queue.audio("ann", job.id)
+
+
+async def test_a_bug_is_logged_and_not_told(queue, caplog):
+    with caplog.at_level(logging.INFO):
+        job = await ended(queue, await queue.submit(order("Private words.", fail="bug")))
+    assert job.state is JobState.FAILED
+    assert job.failure.error == "InternalError"
+    assert "internals" not in f"{job.failure}"
+    [record] = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert record.levelno == logging.ERROR
+    assert job.id in record.getMessage()
+    assert "in _do" in record.getMessage()
+    assert "Private" not in caplog.text
+
+
+async def test_nobody_sees_the_jobs_of_others(queue):
+    job = await ended(queue, await queue.submit(order()))
+    for ask in (queue.get, queue.cancel, queue.audio):
+        with pytest.raises(JobNotFound):
+            await ask("bob", job.id)
+    with pytest.raises(JobNotFound):
+        await collected(queue.watch("bob", job.id))
+    assert await queue.jobs("bob") == []
+    assert (await queue.get("ann", job.id)).state is JobState.SUCCEEDED
+
+
+async def test_what_is_no_id_is_no_job(queue):
+    job = await queue.submit(order())
+    spellings = [job.id.upper(), f"{{{job.id}}}", job.id.replace("-", "")]
+    for job_id in ["", "x", "../a", "0" * 36, "\0", "é", "f" * 10_000, "%", *spellings]:
+        with pytest.raises(JobNotFound):
+            await queue.get("ann", job_id)
+
+
+async def test_orders_that_cannot_be_kept_are_refused(queue):
+    with pytest.raises(InvalidRequest, match="'other'"):
+        await queue.submit(Order(JobKind.SPEECH, "other", {}, "ann"))
+    for value in (float("nan"), b"1", {1, 2}, 10**5000):
+        with pytest.raises(InvalidRequest, match="JSON"):
+            await queue.submit(order(x=value))
+    job = await queue.submit(order(key="k"))
+    for other in (
+        order("Else.", key="k"),
+        order(kind=JobKind.CLONE, key="k"),
+        order(priority=1, key="k"),
+        order(time_limit=5, key="k"),
+        order(key="k", more=1),
+    ):
+        with pytest.raises(IdempotencyConflict):
+            await queue.submit(other)
+    assert [found.id for found in await queue.jobs("ann")] == [job.id]
+
+
+async def test_a_performer_that_ignores_cancellation_succeeds_for_nobody(queue, workshop):
+    job = await queue.submit(order(hold="gate", stubborn="yes"))
+    await workshop.begun[job.id].wait()
+    await queue.cancel("ann", job.id)
+    await workshop.ended[job.id].wait()
+    await ended(queue, await queue.submit(order()))
+    assert (await queue.get("ann", job.id)).state is JobState.CANCELLED
+    with pytest.raises(JobNotReady):
+        await queue.audio("ann", job.id)
+
+
+async def test_each_kind_has_a_time_limit(folder, workshop, opened):
+    limits = {JobKind.SPEECH: 0.2, JobKind.TRAINING: 60}
+    queue = await opened(folder, workshop, time_limits=limits)
+    slow = await queue.submit(order(hold="gate", kind=JobKind.TRAINING))
+    job = await ended(queue, await queue.submit(order(hold="gate")))
+    assert job.failure.error == "BackendTimeout"
+    assert (await queue.get("ann", slow.id)).state is JobState.RUNNING
+
+
+async def test_watchers_see_each_change_and_leave_nothing(queue, workshop):
+    job = await queue.submit(order(hold="gate", progress=[0.25, 0.5]))
+    watchers = [asyncio.ensure_future(collected(queue.watch("ann", job.id))) for _ in range(20)]
+    leaver = asyncio.ensure_future(ended(queue, job))
+    seen = []
+    async for state in queue.watch("ann", job.id):
+        seen.append(state)
+        if state.progress is not None:
+            leaver.cancel()
+            workshop.gates["gate"].set()
+    order_of_states = list(dict.fromkeys(state.state for state in seen))
+    assert order_of_states in (
+        [JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED],
+        [JobState.RUNNING, JobState.SUCCEEDED],
+    )
+    running = [s.progress for s in seen if s.state is JobState.RUNNING and s.progress]
+    assert [progress.fraction for progress in running] == [0.5]
+    assert all(one != other for one, other in zip(seen, seen[1:]))  # noqa: B905, RUF007 - Python 3.10
+    for states in await asyncio.gather(*watchers):
+        assert states[-1].state is JobState.SUCCEEDED
+    assert [s.state for s in await collected(queue.watch("ann", job.id))] == [JobState.SUCCEEDED]
+    with pytest.raises(asyncio.CancelledError):
+        await leaver
+    assert not queue._watching._waiting
+    assert not queue._watching._stamps
+    assert not queue._works
+
+
+async def test_a_performer_works_on_the_loop_of_the_queue(folder, opened):
+    seen = []
+
+    async def perform(job_id, order, report):
+        seen.append((asyncio.get_running_loop(), threading.current_thread()))
+        raise ValueError
+
+    queue = await opened(folder, perform)
+    await ended(queue, await queue.submit(order()))
+    assert seen == [(asyncio.get_running_loop(), threading.current_thread())]
+
+
+async def test_a_result_that_was_kept_is_never_made_again(folder, workshop, opened):
+    """The process was killed after it kept the sound, and before DBOS heard of it."""
+    queue = await opened(folder, workshop)
+    job = await queue.submit(order(hold="gate"))
+    await workshop.begun[job.id].wait()
+    document = {"state": "succeeded", "facts": {"n": 1}, "media_type": "audio/x", "ended": 1}
+    await queue.in_thread(queue._tables.keep, job.id, document, b"first")
+    await queue.aclose()
+    again = await opened(folder, workshop)
+    done = await ended(again, job)
+    assert done.facts == {"n": 1}
+    assert (await again.audio("ann", job.id)).data == b"first"
+    assert workshop.calls == [job.id]
+
+
+async def test_a_job_that_ends_its_process_each_time_is_given_up(folder, workshop, opened):
+    queue = await opened(folder, workshop, max_attempts=1)
+    job = await queue.submit(order(hold="gate"))
+    for _ in range(2):
+        await workshop.begun[job.id].wait()
+        workshop.begun[job.id].clear()
+        await queue.aclose()
+        queue = await opened(folder, workshop, max_attempts=1)
+    failed = await ended(queue, job)
+    assert failed.state is JobState.FAILED
+    assert failed.failure.error == "JobLost"
+    assert failed.ended is not None
+    assert len(workshop.calls) == 2
+
+
+async def test_what_is_old_is_removed_by_and_by(folder, workshop, opened):
+    queue = await opened(folder, workshop, retention_seconds=0.001, intervals={"sweep": 0.05})
+    job = await queue.submit(order())
+
+    async def watch_for_ever():
+        while True:
+            await until(queue, job, lambda state: state.state.ended)
+
+    with pytest.raises(JobNotFound):
+        await watch_for_ever()
+
+
+async def test_nothing_is_pickled_and_the_format_has_a_version(queue):
+    """A newer package may not know the fields of an order, but it knows the version."""
+    for fail in ("", "on purpose", "bug"):
+        await ended(queue, await queue.submit(order(fail=fail)))
+    with queue._storage.jobs.connect() as connection:
+        rows = connection.execute(
+            sa.text(
+                "SELECT serialization, application_version, name, queue_name, executor_id "
+                "FROM workflow_status"
+            )
+        )
+        assert {tuple(row) for row in rows} == {
+            ("storycore_tts_json", "1", "storycore-tts.job", "storycore-tts-draft", "local")
+        }
+        stored = connection.execute(sa.text("SELECT output, error FROM workflow_output"))
+        assert [(out[0], error) for out, error in stored] == [("{", None)] * 3

@@ -1,0 +1,199 @@
+"""One job under way, and housekeeping, by a clock that jumps: no database, no waiting."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from storycore_tts.adapters.queue import documents
+from storycore_tts.adapters.queue.housekeeping import Housekeeping
+from storycore_tts.adapters.queue.waiting import Intervals, all_ended
+from storycore_tts.adapters.queue.work import Work
+from storycore_tts.domain.errors import StorageFailed
+from storycore_tts.domain.jobs import PUT_DOWN
+from storycore_tts.domain.progress import Progress, Stage
+
+from .conftest import order
+
+pytestmark = pytest.mark.virtual_clock
+
+
+class Memory:
+    """Tables that keep the job's documents, and fail for as long as a test says."""
+
+    def __init__(self):
+        self.news = []
+        self.document = None
+        self.fails_until = 0.0
+
+    def kept(self, job_id):
+        if asyncio.get_running_loop().time() < self.fails_until:
+            raise StorageFailed("The disk is full.")
+        return self.document
+
+    def begin(self, job_id):
+        pass
+
+    def keep(self, job_id, document, audio):
+        self.kept(job_id)
+        self.document = document
+        return document
+
+    def note(self, job_id, progress):
+        self.news.append(progress)
+
+
+@pytest.fixture
+def memory():
+    return Memory()
+
+
+@pytest.fixture
+def begun(memory, workshop):
+    """Begins a job: its work and the task."""
+
+    async def in_thread(function, *arguments):
+        return function(*arguments)
+
+    def begin(perform=workshop, time_limit=60.0, intervals=None, **details):
+        asked = order(**details)
+        work = Work(
+            "job", asked, time_limit, intervals or Intervals(), memory, in_thread, lambda: None
+        )
+        return work, asyncio.ensure_future(work.run(perform))
+
+    return begin
+
+
+def now():
+    return asyncio.get_running_loop().time()
+
+
+@pytest.mark.parametrize("stubborn", [{}, {"stubborn": "yes"}])
+async def test_a_job_that_takes_too_long_is_stopped(begun, workshop, stubborn):
+    _, task = begun(time_limit=3600.0, hold="gate", **stubborn)
+    document = await task
+    assert document["state"] == "failed"
+    assert document["failure"]["error"] == "BackendTimeout"
+    assert "3600 s" in document["failure"]["message"]
+    assert workshop.cancelled["job"] == ("time limit",)
+    assert now() == 3600
+
+
+async def test_a_performer_that_does_not_stop_is_left_behind(begun, memory, caplog):
+    may_end, ended = asyncio.Event(), asyncio.Event()
+
+    async def perform(job_id, order, report):
+        report(Progress(Stage.GENERATING, 0.1))
+        while not may_end.is_set():
+            try:
+                await may_end.wait()
+            except asyncio.CancelledError:
+                continue
+        report(Progress(Stage.GENERATING, 0.9))
+        ended.set()
+
+    _, task = begun(perform, time_limit=5.0)
+    assert (await task)["failure"]["error"] == "BackendTimeout"
+    assert now() == 15
+    assert 'job.does_not_stop job=job reason="time limit"' in caplog.text
+    may_end.set()
+    await ended.wait()
+    assert [fraction(text) for text in memory.news] == [0.1]
+
+
+@pytest.mark.parametrize("end", ["", "on purpose", "cancelled"])
+async def test_the_last_progress_is_written_down(begun, memory, workshop, end):
+    """Though it was told just after another one was."""
+    work, task = begun(
+        hold="gate", fail=end, progress=[0.1, 0.2], last_progress=[0.4, 0.9], last_words=[0.95]
+    )
+    await workshop.begun["job"].wait()
+    await asyncio.sleep(0.1)
+    if end == "cancelled":
+        work.stop("cancelled")
+    workshop.gates["gate"].set()
+    await task
+    assert [fraction(text) for text in memory.news] == ([0.2] if end == "cancelled" else [0.2, 0.9])
+
+
+async def test_a_performer_that_cancels_itself_has_failed(begun):
+    _, task = begun(fail="cancelled")
+    assert (await task)["failure"]["error"] == "InternalError"
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(599, "succeeded"), (700, "failed")])
+async def test_a_database_that_fails_is_waited_for_but_not_for_ever(begun, memory, seconds, state):
+    memory.fails_until = seconds
+    _, task = begun()
+    document = await task
+    assert document["state"] == state
+    assert now() == pytest.approx(min(seconds, 601))
+
+
+async def test_work_that_is_put_down_does_not_wait_for_the_database(begun, memory):
+    memory.fails_until = 100
+    work, task = begun()
+    await asyncio.sleep(1.5)
+    work.stop(PUT_DOWN)
+    assert await task is None
+    assert now() == 1.5
+
+
+async def test_cancelled_work_waits_for_its_performer_and_stays_cancelled(begun):
+    heard = []
+
+    async def perform(job_id, order, report):
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError as error:
+            heard.append(error.args)
+            await asyncio.sleep(3)  # to tell its server
+            heard.append("ended")
+            raise
+
+    _, task = begun(perform)
+    await asyncio.sleep(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert heard == [(PUT_DOWN,), "ended"]
+    assert now() == 4
+
+
+async def test_who_waits_for_all_to_end_does_so_when_cancelled_and_stays_cancelled():
+    async def closing():
+        await asyncio.sleep(10)
+        raise ValueError
+
+    task = asyncio.ensure_future(closing())
+    waiting = asyncio.ensure_future(all_ended([task]))
+    for _ in range(3):
+        await asyncio.sleep(1)
+        waiting.cancel("by the caller")
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert task.done()
+    assert now() == 10
+
+
+async def test_what_is_too_old_is_swept_again_and_again_though_the_database_fails():
+    swept = []
+
+    async def in_thread(function):
+        swept.append(now())
+        raise StorageFailed("The disk is full.")
+
+    housekeeping = Housekeeping(None, None, keep_jobs=1.0, keep_uploads=1.0)
+    task = asyncio.ensure_future(housekeeping.run(in_thread, 600.0))
+    await asyncio.sleep(6000)
+    task.cancel()
+    gaps = [later - earlier for earlier, later in zip([0.0, *swept], swept)]  # noqa: B905 - 3.10
+    assert len(gaps) >= 8
+    assert all(480 <= gap <= 720 for gap in gaps)
+    assert len(set(gaps)) > 1  # not at the same time as other processes
+
+
+def fraction(text):
+    return documents.progress_in(text).fraction
