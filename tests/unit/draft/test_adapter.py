@@ -176,6 +176,8 @@ async def test_calls_wait_in_line_hear_their_place_and_are_timed(scripted):
     calls[1].cancel()  # those behind it move up
     with pytest.raises(asyncio.CancelledError):
         await calls[1]
+    while news[3][-1].queue_position != 2:
+        await asyncio.sleep(0)
     scripted.may_end.set()
     first, *_, last = await asyncio.gather(calls[0], *calls[2:])
     places = [[p.queue_position for p in heard if p.stage is Stage.QUEUED] for heard in news]
@@ -332,7 +334,7 @@ def test_a_program_that_forgets_everything_ends_at_once():
         "import asyncio, sys\n"
         "from storycore_tts.adapters.draft import DraftAdapter\n"
         "from storycore_tts.domain.requests import SpeechRequest\n"
-        "assert not {'soxr', 'espeakng_loader'} & set(sys.modules), 'loaded before the first call'\n"
+        "assert not {'soxr', 'espeakng_loader'} & set(sys.modules)\n"
         "def speak(text, voice, *, cancelled, on_fraction):\n"
         "    on_fraction(0.5)\n"
         "    while not cancelled(): pass\n"
