@@ -15,10 +15,9 @@ from storycore_tts.adapters.direct import DirectAdapter, create
 from storycore_tts.container import Container
 from storycore_tts.ports import Adapter
 from storycore_tts.testing.contract import AdapterContract, tone_dataset
-from storycore_tts.testing.tiny_models import build_tiny_models, install_torchaudio_placeholder
+from storycore_tts.testing.tiny_models import TinyModels
 
 LIVE_FOLDER = os.environ.get("STORYCORE_TTS_LIVE_MODEL_DIR")
-MISSING = "needs pip install 'storycore-tts[direct]'"
 
 
 def models_in(folder: Path) -> dict[str, str]:
@@ -33,12 +32,8 @@ def config(models: dict[str, str], **settings: Any) -> QwenTTSConfig:
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    torch = pytest.importorskip("torch", reason=MISSING)
-    install_torchaudio_placeholder()
-    pytest.importorskip("qwen_tts", reason=MISSING)
-    torch.set_num_threads(1)  # the models are too small for more
-    return models_in(build_tiny_models(tmp_path_factory.mktemp("models")).folder)
+def models(tiny_models: TinyModels) -> dict[str, str]:
+    return models_in(tiny_models.folder)
 
 
 @pytest.mark.timeout(400)  # some speak minutes of audio, on whatever CPU there is

@@ -18,34 +18,24 @@ from storycore_tts.adapters.direct.engine import Take
 from storycore_tts.adapters.direct.jobs import Job, Line
 from storycore_tts.adapters.direct.pool import Limits, ModelKey, Pool
 from storycore_tts.adapters.direct.turns import Turn
-from storycore_tts.testing.tiny_models import (
-    TinyModels,
-    build_tiny_models,
-    install_torchaudio_placeholder,
-)
+from storycore_tts.testing.tiny_models import TinyModels
 
 KINDS = {"CustomVoice": "custom_voice", "Base": "base"}
 
 
 @pytest.fixture(scope="session")
-def torch() -> Any:
-    """The real thing, with one thread: the models are too small for more."""
-    torch = pytest.importorskip("torch", reason="needs pip install 'storycore-tts[direct]'")
-    install_torchaudio_placeholder()
-    pytest.importorskip("qwen_tts", reason="needs pip install 'storycore-tts[direct]'")
-    torch.set_num_threads(1)
-    return torch
+def torch(tiny_torch: Any) -> Any:
+    return tiny_torch
 
 
 @pytest.fixture(scope="session")
-def models(torch: Any, tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
-    return build_tiny_models(tmp_path_factory.mktemp("models"))
+def models(tiny_models: TinyModels) -> TinyModels:
+    return tiny_models
 
 
 @pytest.fixture(scope="session")
-def endless_models(torch: Any, tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
-    """Models that never say "end"."""
-    return build_tiny_models(tmp_path_factory.mktemp("endless"), ends=False)
+def endless_models(endless_tiny_models: TinyModels) -> TinyModels:
+    return endless_tiny_models
 
 
 def config_for(models: TinyModels, *, direct: dict[str, Any] | None = None, **top: Any) -> Any:
@@ -71,6 +61,14 @@ async def open_adapter() -> AsyncIterator[Callable[..., DirectAdapter]]:
     yield open_one
     for adapter in opened:
         await adapter.aclose()
+
+
+@pytest.fixture(scope="module")
+def adapter(models: TinyModels) -> Iterator[DirectAdapter]:
+    """One for all tests of a file; it works on any event loop, and loads each model once."""
+    adapter = create(config_for(models, direct={"max_loaded_models": 3}))
+    yield adapter
+    asyncio.run(adapter.aclose())
 
 
 class ManualClock:

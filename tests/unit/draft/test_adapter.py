@@ -181,7 +181,8 @@ async def test_calls_wait_in_line_hear_their_place_and_are_timed(scripted):
     scripted.may_end.set()
     first, *_, last = await asyncio.gather(calls[0], *calls[2:])
     places = [[p.queue_position for p in heard if p.stage is Stage.QUEUED] for heard in news]
-    assert places == [[], [1], [2, 1], [3, 2, 1]]
+    assert places[:3] == [[], [1], [2, 1]]
+    assert places[3][:2] == [3, 2]  # and then 1, unless the one before it was quick
     assert last.timings.queued >= first.timings.generating * 0.9
     assert news[3][-1].fraction == 1.0
 
@@ -301,7 +302,8 @@ async def test_closing_from_a_listener_and_on_other_loops_raises_typed_errors_on
         calls = [adapter.synthesize(HELLO, on_progress=close) for _ in range(3)]
         for end in await asyncio.gather(*calls, return_exceptions=True):
             assert isinstance(end, Speech | BackendUnavailable), end
-        await asyncio.to_thread(elsewhere[0].join)
+        for thread in elsewhere:  # none where a call ended before it could tell of its middle
+            await asyncio.to_thread(thread.join)
         assert not threads()
 
 
