@@ -65,11 +65,19 @@ class DraftAdapter:
     Args:
         words_per_minute: Pace, 80..450.
         speak: Makes the sound.
+        clock: Returns seconds, for the timings.
     """
 
-    def __init__(self, *, words_per_minute: int = 165, speak: Speak = speak) -> None:
+    def __init__(
+        self,
+        *,
+        words_per_minute: int = 165,
+        speak: Speak = speak,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._words_per_minute = words_per_minute
         self._speak = speak
+        self._clock = clock
         self._line = _Line()
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
@@ -100,13 +108,13 @@ class DraftAdapter:
             words_per_minute=self._words_per_minute,
         )
         report = on_progress or _ignore
-        called = time.perf_counter()
+        called = self._clock()
         async with self._line.turn(lambda n: report(Progress(Stage.QUEUED, queue_position=n))):
-            started = time.perf_counter()
+            started = self._clock()
             samples, model = await self._spoken(
                 request.text, voice, lambda f: report(Progress(Stage.GENERATING, fraction=f))
             )
-            ended = time.perf_counter()
+            ended = self._clock()
         return Speech(
             samples=samples,
             sample_rate=SAMPLE_RATE,

@@ -169,7 +169,8 @@ async def test_progress_rises_and_ends_at_one_on_the_event_loop_which_stays_free
 
 
 async def test_calls_wait_in_line_hear_their_place_and_are_timed(scripted):
-    adapter, news = DraftAdapter(speak=scripted), [[] for _ in range(4)]
+    now, news = 0.0, [[] for _ in range(4)]
+    adapter = DraftAdapter(speak=scripted, clock=lambda: now)
     calls = [asyncio.ensure_future(adapter.synthesize(HELLO, on_progress=n.append)) for n in news]
     await scripted.begun()
     assert (await adapter.status()).queue_length == 4
@@ -178,12 +179,13 @@ async def test_calls_wait_in_line_hear_their_place_and_are_timed(scripted):
         await calls[1]
     while news[3][-1].queue_position != 2:
         await asyncio.sleep(0)
+    now = 5.0
     scripted.may_end.set()
     first, *_, last = await asyncio.gather(calls[0], *calls[2:])
     places = [[p.queue_position for p in heard if p.stage is Stage.QUEUED] for heard in news]
     assert places[:3] == [[], [1], [2, 1]]
     assert places[3][:2] == [3, 2]  # and then 1, unless the one before it was quick
-    assert last.timings.queued >= first.timings.generating * 0.9
+    assert first.timings.generating == last.timings.queued == last.timings.total == 5.0
     assert news[3][-1].fraction == 1.0
 
 
