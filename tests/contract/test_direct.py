@@ -61,11 +61,15 @@ class TestDirect(AdapterContract):
 class TestWhileComfyUIIsDown(TestDirect):
     """Whoever asks for ComfyUI gets all of direct's work."""
 
-    # The slow ones are about the model, whoever was asked first.
+    # The slow ones are about the model, and the same whichever backend was asked first.
     test_concurrent_calls_get_their_own_audio = None
     test_longer_texts_take_longer = None
     test_the_event_loop_stays_free = None
     test_text_of_any_script_is_spoken = None
+    test_a_trained_voice_speaks_under_its_name = None
+    test_a_seed_repeats_a_clone = None
+    test_a_clone_uses_the_transcript = None
+    test_a_stream_is_the_whole_in_pieces = None
 
     @pytest.fixture
     async def adapter(self, models: dict[str, str]) -> AsyncIterator[Adapter]:
