@@ -225,6 +225,21 @@ async def test_models_are_unloaded_after_each_job_on_request(
     assert [engine.loaded for engine in studio.engines["a"]] == [False]
 
 
+async def test_a_model_that_must_not_stay_does_while_a_line_waits_for_it(
+    studio: Studio, make_line: MakeLine
+) -> None:
+    pool = studio.pool(models=2, keep=False)
+    studio.speaking.close()
+    jobs = [submitted(pool, make_line())]
+    await studio.speaking.reached()
+    jobs += [submitted(pool, make_line(), model(name)) for name in ("b", "a")]
+    studio.speaking.open()
+    for job in jobs:
+        await outcome(job)
+    assert [name for name, _, _ in studio.batches] == ["a", "b", "a"]
+    assert len(studio.engines["a"]) == 1
+
+
 # What goes wrong
 
 
