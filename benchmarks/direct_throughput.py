@@ -74,9 +74,9 @@ async def measured(model: Path, *, device: str, rounds: int) -> dict[str, Any]:
 
     try:
         await adapter.synthesize(SpeechRequest("Hello.", SPEAKER))  # loads
-        (worker,) = adapter._pool._workers.values()
-        assert worker.engine is not None
-        package = worker.engine._model
+        (loaded,) = adapter._pool._loaded_models()
+        assert loaded.engine is not None
+        package = loaded.engine._model
         by_hand(package, LINES)  # warms up
         for _ in range(rounds):
             note("sequential", sum(by_hand(package, [line]) for line in LINES))

@@ -7,28 +7,16 @@ import pytest
 import soundfile
 import yaml
 
-from storycore_tts.testing.tiny_models import build_tiny_models, install_torchaudio_placeholder
-
 # What the packages warn of while they are imported is not our matter.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    needed = "needs pip install 'storycore-tts[direct]'"
-    torch = pytest.importorskip("torch", reason=needed)
-    install_torchaudio_placeholder()
-    pytest.importorskip("qwen_tts", reason=needed)
-    torch.set_num_threads(1)
-    return build_tiny_models(tmp_path_factory.mktemp("models"))
-
-
 @pytest.fixture
-def direct(models, tmp_path, cli):
+def direct(tiny_models, tmp_path, cli):
     """Runs a command on the direct backend."""
     places = {
-        "1.7B-CustomVoice": str(models.path("custom_voice")),
-        "1.7B-Base": str(models.path("base")),
+        "1.7B-CustomVoice": str(tiny_models.path("custom_voice")),
+        "1.7B-Base": str(tiny_models.path("base")),
     }
     qwen = {"backend": "direct", "device": "cpu", "precision": "fp32", "direct": {"models": places}}
     file = tmp_path / "direct.yaml"

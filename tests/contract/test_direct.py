@@ -15,10 +15,9 @@ from storycore_tts.adapters.direct import DirectAdapter, create
 from storycore_tts.container import Container
 from storycore_tts.ports import Adapter
 from storycore_tts.testing.contract import AdapterContract, tone_dataset
-from storycore_tts.testing.tiny_models import build_tiny_models, install_torchaudio_placeholder
+from storycore_tts.testing.tiny_models import TinyModels
 
 LIVE_FOLDER = os.environ.get("STORYCORE_TTS_LIVE_MODEL_DIR")
-MISSING = "needs pip install 'storycore-tts[direct]'"
 
 
 def models_in(folder: Path) -> dict[str, str]:
@@ -33,12 +32,8 @@ def config(models: dict[str, str], **settings: Any) -> QwenTTSConfig:
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    torch = pytest.importorskip("torch", reason=MISSING)
-    install_torchaudio_placeholder()
-    pytest.importorskip("qwen_tts", reason=MISSING)
-    torch.set_num_threads(1)  # the models are too small for more
-    return models_in(build_tiny_models(tmp_path_factory.mktemp("models")).folder)
+def models(tiny_models: TinyModels) -> dict[str, str]:
+    return models_in(tiny_models.folder)
 
 
 @pytest.mark.timeout(400)  # some speak minutes of audio, on whatever CPU there is
@@ -66,11 +61,15 @@ class TestDirect(AdapterContract):
 class TestWhileComfyUIIsDown(TestDirect):
     """Whoever asks for ComfyUI gets all of direct's work."""
 
-    # The slow ones are about the model, whoever was asked first.
+    # The slow ones are about the model, and the same whichever backend was asked first.
     test_concurrent_calls_get_their_own_audio = None
     test_longer_texts_take_longer = None
     test_the_event_loop_stays_free = None
     test_text_of_any_script_is_spoken = None
+    test_a_trained_voice_speaks_under_its_name = None
+    test_a_seed_repeats_a_clone = None
+    test_a_clone_uses_the_transcript = None
+    test_a_stream_is_the_whole_in_pieces = None
 
     @pytest.fixture
     async def adapter(self, models: dict[str, str]) -> AsyncIterator[Adapter]:

@@ -1,13 +1,14 @@
 """Qwen3 voices in this process: the package ``qwen_tts`` behind all ports, and streaming.
 
 Needs the extra ``storycore-tts[direct]``. Nothing of it is imported before the first call, and then
-in a worker thread.
+in the pool's thread.
 
-From the outside in: ``adapter`` turns requests into ``jobs``; ``pool`` gives each model a thread
-and lets the models take turns; ``batching`` chooses what is spoken together; ``engine`` is the
-model itself, with the hook (``watch``) that follows and stops it. ``checkpoints`` and ``devices``
-know which model, and on what; ``prompts`` keeps references prepared for cloning; ``streaming``
-decodes what is not finished yet.
+From the outside in: ``adapter`` turns requests into ``jobs``; ``pool`` keeps the models and decides
+in its thread what is done next (``turns`` lets one pool work at a time, ``clock`` is its clock);
+``batching`` chooses what is spoken together; ``engine`` is the model itself, with the hook
+(``watch``) that follows and stops it. ``checkpoints`` and ``devices`` know which model, and on
+what; ``lookups`` reads a checkpoint's card once for all who ask at the same time; ``prompts`` keeps
+references prepared for cloning; ``streaming`` decodes what is not finished yet.
 """
 
 from __future__ import annotations

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from typing import TypeAlias
 
 from storycore_tts.adapters.direct import failures
 from storycore_tts.adapters.direct.checkpoints import (
+    Card,
     Checkpoint,
     Kind,
     configured,
@@ -19,15 +20,17 @@ from storycore_tts.adapters.direct.checkpoints import (
     is_here,
     read_card,
 )
+from storycore_tts.adapters.direct.clock import Clock
 from storycore_tts.adapters.direct.devices import Hardware, place
 from storycore_tts.adapters.direct.engine import Engine, load_package
 from storycore_tts.adapters.direct.failures import BACKEND
-from storycore_tts.adapters.direct.jobs import Answering, Call, Job, Line, Result
+from storycore_tts.adapters.direct.jobs import Call, Job, Line, Result
+from storycore_tts.adapters.direct.lookups import SharedLookup
 from storycore_tts.adapters.direct.pool import Limits, ModelKey, Pool
 from storycore_tts.adapters.direct.prompts import PromptCache
 from storycore_tts.domain.audio import SAMPLE_RATE, is_silent
 from storycore_tts.domain.errors import TTSError
-from storycore_tts.domain.progress import OnProgress, Progress, Stage, forward_only
+from storycore_tts.domain.progress import OnProgress, Progress, forward_only
 from storycore_tts.domain.requests import (
     INSTRUCT_UNHEARD,
     CloneRequest,
@@ -40,6 +43,8 @@ from storycore_tts.ports import BackendStatus, Capabilities, Problem, SpeechChun
 from storycore_tts.settings import QwenTTSConfig
 
 _PACKAGE = "qwen-tts"
+
+LoadModel: TypeAlias = Callable[[Checkpoint, object, QwenTTSConfig, PromptCache], Engine]
 
 
 class DirectAdapter:
@@ -57,9 +62,19 @@ class DirectAdapter:
 
     Args:
         config: Which model speaks, and on what.
+        load: Loads a checkpoint; called in the pool's thread.
+        read: Reads a checkpoint's card; called in a thread.
+        clock: For idle models and batches that fill up.
     """
 
-    def __init__(self, config: QwenTTSConfig) -> None:
+    def __init__(
+        self,
+        config: QwenTTSConfig,
+        *,
+        load: LoadModel = Engine,
+        read: Callable[[Checkpoint], Card] = read_card,
+        clock: Clock | None = None,
+    ) -> None:
         self._config = config
         direct = config.direct
         limits = Limits(
@@ -69,9 +84,11 @@ class DirectAdapter:
             window=direct.batch_window_ms / 1000,
             keep=not config.unload_model_after_generate,
         )
-        self._trainings: set[threading.Thread] = set()
         prompts = PromptCache(int(direct.clone_cache_megabytes * 2**20))
-        self._pool = Pool(limits, lambda key: Engine(key.checkpoint, key.version, config, prompts))
+        self._pool = Pool(
+            limits, lambda key: load(key.checkpoint, key.version, config, prompts), clock=clock
+        )
+        self._cards = SharedLookup(read)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -95,7 +112,7 @@ class DirectAdapter:
     async def speakers(self) -> list[Speaker]:
         """See ``SpeechSynthesizer.speakers``; reads the checkpoint's config, loads nothing."""
         stock = configured(self._config, "custom_voice")
-        card = await asyncio.to_thread(read_card, stock)
+        card = await self._cards.get(stock)
         return [described(name) for name in card.speakers]
 
     async def clone(
@@ -111,7 +128,9 @@ class DirectAdapter:
 
         The chunks joined are what the same seed gives as a whole, up to what the codec remembers
         for longer than the 72 frames that each is decoded with: no sample differs by more than
-        0.002 on the models that the tests run on. A stream shares no batch.
+        0.002 on the models that the tests run on. A stream shares no batch. It does not wait for a
+        slow consumer, since other lines wait for the model: what was not consumed yet is kept, at
+        most the audio of the request's token budget.
         """
         key, line, warnings = await self._checked(request)
         job, report = Job(line, streamed=True), forward_only(on_progress)
@@ -144,12 +163,7 @@ class DirectAdapter:
     ) -> TrainedVoice:
         """See ``VoiceTrainer.train``. The folders of the request are on this machine's disk."""
         call = Call[TrainedVoice]()
-        thread = threading.Thread(
-            target=self._train, args=(request, call), name="storycore-tts-direct training"
-        )
-        self._trainings.add(thread)
-        call.tell(Progress(Stage.QUEUED))
-        thread.start()
+        self._pool.submit_exclusive(call, lambda: self._trained(request, call))
         return await _ended(call, on_progress)
 
     async def status(self) -> BackendStatus:
@@ -158,7 +172,7 @@ class DirectAdapter:
 
     async def aclose(self) -> None:
         """Stop what is being spoken, end the threads and free the memory; safe to call twice."""
-        await asyncio.to_thread(self._end)
+        await asyncio.to_thread(self._pool.close)
 
     async def _speech(
         self, request: SpeechRequest | CloneRequest, on_progress: OnProgress | None
@@ -188,7 +202,7 @@ class DirectAdapter:
         kind: Kind = "base" if isinstance(request, CloneRequest) else "custom_voice"
         own = request.checkpoint
         checkpoint = configured(self._config, kind) if own is None else Checkpoint(own, kind)
-        card = await asyncio.to_thread(read_card, checkpoint)
+        card = await self._cards.get(checkpoint)
         card.check_language(request.language)
         line = Line(request.text, request.language, request.sampling, request.token_budget)
         if isinstance(request, CloneRequest):
@@ -200,14 +214,6 @@ class DirectAdapter:
             deaf = bool(request.instruct) and not card.hears_instruct
             warnings = (INSTRUCT_UNHEARD,) if deaf else ()
         return ModelKey(checkpoint, card.stamp), line, warnings
-
-    def _train(self, request: TrainingRequest, call: Call[TrainedVoice]) -> None:
-        """Train in this thread, with nothing else on the device."""
-        try:
-            with Answering([call]), self._pool.cleared(unless=lambda: call.cancelled):
-                call.end(self._trained(request, call))
-        finally:
-            self._trainings.discard(threading.current_thread())
 
     def _trained(self, request: TrainingRequest, call: Call[TrainedVoice]) -> TrainedVoice:
         base = configured_size(self._config, "base", request.model_choice)
@@ -229,13 +235,8 @@ class DirectAdapter:
                 cancelled=lambda: call.cancelled or self._pool.closed,
             )
         except training.TrainingCancelled:
-            raise failures.closed() from None  # whoever cancelled the task does not see this
+            raise failures.closed() from None  # the caller of a cancelled task does not see it
         return replace(voice, warnings=(*voice.warnings, *placement.warnings))
-
-    def _end(self) -> None:
-        self._pool.close()
-        for thread in list(self._trainings):
-            thread.join()
 
     def _look(self) -> BackendStatus:
         """Find out what is there and what is missing; imports torch."""
@@ -271,7 +272,7 @@ class DirectAdapter:
 
 
 async def _ended(call: Call[Result], on_progress: OnProgress | None) -> Result:
-    """Pass a call's news on, and return what it ends with; whoever leaves early cancels it."""
+    """Pass a call's news on, and return what it ends with; leaving early cancels it."""
     report = forward_only(on_progress)
     try:
         while news := await call.heard():

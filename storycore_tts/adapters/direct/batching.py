@@ -23,7 +23,7 @@ def next_batch(waiting: Sequence[Job], *, most: int) -> list[Job]:
     first = waiting[0]
     if first.alone:
         return [first]
-    alike = [job for job in waiting if not job.alone and job.line.likeness == first.line.likeness]
+    alike = [job for job in waiting if not job.alone and job.line.batch_key == first.line.batch_key]
     by_length = sorted(alike, key=lambda job: job.line.seconds, reverse=True)
     begin = max(0, min(by_length.index(first) - most // 2, len(by_length) - most))
     return by_length[begin : begin + most]

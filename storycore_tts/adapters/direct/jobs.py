@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from storycore_tts.domain.audio import Samples
 from storycore_tts.domain.progress import Progress
@@ -16,6 +16,7 @@ from storycore_tts.domain.sampling import MAX_SEED, Sampling
 from storycore_tts.domain.text import reading_seconds
 
 _ATTEMPTS = 2  # of a line that runs away: the second is with another seed
+_MOST_NEWS = 1000  # unread; beyond it, newer progress takes the place of the last
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Line:
     x_vector_only: bool = False
 
     @property
-    def likeness(self) -> tuple[object, ...]:
-        """Equal for lines that one batch can hold: their mode, and all that is drawn alike."""
+    def batch_key(self) -> tuple[object, ...]:
+        """Equal for lines that can share a batch: same mode, same sampling."""
         drawn = self.sampling
         return (
             self.reference is None,
@@ -93,16 +94,20 @@ Result = TypeVar("Result")
 
 
 class Call(Generic[Result]):
-    """Work in a thread, and whoever waits for it on the event loop on which this was made.
+    """Work in a thread, and the caller on the event loop on which this was made.
 
-    ``tell``, ``end`` and ``fail`` may be called in any thread.
+    ``tell``, ``end`` and ``fail`` may be called in any thread. News that the caller has not read
+    yet is bounded: progress by a fixed number, the pieces of a stream by the line's token budget.
     """
 
     def __init__(self) -> None:
         self.cancelled = False
-        """Nobody waits any more; the work asks for this between its steps."""
+        """The caller has left; the work asks for this between its steps."""
+        self.on_cancel: Callable[[], None] | None = None
+        """Called once the caller has left, so that nothing is kept or waited for in vain."""
         self._mail: deque[News] = deque()
         self._end: Result | BaseException | None = None
+        self._lock = threading.Lock()
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
 
@@ -111,7 +116,10 @@ class Call(Generic[Result]):
         while not self._mail and self._end is None:
             await self._woken.wait()
             self._woken.clear()
-        return [self._mail.popleft() for _ in range(len(self._mail))]
+        with self._lock:
+            news = list(self._mail)
+            self._mail.clear()
+        return news
 
     def result(self) -> Result:
         """Return what the work ended with, or raise it."""
@@ -121,33 +129,44 @@ class Call(Generic[Result]):
         return self._end
 
     def cancel(self) -> None:
-        """Want it no more."""
+        """Stop the work; called when the caller leaves, also after the end."""
         self.cancelled = True
+        if self.on_cancel is not None:
+            self.on_cancel()
 
     def tell(self, news: News) -> None:
-        """Send news to whoever waits."""
-        self._mail.append(news)
+        """Send news to the caller."""
+        with self._lock:
+            full = len(self._mail) >= _MOST_NEWS and isinstance(news, Progress)
+            if full and isinstance(self._mail[-1], Progress):
+                self._mail[-1] = news
+            else:
+                self._mail.append(news)
         self._wake()
 
     def end(self, result: Result) -> None:
-        """End well, if it has not ended before."""
-        self._end = self._end or result
-        self._wake()
+        """End with a result, if it has not ended before."""
+        self._settle(result)
 
     def fail(self, error: BaseException) -> None:
         """End with an error, if it has not ended before."""
-        self._end = self._end or error
+        self._settle(error)
+
+    def _settle(self, end: Result | BaseException) -> None:
+        with self._lock:
+            if self._end is None:
+                self._end = end
         self._wake()
 
     def _wake(self) -> None:
         try:
             self._loop.call_soon_threadsafe(self._woken.set)
-        except RuntimeError:  # the loop was closed over our head: nobody waits any more
+        except RuntimeError:  # the loop was closed: the caller is gone
             self.cancelled = True
 
 
 class Job(Call[Spoken]):
-    """A line on its way; once it is cancelled, the worker stops within three steps.
+    """A line on its way; once it is cancelled, the pool stops within three steps.
 
     Args:
         line: What is to be said.
@@ -161,29 +180,32 @@ class Job(Call[Spoken]):
         self.seed = line.sampling.seed
         """The seed that the next attempt must use, or None for any."""
         self.warnings: tuple[str, ...] = ()
-        self.submitted = time.perf_counter()
+        self.arrival = 0
+        """Its number in the order of arrival."""
+        self.submitted = 0.0
+        """When it came, on the pool's clock."""
         self._began: float | None = None
         self._attempts = 0
 
     @property
     def alone(self) -> bool:
-        """It shares no batch: a fixed seed repeats only alone, and a stream waits for nobody."""
+        """It shares no batch: a fixed seed repeats only alone, and a stream starts at once."""
         return self.streamed or self.seed is not None
 
-    def begin(self) -> None:
+    def begin(self, now: float) -> None:
         """Note that an attempt begins."""
         self._attempts += 1
-        self._began = self._began or time.perf_counter()
+        if self._began is None:
+            self._began = now
 
     def add_warnings(self, warnings: Sequence[str]) -> None:
-        """Add doubts that the result is to carry, once each."""
+        """Add warnings that the result is to carry, once each."""
         self.warnings = tuple(dict.fromkeys((*self.warnings, *warnings)))
 
-    def finish(self, samples: Samples, seed: int) -> None:
-        """End well."""
-        began = self._began or self.submitted
-        queued, generating = began - self.submitted, time.perf_counter() - began
-        self.end(Spoken(samples, seed, self.warnings, queued, generating))
+    def finish(self, samples: Samples, seed: int, now: float) -> None:
+        """End with audio."""
+        began = self.submitted if self._began is None else self._began
+        self.end(Spoken(samples, seed, self.warnings, began - self.submitted, now - began))
 
     def try_again(self, seed: int) -> bool:
         """Prepare for another attempt, after one with ``seed`` ran away; False if it was the last.
@@ -200,21 +222,28 @@ class Job(Call[Spoken]):
         return True
 
 
+class Answer(Protocol):
+    """What can end with an error."""
+
+    def fail(self, error: BaseException) -> None:
+        """End with it."""
+
+
 class Answering:
-    """A context in which whatever goes wrong reaches those who wait; the worker goes on.
+    """A context whose errors go to those who wait for an answer; the thread goes on.
 
     Args:
-        batch: What they wait for.
+        answers: What they wait for.
     """
 
-    def __init__(self, batch: Sequence[Call[Any]]) -> None:
-        self._batch = batch
+    def __init__(self, answers: Sequence[Answer]) -> None:
+        self._answers = answers
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
         if error is not None:
-            for job in self._batch:
-                job.fail(error)
+            for answer in self._answers:
+                answer.fail(error)
         return isinstance(error, Exception)

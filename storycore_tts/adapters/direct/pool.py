@@ -1,69 +1,29 @@
-"""Models in memory: a thread for each, and turns between them."""
+"""Models in memory, and the thread that uses them.
+
+A pool has one thread, which is there while a model is loaded or something waits. It alone decides:
+with the turn held and the lock taken, it looks at everything that waits *now*, and acts on that.
+So no model is unloaded on the strength of what was true before a wait.
+"""
 
 from __future__ import annotations
 
 import atexit
 import threading
-import time
 import weakref
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from storycore_tts.adapters.direct import failures
 from storycore_tts.adapters.direct.batching import is_full, next_batch
 from storycore_tts.adapters.direct.checkpoints import Checkpoint
+from storycore_tts.adapters.direct.clock import Clock, SystemClock
 from storycore_tts.adapters.direct.engine import Engine, Take
-from storycore_tts.adapters.direct.jobs import Answering, Job
+from storycore_tts.adapters.direct.jobs import Answering, Call, Job, Result
+from storycore_tts.adapters.direct.turns import GENERATION, Turn
 from storycore_tts.domain.audio import is_silent
 from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.domain.sampling import fresh_seed
-
-
-def _never() -> bool:
-    return False
-
-
-class Turn:
-    """Lets one thread work at a time, in the order in which they ask."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._line: deque[object] = deque()
-
-    @contextmanager
-    def taken(self, *, unless: Callable[[], bool] = _never) -> Iterator[None]:
-        """Wait for the turn, and hold it.
-
-        Args:
-            unless: Once it is true, nothing is waited for, and the turn may be another's.
-        """
-        ticket = object()
-        with self._changed:
-            self._line.append(ticket)
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: self._line[0] is ticket or unless())
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._line.remove(ticket)
-                self._changed.notify_all()
-
-    def look_again(self) -> None:
-        """Let those who wait ask their ``unless`` again."""
-        with self._changed:
-            self._changed.notify_all()
-
-    def is_wanted(self) -> bool:
-        """Tell whether somebody waits for the holder to give it up."""
-        return len(self._line) > 1
-
-
-# torch's random generators belong to the process: two generations at a time would draw from one
-# row of numbers, and no seed would repeat anything. So there is one turn for all pools.
-GENERATION = Turn()
 
 
 @dataclass(frozen=True)
@@ -98,238 +58,349 @@ class Limits:
     keep: bool
 
 
+@dataclass(eq=False)
+class _Model:
+    """A model that is loaded or waited for; the pool's lock guards it."""
+
+    key: ModelKey
+    engine: Engine | None = None
+    waiting: list[Job] = field(default_factory=list)
+    last_used: float = 0.0
+
+
+@dataclass(eq=False)
+class _Exclusive:
+    """Work that has the device for itself."""
+
+    call: Call[Any]
+    work: Callable[[], None]
+    arrival: int
+
+
 class Pool:
-    """Workers by model, made when they are first needed.
+    """Models by key, loaded when they are first needed.
 
     Args:
         limits: How much it holds, and for how long.
-        load: Loads a model; called in a worker's thread, while it has the turn.
+        load: Loads a model; called in the pool's thread, with the turn held.
+        clock: For idle models and batches that fill up.
+        turn: Shared by everything that generates in this process.
     """
 
-    def __init__(self, limits: Limits, load: Callable[[ModelKey], Engine]) -> None:
-        self.limits = limits
-        self.load = load
-        self.changed = threading.Condition()
+    def __init__(
+        self,
+        limits: Limits,
+        load: Callable[[ModelKey], Engine],
+        *,
+        clock: Clock | None = None,
+        turn: Turn = GENERATION,
+    ) -> None:
+        self._limits = limits
+        self._load = load
+        self._clock = clock or SystemClock()
+        self._turn = turn
+        self._changed = threading.Condition()
+        self._models: dict[ModelKey, _Model] = {}
+        self._exclusive: list[_Exclusive] = []
+        self._busy: Sequence[Call[Any]] = ()
+        self._current: _Model | None = None
+        self._arrivals = 0
+        self._thread: threading.Thread | None = None
+        self._thread_runs = False
         self.closed = False
-        self._workers: dict[ModelKey, Worker] = {}
         _pools.add(self)
 
     def submit(self, key: ModelKey, job: Job) -> None:
-        """Put a job into the line of its model.
+        """Let a line wait for its model; cancelling the job takes it out again.
 
         Raises:
             BackendUnavailable: The pool is closed.
         """
-        with self.changed:
-            if self.closed:
-                raise failures.closed()
-            worker = self._workers.get(key)
-            if worker is None:
-                worker = self._workers[key] = Worker(self, key)
-            before = sum(w.length for w in self._workers.values())
-            worker.add(job)
-            self.changed.notify_all()
-        job.tell(Progress(Stage.QUEUED, queue_position=before))
+        with self._changed:
+            self._check_open()
+            job.tell(Progress(Stage.QUEUED, queue_position=len(self._wanted())))
+            model = self._models.setdefault(key, _Model(key))
+            job.arrival, job.submitted = self._next_arrival(), self._clock.time()
+            job.on_cancel = lambda: self._withdraw(job, model.waiting)
+            model.waiting.append(job)
+            self._wake()
+
+    def submit_exclusive(self, call: Call[Result], work: Callable[[], Result]) -> None:
+        """Let work wait until it can have the device for itself, with no model in memory.
+
+        Args:
+            call: Ends with what the work returns or raises.
+            work: Called in the pool's thread.
+
+        Raises:
+            BackendUnavailable: The pool is closed.
+        """
+        with self._changed:
+            self._check_open()
+            call.tell(Progress(Stage.QUEUED, queue_position=len(self._wanted())))
+            waiting = _Exclusive(call, lambda: call.end(work()), self._next_arrival())
+            call.on_cancel = lambda: self._withdraw(waiting, self._exclusive)
+            self._exclusive.append(waiting)
+            self._wake()
 
     @property
     def loaded(self) -> list[ModelKey]:
         """The models in memory."""
-        with self.changed:
-            return [key for key, worker in self._workers.items() if worker.engine is not None]
+        with self._changed:
+            return [model.key for model in self._loaded_models()]
 
     @property
     def length(self) -> int:
-        """Lines that wait or are being spoken."""
-        with self.changed:
-            return sum(worker.length for worker in self._workers.values())
-
-    @contextmanager
-    def cleared(self, *, unless: Callable[[], bool] = _never) -> Iterator[None]:
-        """Wait for the turn, unload all models, and hold the turn: nothing is spoken meanwhile.
-
-        Args:
-            unless: True when nobody wants it any more.
-
-        Raises:
-            BackendUnavailable: Nobody wants it any more, or the pool is closed.
-        """
-        with GENERATION.taken(unless=lambda: self.closed or unless()):
-            if self.closed or unless():
-                raise failures.closed()
-            self._unload_all_but(0)
-            yield
-
-    def make_room(self) -> None:
-        """Unload those that were used least recently, so that one more fits; needs the turn."""
-        self._unload_all_but(self.limits.models - 1)
-
-    def leave(self, worker: Worker) -> None:
-        """Forget a worker that has ended; ``changed`` is held."""
-        self._workers.pop(worker.key, None)
-        self.changed.notify_all()
+        """Lines and trainings that wait or are under way, and are still wanted."""
+        with self._changed:
+            return len(self._wanted())
 
     def close(self) -> None:
-        """Stop within three steps, end all threads, and free all memory; blocks until it is so.
+        """Stop within three steps, end the thread, and free all memory; blocks until it is so.
 
-        What other pools do is not waited for: it may be a training.
+        A model that is being loaded is waited for. Other pools are not: one may be training.
         """
-        with self.changed:
+        with self._changed:
             self.closed = True
-            workers = list(self._workers.values())
-            for worker in workers:
-                worker.refuse_all(failures.closed())
-            self.changed.notify_all()
-        GENERATION.look_again()
-        for worker in workers:
-            worker.thread.join()
+            thread, calls = self._thread, self._wanted()
+            self._changed.notify_all()
+        for call in calls:  # without the lock: cancelling takes that of the turn, too
+            call.fail(failures.closed())
+            call.cancel()
+        self._turn.look_again()
+        if thread is not None:
+            thread.join()
 
-    def _unload_all_but(self, keep: int) -> None:
-        with self.changed:
-            loaded = [w for w in self._workers.values() if w.engine is not None]
-        loaded.sort(key=lambda worker: worker.last_used)
-        for worker in loaded[: max(0, len(loaded) - keep)]:
-            worker.unload()
+    # With the lock held
 
+    def _check_open(self) -> None:
+        if self.closed:
+            raise failures.closed()
 
-class Worker:
-    """The thread of one model, and the line of jobs before it.
+    def _next_arrival(self) -> int:
+        self._arrivals += 1
+        return self._arrivals
 
-    Args:
-        pool: Where it belongs.
-        key: Its model.
-    """
+    def _wanted(self) -> list[Call[Any]]:
+        waiting = (job for model in self._models.values() for job in model.waiting)
+        calls = (*self._busy, *waiting, *(one.call for one in self._exclusive))
+        return [call for call in calls if not call.cancelled]
 
-    def __init__(self, pool: Pool, key: ModelKey) -> None:
-        self.key = key
-        self.engine: Engine | None = None
-        self.last_used = 0.0
-        self._pool = pool
-        self._waiting: list[Job] = []
-        self._speaking: Sequence[Job] = ()
-        # A daemon, so that a program which forgets to close the adapter can end; see _close_all.
-        name = f"storycore-tts-direct {key.checkpoint.name}"
-        self.thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self.thread.start()
+    def _wake(self) -> None:
+        if not self._thread_runs:
+            # A daemon, so that a program which forgets to close can end; see _close_all.
+            name = "storycore-tts-direct"
+            self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+            self._thread.start()
+            self._thread_runs = True
+        self._changed.notify_all()
 
-    @property
-    def length(self) -> int:
-        """Jobs that wait or are being spoken, and are still wanted."""
-        return sum(not job.cancelled for job in (*self._speaking, *self._waiting))
+    def _next(self) -> _Model | _Exclusive | None:
+        """Return what has waited longest: a model with lines, or exclusive work."""
+        for model in self._models.values():  # a job whose event loop was closed is still in there
+            model.waiting[:] = [job for job in model.waiting if not job.cancelled]
+        found: list[tuple[int, _Model | _Exclusive]] = [
+            (model.waiting[0].arrival, model) for model in self._models.values() if model.waiting
+        ]
+        found += [(one.arrival, one) for one in self._exclusive if not one.call.cancelled]
+        return min(found, key=lambda pair: pair[0])[1] if found else None
 
-    def add(self, job: Job) -> None:
-        """Put a job at the end of the line; ``changed`` is held."""
-        self._waiting.append(job)
+    def _others_wait(self, model: _Model) -> bool:
+        others = any(other.waiting for other in self._models.values() if other is not model)
+        return others or bool(self._exclusive) or self._turn.is_wanted()
 
-    def refuse_all(self, error: Exception) -> None:
-        """End all jobs with an error, the one being spoken too; ``changed`` is held."""
-        for job in (*self._speaking, *self._waiting):
-            job.fail(error)
-            job.cancel()
+    def _forget_unused(self) -> None:
+        for model in list(self._models.values()):
+            if not model.waiting and model.engine is None and model is not self._current:
+                del self._models[model.key]
 
-    def unload(self) -> None:
-        """Give the model's memory back; needs the turn, but for a pool that is closed."""
-        with self._pool.changed:  # closed, it may be told so by two threads at once
-            engine, self.engine = self.engine, None
-        if engine is not None:
-            engine.unload()
-            with self._pool.changed:
-                self._pool.changed.notify_all()
+    def _is_due(self) -> bool:
+        """Tell whether there is something to do that takes the turn."""
+        left = self._seconds_to_idle()
+        return self._next() is not None or (left is not None and left <= 0)
+
+    def _loaded_models(self) -> list[_Model]:
+        return [model for model in self._models.values() if model.engine is not None]
+
+    def _take_engines(self, models: Sequence[_Model]) -> list[Engine]:
+        """Take models out of use, for their memory to be freed without the lock."""
+        engines = [model.engine for model in models if model.engine is not None]
+        for model in models:
+            model.engine = None
+        self._forget_unused()
+        self._changed.notify_all()
+        return engines
+
+    def _seconds_to_idle(self) -> float | None:
+        """Return how soon a model will have been unused for too long; None: never."""
+        idle, used = self._limits.idle, [model.last_used for model in self._loaded_models()]
+        return min(used) + idle - self._clock.time() if used and idle is not None else None
+
+    # In any thread
+
+    def _withdraw(self, cancelled: object, waiting: list[Any]) -> None:
+        """Take out what was cancelled; it may hold much memory, and the turn may be far away."""
+        with self._changed:
+            if cancelled in waiting:
+                waiting.remove(cancelled)
+                self._forget_unused()
+            self._changed.notify_all()
+        self._turn.look_again()
+
+    # In the pool's thread
 
     def _work(self) -> None:
-        pool = self._pool
-        while True:
-            if self._jobs_came():
-                with GENERATION.taken(unless=lambda: pool.closed):
-                    self._take_turn()
-            else:
-                with GENERATION.taken(unless=lambda: pool.closed):
-                    self.unload()
-                if self._left():
-                    return
+        while self._has_work():
+            with self._turn.taken(unless=self._needs_no_turn) as held:
+                if held:
+                    self._use_turn()
 
-    def _jobs_came(self) -> bool:
-        """Wait for a job; False when none came for too long, or when the pool is closed."""
-        pool = self._pool
-        with pool.changed:
-            pool.changed.wait_for(lambda: self._waiting or pool.closed, pool.limits.idle)
-            return bool(self._waiting) and not pool.closed
+    def _has_work(self) -> bool:
+        """Wait for something to do; False when the thread has left the pool, with nothing loaded.
 
-    def _left(self) -> bool:
-        """Leave the pool, unless a job came meanwhile; whoever comes later makes a new worker."""
-        with self._pool.changed:
-            if self._waiting and not self._pool.closed:
-                return False
-            self._pool.leave(self)
-            return True
-
-    def _take_turn(self) -> None:
-        """Speak what waits; where others wait for the turn, only what waited when it began.
-
-        So models change as seldom as can be, and none of them is waited for without end.
+        What is submitted after that starts a new thread.
         """
-        began = time.perf_counter()
-        while self._collect():
-            oldest = self._waiting[0].submitted
-            if GENERATION.is_wanted() and oldest > began:
-                return
-            self._speak_next()
-        if not self._pool.limits.keep:
-            self.unload()
-
-    def _collect(self) -> bool:
-        """Let a batch fill up for the length of the window; False when no job is left."""
-        limits, changed = self._pool.limits, self._pool.changed
-        with changed:
-            while True:
-                self._waiting = [job for job in self._waiting if not job.cancelled]
-                if not self._waiting:
+        while True:
+            with self._changed:
+                while not self.closed:
+                    if self._is_due():
+                        return True
+                    if not self._loaded_models():
+                        break
+                    self._clock.wait(self._changed, self._seconds_to_idle())
+                engines = self._take_engines(self._loaded_models())
+                if not engines:
+                    self._models.clear()
+                    self._thread_runs = False
                     return False
-                left = self._waiting[0].submitted + limits.window - time.perf_counter()
-                if left <= 0 or is_full(self._waiting, most=limits.batch) or self._pool.closed:
-                    return True
-                changed.wait(left)
+            _free(engines)
 
-    def _speak_next(self) -> None:
-        with self._pool.changed:
-            batch = next_batch(self._waiting, most=self._pool.limits.batch)
-            self._speaking = batch
-            self._waiting = [job for job in self._waiting if job not in batch]
+    def _needs_no_turn(self) -> bool:
+        with self._changed:
+            return self.closed or not self._is_due()
+
+    def _use_turn(self) -> None:
+        """Do what has waited longest; what else waits has a turn of its own."""
+        with self._changed:
+            chosen, began = self._next(), self._arrivals
+            if isinstance(chosen, _Exclusive):
+                self._exclusive.remove(chosen)
+                self._busy = [chosen.call]
+            elif chosen is not None:
+                self._current = chosen
+                self._models[chosen.key] = self._models.pop(chosen.key)  # used last, it is the last
+        if isinstance(chosen, _Exclusive):
+            self._do_exclusive(chosen)
+        elif chosen is not None:
+            while batch := self._collect(chosen, began):
+                self._speak(chosen, batch)
+        self._unload_unneeded()
+
+    def _do_exclusive(self, exclusive: _Exclusive) -> None:
+        try:
+            with self._changed:
+                engines = self._take_engines(self._loaded_models())
+            _free(engines)
+            with Answering([exclusive.call]):
+                exclusive.work()
+        finally:
+            with self._changed:
+                self._busy = ()
+                self._changed.notify_all()
+
+    def _collect(self, model: _Model, began: int) -> list[Job]:
+        """Take the next batch, after the window in which it fills up; [] ends the model's turn.
+
+        Where others wait, only lines that were there when the turn began are spoken. So models
+        change as seldom as can be, and none of them waits without end.
+        """
+        limits = self._limits
+        with self._changed:
+            while not self.closed:
+                self._next()
+                if not model.waiting:
+                    return []
+                if self._others_wait(model) and model.waiting[0].arrival > began:
+                    return []
+                left = model.waiting[0].submitted + limits.window - self._clock.time()
+                if left <= 0 or is_full(model.waiting, most=limits.batch):
+                    self._busy = batch = next_batch(model.waiting, most=limits.batch)
+                    for job in batch:
+                        model.waiting.remove(job)
+                    return batch
+                self._clock.wait(self._changed, left)
+        return []
+
+    def _speak(self, model: _Model, batch: Sequence[Job]) -> None:
         try:
             with Answering(batch):
-                self._speak(batch)
+                self._speak_loaded(model, batch)
         finally:
-            self.last_used = time.monotonic()
-            with self._pool.changed:
-                self._speaking = ()
-                self._pool.changed.notify_all()
+            with self._changed:
+                model.last_used = self._clock.time()
+                self._busy = ()
+                self._changed.notify_all()
 
-    def _speak(self, batch: Sequence[Job]) -> None:
+    def _speak_loaded(self, model: _Model, batch: Sequence[Job]) -> None:
         for job in batch:
-            job.begin()
-        if self.engine is None:
-            for job in batch:
-                job.tell(Progress(Stage.LOADING))
-            self._pool.make_room()
-            self.engine = self._pool.load(self.key)
+            job.begin(self._clock.time())
+        engine = model.engine or self._loaded_now(model, batch)
+        batch = [job for job in batch if not job.cancelled]  # while it was loaded, maybe
+        if not batch:
+            return
         for job in batch:
-            job.add_warnings(self.engine.placement.warnings)
+            job.add_warnings(engine.placement.warnings)
             job.tell(Progress(Stage.GENERATING, fraction=0.0))
         seed = batch[0].seed if batch[0].seed is not None else fresh_seed()
-        for job, take in zip(batch, self.engine.speak(batch, seed), strict=False):
-            self._settle(job, take, seed)
+        for job, take in zip(batch, engine.speak(batch, seed), strict=False):
+            self._settle(model, job, take, seed)
 
-    def _settle(self, job: Job, take: Take, seed: int) -> None:
+    def _loaded_now(self, model: _Model, batch: Sequence[Job]) -> Engine:
+        for job in batch:
+            job.tell(Progress(Stage.LOADING))
+        self._make_room()
+        engine = self._load(model.key)
+        with self._changed:
+            model.engine = engine
+        return engine
+
+    def _settle(self, model: _Model, job: Job, take: Take, seed: int) -> None:
         """End a job with what came of it, or put it back for another try."""
         if take.ran_away and job.try_again(seed):
-            with self._pool.changed:
-                self._waiting.insert(0, job)
+            with self._changed:
+                model.waiting.insert(0, job)
         elif take.ran_away:
             job.fail(failures.runaway(take.seconds, job.line.budget))
         elif not job.streamed and is_silent(take.samples):
             job.fail(failures.silence(take.seconds))
         else:
             job.tell(Progress(Stage.GENERATING, fraction=1.0))
-            job.finish(take.samples, seed)
+            job.finish(take.samples, seed, self._clock.time())
+
+    def _make_room(self) -> None:
+        """Unload until one more fits: unwanted models first, then the least recently used."""
+        with self._changed:
+            loaded = sorted(self._loaded_models(), key=lambda model: bool(model.waiting))
+            engines = self._take_engines(loaded[: max(0, len(loaded) - self._limits.models + 1)])
+        _free(engines)
+
+    def _unload_unneeded(self) -> None:
+        """Unload what has been unused for too long, and what no line waits for at this moment."""
+        with self._changed:
+            self._current = None
+            idle = (model for model in self._loaded_models() if not model.waiting)
+            unneeded = [model for model in idle if self._is_idle(model) or not self._limits.keep]
+            engines = self._take_engines(unneeded)
+        _free(engines)
+
+    def _is_idle(self, model: _Model) -> bool:
+        idle = self._limits.idle
+        return idle is not None and model.last_used + idle <= self._clock.time()
+
+
+def _free(engines: Sequence[Engine]) -> None:
+    for engine in engines:
+        engine.unload()
 
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
@@ -337,6 +408,6 @@ _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 
 @atexit.register
 def _close_all() -> None:
-    """Stop what still speaks: a thread that is cut off inside torch aborts the whole process."""
+    """Stop what is under way: a thread that is cut off inside torch aborts the whole process."""
     for pool in list(_pools):
         pool.close()

@@ -6,9 +6,8 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from storycore_tts.adapters.draft.espeak import (
     EspeakError,
@@ -33,6 +32,9 @@ from storycore_tts.domain.voices import Speaker, described, find_speaker
 from storycore_tts.ports import BackendStatus, Capabilities, Problem
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from storycore_tts.domain.audio import Samples
 
 BACKEND = "draft"
@@ -40,21 +42,46 @@ _MODEL = "espeak-ng"
 _ADVICE = "Run: pip install 'storycore-tts[draft]'"
 
 
+class Speak(Protocol):
+    """``espeak.speak``, or what a test puts in its place."""
+
+    def __call__(
+        self,
+        text: str,
+        voice: EspeakVoice,
+        *,
+        cancelled: Callable[[], bool],
+        on_fraction: Callable[[float], None],
+    ) -> tuple[NDArray[np.float32], int]:
+        """Return mono samples and their rate in Hz."""
+
+
 class DraftAdapter:
-    """Speaks with espeak-ng, one call after the other, in a thread of its own.
+    """Speaks with espeak-ng, one call after the other, each in a thread that ends with it.
 
     The same request always gives the same samples. The nine speakers differ audibly, and sound
     like a machine.
 
     Args:
         words_per_minute: Pace, 80..450.
+        speak: Makes the sound.
+        clock: Returns seconds, for the timings.
     """
 
-    def __init__(self, *, words_per_minute: int = 165) -> None:
+    def __init__(
+        self,
+        *,
+        words_per_minute: int = 165,
+        speak: Speak = speak,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._words_per_minute = words_per_minute
+        self._speak = speak
+        self._clock = clock
         self._line = _Line()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="storycore-tts-draft")
-        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self._threads: set[threading.Thread] = set()
+        self._closed = False
 
     @property
     def capabilities(self) -> Capabilities:
@@ -81,13 +108,13 @@ class DraftAdapter:
             words_per_minute=self._words_per_minute,
         )
         report = on_progress or _ignore
-        called = time.perf_counter()
+        called = self._clock()
         async with self._line.turn(lambda n: report(Progress(Stage.QUEUED, queue_position=n))):
-            started = time.perf_counter()
+            started = self._clock()
             samples, model = await self._spoken(
                 request.text, voice, lambda f: report(Progress(Stage.GENERATING, fraction=f))
             )
-            ended = time.perf_counter()
+            ended = self._clock()
         return Speech(
             samples=samples,
             sample_rate=SAMPLE_RATE,
@@ -114,7 +141,7 @@ class DraftAdapter:
             return BackendStatus(BACKEND, reachable=False, problems=(problem,))
         return BackendStatus(
             BACKEND,
-            reachable=not self._closed.is_set(),
+            reachable=not self._closed,
             version=found,
             device="cpu",
             models=(_MODEL,),
@@ -122,55 +149,102 @@ class DraftAdapter:
         )
 
     async def aclose(self) -> None:
-        """Stop what is being spoken and end the thread; safe to call twice."""
-        if self._closed.is_set():
-            return
-        self._closed.set()
-        try:
-            # Comes after the call that still runs, so that nothing blocks the event loop below.
-            await asyncio.get_running_loop().run_in_executor(self._thread, _nothing)
-        finally:
-            self._thread.shutdown()  # joins a thread that has nothing left to do
+        """Stop what is being spoken, and wait for its thread; safe to call twice."""
+        with self._lock:
+            self._closed = True
+            threads = tuple(self._threads)
+        for thread in threads:
+            await asyncio.to_thread(thread.join)
 
     async def _spoken(
         self, text: str, voice: EspeakVoice, on_fraction: Callable[[float], None]
     ) -> tuple[Samples, str]:
         """Return the samples at 24 kHz and the model's name; reports on the event loop."""
-        if self._closed.is_set():
-            raise _closed()
-        on_fraction(0.0)
-        loop, stop, news = asyncio.get_running_loop(), threading.Event(), asyncio.Event()
-        reached = reported = 0.0
-
-        def reach(fraction: float) -> None:  # in the thread
-            nonlocal reached
-            if fraction >= reached + 0.01:
-                reached = fraction
-                try:
-                    loop.call_soon_threadsafe(news.set)
-                except RuntimeError:  # the loop was closed over our head
-                    stop.set()
-
-        job = loop.run_in_executor(
-            self._thread,
-            lambda: _work(text, voice, lambda: stop.is_set() or self._closed.is_set(), reach),
+        work = _Work(lambda: self._closed, on_fraction)
+        thread = threading.Thread(
+            target=self._in_thread, args=(work, text, voice), name="storycore-tts-draft"
         )
-        job.add_done_callback(lambda _: news.set())
+        with self._lock:
+            if self._closed:
+                raise _closed()
+            thread.start()
+            self._threads.add(thread)
+        return await work.done()
+
+    def _in_thread(self, work: _Work, text: str, voice: EspeakVoice) -> None:
         try:
-            while not job.done():
-                await news.wait()
-                news.clear()
-                if reported < reached < 1:
-                    reported = reached
-                    on_fraction(reported)
-            result = job.result()
-        except SpeakCancelled:  # by aclose: whoever cancels the task never sees this
+            with work:
+                work.end(_made(self._speak, text, voice, work))
+        finally:
+            with self._lock:
+                self._threads.discard(threading.current_thread())
+
+
+class _Work:
+    """What one thread does for one call.
+
+    Args:
+        closed: Tells whether the adapter is closed.
+        on_fraction: Told on the event loop how much is done, 0..1.
+    """
+
+    def __init__(self, closed: Callable[[], bool], on_fraction: Callable[[float], None]) -> None:
+        self._closed = closed
+        self._on_fraction = on_fraction
+        self._left = False
+        self._reached = 0.0
+        self._end: tuple[Samples, str] | BaseException | None = None
+        self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
+
+    async def done(self) -> tuple[Samples, str]:
+        """Wait for the end; the thread stops soon after the caller has left."""
+        reported = -1.0
+        try:
+            while self._end is None:
+                if reported < self._reached < 1:
+                    reported = self._reached
+                    self._on_fraction(reported)
+                await self._news.wait()
+                self._news.clear()
+            if isinstance(self._end, BaseException):
+                raise self._end
+        except SpeakCancelled:  # the adapter was closed; a caller that has left never sees it
             raise _closed() from None
         finally:
-            stop.set()
-            job.cancel()
-        on_fraction(1.0)
-        return result
+            self._left = True
+        self._on_fraction(1.0)
+        return self._end
+
+    # In the thread
+
+    def cancelled(self) -> bool:
+        """Tell whether to stop: the call was left, the adapter is closed, the program ends."""
+        return self._left or self._closed() or not threading.main_thread().is_alive()
+
+    def reach(self, fraction: float) -> None:
+        """Report a fraction, in steps of a hundredth."""
+        if fraction >= self._reached + 0.01:
+            self._reached = fraction
+            self._wake()
+
+    def end(self, result: tuple[Samples, str] | BaseException) -> None:
+        """End the wait of ``done``."""
+        self._end = result
+        self._wake()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        if error is not None:
+            self.end(error)
+        return isinstance(error, Exception)
+
+    def _wake(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._news.set)
+        except RuntimeError:  # the loop was closed: the caller is gone
+            self._left = True
 
 
 class _Line:
@@ -229,16 +303,11 @@ def _warnings(request: SpeechRequest) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _work(
-    text: str,
-    voice: EspeakVoice,
-    cancelled: Callable[[], bool],
-    on_fraction: Callable[[float], None],
-) -> tuple[Samples, str]:
-    """Speak and resample; runs in the adapter's thread."""
+def _made(speak: Speak, text: str, voice: EspeakVoice, work: _Work) -> tuple[Samples, str]:
+    """Speak and resample; runs in a thread of its own."""
     model = f"{_MODEL} {_probe()}"
     try:
-        samples, rate = speak(text, voice, cancelled=cancelled, on_fraction=on_fraction)
+        samples, rate = speak(text, voice, cancelled=work.cancelled, on_fraction=work.reach)
     except EspeakUnavailable as error:
         raise _unavailable(str(error)) from error
     except EspeakError as error:
@@ -283,8 +352,4 @@ def _closed() -> BackendUnavailable:
 
 
 def _ignore(_: Progress) -> None:
-    pass
-
-
-def _nothing() -> None:
     pass

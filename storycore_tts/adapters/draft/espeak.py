@@ -11,7 +11,6 @@ Its start also sets the process's LC_CTYPE to UTF-8, which matters only under an
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
 import re
 import sys
@@ -39,6 +38,7 @@ _LONGEST_WORD = 40  # espeak-ng drops what comes after some 200 phonemes without
 _LONG_WORD = re.compile(rf"\w{{{_LONGEST_WORD}}}(?=\w)")
 
 _lock = threading.Lock()
+_versions: dict[str, str] = {}  # by the path of the library
 
 
 class EspeakError(Exception):
@@ -183,16 +183,19 @@ def speak(
     return samples.astype(np.float32) / np.float32(32768), rate
 
 
-@functools.cache
 def version() -> str:
-    """Return the version of espeak-ng, such as "1.52.0".
+    """Return the version of espeak-ng, such as "1.52.0"; the library is asked once.
 
     Raises:
         EspeakUnavailable: The library is not installed, or cannot be loaded.
     """
-    with _lock, _library() as (library, _):
-        answer: bytes = library.espeak_Info(None)
-        return answer.decode("ascii", "replace")
+    path, _ = _paths()
+    if path not in _versions:
+        with _lock:
+            if path not in _versions:  # by another thread, meanwhile
+                with _library() as (library, _):
+                    _versions[path] = library.espeak_Info(None).decode("ascii", "replace")
+    return _versions[path]
 
 
 def _plain(text: str) -> str:

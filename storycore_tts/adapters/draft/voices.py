@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 
@@ -62,8 +61,6 @@ _LETTERS = (
     ("Latin letters", re.compile(r"[A-Za-z]"), set(_VOICES) - {"Japanese"}),
 )
 
-_VARIANTS = ("f1", "f2", "f3", "f4", "f5", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8")
-
 
 def voice_for(
     speaker: str, language: str, *, text: str = "", words_per_minute: int = 165
@@ -76,23 +73,13 @@ def voice_for(
         text: What will be said; "Auto" judges by it.
         words_per_minute: Pace, 80..450.
     """
-    return _voice(_TIMBRES[speaker], language, text, words_per_minute)
-
-
-def voice_from_name(
-    name: str, language: str, *, text: str = "", words_per_minute: int = 165
-) -> EspeakVoice:
-    """Return a voice for a name that nobody knows, such as a fine-tuned one; always the same one.
-
-    Args:
-        name: Any name; its case does not matter.
-        language: One of the model's ten, in its spelling, or "Auto".
-        text: What will be said; "Auto" judges by it.
-        words_per_minute: Pace, 80..450.
-    """
-    draw = hashlib.sha256(name.casefold().encode("utf-8", "replace")).digest()
-    timbre = _Timbre(_VARIANTS[draw[0] % len(_VARIANTS)], 35 + draw[1] % 31, 35 + draw[2] % 41)
-    return _voice(timbre, language, text, words_per_minute)
+    spoken, timbre = language_of(text) if language == AUTO else language, _TIMBRES[speaker]
+    return EspeakVoice(
+        name=f"{_VOICES[spoken]}+{timbre.variant}",
+        pitch=timbre.pitch,
+        pitch_range=timbre.pitch_range,
+        words_per_minute=words_per_minute,
+    )
 
 
 def language_of(text: str) -> str:
@@ -118,14 +105,4 @@ def letters_not_read(text: str, language: str) -> tuple[str, ...]:
         letters
         for letters, script, readers in _LETTERS
         if spoken not in readers and script.search(text)
-    )
-
-
-def _voice(timbre: _Timbre, language: str, text: str, words_per_minute: int) -> EspeakVoice:
-    spoken = language_of(text) if language == AUTO else language
-    return EspeakVoice(
-        name=f"{_VOICES[spoken]}+{timbre.variant}",
-        pitch=timbre.pitch,
-        pitch_range=timbre.pitch_range,
-        words_per_minute=words_per_minute,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import SimpleNamespace
@@ -15,34 +17,25 @@ from storycore_tts.adapters.direct import DirectAdapter, create
 from storycore_tts.adapters.direct.engine import Take
 from storycore_tts.adapters.direct.jobs import Job, Line
 from storycore_tts.adapters.direct.pool import Limits, ModelKey, Pool
-from storycore_tts.testing.tiny_models import (
-    TinyModels,
-    build_tiny_models,
-    install_torchaudio_placeholder,
-)
+from storycore_tts.adapters.direct.turns import Turn
+from storycore_tts.testing.tiny_models import TinyModels
 
 KINDS = {"CustomVoice": "custom_voice", "Base": "base"}
 
 
 @pytest.fixture(scope="session")
-def torch() -> Any:
-    """The real thing, with one thread: the models are too small for more."""
-    torch = pytest.importorskip("torch", reason="needs pip install 'storycore-tts[direct]'")
-    install_torchaudio_placeholder()
-    pytest.importorskip("qwen_tts", reason="needs pip install 'storycore-tts[direct]'")
-    torch.set_num_threads(1)
-    return torch
+def torch(tiny_torch: Any) -> Any:
+    return tiny_torch
 
 
 @pytest.fixture(scope="session")
-def models(torch: Any, tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
-    return build_tiny_models(tmp_path_factory.mktemp("models"))
+def models(tiny_models: TinyModels) -> TinyModels:
+    return tiny_models
 
 
 @pytest.fixture(scope="session")
-def endless_models(torch: Any, tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
-    """Models that never say "end"."""
-    return build_tiny_models(tmp_path_factory.mktemp("endless"), ends=False)
+def endless_models(endless_tiny_models: TinyModels) -> TinyModels:
+    return endless_tiny_models
 
 
 def config_for(models: TinyModels, *, direct: dict[str, Any] | None = None, **top: Any) -> Any:
@@ -70,6 +63,54 @@ async def open_adapter() -> AsyncIterator[Callable[..., DirectAdapter]]:
         await adapter.aclose()
 
 
+@pytest.fixture(scope="module")
+def adapter(models: TinyModels) -> Iterator[DirectAdapter]:
+    """One for all tests of a file; it works on any event loop, and loads each model once."""
+    adapter = create(config_for(models, direct={"max_loaded_models": 3}))
+    yield adapter
+    asyncio.run(adapter.aclose())
+
+
+class ManualClock:
+    """A pool's clock that stands still until the test moves it."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._timers: dict[threading.Condition, float] = {}
+        self._changed = threading.Condition()
+
+    def time(self) -> float:
+        return self._now
+
+    def wait(self, condition: threading.Condition, seconds: float | None) -> None:
+        with self._changed:
+            self._timers[condition] = self._now + (math.inf if seconds is None else seconds)
+            self._changed.notify_all()
+        assert condition.wait(60), "nothing woke the pool, and the clock stood still"
+        with self._changed:
+            del self._timers[condition]
+
+    def advance(self, seconds: float) -> None:
+        """Move the time, and wake those whose timer it passes."""
+        with self._changed:
+            self._now += seconds
+            due = [condition for condition, at in self._timers.items() if at <= self._now]
+        for condition in due:
+            with condition:
+                condition.notify_all()
+
+    async def until_waited_for(self, seconds: float) -> None:
+        """Wait until a pool has nothing to do for so many seconds."""
+
+        def wait() -> bool:
+            with self._changed:
+                return self._changed.wait_for(
+                    lambda: self._now + seconds in self._timers.values(), 30
+                )
+
+        assert await asyncio.to_thread(wait)
+
+
 class ScriptedEngine:
     """An engine that does what the test says: ``speak`` is a function of batch and seed."""
 
@@ -83,37 +124,65 @@ class ScriptedEngine:
         self.loaded = False
 
 
+class Gate:
+    """Holds a thread where the test wants it: ``reached`` tells, ``open`` lets it go on."""
+
+    def __init__(self) -> None:
+        self._reached = threading.Semaphore(0)
+        self._open = threading.Event()
+        self._open.set()
+
+    def close(self) -> None:
+        self._open.clear()
+
+    def open(self) -> None:
+        self._open.set()
+
+    def pass_through(self) -> None:
+        """In the thread."""
+        self._reached.release()
+        assert self._open.wait(30)
+
+    async def reached(self) -> None:
+        """Wait until a thread is there, each time for another one."""
+        assert await asyncio.to_thread(self._reached.acquire, timeout=30)
+
+
 class Studio:
-    """A pool of scripted engines, and a record of what happened in it."""
+    """Pools of scripted engines, and a record of what happened in them."""
 
     def __init__(self) -> None:
         self.batches: list[tuple[str, list[str], int]] = []
         self.engines: dict[str, list[ScriptedEngine]] = {}
         self.most_loaded = 0
-        self.gate = threading.Event()  # generations wait for it
-        self.gate.set()
-        self.begun = threading.Semaphore(0)
+        self.loading, self.speaking = Gate(), Gate()
         self.errors: list[BaseException] = []
         self.runaways = 0
         self.pools: list[Pool] = []
+        self.clock, self.turn = ManualClock(), Turn()
 
     def pool(self, **limits: Any) -> Pool:
         usual = {"models": 1, "idle": 60.0, "batch": 4, "window": 0.0, "keep": True}
-        self.pools.append(Pool(Limits(**{**usual, **limits}), self._load))
-        return self.pools[-1]
+        pool = Pool(Limits(**{**usual, **limits}), self.load, clock=self.clock, turn=self.turn)
+        self.pools.append(pool)
+        return pool
 
-    def _load(self, key: ModelKey) -> Any:
+    def load(self, key: ModelKey) -> Any:
         name = key.checkpoint.name
+        self.loading.pass_through()
         engine = ScriptedEngine(lambda batch, seed: self._speak(name, batch, seed))
         self.engines.setdefault(name, []).append(engine)
-        loaded = [e for engines in self.engines.values() for e in engines if e.loaded]
-        self.most_loaded = max(self.most_loaded, len(loaded))
+        self.most_loaded = max(self.most_loaded, self.loaded)
         return engine
+
+    @property
+    def loaded(self) -> int:
+        """Models in memory."""
+        return sum(e.loaded for engines in self.engines.values() for e in engines)
 
     def _speak(self, name: str, batch: list[Job], seed: int) -> list[Take]:
         self.batches.append((name, [job.line.text for job in batch], seed))
-        self.begun.release()
-        assert self.gate.wait(30)
+        self.speaking.pass_through()
         if self.errors:
             raise self.errors.pop(0)
         if self.runaways:
@@ -126,7 +195,8 @@ class Studio:
 def studio() -> Iterator[Studio]:
     studio = Studio()
     yield studio
-    studio.gate.set()
+    studio.loading.open()
+    studio.speaking.open()
     for pool in studio.pools:
         pool.close()
 

@@ -33,8 +33,8 @@ async def whole(adapter, request):
 
 
 @pytest.mark.parametrize("kind", REQUESTS)
-async def test_the_pieces_are_the_whole(models, open_adapter, kind):
-    adapter, request = open_adapter(models), REQUESTS[kind]
+async def test_the_pieces_are_the_whole(adapter, kind):
+    request = REQUESTS[kind]
     assert isinstance(adapter, StreamingSynthesizer)
     chunks = [chunk async for chunk in adapter.synthesize_stream(request)]
     speech = await whole(adapter, request)
@@ -48,29 +48,22 @@ async def test_the_pieces_are_the_whole(models, open_adapter, kind):
         assert after.start == pytest.approx(before.start + before.duration)
 
 
-async def test_pieces_are_as_long_as_configured(models, open_adapter):
+async def test_pieces_are_as_long_as_configured_and_come_while_the_rest_is_made(
+    models, open_adapter
+):
     adapter = open_adapter(models, direct={"first_chunk_frames": 3, "chunk_frames": 7})
-    chunks = [chunk async for chunk in adapter.synthesize_stream(REQUESTS["a speaker"])]
-    frames = [len(chunk.samples) // SAMPLES_PER_FRAME for chunk in chunks]
+    heard, frames = [], []
+    async for chunk in adapter.synthesize_stream(REQUESTS["a speaker"], on_progress=heard.append):
+        if not frames:
+            assert not any(news.fraction == 1.0 for news in heard if news.stage is Stage.GENERATING)
+        frames.append(len(chunk.samples) // SAMPLES_PER_FRAME)
+    assert heard[-1].fraction == 1.0
     assert frames[0] == 3
     assert set(frames[1:-1]) == {7}
     assert 0 < frames[-1] <= 7
 
 
-async def test_the_first_piece_comes_long_before_the_last_is_made(models, open_adapter):
-    adapter = open_adapter(models)
-    heard, order = [], []
-    stream = adapter.synthesize_stream(REQUESTS["a speaker"], on_progress=heard.append)
-    async for chunk in stream:
-        order.append(chunk)
-        if len(order) == 1:
-            assert not any(news.fraction == 1.0 for news in heard if news.stage is Stage.GENERATING)
-    assert len(order) > 3
-    assert heard[-1].fraction == 1.0
-
-
-async def test_leaving_a_stream_stops_it(models, open_adapter):
-    adapter = open_adapter(models)
+async def test_leaving_a_stream_stops_it(adapter):
     long = dataclasses.replace(REQUESTS["a speaker"], text=TEXT * 4)
     async with contextlib.aclosing(adapter.synthesize_stream(long)) as stream:
         async for _ in stream:
@@ -79,8 +72,7 @@ async def test_leaving_a_stream_stops_it(models, open_adapter):
     await asyncio.wait_for(adapter.synthesize(SpeechRequest("Hi.", "ryan")), 60)
 
 
-async def test_a_fresh_seed_is_told_and_repeats_the_stream(models, open_adapter):
-    adapter = open_adapter(models)
+async def test_a_fresh_seed_is_told_and_repeats_the_stream(adapter):
     fresh = SpeechRequest("Good morning.", "ryan")
     chunks = [chunk async for chunk in adapter.synthesize_stream(fresh)]
     again = dataclasses.replace(fresh, sampling=Sampling(seed=chunks[0].seed))

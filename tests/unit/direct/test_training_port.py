@@ -44,30 +44,27 @@ async def under_way(adapter, training):
     return call
 
 
-async def test_a_cancelled_training_makes_way(models, open_adapter, training):
+async def test_a_training_has_the_device_for_itself_until_it_is_cancelled(
+    models, open_adapter, training
+):
     adapter = open_adapter(models)
+    await adapter.synthesize(SpeechRequest("Hi.", "ryan"))
     call = await under_way(adapter, training)
+    assert (await adapter.status()).details["loaded"] == "nothing"
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
     await asyncio.wait_for(adapter.synthesize(SpeechRequest("Hi.", "ryan")), 60)
 
 
-async def test_closing_ends_a_training(models, open_adapter, training):
+async def test_closing_ends_a_training(models, open_adapter, training, tmp_path):
     adapter = open_adapter(models)
     call = await under_way(adapter, training)
     await adapter.aclose()
+    assert not adapter._pool._thread.is_alive()
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
     with pytest.raises(BackendUnavailable, match="closed"):
         await call
-    assert not adapter._trainings
-
-
-async def test_a_training_has_the_device_for_itself(models, open_adapter, training):
-    adapter = open_adapter(models)
-    await adapter.synthesize(SpeechRequest("Hi.", "ryan"))
-    call = await under_way(adapter, training)
-    assert (await adapter.status()).details["loaded"] == "nothing"
-    call.cancel()
 
 
 async def test_a_faulty_dataset_is_refused(models, open_adapter, training, tmp_path):

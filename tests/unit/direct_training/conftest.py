@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,16 +72,5 @@ def request_for(dataset: Path, tmp_path: Path):
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
-    """Checkpoints of a few megabytes that the real package loads."""
-    pytest.importorskip("torch", reason="fine-tuning needs storycore-tts[direct]")
-    from storycore_tts.testing.tiny_models import build_tiny_models, install_torchaudio_placeholder
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the package's imports speak of what this machine lacks
-        install_torchaudio_placeholder()
-        pytest.importorskip("qwen_tts", reason="fine-tuning needs storycore-tts[direct]")
-    import torch
-
-    torch.set_num_threads(1)  # so small a model only waits for its threads, on a busy machine most
-    return build_tiny_models(tmp_path_factory.mktemp("tiny"))
+def models(tiny_models: TinyModels) -> TinyModels:
+    return tiny_models

@@ -69,7 +69,7 @@ def spoken(models) -> Any:
     return speak
 
 
-@pytest.mark.parametrize("size", ["1.7B", "0.6B"])
+@pytest.mark.parametrize("size", ["1.7B", pytest.param("0.6B", marks=pytest.mark.soak)])
 def test_the_loss_falls_and_the_checkpoint_speaks_under_its_name(
     models, request_for, spoken, tmp_path: Path, size: str
 ) -> None:
@@ -123,17 +123,18 @@ def test_a_checkpoint_has_the_form_of_upstreams(models, request_for) -> None:
     assert json.loads((folder / "training.json").read_text())["losses"] == list(voice.loss_history)
 
 
-def test_a_request_that_was_done_is_not_done_again(models, request_for) -> None:
+def test_what_was_done_is_not_done_again_and_another_trainings_folder_is_left_alone(
+    models, request_for, dataset: Path, tmp_path: Path
+) -> None:
+    (dataset / "orphan.txt").write_text("Nobody says this.")
     request = request_for(num_epochs=1)
     voice = train(request, models)
+    assert voice.warnings == ("orphan.txt: no recording belongs to this transcript",)
     heard: list[Progress] = []
     assert train(request, models, on_progress=heard.append) == voice
     assert not any(p.message.startswith(("encoding", "loading")) for p in heard)
     assert heard[-1].epoch == 1
 
-
-def test_another_trainings_folder_is_left_alone(models, request_for, tmp_path: Path) -> None:
-    voice = train(request_for(num_epochs=1), models)
     before = weights(voice.checkpoint_path)
     with pytest.raises(InvalidRequest, match=r"another training: .*learning_rate was 0\.0001"):
         train(request_for(num_epochs=1, learning_rate=1e-5), models)
@@ -148,7 +149,11 @@ def test_another_trainings_folder_is_left_alone(models, request_for, tmp_path: P
 
 
 def test_fewer_batches_than_a_weight_update_wants_still_learn(models, request_for) -> None:
-    voice = train(request_for(num_epochs=1, gradient_accumulation_steps=64), models)
+    voice = train(
+        request_for(num_epochs=1, gradient_accumulation_steps=64),
+        models,
+        tokenizer=models.path("tokenizer"),  # it may lie elsewhere
+    )
     base, own = weights(models.path("base")), weights(voice.checkpoint_path)
     name = "talker.codec_head.weight"
     assert not torch.equal(base[name], own[name])
@@ -214,17 +219,6 @@ def test_a_jsonl_file_at_48_khz_in_stereo(models, request_for, tmp_path: Path) -
     assert np.argmax(spectrum) * 24_000 / len(samples) == pytest.approx(300, abs=1)
     voice = train(request_for(dataset=str(tmp_path / "a.jsonl"), num_epochs=1), models)
     assert len(voice.loss_history) == 1
-
-
-def test_the_tokenizer_can_lie_elsewhere(models, request_for) -> None:
-    voice = train(request_for(num_epochs=1), models, tokenizer=models.path("tokenizer"))
-    assert voice.epochs == 1
-
-
-def test_warnings_come_with_the_voice(models, request_for, dataset: Path) -> None:
-    (dataset / "orphan.txt").write_text("Nobody says this.")
-    voice = train(request_for(num_epochs=1), models)
-    assert voice.warnings == ("orphan.txt: no recording belongs to this transcript",)
 
 
 def test_only_a_base_model_can_be_trained(models, request_for, tmp_path: Path) -> None:

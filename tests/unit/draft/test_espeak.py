@@ -1,6 +1,5 @@
 """The binding: what goes in is text, what comes out depends on nothing else."""
 
-import subprocess
 import sys
 import threading
 
@@ -42,7 +41,7 @@ def test_the_same_call_gives_the_same_samples_whatever_came_before():
 
 
 def test_threads_do_not_disturb_each_other():
-    texts = [f"This is line number {n}." for n in range(12)]
+    texts = [f"Line {n}." for n in range(6)]
     alone = [speak(text, ENGLISH)[0] for text in texts]
     together = [None] * len(texts)
 
@@ -114,7 +113,7 @@ def test_cancelling_stops_the_synthesis_in_the_middle():
 
     before, _ = speak("And now?", ENGLISH)
     with pytest.raises(SpeakCancelled):
-        speak("word " * 5000, ENGLISH, cancelled=after_twenty_looks)
+        speak("word " * 500, ENGLISH, cancelled=after_twenty_looks)
     assert looks == 21
     after, _ = speak("And now?", ENGLISH)
     assert np.array_equal(before, after)
@@ -156,12 +155,3 @@ def test_missing_data_is_an_error_and_not_the_end_of_the_process(monkeypatch, tm
     monkeypatch.setattr("espeakng_loader.get_data_path", lambda: str(tmp_path))
     with pytest.raises(EspeakUnavailable, match="data"):
         speak("Hello.", ENGLISH)
-
-
-def test_importing_the_adapter_loads_nothing_of_the_extra():
-    code = (
-        "import sys, storycore_tts.adapters.draft\n"
-        "print([m for m in ('soxr', 'espeakng_loader') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -1,0 +1,57 @@
+"""Blocking lookups that concurrent callers share."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+from storycore_tts.adapters.direct.jobs import Answering
+
+Key = TypeVar("Key", bound=Hashable)
+Found = TypeVar("Found")
+
+
+class _Shared(Future[Found]):
+    """An answer on its way to several callers."""
+
+    def fail(self, error: BaseException) -> None:
+        """End with an error."""
+        self.set_exception(error)
+
+
+class SharedLookup(Generic[Key, Found]):
+    """A blocking function, called once for all who ask for the same key at the same time.
+
+    It may be asked from any event loop. Nothing is kept: the next question after an answer calls
+    the function again.
+
+    Args:
+        look_up: Called in a thread; what it raises reaches everyone who asked.
+    """
+
+    def __init__(self, look_up: Callable[[Key], Found]) -> None:
+        self._look_up = look_up
+        self._lock = threading.Lock()
+        self._running: dict[Key, _Shared[Found]] = {}
+
+    async def get(self, key: Key) -> Found:
+        """Return what the function returns; leaving early does not disturb the other callers."""
+        with self._lock:
+            shared = self._running.get(key)
+            if shared is None:
+                shared = _Shared()
+                asyncio.get_running_loop().run_in_executor(None, self._run, key, shared)
+                self._running[key] = shared
+        return await asyncio.shield(asyncio.wrap_future(shared))
+
+    def _run(self, key: Key, shared: _Shared[Found]) -> None:
+        with Answering([shared]):
+            try:
+                found = self._look_up(key)
+            finally:
+                with self._lock:
+                    del self._running[key]
+            shared.set_result(found)
