@@ -39,6 +39,11 @@ async def test_the_client_speaks(standin_comfyui_factory, tmp_path):
     await client.close()
 
 
+async def test_whatever_the_settings_say_it_asks_comfyui():
+    async with QwenTTSComfyUIClient(QwenTTSConfig(backend="draft")) as client:
+        assert client.config.backend == "comfyui"
+
+
 async def test_the_factory():
     client = create_client("http://10.0.0.5:8188", "0.6B", "cpu", "fp32")
     config = client.config

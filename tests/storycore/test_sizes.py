@@ -1,4 +1,4 @@
-"""The services of both model sizes behind one facade."""
+"""What the engine's services opened is closed with them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import asyncio
 import pytest
 from dependency_injector import providers
 
-from storycore_tts import QwenTTSConfig
+from storycore_tts import QwenTTSConfig, install, uninstall
 from storycore_tts.container import Container
 from storycore_tts.entrypoints.sizes import SpeechBySize
 from storycore_tts.ports import Capabilities
+
+from .caller import AIConfig, AIVideoEditorService
 
 
 class Closing:
@@ -47,3 +49,13 @@ async def test_a_close_that_is_cancelled_still_closes_the_other_size():
             await closing
         assert other.asked.is_set()
         first.may_close.set()
+
+
+async def test_uninstalling_closes_what_was_opened():
+    adapter = Closing()
+    adapter.may_close.set()
+    with Container.adapter.override(providers.Factory(lambda **_: adapter)):
+        service = AIVideoEditorService(AIConfig("qwen"))
+        install(service, QwenTTSConfig(backend="draft"))._speech.tts()
+        await uninstall(service)
+    assert adapter.asked.is_set()

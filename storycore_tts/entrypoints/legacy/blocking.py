@@ -48,7 +48,7 @@ def result_of(future: Future[T]) -> T:
     try:
         return future.result()
     except CancelledError:
-        raise BackendUnavailable("It was closed before the call was done.", retryable=False) from None
+        raise BackendUnavailable("It was closed in mid-call.", retryable=False) from None
     except BaseException:
         future.cancel()  # if it is still running, the interrupt came from this thread
         raise
