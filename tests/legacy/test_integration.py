@@ -184,6 +184,8 @@ def test_a_comfyui_that_is_down_is_false_or_stood_in_for(made, tmp_path, server)
 def test_a_mistake_in_the_program_is_not_swallowed(made, tmp_path):
     with pytest.raises((TypeError, ValueError)):
         made().generate_voice(LINE, tmp_path / "line.wav", ["no", "mapping"])
+    with pytest.raises(TypeError):
+        made().clone_voice(object(), LINE, tmp_path / "line.wav")
 
 
 def test_closing_ends_the_thread_and_the_next_call_begins_another(made, tmp_path):

@@ -49,9 +49,9 @@ MUTANTS = [
     ),
     (
         "storycore_tts/services/migration/planning.py",
-        "    for region in reversed(checkout.regions):",
-        "    for region in checkout.regions:",
-        "edits are taken back in the wrong order",
+        "        if region.phase > target:",
+        "        if region.phase >= target:",
+        "going back goes one phase too far",
         [PHASES],
     ),
 ]
