@@ -24,6 +24,7 @@ from storycore_tts.domain.speech import Speech, TrainedVoice
 from storycore_tts.domain.stored_voices import StoredVoice
 from storycore_tts.domain.voices import Speaker
 from storycore_tts.ports import BackendStatus
+from storycore_tts.services.files import exists
 from storycore_tts.services.voices import VoiceLibrary
 from storycore_tts.settings import QwenTTSConfig
 
@@ -354,11 +355,18 @@ def _reference(
     if isinstance(audio, bytes):
         return ReferenceAudio.from_bytes(audio, transcript=transcript), None
     language = None
-    if isinstance(audio, str) and not Path(audio).exists() and (stored := voices.find(audio)):
+    if isinstance(audio, str) and not _is_here(audio) and (stored := voices.find(audio)):
         audio, language = _recording(stored), stored.language
     if not isinstance(audio, ReferenceAudio):
         return ReferenceAudio.from_file(audio, transcript=transcript), None
     return (audio if transcript is None else replace(audio, transcript=transcript)), language
+
+
+def _is_here(path: str) -> bool:
+    try:
+        return exists(Path(path))
+    except (OSError, ValueError):  # a name that no file can have, or a folder that is closed to us
+        return False
 
 
 def _recording(voice: StoredVoice) -> ReferenceAudio:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,9 @@ class SpeechBySize:
     async def aclose(self) -> None:
         """Close what was opened; the next request opens it again."""
         services, self._services = self._services, {}
-        for service in services.values():
-            await service.aclose()
+        async with AsyncExitStack() as stack:  # a close that is cancelled still closes the others
+            for service in services.values():
+                stack.push_async_callback(service.aclose)
 
     def _settings(self, source: QwenTTSConfig | str | Path | None) -> QwenTTSConfig:
         read = source if isinstance(source, QwenTTSConfig) else load_config(source).config

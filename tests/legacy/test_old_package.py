@@ -15,6 +15,7 @@ from qwen_tts_comfyui import (
     create_client,
     get_voice_instruction,
 )
+from storycore_tts import InvalidReferenceAudio
 
 
 def test_the_names_are_those_of_the_new_package():
@@ -38,6 +39,11 @@ async def test_the_client_speaks(standin_comfyui_factory, tmp_path):
     await client.close()
 
 
+async def test_whatever_the_settings_say_it_asks_comfyui():
+    async with QwenTTSComfyUIClient(QwenTTSConfig(backend="draft")) as client:
+        assert client.config.backend == "comfyui"
+
+
 async def test_the_factory():
     client = create_client("http://10.0.0.5:8188", "0.6B", "cpu", "fp32")
     config = client.config
@@ -52,3 +58,10 @@ async def test_it_is_deprecated_where_the_settings_say_so():
         client = QwenTTSComfyUIClient(QwenTTSConfig(deprecate_legacy=True))
     assert caught[0].filename == __file__
     await client.close()
+
+
+async def test_a_name_that_no_file_can_have_is_a_typed_error():
+    async with QwenTTSComfyUIClient(QwenTTSConfig()) as client:
+        for name in ("x" * 300, "a\0b"):
+            with pytest.raises(InvalidReferenceAudio):
+                await client.clone_voice(name, "Hello.")

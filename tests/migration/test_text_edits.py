@@ -1,7 +1,8 @@
-"""Whatever the files look like: an edit does what it should or is refused, and goes again."""
+"""Whatever the files look like: an edit does what it should or is refused, and can be undone."""
 
 import ast
 
+import pytest
 import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -45,9 +46,7 @@ def text_of(lines, newline, last):
     return newline.join(lines) + (newline if last and lines else "")
 
 
-@settings(deadline=None)  # a machine may pause at any time
-@given(LINES, NEWLINES, LAST, st.lists(st.text("ab #:", min_size=1)), st.data())
-def test_lines_that_come_go_again(lines, newline, last, ours, data):
+def lines_that_come_go_again(lines, newline, last, ours, data):
     text = text_of(lines, newline, last)
     starts = [0, *(i + 1 for i, c in enumerate(text) if c == "\n"), len(text)]
     start, end = sorted([data.draw(st.sampled_from(starts)), data.draw(st.sampled_from(starts))])
@@ -61,9 +60,7 @@ def test_lines_that_come_go_again(lines, newline, last, ours, data):
     assert turned.replace("\r\n", "\n") == text.replace("\r\n", "\n")
 
 
-@settings(deadline=None)  # a machine may pause at any time
-@given(DOCUMENTS, STYLES, LAST)
-def test_a_block_of_settings_changes_no_other(document, style, last):
+def a_block_of_settings_changes_no_other(document, style, last):
     text = dumped(document, style, last)
     had = setting("file", text)
     assume(had is None)
@@ -82,15 +79,7 @@ def test_a_block_of_settings_changes_no_other(document, style, last):
     assert take_out(result, region) == text
 
 
-@settings(deadline=None)  # a machine may pause at any time
-@given(
-    DOCUMENTS,
-    st.dictionaries(KEYS, SCALARS, min_size=1, max_size=3),
-    STYLES,
-    LAST,
-    st.sampled_from([("backend", "comfyui"), ("rollout", "null"), ("x", "true")]),
-)
-def test_one_value_changes_no_other(document, block, style, last, wanted):
+def one_value_changes_no_other(document, block, style, last, wanted):
     document = {**document, "tts": {"other": 1, "qwen": block}}
     text = dumped(document, style, last)
     key, value = wanted
@@ -128,9 +117,7 @@ STATEMENTS = st.lists(
 )
 
 
-@settings(deadline=None)  # a machine may pause at any time
-@given(STATEMENTS, st.sampled_from(["    ", "\t", "  "]), NEWLINES, LAST)
-def test_a_hook_leaves_python_that_says_the_same_and_more(statements, step, newline, last):
+def a_hook_leaves_python_that_says_the_same_and_more(statements, step, newline, last):
     body = "\n".join(["pass", *statements]).replace("\n", f"\n{step}{step}")
     source = f"class AIVideoEditorService:\n{step}def __init__(self, config):\n{step}{step}{body}"
     source = (source + "\n" * last).replace("\n", newline)
@@ -155,3 +142,27 @@ def test_a_hook_leaves_python_that_says_the_same_and_more(statements, step, newl
     ]
     assert len(ours) == 1
     assert plan(after, 2).changes == []
+
+
+PROPERTIES = {
+    lines_that_come_go_again: given(
+        LINES, NEWLINES, LAST, st.lists(st.text("ab #:", min_size=1)), st.data()
+    ),
+    a_block_of_settings_changes_no_other: given(DOCUMENTS, STYLES, LAST),
+    one_value_changes_no_other: given(
+        DOCUMENTS,
+        st.dictionaries(KEYS, SCALARS, min_size=1, max_size=3),
+        STYLES,
+        LAST,
+        st.sampled_from([("backend", "comfyui"), ("rollout", "null"), ("x", "true")]),
+    ),
+    a_hook_leaves_python_that_says_the_same_and_more: given(
+        STATEMENTS, st.sampled_from(["    ", "\t", "  "]), NEWLINES, LAST
+    ),
+}
+
+
+@pytest.mark.parametrize("holds", PROPERTIES, ids=lambda holds: holds.__name__)
+@pytest.mark.parametrize("examples", [20, pytest.param(1000, marks=pytest.mark.soak)])
+def test_it_holds_for_any_file(holds, examples):
+    settings(max_examples=examples, deadline=None)(PROPERTIES[holds](holds))()

@@ -1,9 +1,8 @@
 """All files change or none does, whatever comes in between."""
 
 import os
+import shutil
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,24 +11,6 @@ from storycore_tts.entrypoints.checkout import FOLDER, open_checkout, put_right,
 from storycore_tts.services.migration import LocalChanges, NotWritable, plan
 
 AI_SERVICE = "backend/video_editor_ai_service.py"
-KILLED = """
-import os, sys
-from pathlib import Path
-from storycore_tts.entrypoints.checkout import open_checkout, write
-from storycore_tts.services.migration import plan
-
-left = int(sys.argv[2])
-
-def rename(new, old):
-    global left
-    if left == 0:
-        os._exit(9)
-    left -= 1
-    new.replace(old)
-
-opened = open_checkout(Path(sys.argv[1]))
-write(opened, plan(opened.checkout, 3), rename=rename)
-"""
 FILES_OF_PHASE_3 = 8  # that change on the way there, and the manifest is one more
 
 
@@ -50,10 +31,28 @@ def leftovers(root):
     return [f for f in root.rglob("*") if "storycore-tts-new" in f.name or f.name == "pending.json"]
 
 
+@pytest.fixture
+def killed(small_engine, tmp_path, go):
+    """The checkout before phase 3, and what a kill before each of its renames would have left."""
+    left = []
+
+    def copy():
+        left.append(shutil.copytree(small_engine, tmp_path / f"copy-{len(left)}"))
+
+    def rename(new, old):
+        copy()
+        new.replace(old)
+
+    copy()
+    go(small_engine, 3, rename=rename)
+    assert len(left) == FILES_OF_PHASE_3 + 2
+    return left
+
+
 @pytest.mark.parametrize(
-    "error", [OSError("no"), KeyboardInterrupt()], ids=lambda e: type(e).__name__
+    ("renamed", "error"),
+    [(0, OSError("no")), (4, KeyboardInterrupt()), (FILES_OF_PHASE_3, OSError("no"))],
 )
-@pytest.mark.parametrize("renamed", range(FILES_OF_PHASE_3 + 1))
 def test_a_rename_that_fails_leaves_nothing_changed(small_engine, contents, go, renamed, error):
     before = contents(small_engine)
     with pytest.raises(type(error)):
@@ -73,30 +72,26 @@ def test_a_rename_that_fails_on_the_way_back_leaves_the_phase(small_engine, cont
     assert contents(small_engine) == before
 
 
-@pytest.mark.parametrize("renamed", [0, 1, FILES_OF_PHASE_3 - 1, FILES_OF_PHASE_3])
-def test_a_kill_in_between_is_put_right_by_the_next_run(small_engine, contents, go, renamed):
-    before = contents(small_engine)
-    killed = [sys.executable, "-c", KILLED, str(small_engine), str(renamed)]
-    assert subprocess.run(killed, check=False).returncode == 9
-    assert (contents(small_engine) != before) or not renamed
-    assert put_right(small_engine)
-    assert contents(small_engine) == before
-    assert leftovers(small_engine) == []
-    assert not put_right(small_engine)
-    go(small_engine, 3)
+def test_a_kill_in_between_is_put_right_by_the_next_run(contents, killed):
+    before = contents(killed.pop(0))
+    for renamed, root in enumerate(killed):
+        assert (contents(root) != before) or not renamed
+        assert put_right(root)
+        assert contents(root) == before
+        assert leftovers(root) == []
+        assert not put_right(root)
 
 
-def test_work_that_was_done_after_a_kill_is_not_overwritten(small_engine, contents):
-    killed = [sys.executable, "-c", KILLED, str(small_engine), str(FILES_OF_PHASE_3)]
-    subprocess.run(killed, check=False)
-    file = small_engine / AI_SERVICE
+def test_work_that_was_done_after_a_kill_is_not_overwritten(contents, killed):
+    root = killed[-1]
+    file = root / AI_SERVICE
     file.write_bytes(file.read_bytes() + b"# mine\n")
-    before = contents(small_engine)
+    before = contents(root)
     with pytest.raises(LocalChanges, match="cut off") as refused:
-        put_right(small_engine)
-    assert contents(small_engine) == before
+        put_right(root)
+    assert contents(root) == before
     file.write_bytes(Path(refused.value.hint.split(": ")[1].split(". Put")[0]).read_bytes())
-    assert put_right(small_engine)
+    assert put_right(root)
 
 
 def test_a_file_that_changes_while_this_runs_stays_as_it_is(small_engine, contents):

@@ -6,7 +6,10 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Coroutine
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any, TypeVar
+
+from storycore_tts.domain.errors import BackendUnavailable
 
 T = TypeVar("T")
 
@@ -14,7 +17,8 @@ T = TypeVar("T")
 class LoopThread:
     """An event loop in a thread of its own: the caller may run one, or none.
 
-    It ends with ``close``, or when nobody holds this object any more.
+    It ends with ``close``, or when this object is collected. ``start`` and ``close`` must not run
+    at the same time; everything that was started before ``close`` gets an answer.
     """
 
     def __init__(self) -> None:
@@ -25,26 +29,35 @@ class LoopThread:
         thread.start()
         self._end = weakref.finalize(self, _stop, self._loop, thread)
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for a coroutine; blocks this thread, and an interrupt cancels the work.
-
-        Raises:
-            BaseException: What the coroutine raises.
-        """
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()  # where it is not done, it was not the coroutine that raised
-            raise
+    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start a coroutine on the loop; ``result_of`` waits for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
-        """Stop the loop and its thread; safe to call twice."""
+        """Cancel what is running, and stop the loop and its threads; safe to call twice."""
         self._end()
+
+
+def result_of(future: Future[T]) -> T:
+    """Wait for work that was started; blocks this thread, and an interrupt cancels the work.
+
+    Raises:
+        BackendUnavailable: The loop was closed before the work was done.
+        BaseException: What the coroutine raises.
+    """
+    try:
+        return future.result()
+    except CancelledError:
+        raise BackendUnavailable("It was closed in mid-call.", retryable=False) from None
+    except BaseException:
+        future.cancel()  # if it is still running, the interrupt came from this thread
+        raise
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
+    threads = ThreadPoolExecutor(thread_name_prefix="storycore-tts legacy")
+    loop.set_default_executor(threads)
     try:
         loop.run_forever()
     finally:
@@ -53,6 +66,7 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
             task.cancel()
         loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_asyncgens())
+        threads.shutdown()  # waits: a file must not appear after ``close`` has returned
         loop.close()
 
 

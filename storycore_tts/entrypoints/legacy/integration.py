@@ -6,6 +6,7 @@ program stay exceptions.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -21,11 +22,12 @@ from storycore_tts.container import ConfiguredSpeech
 from storycore_tts.domain.errors import ConfigurationError, InvalidRequest, TTSError, did_you_mean
 from storycore_tts.domain.ffmpeg import filtered
 from storycore_tts.domain.logs import log_event
+from storycore_tts.domain.rendering import Rendering
 from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRequest
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.speech import Speech
 from storycore_tts.domain.voices import built_in_speaker
-from storycore_tts.entrypoints.legacy.blocking import LoopThread
+from storycore_tts.entrypoints.legacy.blocking import LoopThread, result_of
 from storycore_tts.entrypoints.legacy.deprecations import deprecated
 from storycore_tts.entrypoints.legacy.prompts import EMOTIONS, prompt
 from storycore_tts.entrypoints.sizes import SpeechBySize
@@ -196,20 +198,28 @@ class Qwen3TTSIntegration:
         return prompt(voice_type, emotion, language)
 
     def close(self) -> None:
-        """Close the backend; the next call opens it again."""
-        with self._opening:
+        """Close the backend; the next call opens it again.
+
+        Calls that other threads are waiting for are cut short and answer with False.
+        """
+        with self._opening:  # a new call waits until everything is closed
             thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.run(self._speech.aclose())
-            thread.close()
+            if thread is None:
+                return
+            try:
+                result_of(thread.start(self._speech.aclose()))
+            finally:
+                thread.close()
 
     def _done(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
         """Do some work in the thread, and tell whether it succeeded."""
-        with self._opening:  # two first calls at once would each have a loop, and one be lost
-            thread = self._thread = self._thread or LoopThread()
+        coroutine = work()
+        with self._opening:  # one loop for all calls, and none that is being closed
+            self._thread = self._thread or LoopThread()
+            future = self._thread.start(coroutine)
         self.last_error = None
         try:
-            thread.run(work())
+            result_of(future)
         except TTSError as error:
             self.last_error = error
             log_event(_log, logging.ERROR, "speech.failed", error=type(error).__name__)
@@ -241,7 +251,7 @@ class Qwen3TTSIntegration:
     ) -> None:
         request = CloneRequest(
             text,
-            ReferenceAudio.from_file(reference_audio_path),
+            await asyncio.to_thread(ReferenceAudio.from_file, reference_audio_path),
             x_vector_only=True,
             language=self.legacy.language or self.config.default_language,
             sampling=self.config.generation.sampling(),
@@ -259,8 +269,12 @@ class Qwen3TTSIntegration:
     ) -> None:
         form = lines.rendering(output_path, speed=speed, pitch=pitch)
         target = lines.folder(None).reserve(output_path, stem="voice")
-        speech = _resampled(await tts.speak(request), self.legacy.sample_rate)
-        await lines.written(target, form.applied(speech).audio)
+        spoken = await tts.speak(request)
+        outcome = await asyncio.to_thread(self._rendered, spoken, form)
+        await lines.written(target, outcome)
+
+    def _rendered(self, speech: Speech, form: Rendering) -> bytes:
+        return form.applied(_resampled(speech, self.legacy.sample_rate)).audio
 
     def _instruct(self, params: VoiceParams) -> str:
         if params.instruct is not None or params.emotion is None:

@@ -1,6 +1,7 @@
 """What comes back, and how it is saved."""
 
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -66,6 +67,20 @@ def test_a_relative_path_comes_back_absolute(speech, tmp_path, monkeypatch):
 def test_an_older_file_is_replaced(speech, tmp_path):
     (tmp_path / "line.wav").write_text("old")
     assert len(decode(speech.save(tmp_path / "line.wav").read_bytes())[0]) == 36_000
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a limit on the size of files")
+def test_a_disk_that_is_full_leaves_no_half_of_a_file(speech, tmp_path):
+    import resource
+
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, usual[1]))
+    try:
+        with pytest.raises(OSError, match=r"line\.wav"):
+            speech.save(tmp_path / "line.wav")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")

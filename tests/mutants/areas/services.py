@@ -1,0 +1,46 @@
+"""Use cases between the ports and the surfaces."""
+
+MUTANTS = [
+    (
+        "storycore_tts/services/capacity.py",
+        "            self.waiting -= 1",
+        "            pass",
+        "those who gave up waiting are counted for ever, until everybody is sent away",
+        ["tests/unit/services/test_capacity.py"],
+    ),
+    (
+        "storycore_tts/services/capacity.py",
+        "self.waiting >= self._max_waiting",
+        "self.waiting >= 1000 * self._max_waiting",
+        "the bound on waiting requests is gone",
+        ["tests/unit/services/test_capacity.py"],
+    ),
+    (
+        "storycore_tts/services/output.py",
+        "        if not writable or target.is_dir():",
+        "        if not writable:",
+        "a line is spoken before it turns out that its file is a folder",
+        ["tests/unit/services/test_output.py"],
+    ),
+    (
+        "storycore_tts/services/speech.py",
+        "        if not offered or not isinstance(self._adapter, port):",
+        "        if not isinstance(self._adapter, port):",
+        "a backend is asked for what it does not offer",
+        ["tests/unit/services/test_speech_service.py"],
+    ),
+    (
+        "storycore_tts/container.py",
+        "        async with self._reloading:\n",
+        "        if True:\n",
+        "of two reloads at once, the earlier one may win",
+        ["tests/unit/services/test_reload.py"],
+    ),
+    (
+        "storycore_tts/services/voices.py",
+        "                if not exists(place):  # removed by somebody else in this very moment",
+        "                if False:",
+        "a voice that is removed while it is read is reported as damaged",
+        ["tests/unit/services/test_voice_library.py"],
+    ),
+]

@@ -1,0 +1,99 @@
+"""The engine's surfaces: the client, the engine's services, and the old classes."""
+
+LEGACY = "tests/legacy/test_integration.py"
+EDITOR = "tests/storycore/test_editor.py"
+PRODUCTION = "tests/storycore/test_production.py"
+
+MUTANTS = [
+    (
+        "storycore_tts/entrypoints/legacy/blocking.py",
+        '        raise BackendUnavailable("It was closed in mid-call.", retryable=False) from None',
+        "        raise",
+        "a call that another thread cuts off by closing raises an untyped error",
+        [LEGACY],
+    ),
+    (
+        "storycore_tts/entrypoints/legacy/blocking.py",
+        "        threads.shutdown()",
+        "        threads.shutdown(wait=False)",
+        "a file appears after close has returned",
+        [f"{LEGACY}::test_work_in_threads_has_ended_when_it_is_closed"],
+    ),
+    (
+        "storycore_tts/entrypoints/legacy/integration.py",
+        "            self._thread = self._thread or LoopThread()",
+        "            self._thread = LoopThread()",
+        "every call opens connections of its own",
+        [LEGACY],
+    ),
+    (
+        "storycore_tts/entrypoints/legacy/integration.py",
+        "        except TTSError as error:\n            self.last_error = error",
+        "        except Exception as error:\n            self.last_error = error",
+        "a mistake in the program is swallowed by the old class",
+        [LEGACY],
+    ),
+    (
+        "storycore_tts/entrypoints/sizes.py",
+        "                stack.push_async_callback(service.aclose)",
+        "                await service.aclose()",
+        "a close that is cancelled leaves the other model size open",
+        ["tests/storycore/test_sizes.py"],
+    ),
+    (
+        "storycore_tts/entrypoints/sizes.py",
+        "        while left := self._services.keys() - reloaded:",
+        "        for left in [self._services.keys() - reloaded]:",
+        "a model size that is opened during a reload keeps the old settings",
+        [PRODUCTION],
+    ),
+    (
+        "storycore_tts/entrypoints/sizes.py",
+        "shared=_ADAPTERS",
+        "shared=SharedAdapters()",
+        "the engine opens a connection for every job",
+        [PRODUCTION],
+    ),
+    (
+        "storycore_tts/entrypoints/client.py",
+        "    except (OSError, ValueError):",
+        "    except ValueError:",
+        "a recording with a name that is too long raises an untyped error",
+        ["tests/legacy/test_old_package.py"],
+    ),
+    (
+        "storycore_tts/entrypoints/client.py",
+        'values.update(backend="comfyui", rollout=None)',
+        "values.update(rollout=None)",
+        "the ComfyUI client asks another backend where the settings name one",
+        ["tests/legacy/test_old_package.py"],
+    ),
+    (
+        "storycore_tts/entrypoints/storycore/editor.py",
+        "        await speaking.aclose()",
+        "        pass",
+        "uninstalling leaves the backend open",
+        ["tests/storycore/test_sizes.py"],
+    ),
+    (
+        "storycore_tts/entrypoints/storycore/editor.py",
+        "form = lines.rendering(output_path, speed=speed, pitch=pitch)",
+        "form = lines.rendering(output_path, speed=speed)",
+        "the editor's pitch is ignored",
+        [EDITOR],
+    ),
+    (
+        "storycore_tts/entrypoints/storycore/production.py",
+        '    _tell("speak", error)\n    return QwenTTSGenerationResult(False,',
+        '    _tell("speak", error)\n    return QwenTTSGenerationResult(True,',
+        "a line that failed is a success",
+        [PRODUCTION],
+    ),
+    (
+        "storycore_tts/entrypoints/storycore/router.py",
+        "route_class=KeyedRoute, ",
+        "",
+        "the engine's own route asks for no key",
+        ["tests/storycore/test_router.py"],
+    ),
+]
