@@ -56,9 +56,9 @@ PATIENT = {
     "cancel": 10.0,
 }
 # For a server that does not answer: what such a fault costs is paid in every run of the tests.
-HURRIED = {"connect": 0.7, "request": 0.7}
+HURRIED = {"connect": 0.7, "request": 0.7, "cancel": 0.7}
 # Enough tries for a fault that strikes a few times and a machine that stalls meanwhile.
-RETRY = {"attempts": 9, "initial_seconds": 0.05, "longest_seconds": 0.8}
+RETRY = {"attempts": 9, "initial_seconds": 0.05, "longest_seconds": 0.4}
 
 Meanwhile = Callable[[asyncio.Future[Any]], Awaitable[None]]
 
@@ -297,3 +297,18 @@ async def make_run(
 def run(make_run: Callable[..., Run]) -> Run:
     """One job of a port: ``await run("clone")``."""
     return make_run()
+
+
+@pytest.fixture(scope="session")
+def tiny_voice(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Settings for the direct backend with a model of some megabytes; skips without torch."""
+    missing = "needs pip install 'storycore-tts[direct]'"
+    torch = pytest.importorskip("torch", reason=missing)
+    from storycore_tts.testing.tiny_models import build_tiny_models, install_torchaudio_placeholder
+
+    install_torchaudio_placeholder()
+    pytest.importorskip("qwen_tts", reason=missing)
+    torch.set_num_threads(1)  # the model is too small for more
+    models = build_tiny_models(tmp_path_factory.mktemp("models")).folder
+    voice = str(models / "Qwen3-TTS-12Hz-1.7B-CustomVoice")
+    return {"device": "cpu", "precision": "fp32", "direct": {"models": {"1.7B-CustomVoice": voice}}}

@@ -112,7 +112,7 @@ FAULTS = [
     # HTTP
     Case("busy", Answer(**SUBMIT, status=429, headers={"Retry-After": "0"}), port="clone"),
     Case("bad-gateway", Answer(path="/history/*", status=502, body="<html>", times=2)),
-    Case("unauthorised", Answer(status=401), AuthenticationFailed, more=times(0)),
+    Case("unauthorised", Answer(**SUBMIT, status=401), AuthenticationFailed, more=times(0)),
     Case("history-null", Answer(path="/history/*", body="null", **JSON, times=2)),
     Case("history-half", Answer(path="/history/*", body='{"half":', **JSON, times=2)),
     Case("history-list", Answer(path="/history/*", body="[]", **JSON, times=2)),
