@@ -20,7 +20,6 @@ from storycore_tts.testing.comfyui.log import Request
 LINE = SpeechRequest("Hello, this is a test.", "Ryan")
 
 # Attempts in each second: a machine that pauses may crowd them.
-by_the_clock = pytest.mark.flaky(reruns=2)
 
 _attempts: list[tuple[float, object]] = []
 
@@ -75,7 +74,6 @@ async def under_way(process: StandInProcess, adapter, count: int) -> list[asynci
     return calls
 
 
-@by_the_clock
 async def test_forty_jobs_survive_a_server_that_is_killed(process, make_adapter):
     adapter = make_adapter(process.url, away=20.0)
     calls = await under_way(process, adapter, 40)
@@ -101,7 +99,6 @@ async def test_forty_jobs_survive_a_server_that_is_killed(process, make_adapter)
     assert sum(path.startswith("/history/") for path in since) <= 40 * 6
 
 
-@by_the_clock
 async def test_two_hundred_jobs_of_a_server_that_stays_away(process, make_adapter):
     adapter = make_adapter(process.url, away=4.0, cancel=1.0)
     calls = await under_way(process, adapter, 200)
@@ -116,7 +113,6 @@ async def test_two_hundred_jobs_of_a_server_that_stays_away(process, make_adapte
     assert not any(error.retryable for error in ended)
 
 
-@by_the_clock
 async def test_callers_that_ask_again_and_again_do_not_reach_the_network(make_adapter):
     """Nor does the error tell whether the network was asked."""
     with socket.socket() as unused:

@@ -19,7 +19,7 @@ from .browser import LINE, alert, chromium, heard, speak, visiting
 from .serving import config, serving
 
 # A browser on a busy machine takes its time; the summary counts what ran again.
-pytestmark = [pytest.mark.once, pytest.mark.flaky(reruns=2)]
+pytestmark = pytest.mark.once
 
 KEY = "sesame"
 
