@@ -32,7 +32,7 @@ from storycore_tts.container import ConfiguredSpeech
 from storycore_tts.domain.audio import encode
 from storycore_tts.domain.events import AttemptFailed, Event
 from storycore_tts.domain.speech import Speech
-from storycore_tts.testing.comfyui import StandInComfyUI
+from storycore_tts.testing.comfyui import DropFrames, StandInComfyUI
 from storycore_tts.testing.comfyui.faults import Gate
 from storycore_tts.testing.comfyui.log import NodeRan, StandInLog
 from storycore_tts.testing.comfyui.speech import Speaking, decode, speak
@@ -147,6 +147,10 @@ class Run:
     def _look_for_failures(self, event: Event) -> None:
         if isinstance(event, AttemptFailed):
             self.failed.set()
+
+    def hide_the_outputs(self) -> None:
+        """Let no frame name them, so that the history must be asked for."""
+        self.server.faults.add(DropFrames(types=("executed",)))
 
     async def is_at(self, gate: Gate) -> None:
         """Wait until the job stands at a gate."""

@@ -185,6 +185,7 @@ async def test_a_server_that_dies_and_returns_does_the_job_once_more(
 ):
     run = make_run(modern=modern)
     gate = run.server.faults.hold(point)
+    run.hide_the_outputs()
 
     async def crash(_):
         await run.is_at(gate)
@@ -197,6 +198,7 @@ async def test_a_server_that_dies_and_returns_does_the_job_once_more(
 @pytest.mark.parametrize("point", ["queue", "running", "history"])
 async def test_a_server_that_dies_for_good_is_given_up(run, point):
     gate = run.server.faults.hold(point)
+    run.hide_the_outputs()
 
     async def die(_):
         await run.is_at(gate)
@@ -219,6 +221,7 @@ async def test_a_server_that_dies_for_good_is_given_up(run, point):
 )
 async def test_a_network_that_goes_and_returns_loses_no_job(run, trouble, point, port):
     gate = run.server.faults.hold(point)
+    run.hide_the_outputs()
 
     async def cut(_):
         await run.is_at(gate)
@@ -237,6 +240,7 @@ async def test_a_network_that_goes_and_returns_loses_no_job(run, trouble, point,
 async def test_another_client_cancels_the_job_on_a_modern_server(make_run, point):
     run = make_run(modern=True)
     gate = run.server.faults.hold(point)
+    run.hide_the_outputs()
 
     async def cancel(_):
         await run.is_at(gate)

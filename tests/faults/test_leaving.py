@@ -19,9 +19,10 @@ import pytest
 from storycore_tts import QwenTTSConfig, SpeechRequest, open_tts
 from storycore_tts.adapters.comfyui import ComfyUIAdapter
 from storycore_tts.domain.progress import Progress, Stage
-from storycore_tts.testing.comfyui import Hang, StandInComfyUI
+from storycore_tts.testing.comfyui import StandInComfyUI
 from storycore_tts.testing.comfyui.faults import Gate
-from storycore_tts.testing.comfyui.log import FaultUsed, StandInLog
+from storycore_tts.testing.comfyui.log import StandInLog
+from storycore_tts.testing.proxy import FaultyProxy, Stall, Struck
 
 from .conftest import PATIENT, traces
 
@@ -42,6 +43,8 @@ class Backend:
     server: StandInComfyUI | None = None
     gate: Gate | None = None
     before: set[object] = field(default_factory=lambda: traces(()))
+    calls: list[asyncio.Future[object]] = field(default_factory=list)
+    """Kept, so that none is lost before its end."""
 
     @property
     def ports(self) -> Collection[int]:
@@ -142,7 +145,7 @@ async def by_the_end_of_the_loop(backend: Backend) -> None:
         async with open_tts(backend.config) as service:
             await backend.speak(service, started)
 
-    backend.call = asyncio.ensure_future(speak())  # type: ignore[attr-defined] - kept alive
+    backend.calls.append(asyncio.ensure_future(speak()))
     await asyncio.wait_for(started.wait(), PATIENCE)
 
 
@@ -162,9 +165,7 @@ def test_the_end_of_the_loop_takes_the_job_of_an_adapter_that_stays_open(backend
 
     async def main() -> None:
         started = asyncio.Event()
-        backend.call = asyncio.ensure_future(  # type: ignore[attr-defined] - kept alive
-            backend.speak(adapter, started)
-        )
+        backend.calls.append(asyncio.ensure_future(backend.speak(adapter, started)))
         await asyncio.wait_for(started.wait(), PATIENCE)
 
     asyncio.run(main())
@@ -195,24 +196,29 @@ def test_an_adapter_that_was_used_from_many_loops_keeps_none_of_them(
 
 @pytest.mark.parametrize("fallback", [None, "draft"])
 async def test_a_cancellation_while_a_late_job_is_withdrawn_is_not_lost(
-    standin_comfyui_factory: Callable[..., StandInComfyUI], fallback: str | None
+    standin_comfyui_factory: Callable[..., StandInComfyUI],
+    faulty_proxy_factory: Callable[[str], FaultyProxy],
+    fallback: str | None,
 ) -> None:
     """The job took too long; nobody wants the fallback's line either once the caller has left."""
     server = standin_comfyui_factory(instant=True)
     server.faults.hold("running")
-    server.faults.add(Hang(path="/interrupt", times=None))
+    proxy = faulty_proxy_factory(server.url)
+    proxy.add(Stall(request=b"POST /interrupt"))
     config = QwenTTSConfig(
-        comfyui_url=server.url,
+        comfyui_url=proxy.url,
         fallback=fallback,
         comfyui={"timeouts": {**PATIENT, "job": 0.3}},
     )
     async with open_tts(config) as service:
         call = asyncio.ensure_future(service.synthesize(REQUEST))
-        assert await server.log.until(FaultUsed, PATIENCE)
+        assert await proxy.log.until(Struck, PATIENCE)
         assert call.cancel()
+        proxy.release()
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(call, PATIENCE)
-        server.faults.clear()
+    assert server.log.interrupt_requests == server.log.submitted
+    server.faults.clear()
 
 
 # In a process of its own --------------------------------------------------------------------------

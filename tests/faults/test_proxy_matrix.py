@@ -87,6 +87,7 @@ def slows(place: dict[str, Any]) -> list[Rule]:
 async def test_a_fault_of_the_network_costs_time_only(run, stage, faults):
     rules = faults(stage.place())
     run.proxy.add(*rules)
+    run.hide_the_outputs()
     await run(stage.port, timeouts=HURRIED)
     assert rules[0] in run.proxy.log.struck, "the stage never came, and nothing was tested"
 
@@ -100,6 +101,7 @@ CORRUPTIBLE = [stage for stage in STAGES if stage.name not in ANSWERS_BEFORE_THE
 async def test_bytes_that_the_network_corrupts_cost_time_only(run, stage):
     rule = Corrupt(**stage.place(), length=40)
     run.proxy.add(rule)
+    run.hide_the_outputs()
     await run(stage.port, timeouts=HURRIED)
     assert rule in run.proxy.log.struck, "the stage never came, and nothing was tested"
 
