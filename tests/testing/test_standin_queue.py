@@ -52,6 +52,18 @@ async def test_a_deleted_job_leaves_no_trace(server, connect, voice_graph):
     assert (await client.history(running))[running]["status"]["status_str"] == "success"
 
 
+async def test_a_job_that_is_deleted_while_it_is_held_never_runs(server, connect, voice_graph):
+    client = await connect(server)
+    gate = server.faults.hold("queue")
+    gone = await client.submit(voice_graph(seed=1))
+    await reached(gate)
+    kept = await client.submit(voice_graph(seed=2))
+    await client.http.post("/queue", json={"delete": [gone]})
+    gate.release()
+    assert await server.log.until(lambda log: log.executed_ids)
+    assert (server.log.deleted, server.log.executed_ids) == ([gone], [kept])
+
+
 async def test_an_interruption_takes_effect_when_the_call_returns(server, connect, voice_graph):
     client = await connect(server)
     gate = server.faults.hold("running")
