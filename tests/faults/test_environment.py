@@ -205,7 +205,11 @@ async def test_a_server_that_dies_for_good_is_given_up(run, point):
         await asyncio.to_thread(run.server.stop)
 
     ended = await run(
-        "speak", error=BackendUnavailable, meanwhile=die, lost=1, timeouts={"away": 0.5}
+        "speak",
+        error=BackendUnavailable,
+        meanwhile=die,
+        lost=1,
+        timeouts={"away": 0.5, "cancel": 0.5},
     )
     assert not ended.error.retryable
 

@@ -122,7 +122,9 @@ async def test_a_fallback_that_lacks_the_port_is_not_asked(run, nobody, port):
 async def test_a_server_that_dies_in_mid_job_does_not_make_two_of_it(run):
     """Draft speaks in its place; the dead server never hears of the job again."""
     gate = run.server.faults.hold("running")
-    async with open_tts(run.config(fallback="draft", timeouts={"away": 0.5})) as service:
+    async with open_tts(
+        run.config(fallback="draft", timeouts={"away": 0.5, "cancel": 0.5})
+    ) as service:
         call = asyncio.ensure_future(run.ask("speak", service))
         await run.is_at(gate)
         await asyncio.to_thread(run.server.stop)
