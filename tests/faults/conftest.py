@@ -1,4 +1,4 @@
-"""One job of a port through a faulty network, and all that must hold after it."""
+"""One job of a port on a faulty server or network, and all that must hold after it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import logging
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,62 +28,39 @@ from storycore_tts import (
     TTSError,
     open_tts,
 )
-from storycore_tts.adapters.comfyui import session
 from storycore_tts.container import ConfiguredSpeech
 from storycore_tts.domain.audio import encode
 from storycore_tts.domain.events import AttemptFailed, Event
 from storycore_tts.domain.speech import Speech
-from storycore_tts.testing.comfyui import StandInComfyUI
+from storycore_tts.testing.comfyui import DropFrames, StandInComfyUI
 from storycore_tts.testing.comfyui.faults import Gate
 from storycore_tts.testing.comfyui.log import NodeRan, StandInLog
 from storycore_tts.testing.comfyui.speech import Speaking, decode, speak
 from storycore_tts.testing.contract import tone_dataset, tone_reference
 from storycore_tts.testing.proxy import FaultyProxy
 
-HERE = Path(__file__).parent
 CHECKPOINT, FINE_TUNED = "/voices/mia", "Mia"
 SECRET = "Xanadu"  # stands in all that users write, and must never stand in a log
 TEXT = f"In {SECRET} did Kubla Khan."
 TRANSCRIPT = f"A {SECRET} of words, four seconds long, about."
 
-# Fractions of a second: what a fault costs is paid in every run of the tests.
-TIMEOUTS = {
-    "connect": 1.2,
-    "request": 1.2,
-    "queue": 10.0,
-    "idle": 10.0,
-    "job": 15.0,
-    "training": 15.0,
-    "away": 5.0,
-    "cancel": 0.5,
+# No wait of these ends by itself, even on a machine that stalls for some seconds.
+PATIENT = {
+    "connect": 20.0,
+    "request": 20.0,
+    "queue": 60.0,
+    "idle": 60.0,
+    "job": 60.0,
+    "training": 60.0,
+    "away": 20.0,
+    "cancel": 10.0,
 }
-# Longer, together, than a failed connection is remembered, so that one of the tries is real.
-RETRY = {"attempts": 5, "initial_seconds": 0.2, "longest_seconds": 1.6}
-
-# Their jobs are judged by waits of the real clock, which a machine that pauses may end too early.
-# Not so the schedules: what a search finds once must not go unseen.
-UNLUCKY = {
-    "test_environment.py",
-    "test_proxy_matrix.py",
-    "test_retries_and_fallback.py",
-    "test_server_faults.py",
-    "test_server_killed.py",
-    "test_service_load.py",
-    "test_service_stopped.py",
-    "test_services_sharing.py",
-}
+# For a server that does not answer: what such a fault costs is paid in every run of the tests.
+HURRIED = {"connect": 0.7, "request": 0.7, "cancel": 0.7}
+# Enough tries for a fault that strikes a few times and a machine that stalls meanwhile.
+RETRY = {"attempts": 9, "initial_seconds": 0.05, "longest_seconds": 0.4}
 
 Meanwhile = Callable[[asyncio.Future[Any]], Awaitable[None]]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what failed here again, three times at most; the summary counts it.
-
-    After a breath each: a machine that pauses often does so more than once.
-    """
-    for item in items:
-        if item.path.parent == HERE and item.path.name in UNLUCKY:
-            item.add_marker(pytest.mark.flaky(reruns=3, reruns_delay=2))
 
 
 @dataclass
@@ -114,7 +91,6 @@ class Run:
         self.server = server
         self.proxy = proxy
         self.failed = asyncio.Event()  # a try failed
-        self.global_interrupts = 0  # by others: ours would hit whatever runs, whoever's it is
         self._folder = folder
         self._caplog = caplog
         self._reference = ReferenceAudio(tone_reference(220.0).samples, transcript=TRANSCRIPT)
@@ -123,8 +99,7 @@ class Run:
         self,
         port: str,
         *,
-        error: type[TTSError] | tuple[type[TTSError], ...] = (),
-        well: bool | None = None,
+        error: type[TTSError] | None = None,
         generated: int | None = None,
         lost: int = 0,
         meanwhile: Meanwhile | None = None,
@@ -135,8 +110,7 @@ class Run:
 
         Args:
             port: "speak", "checkpoint", "clone", "x-vector" or "train".
-            error: What is raised, exactly; of several, one.
-            well: Whether the right result is a good end; by default, if no error is.
+            error: What is raised, exactly; None: nothing, and the result is right.
             generated: How often the node of the pack ran; by default once, and once at most where
                 the run ends in an error.
             lost: How many submissions the server lost; each may have begun to run before.
@@ -144,7 +118,6 @@ class Run:
             sampling: How the model draws its tokens.
             **settings: As for ``config``.
         """
-        errors = error if isinstance(error, tuple) else (error,)
         config = self.config(**settings)
         async with open_tts(config) as service:
             heard: list[Event] = []
@@ -154,9 +127,15 @@ class Run:
             if meanwhile is not None:
                 await meanwhile(call)
             ended = await self._ended(call, limit_of(config), heard)
+            self.server.faults.clear()
             await self._nothing_is_left_on_the_server(lost)
-        self._ended_as_it_should(port, ended, errors, not errors if well is None else well)
-        self._ran_once(generated, lost, well=ended.error is None)
+        if error is None:
+            assert ended.error is None, repr(ended.error)
+            self.is_right(port, ended.result)
+        else:
+            assert type(ended.error) is error, repr(ended.error or ended.result)
+            assert ended.error.backend, "it does not say on which side it went wrong"
+        self._generated_once(generated, lost, well=error is None)
         self._told_nobody()
         return ended
 
@@ -169,13 +148,17 @@ class Run:
         if isinstance(event, AttemptFailed):
             self.failed.set()
 
+    def hide_the_outputs(self) -> None:
+        """Let no frame name them, so that the history must be asked for."""
+        self.server.faults.add(DropFrames(types=("executed",)))
+
     async def is_at(self, gate: Gate) -> None:
         """Wait until the job stands at a gate."""
-        assert await asyncio.to_thread(gate.reached.wait, 10)
+        assert await asyncio.to_thread(gate.reached.wait, 30)
 
     def config(self, **settings: Any) -> QwenTTSConfig:
-        """Settings with short waits; ``timeouts`` changes some of those."""
-        timeouts = {**TIMEOUTS, **settings.pop("timeouts", {})}
+        """Settings with patient waits; ``timeouts`` changes some of those."""
+        timeouts = {**PATIENT, **settings.pop("timeouts", {})}
         comfyui = {"timeouts": timeouts, **settings.pop("comfyui", {})}
         usual = {"comfyui_url": self.proxy.url, "fallback": None, "retry": RETRY}
         return QwenTTSConfig(**{**usual, **settings}, comfyui=comfyui)
@@ -210,11 +193,8 @@ class Run:
         np.testing.assert_allclose(result.samples, expected, atol=2**-14)  # 16 bits
 
     def _training(self) -> TrainingRequest:
-        dataset = self._folder / "recordings"
-        if not dataset.exists():
-            tone_dataset(dataset, recordings=2)
         return TrainingRequest(
-            str(dataset),
+            str(tone_dataset(self._folder / "recordings", recordings=2)),
             str(self._folder / "trained"),
             FINE_TUNED,
             test_text=TEXT,
@@ -238,21 +218,11 @@ class Run:
         except TTSError as raised:
             return Ended(None, raised, heard)
 
-    def _ended_as_it_should(
-        self, port: str, ended: Ended, errors: tuple[type[TTSError], ...], well: bool
-    ) -> None:
-        if ended.error is None:
-            assert well, f"it ended well, and not in {errors}"
-            self.is_right(port, ended.result)
-        else:
-            assert type(ended.error) in errors, repr(ended.error)
-            assert ended.error.backend, "it does not say on which side it went wrong"
-
-    def _ran_once(self, generated: int | None, lost: int, *, well: bool) -> None:
+    def _generated_once(self, generated: int | None, lost: int, *, well: bool) -> None:
         log = self.server.log
         for job in log.submitted:
             assert log.executions(job) <= 1 + lost
-        assert log.interrupt_requests.count(None) == self.global_interrupts
+        assert None not in log.interrupt_requests, "that hits whatever runs, whoever's it is"
         if generated is not None or well:
             assert self.generated == (1 if generated is None else generated)
         else:
@@ -274,7 +244,10 @@ class Run:
 
 def traces(ports: Collection[int]) -> set[object]:
     """Tasks, threads and connections to these ports that this process has now."""
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    try:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    except RuntimeError:  # no loop runs here
+        tasks = set()
     # The threads of event loops' pools and of the test's own servers are not ours to end.
     others = ("asyncio_", "standin-comfyui", "faulty-proxy")
     threads = {thread for thread in threading.enumerate() if not thread.name.startswith(others)}
@@ -285,23 +258,17 @@ def traces(ports: Collection[int]) -> set[object]:
 async def nothing_is_left_here(before: set[object], ports: Collection[int]) -> None:
     """Assert that all of ours ends; sockets need some steps of the loop for it."""
     clock = asyncio.get_running_loop().time
-    over = clock() + 5
+    over = clock() + 10
     while left := traces(ports) - before:
         assert clock() < over, left
         await asyncio.sleep(0)
 
 
 def limit_of(config: QwenTTSConfig) -> float:
-    """The most seconds that anything may take by these settings."""
+    """The most seconds that anything may take by these settings, on a machine that may stall."""
     waits = config.comfyui.timeouts
-    one_try = waits.connect + 4 * waits.request + waits.away
-    return config.retry.attempts * one_try + waits.job + waits.cancel
-
-
-@pytest.fixture(autouse=True)
-def _looks_follow_one_another_faster_than_in_earnest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "_POLL_EVERY", 0.5)
-    monkeypatch.setattr(session, "_POLL_AT_MOST_EVERY", 0.1)
+    one_try = waits.connect + 4 * waits.request + waits.away + config.retry.longest_seconds
+    return 3 * one_try + waits.job + waits.cancel
 
 
 @pytest.fixture
@@ -330,32 +297,22 @@ async def make_run(
     await nothing_is_left_here(before, [run.proxy.port for run in made])
 
 
-@pytest.fixture(params=[False, True], ids=["0.3.64", "modern"])
-def run(request: pytest.FixtureRequest, make_run: Callable[..., Run]) -> Run:
-    """One job of a port on an old and on a new server: ``await run("clone")``."""
-    return make_run(modern=request.param)
-
-
 @pytest.fixture
-def on_each(make_run: Callable[..., Run]) -> Callable[..., Awaitable[None]]:
-    """Does something once for each port, on an old and on a new server.
+def run(make_run: Callable[..., Run]) -> Run:
+    """One job of a port: ``await run("clone")``."""
+    return make_run()
 
-    All at the same time, for they mostly wait; the first that fails is named.
-    """
 
-    async def do_all(
-        one: Callable[[Run, str], Awaitable[object]],
-        ports: Sequence[str],
-        *,
-        modern: Sequence[bool] = (False, True),
-    ) -> None:
-        runs = [(make_run(modern=new), port, new) for new in modern for port in ports]
-        ends = await asyncio.gather(
-            *(one(run, port) for run, port, _ in runs), return_exceptions=True
-        )
-        for (_, port, new), end in zip(runs, ends, strict=True):
-            if isinstance(end, BaseException):
-                server = "a modern" if new else "an old"
-                raise AssertionError(f"{port} on {server} server: {end!r}") from end
+@pytest.fixture(scope="session")
+def tiny_voice(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Settings for the direct backend with a model of some megabytes; skips without torch."""
+    missing = "needs pip install 'storycore-tts[direct]'"
+    torch = pytest.importorskip("torch", reason=missing)
+    from storycore_tts.testing.tiny_models import build_tiny_models, install_torchaudio_placeholder
 
-    return do_all
+    install_torchaudio_placeholder()
+    pytest.importorskip("qwen_tts", reason=missing)
+    torch.set_num_threads(1)  # the model is too small for more
+    models = build_tiny_models(tmp_path_factory.mktemp("models")).folder
+    voice = str(models / "Qwen3-TTS-12Hz-1.7B-CustomVoice")
+    return {"device": "cpu", "precision": "fp32", "direct": {"models": {"1.7B-CustomVoice": voice}}}

@@ -22,7 +22,6 @@ import websockets
 from storycore_tts.testing.comfyui import StandInComfyUI
 from storycore_tts.testing.proxy import FaultyProxy
 
-ENDS = {"execution_success", "execution_error", "execution_interrupted"}
 TIMEOUT = 10.0
 
 
@@ -84,16 +83,13 @@ class Client:
         error: dict[str, Any] = data
         return error
 
-    async def file(self, graph: dict[str, Any]) -> bytes:
-        """Run a graph; the first file that it saved."""
+    async def audio(self, graph: dict[str, Any]) -> np.ndarray:
+        """Run a graph; the samples of the first file that it saved."""
         entry = await self.outcome(graph)
         assert entry["status"]["status_str"] == "success", entry["status"]
         (output,) = entry["outputs"].values()
-        return (await self.http.get("/view", params=output["audio"][0])).content
-
-    async def audio(self, graph: dict[str, Any]) -> np.ndarray:
-        """Run a graph; the samples of what it saved."""
-        samples, rate = soundfile.read(io.BytesIO(await self.file(graph)), dtype="float32")
+        file = (await self.http.get("/view", params=output["audio"][0])).content
+        samples, rate = soundfile.read(io.BytesIO(file), dtype="float32")
         assert rate == 24_000
         return samples
 

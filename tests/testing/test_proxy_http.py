@@ -10,11 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-import websockets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storycore_tts.testing.proxy import Corrupt, Cut, FaultyProxy, Reset, Slow, Stall, Struck
+from storycore_tts.testing.proxy import Cut, FaultyProxy
 from storycore_tts.testing.proxy.requests import Requests
 
 
@@ -29,22 +28,11 @@ async def client(proxy, connect):
     return await connect(proxy)
 
 
-async def frames_of_a_run(client, voice_graph):
-    _, frames = await client.run(voice_graph())
-    return [frame["type"] for frame in frames]
-
-
-async def pings(ws):
-    while True:
-        await (await ws.ping())
-
-
 async def test_nothing_is_changed_when_no_rule_is_there(
     proxy, server, client, connect, voice_graph
 ):
     direct = await connect(server, "bob")
-    types = await frames_of_a_run(client, voice_graph)
-    assert types[-1] == "executing"
+    await client.run(voice_graph())
     view = {"filename": "cv_00001_.flac", "subfolder": "lab", "type": "output"}
     through = await client.http.get("/view", params=view)
     assert through.content == (await direct.http.get("/view", params=view)).content
@@ -54,57 +42,6 @@ async def test_nothing_is_changed_when_no_rule_is_there(
     assert [line.split(b"?")[0] for line in proxy.log.requests] == [
         b"GET /ws", b"POST /prompt HTTP/1.1", b"GET /view", b"POST /upload/image HTTP/1.1",
     ]  # fmt: skip
-
-
-async def test_a_reset_request_never_reaches_the_server(proxy, server, client, voice_graph):
-    proxy.add(Reset(request=b"POST /prompt"))
-    with pytest.raises(httpx.TransportError):
-        await client.http.post("/prompt", json={"prompt": voice_graph()})
-    assert server.log.submitted == []
-    await client.run(voice_graph())
-
-
-async def test_a_request_whose_response_is_reset_was_handled(proxy, server, client, voice_graph):
-    proxy.add(Reset(request=b"POST /prompt", direction="response"))
-    with pytest.raises(httpx.ReadError):
-        await client.http.post("/prompt", json={"prompt": voice_graph(), "prompt_id": "mine"})
-    assert await server.log.until(lambda log: log.executed_ids == ["mine"])
-
-
-async def test_a_body_that_is_cut(proxy, client):
-    whole = (await client.http.get("/object_info")).content
-    proxy.add(Cut(request=b"GET /object_info", direction="response", after_bytes=1_000))
-    with pytest.raises(httpx.RemoteProtocolError):
-        await client.http.get("/object_info")
-    assert (await client.http.get("/object_info")).content == whole
-
-
-async def test_a_body_that_is_corrupt_has_the_right_length(proxy, client):
-    whole = (await client.http.get("/object_info")).content
-    proxy.add(Corrupt(request=b"GET /object_info", direction="response", after_bytes=1_000))
-    corrupt = (await client.http.get("/object_info")).content
-    assert len(corrupt) == len(whole)
-    assert corrupt != whole
-
-
-async def test_a_server_that_does_not_answer_in_time(proxy, client):
-    proxy.add(
-        Stall(request=b"GET /queue", direction="response"),
-        Slow(request=b"GET /history", direction="response", bytes_per_second=20),
-    )
-    for path in ("/queue", "/history"):
-        with pytest.raises(httpx.ReadTimeout):
-            await client.http.get(path, timeout=httpx.Timeout(10, read=0.04))
-
-
-async def test_a_socket_is_reset_at_a_byte_of_its_frames(proxy, client):
-    address = f"{proxy.url.replace('http', 'ws', 1)}/ws?clientId=bob"
-    proxy.add(Reset(request=b"GET /ws", direction="response", after_bytes=400))
-    async with websockets.connect(address, proxy=None) as ws:
-        with pytest.raises(websockets.ConnectionClosedError) as closed:
-            await pings(ws)
-    assert closed.value.rcvd is None  # what clients call 1006
-    assert len(proxy.log.struck) == 1
 
 
 @pytest.mark.parametrize("direction", ["request", "response"])
@@ -123,19 +60,6 @@ def test_the_bytes_of_a_socket_count_on_after_its_handshake(wire, direction):
     sender.send(b"GET / HTTP/1.1\r\n\r\n")
     assert receiver.read_all() == b"GET / HT"
     assert wire.proxy.log.requests == [b"GET /ws HTTP/1.1"]
-
-
-async def test_a_lost_nat_entry_silences_a_socket_but_no_new_request(proxy, client, voice_graph):
-    proxy.half_open()
-    async with httpx.AsyncClient(base_url=proxy.url, trust_env=False) as other:
-        body = {"prompt": voice_graph(), "client_id": "ann"}
-        assert (await other.post("/prompt", json=body)).status_code == 200
-    pong = await client.ws.ping()
-    with pytest.raises(asyncio.TimeoutError):
-        await asyncio.wait_for(asyncio.shield(pong), 0.03)
-    proxy.release()
-    await pong
-    await client.frames_of_run()
 
 
 async def test_a_server_that_restarts_elsewhere(proxy, server, client, standin_comfyui_factory):
@@ -184,7 +108,7 @@ tokens = st.sampled_from(
 fragments = st.lists(st.binary(min_size=1, max_size=40) | tokens, max_size=20)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(fragments)
 def test_whatever_a_client_sends_arrives_unchanged(echo, pieces):
     with socket.create_connection(("127.0.0.1", echo.port), timeout=5) as client:
@@ -226,7 +150,7 @@ def forwarded(pieces):
     return lines, b"".join(sent)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(request(), min_size=1, max_size=5), st.data())
 def test_requests_are_found_however_their_bytes_are_cut_up(requests, data):
     stream = b"".join(whole for _, whole in requests)
@@ -234,19 +158,6 @@ def test_requests_are_found_however_their_bytes_are_cut_up(requests, data):
     edges = [0, *cuts, len(stream)]
     pieces = [stream[a:b] for a, b in itertools.pairwise(edges) if a < b]
     assert forwarded(pieces) == ([line for line, _ in requests], stream)
-
-
-@settings(max_examples=200, deadline=None)
-@given(fragments)
-def test_no_bytes_confuse_the_search_for_requests(pieces):
-    assert forwarded(pieces)[1] == b"".join(pieces)
-
-
-def test_what_cannot_be_a_request_is_not_held_back(wire):
-    client, server = wire.connect()
-    for piece in (b"hello", b"GET /", b"G"):
-        client.send(piece)
-        assert server.read(len(piece)) == piece
 
 
 def test_a_request_goes_on_as_it_comes_once_its_first_line_is_there(wire):
@@ -259,10 +170,3 @@ def test_a_request_goes_on_as_it_comes_once_its_first_line_is_there(wire):
         client.send(piece)
         assert server.read(len(piece)) == piece
     assert wire.proxy.log.requests == [b"POST /prompt HTTP/1.1", b"GET / HTTP/1.1"]
-
-
-async def test_a_strike_is_seen_from_a_coroutine(proxy, client):
-    proxy.add(Reset(request=b"GET /queue"))
-    with pytest.raises(httpx.TransportError):
-        await client.http.get("/queue")
-    assert await proxy.log.until(Struck)

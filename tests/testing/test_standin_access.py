@@ -9,10 +9,8 @@ import pytest
 import websockets
 
 from storycore_tts.testing.comfyui import (
-    InputLimits,
     NodeMissing,
     NodePackMissing,
-    SpeakerList,
     StandInComfyUI,
 )
 
@@ -75,14 +73,6 @@ async def test_the_nodes(server, connect):
     assert (await client.http.get("/object_info/Nope")).json() == {}
 
 
-async def test_without_the_pack(connect, voice_graph):
-    with StandInComfyUI(instant=True, node_pack=False) as server:
-        client = await connect(server)
-        assert set((await client.http.get("/object_info")).json()) == CORE
-        answer = await client.http.post("/prompt", json={"prompt": voice_graph()})
-        assert answer.json()["error"]["type"] == "invalid_prompt"
-
-
 async def test_the_pack_can_vanish_and_come_back(server, connect):
     client = await connect(server)
     gone = NodePackMissing()
@@ -110,33 +100,6 @@ async def test_a_job_whose_nodes_have_vanished_fails_and_the_next_one_runs(
     assert (await client.outcome(voice_graph(seed=2)))["status"]["completed"]
 
 
-async def test_another_speaker_list_is_offered_and_obeyed(server, connect, voice_graph):
-    client = await connect(server)
-    server.faults.add(SpeakerList(speakers=["Emma", "Ryan"]))
-    info = (await client.http.get("/object_info/FB_Qwen3TTSCustomVoice")).json()
-    offered = info["FB_Qwen3TTSCustomVoice"]["input"]["required"]["speaker"][0]
-    assert offered == ["Emma", "Ryan"]
-    assert (await client.outcome(voice_graph(speaker="Emma")))["status"]["completed"]
-    refused = await client.http.post("/prompt", json={"prompt": voice_graph(speaker="Vivian")})
-    assert refused.status_code == 400
-
-
-async def test_other_limits_are_offered_and_obeyed(server, connect, voice_graph):
-    client = await connect(server)
-    server.faults.add(InputLimits(input="max_new_tokens", minimum=64, maximum=1024))
-    info = (await client.http.get("/object_info/FB_Qwen3TTSCustomVoice")).json()
-    spec = info["FB_Qwen3TTSCustomVoice"]["input"]["optional"]["max_new_tokens"][1]
-    assert (spec["min"], spec["max"]) == (64, 1024)
-    assert (await client.outcome(voice_graph(max_new_tokens=64)))["status"]["completed"]
-    refused = await client.http.post("/prompt", json={"prompt": voice_graph(max_new_tokens=2048)})
-    assert refused.status_code == 400
-
-
 def test_a_port_that_is_taken_is_an_oserror(server):
     with pytest.raises(OSError, match="address"):
         StandInComfyUI(port=server.port).start()
-
-
-def test_an_unknown_option_is_a_typeerror():
-    with pytest.raises(TypeError):
-        StandInComfyUI(nonsense=True)

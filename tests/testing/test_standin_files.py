@@ -48,19 +48,6 @@ async def test_a_preview_lies_in_the_temp_folder(server, connect, voice_graph):
     assert (await client.http.get("/view", params=file)).content.startswith(b"fLaC")
 
 
-async def test_a_part_can_be_fetched(server, connect, voice_graph):
-    client = await connect(server)
-    await client.run(voice_graph())
-    whole = (await client.http.get("/view", params=CV)).content
-    part = await client.http.get("/view", params=CV, headers={"Range": "bytes=0-9"})
-    assert (part.status_code, part.content) == (206, whole[:10])
-    assert part.headers["content-range"] == f"bytes 0-9/{len(whole)}"
-    tail = await client.http.get("/view", params=CV, headers={"Range": "bytes=100-"})
-    assert tail.content == whole[100:]
-    beyond = await client.http.get("/view", params=CV, headers={"Range": f"bytes={10**9}-"})
-    assert beyond.status_code == 416
-
-
 @pytest.mark.parametrize(
     ("params", "status"),
     [
@@ -100,30 +87,6 @@ async def test_an_upload_into_a_subfolder(server, connect, wav, clone_graph):
     assert answer.json() == {"name": "ref.wav", "subfolder": "lab/sub", "type": "input"}
     entry = await client.outcome(clone_graph(audio="lab/sub/ref.wav"))
     assert entry["status"]["status_str"] == "success"
-
-
-async def test_an_upload_can_be_named_with_its_folder(server, connect, wav, clone_graph):
-    client = await connect(server)
-    await client.upload("t.wav", wav(), type="temp")
-    entry = await client.outcome(clone_graph(audio="t.wav [temp]"))
-    assert entry["status"]["status_str"] == "success"
-
-
-async def test_uploads_that_lead_out_of_the_folder_are_refused(server, connect, wav):
-    client = await connect(server)
-    assert (await client.upload("x.wav", wav(), subfolder="../../x")).status_code == 400
-    assert (await client.upload("../evil.wav", wav())).status_code == 400
-
-
-async def test_a_name_with_a_folder_makes_the_server_stumble(server, connect, wav):
-    client = await connect(server)
-    assert (await client.upload("a/b.wav", wav())).status_code == 500
-
-
-async def test_an_upload_without_a_file(server, connect):
-    client = await connect(server)
-    assert (await client.http.post("/upload/image")).status_code == 400
-    assert (await client.http.post("/upload/audio")).status_code == 405
 
 
 async def test_an_upload_that_is_too_large(connect, wav):

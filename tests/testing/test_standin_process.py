@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import signal
 import subprocess
 import sys
-import textwrap
 
 import pytest
 import websockets
 
-from storycore_tts.testing.comfyui import Answer, InjectFrame, StandInProcess, binary_frame
+from storycore_tts.testing.comfyui import Answer, StandInProcess, binary_frame
 from storycore_tts.testing.comfyui.command import parse
-from storycore_tts.testing.comfyui.faults import KINDS, fault_from_json, fault_to_json
 
 
 @pytest.fixture
@@ -71,17 +67,6 @@ async def test_faults_and_gates_work_from_outside(process, connect, voice_graph)
     assert nonsense.status_code == 400
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
-def test_every_fault_survives_the_wire(kind):
-    fault = KINDS[kind]()
-    assert fault_from_json(json.loads(json.dumps(fault_to_json(fault)))) == fault
-
-
-def test_bytes_survive_the_wire():
-    fault = InjectFrame(frame=b"\x00\xff", on="progress")
-    assert fault_from_json(json.loads(json.dumps(fault_to_json(fault)))) == fault
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_prints_its_address_first_and_ends_with_0(number):
     command = [sys.executable, "-m", "storycore_tts.testing.comfyui", "--instant"]
@@ -114,39 +99,6 @@ def test_the_commands_arguments_are_the_options(tmp_path):
     assert options.history_limit == 5
     with pytest.raises(SystemExit):
         parse(["--checkpoint", "nonsense"])
-
-
-def test_the_plugin_gives_running_servers(tmp_path):
-    (tmp_path / "test_user.py").write_text(
-        textwrap.dedent(
-            """
-            import urllib.request
-
-            def ask(server):
-                with urllib.request.urlopen(server.url + "/system_stats") as answer:
-                    return answer.read()
-
-            def test_one(standin_comfyui):
-                assert b"0.3.64" in ask(standin_comfyui)
-                assert standin_comfyui.log.http_count("/system_stats") == 1
-
-            def test_several(standin_comfyui_factory):
-                old, new = standin_comfyui_factory(), standin_comfyui_factory(modern=True)
-                assert old.url != new.url
-                assert b"0.36.0" in ask(new)
-            """
-        )
-    )
-    plugin = "storycore_tts.testing.pytest_plugin"
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", plugin, str(tmp_path)],
-        cwd=os.getcwd(),  # noqa: PTH109
-        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("module", ["storycore_tts.testing.pytest_plugin"])

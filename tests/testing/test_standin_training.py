@@ -9,8 +9,6 @@ import json
 import pytest
 import soundfile
 
-from storycore_tts.testing.comfyui import StandInComfyUI
-
 
 @pytest.fixture
 def dataset(tmp_path, wav):
@@ -100,12 +98,6 @@ async def test_the_trained_voice_can_be_used(speaking, connect, train_graph, voi
     assert len(stock) != len(trained) or (stock != trained).any()
 
 
-async def test_batches_make_fewer_steps(server, connect, train_graph):
-    client = await connect(server)
-    _, frames = await client.run(train_graph(batch_size=2, num_epochs=1))
-    assert [f["data"]["max"] for f in frames if f["type"] == "progress"] == [1]
-
-
 async def test_the_node_alone_runs_but_its_path_is_nowhere(server, connect, train_graph):
     client = await connect(server)
     graph = train_graph()
@@ -113,15 +105,6 @@ async def test_the_node_alone_runs_but_its_path_is_nowhere(server, connect, trai
     entry = await client.outcome(graph)
     assert entry["status"]["status_str"] == "success"
     assert entry["outputs"] == {}
-
-
-async def test_a_cached_training_is_executed_with_nothing(server, connect, train_graph):
-    client = await connect(server)
-    await client.run(train_graph())
-    _, frames = await client.run(train_graph())
-    executed = {f["data"]["node"]: f["data"]["output"] for f in frames if f["type"] == "executed"}
-    assert executed["train"] is None
-    assert executed["path"]["text"][0].endswith("checkpoint-epoch-2")
 
 
 @pytest.mark.parametrize(
@@ -146,23 +129,6 @@ async def test_trainings_that_fail(server, connect, train_graph, inputs, kind, m
     error = await client.error(train_graph(**inputs))
     assert (error["exception_type"], error["exception_message"]) == (kind, message)
     assert error["current_inputs"]["unique_id"] == ["train"]
-
-
-async def test_a_folder_without_pairs(server, connect, train_graph, tmp_path):
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    client = await connect(server)
-    error = await client.error(train_graph(audio_folder=str(empty)))
-    assert error["exception_message"] == "No valid audio/txt pairs found in folder.\n"
-
-
-async def test_training_needs_cuda(connect, train_graph):
-    with StandInComfyUI(instant=True, has_cuda=False) as server:
-        client = await connect(server)
-        _, frames = await client.run(train_graph())
-        assert news(frames) == NEWS[:2]
-        (error,) = [frame["data"] for frame in frames if frame["type"] == "execution_error"]
-        assert error["exception_type"] == "AssertionError"
 
 
 async def test_a_training_can_be_interrupted_between_steps(server, connect, train_graph):

@@ -33,7 +33,6 @@ class ProcessLog(StandInLog):
         super().__init__()
         self._path = file
         self._read = 0
-        self._known: list[Record] = []
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -52,24 +51,28 @@ class ProcessLog(StandInLog):
         """Block until it holds for this log; False after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while not self._holds(what):
-            if time.monotonic() > deadline:
-                return False
             # A file cannot wake us up, so it is looked at again and again.
-            time.sleep(POLL_SECONDS)
+            while not self._refresh():
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(POLL_SECONDS)
         return True
 
-    def _refresh(self) -> None:
+    def _refresh(self) -> bool:
+        """Read what was written since the last time; whether there was anything."""
         with self._changed:
             if not self._path.exists():
-                return
+                return False
             with self._path.open("rb") as file:
                 file.seek(self._read)
                 # A killed server may leave half a line behind.
                 complete, newline, _ = file.read().rpartition(b"\n")
-            if newline:
-                self._read += len(complete) + 1
-                self._known += [from_json(json.loads(line)) for line in complete.splitlines()]
-                self.replace(self._known)
+            if not newline:
+                return False
+            self._read += len(complete) + 1
+            for line in complete.splitlines():
+                self.add(from_json(json.loads(line)))
+            return True
 
 
 class Reached:

@@ -1,0 +1,291 @@
+"""Every fault that the stand-in knows, once, through the whole stack: how does the call end?"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from storycore_tts import (
+    AuthenticationFailed,
+    BackendOverloaded,
+    BackendTimeout,
+    BackendUnavailable,
+    GenerationFailed,
+    InvalidRequest,
+    JobCancelled,
+    JobLost,
+    NodePackMissing,
+    OutOfMemory,
+    RunawayGeneration,
+    Sampling,
+    SilentAudio,
+    UnknownSpeaker,
+)
+from storycore_tts.testing import comfyui as standin
+from storycore_tts.testing.comfyui import (
+    AbortSocket,
+    Answer,
+    CloseSocket,
+    CorruptBody,
+    CutBody,
+    Delay,
+    DeletedByAnother,
+    DiskFull,
+    DropFrames,
+    DuplicateFrames,
+    EmptyFile,
+    Hang,
+    HistoryEmpty,
+    HistoryLost,
+    HistoryStatusNull,
+    Hold,
+    InputLimits,
+    InterruptedByAnother,
+    NodeError,
+    NodeMissing,
+    OutputDeleted,
+    OutputsMissing,
+    QueueCleared,
+    QuietAudio,
+    RefuseSocket,
+    ResetAfter,
+    ResetBefore,
+    RunawayAudio,
+    SilenceSocket,
+    SlowModelLoad,
+    SpeakerList,
+    StripPromptId,
+    TruncatedFile,
+    WrongLength,
+    binary_frame,
+    huge_frame,
+    invalid_json,
+    out_of_memory,
+    unknown_event,
+)
+from storycore_tts.testing.comfyui.faults import KINDS, Fault, ServerFault
+from storycore_tts.testing.comfyui.log import FaultUsed
+
+from .conftest import HURRIED
+
+ENDS = ("executing", "executed", "execution_success")
+SEEDED = {"sampling": Sampling(seed=7)}
+SUBMIT = {"path": "/prompt", "method": "POST"}
+JSON = {"status": 200, "content_type": "application/json"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault, whom it strikes, and what comes of it.
+
+    Args:
+        name: For the test's id.
+        fault: What goes wrong.
+        error: What is raised; None: nothing, and the result is right.
+        port: Whose job it strikes.
+        more: What else the run is told: how often it generates, which waits are short.
+        says: Words that stand in the error.
+        untold: Whether no frame names the outputs, so that the history must.
+        servers: Whether on a modern server; on both where those two differ.
+    """
+
+    name: str
+    fault: Fault
+    error: Any = None
+    port: str = "speak"
+    more: dict[str, Any] = field(default_factory=dict)
+    says: str = ""
+    servers: tuple[bool, ...] = (False,)
+    untold: bool = False
+
+
+def times(count: int) -> dict[str, Any]:
+    """How often the job was generated."""
+    return {"generated": count}
+
+
+BOTH = (False, True)
+HASTE = {"timeouts": HURRIED}
+
+FAULTS = [
+    # HTTP
+    Case("busy", Answer(**SUBMIT, status=429, headers={"Retry-After": "0"}), port="clone"),
+    Case("bad-gateway", Answer(path="/history/*", status=502, body="<html>", times=2), untold=True),
+    Case("unauthorised", Answer(**SUBMIT, status=401), AuthenticationFailed, more=times(0)),
+    Case("history-null", Answer(path="/history/*", body="null", **JSON, times=2), untold=True),
+    Case("history-half", Answer(path="/history/*", body='{"half":', **JSON, times=2), untold=True),
+    Case("history-list", Answer(path="/history/*", body="[]", **JSON, times=2), untold=True),
+    Case("delayed", Delay(**SUBMIT, seconds=0.2), port="train"),
+    Case("hanging", Hang(**SUBMIT), port="clone", more=HASTE),
+    Case("reset-before", ResetBefore(**SUBMIT), port="train"),
+    Case("reset-after", ResetAfter(**SUBMIT), port="checkpoint", servers=BOTH),
+    Case("cut", CutBody(path="/view")),
+    Case("too-long", WrongLength(path="/view", by=100), port="clone"),
+    Case("too-short", WrongLength(path="/view", by=-20), port="checkpoint"),
+    Case("corrupt-audio", CorruptBody(path="/view")),
+    Case("corrupt-upload", CorruptBody(path="/upload/image"), BackendUnavailable, "clone"),
+    Case("not-comfyui", CorruptBody(path="/object_info/*"), BackendUnavailable, more=times(0)),
+    # The WebSocket
+    Case("refused", RefuseSocket()),
+    Case("refused-always", RefuseSocket(times=None), port="clone"),
+    Case("closed", CloseSocket(on="progress_state"), port="train"),
+    Case("aborted", AbortSocket(on="execution_success")),
+    Case("aborted-always", AbortSocket(times=None)),
+    Case("half-open", SilenceSocket(on="execution_start"), port="x-vector"),
+    Case("twice", DuplicateFrames(), port="train"),
+    Case("no-ends", DropFrames(types=ENDS)),
+    Case("nothing", DropFrames(types=(*ENDS, "status", "execution_start")), port="clone"),
+    Case("no-prompt-id", StripPromptId()),
+    Case("unknown-event", unknown_event(times=None)),
+    Case("binary", binary_frame(times=None)),
+    Case("no-json", invalid_json(times=None)),
+    Case("huge", huge_frame(on="execution_start"), port="train"),
+    # Jobs
+    Case("node-error", NodeError(), GenerationFailed, "clone", servers=BOTH),
+    Case("out-of-memory", out_of_memory(), OutOfMemory, "train"),
+    Case(
+        "interrupted",
+        InterruptedByAnother(),
+        JobCancelled,
+        more=times(1),
+        says="another client",
+        servers=BOTH,
+    ),
+    Case("deleted", DeletedByAnother(), JobCancelled, "train", times(0), "another client", BOTH),
+    Case("cleared", QueueCleared(), JobCancelled, "clone", times(0), "another client"),
+    Case("slow-model", SlowModelLoad(seconds=0.3), port="x-vector"),
+    Case("silence", standin.SilentAudio(), port="clone", more=times(2)),
+    Case("silence-always", standin.SilentAudio(times=None), SilentAudio, more=times(2)),
+    Case(
+        "silence-of-a-seed", standin.SilentAudio(), SilentAudio, "x-vector", {**times(1), **SEEDED}
+    ),
+    Case("inaudible", QuietAudio(), port="checkpoint", more=times(2)),
+    Case("runaway", RunawayAudio(), more=times(2)),
+    Case("runaway-always", RunawayAudio(times=None), RunawayGeneration, "clone", times(2)),
+    Case("disk-full", DiskFull(), GenerationFailed, more=times(1)),
+    Case("truncated-file", TruncatedFile(), GenerationFailed, "clone", times(1)),
+    Case("empty-file", EmptyFile(), GenerationFailed, more=times(1)),
+    Case("file-deleted", OutputDeleted(), JobLost, more=times(1)),
+    Case("no-outputs", OutputsMissing(), GenerationFailed, "train", times(1), untold=True),
+    Case("no-status", HistoryStatusNull(), servers=(True,), untold=True),
+    Case("history-lost", HistoryLost(), JobLost, "train", times(1), untold=True),
+    Case("history-late", HistoryEmpty(times=4), port="clone", untold=True),
+    Case("held", Hold(at="loading"), BackendTimeout, "clone", {"timeouts": {"idle": 0.5}}, "idle"),
+    # What the server has
+    Case("no-pack", standin.NodePackMissing(), NodePackMissing, "train", times(0)),
+    Case("no-voice-node", NodeMissing(), NodePackMissing, "checkpoint", times(0)),
+    Case(
+        "no-clone-node",
+        NodeMissing(node="FB_Qwen3TTSVoiceClone"),
+        NodePackMissing,
+        "x-vector",
+        times(0),
+    ),
+    Case("no-such-speaker", SpeakerList(speakers=("Zoe",)), UnknownSpeaker, more=times(0)),
+    Case(
+        "other-limits",
+        InputLimits(input="temperature", maximum=0.5),
+        InvalidRequest,
+        more=times(0),
+    ),
+]
+
+
+def test_every_kind_of_fault_has_a_case():
+    abstract = {"Fault", "HttpFault", "SocketFault", "JobFault", "ServerFault"}
+    assert {type(case.fault).__name__ for case in FAULTS} == set(KINDS) - abstract
+
+
+@pytest.mark.parametrize(
+    ("case", "modern"),
+    [
+        pytest.param(case, modern, id=f"{case.name}{'-modern' * modern}")
+        for case in FAULTS
+        for modern in case.servers
+    ],
+)
+async def test_a_fault_ends_as_it_should(make_run, case, modern):
+    run = make_run(modern=modern)
+    run.server.faults.add(case.fault)
+    if case.untold:
+        run.hide_the_outputs()
+    ended = await run(case.port, error=case.error, **case.more)
+    if not isinstance(case.fault, ServerFault | Hold):  # those last, and do not strike
+        assert run.server.log.of(FaultUsed), "it never struck, and nothing was tested"
+    assert case.says in str(ended.error).lower()
+
+
+# Any request ------------------------------------------------------------------------------------
+
+PATHS = {
+    "/system_stats": "speak",
+    "/object_info/*": "train",
+    "/upload/image": "clone",
+    "/history/*": "train",
+    "/view": "x-vector",
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_request_of_which_everything_goes_wrong_once_costs_time_only(run, path):
+    where = {"path": path, "method": "POST" if path == "/upload/image" else "GET"}
+    run.server.faults.add(
+        Answer(**where, status=503, headers={"Retry-After": "0"}),
+        Answer(**where, status=502, body="<html>Bad gateway"),
+        ResetBefore(**where),
+        Hang(**where),
+        ResetAfter(**where),
+        CutBody(**where),
+        WrongLength(**where, by=100),
+    )
+    if path == "/history/*":
+        run.hide_the_outputs()
+    await run(PATHS[path], **HASTE)
+    struck = [record.fault for record in run.server.log.of(FaultUsed)]
+    assert len(struck) - struck.count("DropFrames") == 7
+
+
+@pytest.mark.parametrize("fault", [CutBody(**SUBMIT), WrongLength(**SUBMIT, by=100)])
+async def test_a_submission_whose_answer_is_cut_is_not_sent_again(run, fault):
+    run.server.faults.add(fault)
+    await run("speak", **HASTE)
+    assert len(run.server.log.submitted) == 1
+
+
+# Limits -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("port", "point", "limit"),
+    [
+        ("clone", "queue", "queue"),
+        ("speak", "running", "idle"),
+        ("speak", "running", "job"),
+        ("train", "running", "training"),
+        ("clone", "history", "idle"),
+    ],
+)
+async def test_a_job_that_takes_too_long_is_withdrawn(run, port, point, limit):
+    gate = run.server.faults.hold(point)
+    run.hide_the_outputs()
+
+    async def let_go_afterwards(call):
+        await asyncio.wait([call])
+        gate.release()
+
+    ended = await run(
+        port, error=BackendTimeout, meanwhile=let_go_afterwards, timeouts={limit: 0.5}
+    )
+    assert (ended.error.wait, ended.error.seconds) == (limit, 0.5)
+    assert not ended.error.retryable
+    [job] = run.server.log.submitted
+    assert job in [*run.server.log.deleted, *run.server.log.interrupt_requests]
+
+
+async def test_a_server_that_asks_for_too_long_a_pause_is_not_waited_for(run):
+    run.server.faults.add(Answer(**SUBMIT, status=429, headers={"Retry-After": "3600"}))
+    await run("speak", error=BackendOverloaded, generated=0)
+    assert run.server.log.http_count("/prompt", "POST") == 1
