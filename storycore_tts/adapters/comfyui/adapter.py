@@ -20,7 +20,7 @@ from storycore_tts.adapters.comfyui.protocol.failures import (
     execution_error,
     interrupted_error,
 )
-from storycore_tts.adapters.comfyui.protocol.job import JobDone, JobPlan, Limits
+from storycore_tts.adapters.comfyui.protocol.job import JobDone, JobPlan
 from storycore_tts.adapters.comfyui.protocol.messages import (
     Failed,
     Graph,
@@ -159,8 +159,9 @@ class ComfyUIAdapter:
             graphs.training(request, spec, node_id=node_id),
             prompt_id=job,
             node_id=node_id,
-            limits=self._limits("training"),
+            timeouts=self._timeouts,
             read_event=read_event,
+            limit="training",
             known=request.job_id is not None,
         )
         done = await _finish(session, plan, request, forward_only(on_progress))
@@ -232,24 +233,13 @@ class ComfyUIAdapter:
             )
         return session
 
-    def _limits(self, whole: str) -> Limits:
-        waits = self._timeouts
-        return Limits(
-            queue=waits.queue,
-            idle=waits.idle,
-            away=waits.away,
-            cancel=waits.cancel,
-            job=getattr(waits, whole),
-            job_setting=whole,
-        )
-
     def _speaking(self, request: SpeechRequest | CloneRequest, graph: Graph, job: str) -> JobPlan:
         voice = graphs.VOICE_ID
         return JobPlan(
             graph,
             prompt_id=job,
             node_id=voice,
-            limits=self._limits("job"),
+            timeouts=self._timeouts,
             read_event=lambda kind, data: speech_progress(kind, data, voice_node=voice),
             known=request.job_id is not None,
             has_files=isinstance(request, CloneRequest),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from storycore_tts.adapters.comfyui.protocol import BACKEND
 from storycore_tts.adapters.comfyui.protocol.failures import closed_error, refused_prompt_error
 from storycore_tts.adapters.comfyui.protocol.job import Command, JobDone, JobMachine, JobPlan, Phase
-from storycore_tts.adapters.comfyui.protocol.messages import QueueSnapshot
 from storycore_tts.adapters.comfyui.session import Session
 from storycore_tts.adapters.comfyui.transport.http import PromptRefused, SubmissionUncertain
 from storycore_tts.domain.errors import TTSError
@@ -81,26 +80,9 @@ class JobRunner:
         assert self.machine.done is not None
         return self.machine.done
 
-    # What the session tells
-
-    def event(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Take an event of this job."""
-        self.machine.event(kind, data, self._loop.time())
-        self._wake()
-
-    def queue_answered(self, snapshot: QueueSnapshot, asked_at: float) -> None:
-        """Take a snapshot of the queue that was asked for at ``asked_at``."""
-        self.machine.queue_answered(snapshot, asked_at, self._loop.time())
-        self._wake()
-
-    def queue_failed(self, error: TTSError, asked_at: float) -> None:
-        """Take note that a poll of the queue failed."""
-        self.machine.queue_failed(error, asked_at, self._loop.time())
-        self._wake()
-
-    def close(self) -> None:
-        """Withdraw the job and fail its call: the session closes."""
-        self.machine.close(self._loop.time())
+    def tell(self, told: Callable[..., None], *what: object) -> None:
+        """Tell the machine something, by one of its methods, at the time that it is now."""
+        told(*what, self._loop.time())
         self._wake()
 
     def abandon(self) -> None:
@@ -160,19 +142,26 @@ class JobRunner:
         if self._bug is not None:
             raise self._bug
         for command in self.machine.take_commands():
-            match command:
-                case Command.POLL_QUEUE:
-                    self._session.poll_queue()
-                case Command.SUBMIT:
-                    self._request(command, self._submit())
-                case Command.FETCH_HISTORY:
-                    self._request(command, self._fetch_history())
-                case Command.RESTORE_FILES:
-                    self._request(command, self._restore_files())
-                case Command.WITHDRAW:
-                    self._request(command, self._withdraw())
+            if command is Command.POLL_QUEUE:
+                self._session.poll_queue()
+            else:
+                self._request(command, self._carry_out(command))
 
-    def _request(self, command: Command | None, work: Any) -> None:
+    def _carry_out(self, command: Command) -> Coroutine[Any, Any, None]:
+        machine = self.machine
+        match command:
+            case Command.SUBMIT:
+                return self._submit()
+            case Command.FETCH_HISTORY:
+                fetching = self._session.http.history(machine.prompt_id)
+                return self._ask(fetching, machine.history_answered, machine.history_failed)
+            case Command.RESTORE_FILES:
+                assert self._restore is not None
+                return self._ask(self._restore(), machine.files_restored, machine.restoring_failed)
+            case _:
+                return self._ask(self._remove(), machine.withdrawn, machine.withdrawal_failed)
+
+    def _request(self, command: Command | None, work: Coroutine[Any, Any, None]) -> None:
         task = self._session.in_background(work)
         self._requests[task] = command
         task.add_done_callback(self._request_ended)
@@ -212,38 +201,26 @@ class JobRunner:
             )
         except PromptRefused as refused:
             error = refused_prompt_error(refused.body, machine.graph)
-            machine.submission_refused(error, self._loop.time())
+            self.tell(machine.submission_refused, error)
         except SubmissionUncertain as uncertain:
-            machine.submission_uncertain(uncertain.cause, self._loop.time())
+            self.tell(machine.submission_uncertain, uncertain.cause)
         except TTSError as error:
-            machine.submission_refused(error, self._loop.time())
+            self.tell(machine.submission_refused, error)
         else:
-            machine.submitted(answer.prompt_id, answer.node_errors, self._loop.time())
+            self.tell(machine.submitted, answer.prompt_id, answer.node_errors)
 
-    async def _fetch_history(self) -> None:
+    async def _ask(
+        self,
+        work: Awaitable[Any],
+        answered: Callable[[Any, float], None],
+        failed: Callable[[TTSError, float], None],
+    ) -> None:
         try:
-            entry = await self._session.http.history(self.machine.prompt_id)
+            answer = await work
         except TTSError as error:
-            self.machine.history_failed(error, self._loop.time())
+            self.tell(failed, error)
         else:
-            self.machine.history_answered(entry, self._loop.time())
-
-    async def _restore_files(self) -> None:
-        assert self._restore is not None
-        try:
-            await self._restore()
-        except TTSError as error:
-            self.machine.restoring_failed(error, self._loop.time())
-        else:
-            self.machine.files_restored(self._loop.time())
-
-    async def _withdraw(self) -> None:
-        try:
-            known_as = await self._remove()
-        except TTSError as error:
-            self.machine.withdrawal_failed(error, self._loop.time())
-        else:
-            self.machine.withdrawn(known_as, self._loop.time())
+            self.tell(answered, answer)
 
     async def _remove(self) -> str | None:
         """Take the job out of the queue, or interrupt it; return the id that the queue lists."""

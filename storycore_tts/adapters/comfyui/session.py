@@ -155,7 +155,7 @@ class Session:
     async def _close(self, tasks: list[asyncio.Task[Any]]) -> None:
         self.closing = True
         for job in tuple(self._jobs):
-            job.close()
+            job.tell(job.machine.close)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, self._jobs_left(), return_exceptions=True)
@@ -179,7 +179,7 @@ class Session:
         for job in self._jobs:
             is_broadcast = kind == TRAINING_UPDATE and node == job.machine.plan.node_id
             if is_broadcast or prompt_id == job.machine.prompt_id:
-                job.event(kind, data)
+                job.tell(job.machine.event, kind, data)
 
     def _stream_changed(self) -> None:
         if not self.stream.connected:
@@ -211,11 +211,11 @@ class Session:
         except TTSError as error:
             self._tell_availability(away=True, error=type(error).__name__)
             for job in tuple(self._jobs):
-                job.queue_failed(error, asked_at)
+                job.tell(job.machine.queue_failed, error, asked_at)
         else:
             self._tell_availability(away=False)
             for job in tuple(self._jobs):
-                job.queue_answered(snapshot, asked_at)
+                job.tell(job.machine.queue_answered, snapshot, asked_at)
 
     def _tell_availability(self, *, away: bool, **fields: object) -> None:
         if away is not self._is_away:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from storycore_tts.adapters.comfyui.protocol.job import Command, JobMachine, JobPlan, Limits, Phase
+from storycore_tts.adapters.comfyui.protocol.job import Command, JobMachine, JobPlan, Phase
 from storycore_tts.adapters.comfyui.protocol.messages import QueueSnapshot, speech_progress
 from storycore_tts.domain.progress import Progress
+from storycore_tts.settings import ComfyUITimeouts
 
 ID = "0b7b3f6e-9d5c-4b57-8f0e-3f6f2d8f2a11"
 GRAPH: dict[str, Any] = {
@@ -15,7 +16,7 @@ GRAPH: dict[str, Any] = {
     "output": {"class_type": "SaveAudio", "inputs": {"filename_prefix": f"storycore_tts/{ID}"}},
 }
 FILE = {"audio": [{"filename": "a.flac", "subfolder": "storycore_tts", "type": "output"}]}
-LIMITS = Limits(queue=300.0, idle=100.0, away=10.0, cancel=5.0, job=600.0)
+TIMEOUTS = ComfyUITimeouts(queue=300.0, idle=100.0, away=10.0, cancel=5.0, job=600.0)
 EMPTY = QueueSnapshot((), (), {})
 
 SUBMIT, HISTORY, POLL = Command.SUBMIT, Command.FETCH_HISTORY, Command.POLL_QUEUE
@@ -45,11 +46,11 @@ def queue(*, running: Any = (), pending: Any = (), graph: Any = GRAPH) -> QueueS
 class JobDriver:
     """Drives one machine; ``now`` is its time."""
 
-    def __init__(self, *, connected: bool = True, limits: Limits = LIMITS, **plan: Any) -> None:
+    def __init__(self, *, connected: bool = True, **plan: Any) -> None:
         plan.setdefault("read_event", lambda k, d: speech_progress(k, d, voice_node="voice"))
         self.now = 1000.0
         self.machine = JobMachine(
-            JobPlan(GRAPH, prompt_id=ID, node_id="voice", limits=limits, **plan),
+            JobPlan(GRAPH, prompt_id=ID, node_id="voice", timeouts=TIMEOUTS, **plan),
             connected=connected,
             between=lambda low, high: high,
         )
@@ -127,7 +128,7 @@ class JobDriver:
     def restored(self, error: Exception | None = None) -> None:
         self._answer(RESTORE)
         if error is None:
-            self.machine.files_restored(self.now)
+            self.machine.files_restored(None, self.now)
         else:
             self.machine.restoring_failed(error, self.now)  # type: ignore[arg-type]
 

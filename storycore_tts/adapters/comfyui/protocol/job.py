@@ -26,7 +26,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 from storycore_tts.adapters.comfyui.protocol import BACKEND
 from storycore_tts.adapters.comfyui.protocol.failures import (
@@ -55,6 +55,7 @@ from storycore_tts.adapters.comfyui.protocol.messages import (
 from storycore_tts.domain.errors import BackendUnavailable, TTSError
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.progress import Progress, Stage
+from storycore_tts.settings import ComfyUITimeouts
 
 _log = logging.getLogger(__name__)
 
@@ -102,18 +103,6 @@ _MAY_RUN = (Phase.SUBMITTING, Phase.SEARCHING, Phase.PAUSING, Phase.FOLLOWING)
 
 
 @dataclass(frozen=True)
-class Limits:
-    """How many seconds each wait of a job may take; see ``ComfyUITimeouts``."""
-
-    queue: float
-    idle: float
-    away: float
-    cancel: float
-    job: float
-    job_setting: str = "job"
-
-
-@dataclass(frozen=True)
 class JobPlan:
     """What a job is.
 
@@ -121,8 +110,9 @@ class JobPlan:
         graph: What shall run.
         prompt_id: The id that we choose.
         node_id: Node whose broadcasts, which name no prompt, belong to this job.
-        limits: How long each wait may be.
+        timeouts: How long each wait may be.
         read_event: Turns an event of this job into progress, or None.
+        limit: Which of the timeouts is that of the whole job.
         known: An earlier call may have submitted it: pick it up if the server knows it.
         has_files: The graph needs files that a server that restarted may have lost.
     """
@@ -130,8 +120,9 @@ class JobPlan:
     graph: Graph
     prompt_id: str
     node_id: str
-    limits: Limits
+    timeouts: ComfyUITimeouts
     read_event: OnEvent
+    limit: Literal["job", "training"] = "job"
     known: bool = False
     has_files: bool = False
 
@@ -189,7 +180,7 @@ class JobMachine:
         self.done: JobDone | None = None
         self.error: TTSError | None = None
         self.leave_by = math.inf  # when the caller need not wait any longer for the withdrawal
-        self._limits = plan.limits
+        self._timeouts = plan.timeouts
         self._between = between
         self._connected = connected
         self._commands: list[Command] = []
@@ -368,7 +359,7 @@ class JobMachine:
         elif self.phase is Phase.SEARCHING:
             self._search_failed(error, now)
         elif self.phase is Phase.FOLLOWING and self._is_silent_too_long(now):
-            self._fail(went_away_error(self._limits.away, error), now)
+            self._fail(went_away_error(self._timeouts.away, error), now)
         return None
 
     def history_answered(self, entry: Mapping[str, Any] | None, now: float) -> None:
@@ -395,7 +386,7 @@ class JobMachine:
             case Phase.FOLLOWING:
                 self._history_unread(error, now)
 
-    def files_restored(self, now: float) -> None:
+    def files_restored(self, _: None, now: float) -> None:
         """The graph's files are on the server again."""
         self._in_flight.discard(Command.RESTORE_FILES)
         if self.phase is Phase.RESTORING:
@@ -453,17 +444,17 @@ class JobMachine:
             return
         self.cancelled = True
         if self.phase is Phase.LEAVING:
-            self.leave_by = now + self._limits.cancel
+            self.leave_by = now + self._timeouts.cancel
         else:
             self._leave(now, stays=suspended and self.plan.known)
 
     def close(self, now: float) -> None:
         """Our own side closes: the job is withdrawn, and its call fails."""
         if self.phase is Phase.LEAVING:
-            self.leave_by = now + self._limits.cancel
+            self.leave_by = now + self._timeouts.cancel
         elif not self.ended:
             self._fail(closed_error(), now)
-            self.leave_by = now + self._limits.cancel
+            self.leave_by = now + self._timeouts.cancel
 
     def abandon(self) -> None:
         """Stop without waiting for anything more."""
@@ -632,7 +623,7 @@ class JobMachine:
         if self._unread == 0:
             self._unread_since = now
         self._unread += 1
-        if self._unread >= MAX_POLLS and now - self._unread_since > self._limits.away:
+        if self._unread >= MAX_POLLS and now - self._unread_since > self._timeouts.away:
             self._fail(error, now)
         else:
             self._do(Command.POLL_QUEUE)
@@ -648,21 +639,22 @@ class JobMachine:
             self._fail(lost_error("it was lost twice, though it was submitted again"), now)
         else:
             self._warnings = (_GIVEN_AGAIN,)
-            self._resubmit_until = now + self._limits.away
+            self._resubmit_until = now + self._timeouts.away
             self._restore(now)
 
     def _is_silent_too_long(self, now: float) -> bool:
         if self._silent_since is None:
             self._silent_since = now
-        return now - self._silent_since > self._limits.away
+        return now - self._silent_since > self._timeouts.away
 
     def _soonest_limit(self) -> tuple[float, str, float]:
         """Return (when, which setting, how many seconds) of the limit that is reached first."""
-        limits = self._limits
-        whole = (self._submitted_at + limits.job, limits.job_setting, limits.job)
+        timeouts, limit = self._timeouts, self.plan.limit
+        seconds = timeouts.training if limit == "training" else timeouts.job
+        whole = (self._submitted_at + seconds, limit, seconds)
         if self._started_at is None:
-            return min(whole, (self._submitted_at + limits.queue, "queue", limits.queue))
-        return min(whole, (self._last_sign + limits.idle, "idle", limits.idle))
+            return min(whole, (self._submitted_at + timeouts.queue, "queue", timeouts.queue))
+        return min(whole, (self._last_sign + timeouts.idle, "idle", timeouts.idle))
 
     def _check_limits(self, now: float) -> None:
         when, setting, seconds = self._soonest_limit()
@@ -713,7 +705,7 @@ class JobMachine:
             return
         # A server that is away is told in the background; a caller who cancels waits a little.
         is_away = self._silent_since is not None and not self.cancelled
-        self.leave_by = now if is_away else now + self._limits.cancel
+        self.leave_by = now if is_away else now + self._timeouts.cancel
         self.phase, self._wake_at = Phase.LEAVING, math.inf
         if Command.SUBMIT not in self._in_flight:
             self._withdraw(now)
@@ -723,7 +715,7 @@ class JobMachine:
             self.phase = Phase.ENDED
             return
         self._withdrawals_left = 1 if self.certain else MAX_POLLS
-        self._withdraw_until = now + self._limits.cancel
+        self._withdraw_until = now + self._timeouts.cancel
         self._do(Command.WITHDRAW)
 
     @property
