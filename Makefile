@@ -11,7 +11,7 @@ TORCH ?= torch
 # What mkdocs-material says of its own future at every build.
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: demo test direct check docs audit soak bench clean
+.PHONY: demo test direct check docs audit soak matrix mutants repeat bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/storycore-tts demo
@@ -41,6 +41,19 @@ docs: $(VENV)/.dev
 audit: $(VENV)/.dev
 	$(BIN)/python .ci/audit.py
 
+# The whole suite on every Python of this machine, before a release.
+matrix:
+	.ci/matrix
+
+# Small mutations of the product, one at a time: the tests must catch each of them.
+mutants: $(VENV)/.dev
+	$(BIN)/python tests/mutants/run.py
+
+# `make test` again and again, half of the runs beside two busy loops.
+repeat: $(VENV)/.dev
+	.ci/repeat
+
+# The long forms of tests: many examples, many kills.
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak --timeout 3600
 

@@ -120,11 +120,12 @@ class Bare:
         await self.fetch(history[prompt_id])
 
 
-async def milliseconds(call: Call, times: int = 1) -> float:
-    """Time so many concurrent calls."""
-    began = time.perf_counter()
+async def milliseconds(call: Call, times: int = 1) -> tuple[float, float]:
+    """Time so many concurrent calls: wall time of all, and this process's CPU time of each."""
+    began, worked = time.perf_counter(), time.process_time()
     await asyncio.gather(*(call() for _ in range(times)))
-    return (time.perf_counter() - began) * 1000
+    cpu = (time.process_time() - worked) / times
+    return (time.perf_counter() - began) * 1000, cpu * 1000
 
 
 async def measure(url: str, rounds: int) -> dict[str, float]:
@@ -135,7 +136,7 @@ async def measure(url: str, rounds: int) -> dict[str, float]:
     async def ours() -> None:
         await adapter.synthesize(SpeechRequest(TEXT, "Ryan"))
 
-    found: dict[str, list[float]] = {}
+    found: dict[str, list[tuple[float, float]]] = {}
     address = f"{url.replace('http', 'ws', 1)}/ws?clientId={client_id}"
     async with httpx.AsyncClient(base_url=url, timeout=30) as http, connect(address) as socket:
         bare = Bare(http, socket, client_id)
@@ -154,29 +155,31 @@ async def measure(url: str, rounds: int) -> dict[str, float]:
                 found.setdefault(name, []).append(await milliseconds(call, CONCURRENT))
         bare.reader.cancel()
     await adapter.aclose()
-    result = {name: round(statistics.median(times), 2) for name, times in found.items()}
-    result["ratio"] = round(result["ours_ms"] / result["floor_ms"], 3)
-    result["ratio_50"] = round(result["ours_50_ms"] / result["floor_50_ms"], 3)
+    result = {}
+    for name, times in found.items():
+        wall, cpu = zip(*times, strict=True)
+        result[name] = round(statistics.median(wall), 2)
+        result[name.replace("_ms", "_cpu_ms")] = round(statistics.median(cpu), 2)
+    for many in ("", "_50"):
+        for what in ("", "_cpu"):
+            ours, floor = result[f"ours{many}{what}_ms"], result[f"floor{many}{what}_ms"]
+            result[f"ratio{many}{what}"] = round(ours / floor, 3)
     return result
 
 
 def report(result: dict[str, float]) -> None:
     """Print the table."""
     table = Table("", "floor", "ours", "polling", "ours / floor", title="ComfyUI overhead, ms")
-    table.add_row(
-        "1 call",
-        f"{result['floor_ms']:.1f}",
-        f"{result['ours_ms']:.1f}",
-        f"{result['polling_ms']:.1f}",
-        f"{result['ratio']:.2f}",
-    )
-    table.add_row(
-        f"{CONCURRENT} calls at once",
-        f"{result['floor_50_ms']:.1f}",
-        f"{result['ours_50_ms']:.1f}",
-        "",
-        f"{result['ratio_50']:.2f}",
-    )
+    rows = {
+        "1 call": "",
+        "CPU time of it": "_cpu",
+        f"{CONCURRENT} calls at once": "_50",
+        "CPU time of each": "_50_cpu",
+    }
+    for name, what in rows.items():
+        times = [result.get(f"{who}{what}_ms") for who in ("floor", "ours", "polling")]
+        cells = ["" if spent is None else f"{spent:.1f}" for spent in times]
+        table.add_row(name, *cells, f"{result[f'ratio{what}']:.2f}")
     Console().print(table)
 
 

@@ -1,0 +1,240 @@
+"""The ComfyUI adapter: the machine that follows a job, its loop, its session, its transport."""
+
+JOB = "storycore_tts/adapters/comfyui/protocol/job.py"
+RUNNER = "storycore_tts/adapters/comfyui/runner.py"
+SESSION = "storycore_tts/adapters/comfyui/session.py"
+LOOKUPS = "storycore_tts/adapters/comfyui/lookups.py"
+HTTP = "storycore_tts/adapters/comfyui/transport/http.py"
+WAITING = "storycore_tts/adapters/comfyui/transport/waiting.py"
+RULES = ["tests/unit/comfyui/test_job.py"]
+SCHEDULES = ["tests/unit/comfyui/test_job_properties.py"]
+SHARED = ["tests/unit/comfyui/test_session.py"]
+
+MUTANTS = [
+    (
+        JOB,
+        "        elif self._alive:\n            self._found(now)\n        else:\n",
+        "        else:\n",
+        "a submission that events speak of is searched for and may be repeated",
+        RULES,
+    ),
+    (
+        JOB,
+        "        self._cause, self.phase = cause, Phase.SEARCHING\n",
+        "        self._cause = cause\n        return self._submit()\n",
+        "a doubtful submission is repeated without a search",
+        SCHEDULES,
+    ),
+    (
+        JOB,
+        "        if self._absences < MAX_POLLS:\n            self._do(Command.POLL_QUEUE)\n"
+        "        elif self._posted",
+        "        if self._posted",
+        "one look that finds nothing repeats a submission",
+        RULES,
+    ),
+    (
+        JOB,
+        "        elif self._posted < MAX_SUBMISSIONS:\n",
+        "        elif True:\n",
+        "a job is submitted without end",
+        RULES,
+    ),
+    (
+        JOB,
+        "asked_at < self._asked_from or Command",
+        "Command",
+        "a snapshot from before the submission counts as an absence",
+        RULES,
+    ),
+    (
+        JOB,
+        "        elif self._unbroken:\n            self._fail(removed_error(), now)\n",
+        "",
+        "a job that another client removed is given to the server again",
+        RULES,
+    ),
+    (
+        JOB,
+        "        if self._has_run and self._unbroken:\n",
+        "        if False:\n",
+        "a job that ran and left no trace is reported as deleted by another client",
+        RULES,
+    ),
+    (
+        JOB,
+        "        elif self._warnings:\n",
+        "        elif False:\n",
+        "a job that is lost again and again is submitted again and again",
+        RULES,
+    ),
+    (
+        JOB,
+        "        if entry is not None and entry == self._stale:\n            entry = None\n",
+        "",
+        "the failure of an earlier run is taken for that of this one",
+        RULES,
+    ),
+    (
+        JOB,
+        "        error.retryable = error.retryable and not self.may_live\n",
+        "",
+        "a job that the server may have is tried again by the layers above",
+        RULES,
+    ),
+    (
+        JOB,
+        "        elif node_errors:  # the server runs what is left of the graph\n",
+        "        elif False:\n",
+        "a graph of which only a part runs is followed as if all were well",
+        RULES,
+    ),
+    (
+        JOB,
+        "        self._commands.clear()\n        if stays",
+        "        if stays",
+        "what was asked for before a cancellation is still done",
+        RULES,
+    ),
+    (
+        JOB,
+        "        if Command.SUBMIT not in self._in_flight:\n            self._withdraw(now)\n",
+        "        self._withdraw(now)\n",
+        "a job whose submission is under way is withdrawn before it arrives",
+        RULES,
+    ),
+    (
+        JOB,
+        "1 if self.certain else MAX_POLLS",
+        "1",
+        "a job that is still on its way into the queue is left there",
+        RULES,
+    ),
+    (
+        JOB,
+        "        if now >= self._withdraw_until:\n",
+        "        if False:\n",
+        "a server that does not answer is told for ever to drop a job",
+        RULES,
+    ),
+    (
+        JOB,
+        "        if now >= when:\n",
+        "        if False:\n",
+        "no wait for a job ends",
+        RULES,
+    ),
+    (
+        JOB,
+        "deque(maxlen=MAX_PROGRESS)",
+        "deque()",
+        "progress that is not taken grows without a bound",
+        RULES,
+    ),
+    (
+        JOB,
+        "stays=suspended and self.plan.known",
+        "stays=suspended",
+        "a job that can never be picked up again stays on the server",
+        RULES,
+    ),
+    (
+        JOB,
+        "self._succeeded and OUTPUT_ID in self._outputs",
+        "OUTPUT_ID in self._outputs",
+        "a job counts as done before it succeeded",
+        RULES,
+    ),
+    (
+        JOB,
+        "        elif OUTPUT_ID in self._outputs or entry is not None:\n",
+        "        elif entry is not None:\n",
+        "a result is lost when another client clears the history",
+        RULES,
+    ),
+    (
+        JOB,
+        "        return snapshot.find(OUTPUT_ID, self.graph[OUTPUT_ID])\n",
+        "        return None\n",
+        "a job on a server that chooses its own ids is submitted twice",
+        RULES,
+    ),
+    (
+        RUNNER,
+        "                machine.cancel(self._loop.time(), suspended=PUT_DOWN in error.args)\n",
+        "",
+        "a cancelled job stays on the server",
+        SHARED,
+    ),
+    (
+        RUNNER,
+        "        if self._cancelled is not None:\n            raise self._cancelled\n",
+        "",
+        "a cancellation that comes while a job is withdrawn is swallowed",
+        SHARED,
+    ),
+    (
+        RUNNER,
+        "suspended=PUT_DOWN in error.args",
+        "suspended=False",
+        "a service that stops takes its durable jobs off the server",
+        SHARED,
+    ),
+    (
+        SESSION,
+        "        for job in tuple(self._jobs):\n            job.tell(job.machine.close)\n",
+        "",
+        "closing a client leaves its jobs on the server",
+        SHARED,
+    ),
+    (
+        SESSION,
+        "            self.lookups.forget()  # a server",
+        "            pass  # a server",
+        "a server that restarted is believed to have the nodes and files of before",
+        ["tests/unit/comfyui/test_session.py"],
+    ),
+    (
+        LOOKUPS,
+        "        task = self._asked.get(key)\n",
+        "        task = None\n",
+        "first calls at the same time ask the same question many times",
+        SHARED,
+    ),
+    (
+        LOOKUPS,
+        "            while len(self._asked) >= self._limit:\n"
+        "                del self._asked[next(iter(self._asked))]\n",
+        "",
+        "remembered answers grow without a bound",
+        SHARED,
+    ),
+    (
+        LOOKUPS,
+        "            raise copy(error) from error",
+        "            raise error",
+        "callers change one another's errors",
+        SHARED,
+    ),
+    (
+        "storycore_tts/adapters/comfyui/adapter.py",
+        "            if self._sessions.get(loop) is session:\n                    del",
+        "            if False:\n                    del",
+        "an adapter keeps every event loop that it was ever used from",
+        SHARED,
+    ),
+    (
+        HTTP,
+        "            self.reachability.check()\n",
+        "",
+        "every caller connects to a server that is down",
+        SHARED,
+    ),
+    (
+        WAITING,
+        "    cancelled = await _settled(task, lambda: None)\n    if cancelled is not None:\n",
+        "    cancelled = await _settled(task, lambda: None)\n    if False:\n",
+        "a cancellation during a clean-up is swallowed",
+        ["tests/comfyui/test_waiting.py"],
+    ),
+]
