@@ -12,7 +12,7 @@ MUTANTS = [
     ),
     (
         "storycore_tts/domain/audio.py",
-        "    while frames <= _MOST_FRAMES:",
+        "    while frames <= most_frames:",
         "    while True:",
         "a small file may unpack to any number of samples",
         [f"{UNIT}/test_audio.py"],

@@ -61,7 +61,7 @@ MUTANTS = [
     ),
     (
         "storycore_tts/adapters/draft/adapter.py",
-        ("            self._thread.shutdown()  # joins a thread that has nothing left to do\n"),
+        "            await asyncio.to_thread(thread.join)\n",
         "            pass\n",
         "a closed draft adapter leaves its thread behind",
         ["tests/faults/test_leaving.py"],
