@@ -61,6 +61,8 @@ class JobRunner:
                 server may have the job, no error is ``retryable``: asked again, it might run twice.
             asyncio.CancelledError: The caller gave up; the job is off the server then.
         """
+        if self._session.closing:
+            raise closed_error()
         with self._session.following(self):
             self._request(None, self._connect())
             try:

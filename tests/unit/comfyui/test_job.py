@@ -681,6 +681,15 @@ def test_a_job_that_is_suspended_stays_on_the_server(known):
     assert WITHDRAW not in known.commands
 
 
+def test_a_submission_that_is_answered_after_a_suspension_changes_nothing(known):
+    known.absent()
+    assert known.asks_for(SUBMIT)
+    known.machine.cancel(known.now, suspended=True)
+    known.submitted()
+    assert known.machine.ended
+    assert known.asks_for()
+
+
 def test_only_a_job_with_an_id_of_the_callers_can_be_suspended(job):
     job.runs()
     job.machine.cancel(job.now, suspended=True)

@@ -143,8 +143,9 @@ class World:
             self.left = True
             self.job.asks_for()
             self.submissions_when_left = self.job.commands.count(SUBMIT)
-            if self.chance.random() < 0.5:
-                self.job.machine.cancel(self.job.now)
+            how = self.chance.random()
+            if how < 0.6:
+                self.job.machine.cancel(self.job.now, suspended=how < 0.2)
             else:
                 self.job.machine.close(self.job.now)
 
@@ -200,6 +201,7 @@ class World:
             self.deliver()
             self.poll()
             job.wait(10)
+            self.answer()
         assert len(job.commands) == commands, "it goes on after its end"
         assert machine.phase is Phase.ENDED
 

@@ -167,6 +167,23 @@ class TestLeaving:
             await call
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
+    async def test_nothing_is_submitted_while_the_client_closes(self, server):
+        adapter = server.adapter(cancel=5.0)
+        first = asyncio.ensure_future(adapter.synthesize(LINE))
+        await server.until(lambda server: server.submitted)
+        info = "/object_info/FB_Qwen3TTSVoiceClone"
+        server.held |= {"/interrupt": asyncio.Event(), info: asyncio.Event()}
+        second = asyncio.ensure_future(adapter.clone(clone(1)))
+        await server.until(lambda server: server.count("GET", info))
+        closing = asyncio.ensure_future(adapter.aclose())
+        await asyncio.sleep(1)
+        server.held[info].set()
+        await closing
+        for call in (first, second):
+            with pytest.raises(BackendUnavailable, match="closed"):
+                await call
+        assert len(server.submitted) == 1
+
     async def test_a_slow_withdrawal_goes_on_in_the_background(self, server):
         adapter = server.adapter(cancel=1.0)
         call = asyncio.ensure_future(adapter.synthesize(LINE))

@@ -295,6 +295,8 @@ class JobMachine:
         """The server took the job, and calls it by this id."""
         self._in_flight.discard(Command.SUBMIT)
         self._is_known_as(prompt_id)
+        if self.ended:
+            return  # suspended meanwhile
         if self.phase is Phase.LEAVING:
             self._withdraw(now)
         elif node_errors:  # the server runs what is left of the graph
@@ -307,6 +309,8 @@ class JobMachine:
         """The job is certainly not in the queue: refused, or never sent."""
         self._in_flight.discard(Command.SUBMIT)
         self.may_live = self._lived_before_post or self._alive
+        if self.ended:
+            return
         if self.phase is Phase.LEAVING:
             self._withdraw(now)
         elif self._posted > 1 and isinstance(error, BackendUnavailable):
@@ -317,6 +321,8 @@ class JobMachine:
     def submission_uncertain(self, cause: TTSError, now: float) -> None:
         """The connection failed after the server may have taken the job."""
         self._in_flight.discard(Command.SUBMIT)
+        if self.ended:
+            return
         if self.phase is Phase.LEAVING:
             self._withdraw(now)
         elif self._alive:
