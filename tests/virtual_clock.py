@@ -14,7 +14,9 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
-STEP = 1e-7  # s that each round of the loop takes: a task that polls without a pause comes on
+# Rounds of the loop at one and the same time, after which the clock goes on all the same: timers may
+# fire a nanosecond early, and a task that waits for the rest would wait for ever.
+ROUNDS = 1000
 STUCK = 30.0  # real seconds without any timer or event, after which a test is stuck for good
 
 
@@ -25,11 +27,14 @@ class _JumpingSelector(selectors.DefaultSelector):
         super().__init__()
         self.now = 0.0
         self.threads = 0
+        self._rounds = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
-        self.now += STEP
         if ready or timeout == 0:
+            self._rounds += 1
+            if self._rounds % ROUNDS == 0:
+                self.now += 1e-6
             return ready
         if self.threads or timeout is None:
             ready = super().select(STUCK)
@@ -37,6 +42,7 @@ class _JumpingSelector(selectors.DefaultSelector):
                 raise RuntimeError("Every task waits, and no timer would ever wake one.")
             return ready
         self.now += timeout
+        self._rounds = 0
         return []
 
 
