@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from storycore_tts import (
@@ -107,8 +109,9 @@ def test_a_job_that_ends_badly(job, kind, data, outcome, told):
     assert job.commands.count(SUBMIT) == 1
 
 
-def test_events_that_come_before_the_answer_to_the_submission_count(job):
-    """A short job has ended by then."""
+def test_events_that_come_before_the_answer_to_the_submission_count(job, caplog):
+    """A short job has ended by then; what is told of it keeps its order."""
+    caplog.set_level(logging.INFO)
     job.start().wait(0)
     job.event("execution_start")
     job.event("executed", node="output", output=FILE)
@@ -116,6 +119,12 @@ def test_events_that_come_before_the_answer_to_the_submission_count(job):
     job.submitted()
     assert job.outputs == {"output": FILE}
     assert job.machine.done.queued == 0
+    assert job.machine.take_progress() == [Progress(Stage.QUEUED), Progress(Stage.LOADING)]
+    assert [record.event for record in caplog.records] == [
+        "job.submitted",
+        "job.started",
+        "job.finished",
+    ]
 
 
 def test_outputs_of_other_nodes_and_of_nonsense_are_not_the_result(job):

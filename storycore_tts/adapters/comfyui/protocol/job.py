@@ -572,13 +572,19 @@ class JobMachine:
             self._resubmit_until = None
             self._say(logging.WARNING, "job.resubmitted")
         self._progress.append(Progress(Stage.QUEUED))
+        if self._started_at is not None:  # by an event that overtook the answer to the POST
+            self._tell_start()
         self._conclude(now)
 
     def _started(self, now: float) -> None:
         if self._started_at is None:
             self._started_at = self._last_sign = now
-            self._say(logging.INFO, "job.started")
-            self._progress.append(Progress(Stage.LOADING))
+            if self.phase is Phase.FOLLOWING:
+                self._tell_start()
+
+    def _tell_start(self) -> None:
+        self._say(logging.INFO, "job.started")
+        self._progress.append(Progress(Stage.LOADING))
 
     def _conclude(self, now: float) -> None:
         """End a job whose events have said everything."""
