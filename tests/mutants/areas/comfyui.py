@@ -12,6 +12,13 @@ SHARED = ["tests/unit/comfyui/test_session.py"]
 
 MUTANTS = [
     (
+        RUNNER,
+        "        if self._session.closing:\n            raise closed_error()\n",
+        "",
+        "a client that is being closed submits a job",
+        SHARED,
+    ),
+    (
         JOB,
         "        elif self._alive:\n            self._found(now)\n        else:\n",
         "        else:\n",

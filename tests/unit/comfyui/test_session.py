@@ -259,6 +259,19 @@ async def test_a_restarted_server_is_given_the_job_again(server):
 
 
 @pytest.mark.virtual_clock
+async def test_a_restarted_server_is_asked_again_what_it_has(server):
+    adapter = server.adapter()
+    await adapter.speakers()
+    await server.until(lambda server: server.sockets)
+    await server.go_down()
+    await asyncio.sleep(5)
+    server.is_down = False
+    await adapter.speakers()
+    assert server.count("GET", "/object_info/FB_Qwen3TTSCustomVoice") == 2
+    await adapter.aclose()
+
+
+@pytest.mark.virtual_clock
 class TestWhileAServerIsDown:
     def check_calm(self, server: MemoryComfyUI, began: float) -> None:
         """Fewer than three attempts in any second, after the first one."""
