@@ -15,7 +15,13 @@ import soundfile
 
 from .postgres import postgres_databases, postgres_url  # noqa: F401 - fixtures
 from .small_engine import small_engine  # noqa: F401 - a fixture
-from .tiny import endless_tiny_models, tiny_models, tiny_torch  # noqa: F401 - fixtures
+from .tiny import (  # noqa: F401 - fixtures
+    endless_tiny_models,
+    endless_tiny_places,
+    tiny_models,
+    tiny_places,
+    tiny_torch,
+)
 from .virtual_clock import VirtualClockLoop
 
 FAULT_SEED = "STORYCORE_TTS_FAULT_SEED"

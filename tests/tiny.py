@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from storycore_tts.testing.tiny_models import (
+    Kind,
+    Size,
     TinyModels,
     build_tiny_models,
     install_torchaudio_placeholder,
@@ -51,3 +53,23 @@ def tiny_models(tiny_torch: Any, tmp_path_factory: pytest.TempPathFactory) -> Ti
 def endless_tiny_models(tiny_torch: Any, tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
     """Models that never say "end"."""
     return _shared(tmp_path_factory, "endless-tiny-models", ends=False)
+
+
+def _places(models: TinyModels) -> dict[str, str]:
+    kinds: tuple[tuple[Kind, str], ...] = (("custom_voice", "CustomVoice"), ("base", "Base"))
+    sizes: tuple[Size, ...] = ("0.6B", "1.7B")
+    return {
+        f"{size}-{name}": str(models.path(kind, size)) for size in sizes for kind, name in kinds
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_places(tiny_models: TinyModels) -> dict[str, str]:
+    """Where the tiny models are, as the setting ``direct.models`` takes it."""
+    return _places(tiny_models)
+
+
+@pytest.fixture(scope="session")
+def endless_tiny_places(endless_tiny_models: TinyModels) -> dict[str, str]:
+    """Where the endless ones are."""
+    return _places(endless_tiny_models)

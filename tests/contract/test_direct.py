@@ -15,7 +15,6 @@ from storycore_tts.adapters.direct import DirectAdapter, create
 from storycore_tts.container import Container
 from storycore_tts.ports import Adapter
 from storycore_tts.testing.contract import AdapterContract, tone_dataset
-from storycore_tts.testing.tiny_models import TinyModels
 
 LIVE_FOLDER = os.environ.get("STORYCORE_TTS_LIVE_MODEL_DIR")
 
@@ -28,19 +27,15 @@ def models_in(folder: Path) -> dict[str, str]:
 
 
 def config(models: dict[str, str], **settings: Any) -> QwenTTSConfig:
-    return QwenTTSConfig(direct={"models": models}, **settings)
-
-
-@pytest.fixture(scope="module")
-def models(tiny_models: TinyModels) -> dict[str, str]:
-    return models_in(tiny_models.folder)
+    fixed = {"device": "cpu", "precision": "fp32", "direct": {"models": models}}
+    return QwenTTSConfig(**{**fixed, **settings})
 
 
 @pytest.mark.timeout(400)  # some speak minutes of audio, on whatever CPU there is
 class TestDirect(AdapterContract):
     @pytest.fixture
-    async def adapter(self, models: dict[str, str]) -> AsyncIterator[DirectAdapter]:
-        adapter = create(config(models, device="cpu", precision="fp32"))
+    async def adapter(self, tiny_places: dict[str, str]) -> AsyncIterator[DirectAdapter]:
+        adapter = create(config(tiny_places))
         yield adapter
         await adapter.aclose()
 
@@ -72,16 +67,11 @@ class TestWhileComfyUIIsDown(TestDirect):
     test_a_stream_is_the_whole_in_pieces = None
 
     @pytest.fixture
-    async def adapter(self, models: dict[str, str]) -> AsyncIterator[Adapter]:
+    async def adapter(self, tiny_places: dict[str, str]) -> AsyncIterator[Adapter]:
         with socket.socket() as nobody:  # bound, and not listening: refused at once
             nobody.bind(("127.0.0.1", 0))
-            down = config(
-                models,
-                comfyui_url=f"http://127.0.0.1:{nobody.getsockname()[1]}",
-                device="cpu",
-                precision="fp32",
-                breaker={"failures": 1},
-            )
+            url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+            down = config(tiny_places, comfyui_url=url, breaker={"failures": 1})
             adapter = Container(config=down).adapter()
             yield adapter
             await adapter.aclose()
@@ -104,6 +94,7 @@ else:
     class TestDirectOnRealWeights(AdapterContract):
         @pytest.fixture
         async def adapter(self) -> AsyncIterator[DirectAdapter]:
-            adapter = create(config(models_in(Path(LIVE_FOLDER)), device="auto"))
+            found = models_in(Path(LIVE_FOLDER))
+            adapter = create(config(found, device="auto", precision="bf16"))
             yield adapter
             await adapter.aclose()

@@ -16,7 +16,6 @@ import yaml
 
 from storycore_tts import QwenTTSConfig, load_config
 from storycore_tts.testing.service import serving
-from storycore_tts.testing.tiny_models import build_tiny_models, install_torchaudio_placeholder
 
 from .forks import Forks
 
@@ -115,22 +114,13 @@ def test_commands_in_a_checkout_of_the_engine(run, small_engine: Path, code: str
         run(*command, folder=small_engine)
 
 
-def test_the_direct_document(run, tmp_path: Path):
+def test_the_direct_document(run, tiny_places: dict[str, str], tmp_path: Path):
     """Its program and its commands, in order, on tiny models."""
-    needed = "needs pip install 'storycore-tts[direct]'"
-    pytest.importorskip("torch", reason=needed)
-    install_torchaudio_placeholder()
-    pytest.importorskip("qwen_tts", reason=needed)
-    models = build_tiny_models(tmp_path / "models")
-    places = {
-        "1.7B-CustomVoice": str(models.path("custom_voice")),
-        "1.7B-Base": str(models.path("base")),
-    }
     settings = {
         "STORYCORE_TTS_BACKEND": "direct",
         "STORYCORE_TTS_DEVICE": "cpu",
         "STORYCORE_TTS_PRECISION": "fp32",
-        "STORYCORE_TTS_DIRECT__MODELS": json.dumps(places),
+        "STORYCORE_TTS_DIRECT__MODELS": json.dumps(tiny_places),
         "OMP_NUM_THREADS": "1",
     }
     torchaudio_placeholder(tmp_path)  # where programs run, they import from

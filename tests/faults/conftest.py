@@ -303,16 +303,7 @@ def run(make_run: Callable[..., Run]) -> Run:
     return make_run()
 
 
-@pytest.fixture(scope="session")
-def tiny_voice(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Settings for the direct backend with a model of some megabytes; skips without torch."""
-    missing = "needs pip install 'storycore-tts[direct]'"
-    torch = pytest.importorskip("torch", reason=missing)
-    from storycore_tts.testing.tiny_models import build_tiny_models, install_torchaudio_placeholder
-
-    install_torchaudio_placeholder()
-    pytest.importorskip("qwen_tts", reason=missing)
-    torch.set_num_threads(1)  # the model is too small for more
-    models = build_tiny_models(tmp_path_factory.mktemp("models")).folder
-    voice = str(models / "Qwen3-TTS-12Hz-1.7B-CustomVoice")
-    return {"device": "cpu", "precision": "fp32", "direct": {"models": {"1.7B-CustomVoice": voice}}}
+@pytest.fixture
+def tiny_voice(tiny_places: dict[str, str]) -> dict[str, Any]:
+    """Settings for the direct backend with models of some megabytes; skips without torch."""
+    return {"device": "cpu", "precision": "fp32", "direct": {"models": tiny_places}}

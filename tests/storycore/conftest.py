@@ -7,8 +7,6 @@ import pytest
 import soundfile
 import yaml
 
-from storycore_tts.testing.tiny_models import build_tiny_models, install_torchaudio_placeholder
-
 
 @pytest.fixture(autouse=True)
 def _own_user_data(tmp_path, monkeypatch):
@@ -27,22 +25,6 @@ def settings(tmp_path):
         return file
 
     return write
-
-
-@pytest.fixture(scope="session")
-def tiny_models(tmp_path_factory):
-    """Where the tiny checkpoints are, as ``direct.models`` takes it."""
-    needed = "needs pip install 'storycore-tts[direct]'"
-    torch = pytest.importorskip("torch", reason=needed)
-    install_torchaudio_placeholder()
-    pytest.importorskip("qwen_tts", reason=needed)
-    torch.set_num_threads(1)
-    models = build_tiny_models(tmp_path_factory.mktemp("models"))
-    return {
-        f"{size}-{name}": str(models.path(kind, size))
-        for size in ("0.6B", "1.7B")
-        for kind, name in (("custom_voice", "CustomVoice"), ("base", "Base"))
-    }
 
 
 @pytest.fixture(scope="session")

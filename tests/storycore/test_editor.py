@@ -52,8 +52,8 @@ async def test_the_editor_speaks_through_comfyui(editor, standin_comfyui, settin
     assert {"speaker": "Serena", "language": "French"}.items() <= asked(standin_comfyui).items()
 
 
-async def test_the_editor_speaks_in_this_process(editor, settings, tiny_models, heard):
-    own = {"models": tiny_models}
+async def test_the_editor_speaks_in_this_process(editor, settings, tiny_places, heard):
+    own = {"models": tiny_places}
     file = settings(backend="direct", device="cpu", precision="fp32", direct=own)
     storycore_tts.install(editor, file)
     result = await editor.voice_over("Hello world")

@@ -70,8 +70,8 @@ async def test_a_size_that_is_opened_during_a_reload_has_the_new_settings(settin
         assert late.config.backend == "comfyui"
 
 
-async def test_direct_speaks_with_both_sizes(settings, tiny_models, heard, recording):
-    direct = {"models": tiny_models, "max_loaded_models": 1}
+async def test_direct_speaks_with_both_sizes(settings, tiny_places, heard, recording):
+    direct = {"models": tiny_places, "max_loaded_models": 1}
     file = settings(backend="direct", device="cpu", precision="fp32", direct=direct)
     async with QwenTTSService(config=file) as service:
         heard(await speaking_character(service, LINE, "Ryan", "calm"))

@@ -80,7 +80,7 @@ class DraftAdapter:
         self._clock = clock
         self._line = _Line()
         self._lock = threading.Lock()
-        self._threads: set[threading.Thread] = set()
+        self._threads: list[threading.Thread] = []
         self._closed = False
 
     @property
@@ -168,16 +168,13 @@ class DraftAdapter:
             if self._closed:
                 raise _closed()
             thread.start()
-            self._threads.add(thread)
+            # One that has delivered lives on for a moment, for which closing waits, too.
+            self._threads = [*(other for other in self._threads if other.is_alive()), thread]
         return await work.done()
 
     def _in_thread(self, work: _Work, text: str, voice: EspeakVoice) -> None:
-        try:
-            with work:
-                work.end(_made(self._speak, text, voice, work))
-        finally:
-            with self._lock:
-                self._threads.discard(threading.current_thread())
+        with work:
+            work.end(_made(self._speak, text, voice, work))
 
 
 class _Work:

@@ -1,72 +1,47 @@
-"""Tiny models that the real package speaks with, and a scripted engine for what needs none."""
+"""Adapters on tiny models, and pools of scripted engines for what needs none."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
 from storycore_tts import QwenTTSConfig, Sampling
-from storycore_tts.adapters.direct import DirectAdapter, create
+from storycore_tts.adapters.direct import create
+from storycore_tts.adapters.direct.checkpoints import Checkpoint
 from storycore_tts.adapters.direct.engine import Take
 from storycore_tts.adapters.direct.jobs import Job, Line
 from storycore_tts.adapters.direct.pool import Limits, ModelKey, Pool
 from storycore_tts.adapters.direct.turns import Turn
-from storycore_tts.testing.tiny_models import TinyModels
-
-KINDS = {"CustomVoice": "custom_voice", "Base": "base"}
 
 
-@pytest.fixture(scope="session")
-def torch(tiny_torch: Any) -> Any:
-    return tiny_torch
-
-
-@pytest.fixture(scope="session")
-def models(tiny_models: TinyModels) -> TinyModels:
-    return tiny_models
-
-
-@pytest.fixture(scope="session")
-def endless_models(endless_tiny_models: TinyModels) -> TinyModels:
-    return endless_tiny_models
-
-
-def config_for(models: TinyModels, *, direct: dict[str, Any] | None = None, **top: Any) -> Any:
-    """Settings that find the tiny models; on the CPU, in fp32, so that nothing is changed."""
-    places = {
-        f"{size}-{name}": str(models.path(kind, size))
-        for name, kind in KINDS.items()
-        for size in ("0.6B", "1.7B")
-    }
-    return QwenTTSConfig(
-        **{"device": "cpu", "precision": "fp32", **top}, direct={"models": places, **(direct or {})}
-    )
+def opened(models, *, direct=None, **top):
+    """Open an adapter on these models; on the CPU, in fp32, so that nothing is changed."""
+    settings = {"device": "cpu", "precision": "fp32", **top}
+    return create(QwenTTSConfig(**settings, direct={"models": models, **(direct or {})}))
 
 
 @pytest.fixture
-async def open_adapter() -> AsyncIterator[Callable[..., DirectAdapter]]:
-    opened: list[DirectAdapter] = []
+async def open_adapter(tiny_places):
+    adapters = []
 
-    def open_one(models: TinyModels, **settings: Any) -> DirectAdapter:
-        opened.append(create(config_for(models, **settings)))
-        return opened[-1]
+    def open_one(models=tiny_places, **settings):
+        adapters.append(opened(models, **settings))
+        return adapters[-1]
 
     yield open_one
-    for adapter in opened:
+    for adapter in adapters:
         await adapter.aclose()
 
 
 @pytest.fixture(scope="module")
-def adapter(models: TinyModels) -> Iterator[DirectAdapter]:
+def adapter(tiny_places):
     """One for all tests of a file; it works on any event loop, and loads each model once."""
-    adapter = create(config_for(models, direct={"max_loaded_models": 3}))
+    adapter = opened(tiny_places, direct={"max_loaded_models": 3})
     yield adapter
     asyncio.run(adapter.aclose())
 
@@ -74,15 +49,15 @@ def adapter(models: TinyModels) -> Iterator[DirectAdapter]:
 class ManualClock:
     """A pool's clock that stands still until the test moves it."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self._now = 0.0
-        self._timers: dict[threading.Condition, float] = {}
+        self._timers = {}
         self._changed = threading.Condition()
 
-    def time(self) -> float:
+    def time(self):
         return self._now
 
-    def wait(self, condition: threading.Condition, seconds: float | None) -> None:
+    def wait(self, condition, seconds):
         with self._changed:
             self._timers[condition] = self._now + (math.inf if seconds is None else seconds)
             self._changed.notify_all()
@@ -90,7 +65,7 @@ class ManualClock:
         with self._changed:
             del self._timers[condition]
 
-    def advance(self, seconds: float) -> None:
+    def advance(self, seconds):
         """Move the time, and wake those whose timer it passes."""
         with self._changed:
             self._now += seconds
@@ -99,51 +74,36 @@ class ManualClock:
             with condition:
                 condition.notify_all()
 
-    async def until_waited_for(self, seconds: float) -> None:
+    async def until_waited_for(self, seconds):
         """Wait until a pool has nothing to do for so many seconds."""
-
-        def wait() -> bool:
-            with self._changed:
-                return self._changed.wait_for(
-                    lambda: self._now + seconds in self._timers.values(), 30
-                )
-
-        assert await asyncio.to_thread(wait)
+        await until(self._changed, lambda: self._now + seconds in self._timers.values())
 
 
-class ScriptedEngine:
-    """An engine that does what the test says: ``speak`` is a function of batch and seed."""
+async def until(condition, true):
+    """Wait, beside the event loop, until something guarded by a condition is true."""
 
-    placement = SimpleNamespace(warnings=())
+    def wait():
+        with condition:
+            return condition.wait_for(true, 30)
 
-    def __init__(self, speak: Callable[[list[Job], int], list[Take]]) -> None:
-        self.speak = speak
-        self.loaded = True
-
-    def unload(self) -> None:
-        self.loaded = False
+    assert await asyncio.to_thread(wait)
 
 
 class Gate:
     """Holds a thread where the test wants it: ``reached`` tells, ``open`` lets it go on."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self._reached = threading.Semaphore(0)
         self._open = threading.Event()
         self._open.set()
+        self.close, self.open = self._open.clear, self._open.set
 
-    def close(self) -> None:
-        self._open.clear()
-
-    def open(self) -> None:
-        self._open.set()
-
-    def pass_through(self) -> None:
+    def pass_through(self):
         """In the thread."""
         self._reached.release()
         assert self._open.wait(30)
 
-    async def reached(self) -> None:
+    async def reached(self):
         """Wait until a thread is there, each time for another one."""
         assert await asyncio.to_thread(self._reached.acquire, timeout=30)
 
@@ -151,36 +111,67 @@ class Gate:
 class Studio:
     """Pools of scripted engines, and a record of what happened in them."""
 
-    def __init__(self) -> None:
-        self.batches: list[tuple[str, list[str], int]] = []
-        self.engines: dict[str, list[ScriptedEngine]] = {}
-        self.most_loaded = 0
+    def __init__(self):
+        self.batches = []  # (model's name, texts, seed)
+        self.engines = {}
+        self.most_loaded = self.runaways = 0
+        self.errors = []
         self.loading, self.speaking = Gate(), Gate()
-        self.errors: list[BaseException] = []
-        self.runaways = 0
-        self.pools: list[Pool] = []
+        self.pools = []
         self.clock, self.turn = ManualClock(), Turn()
 
-    def pool(self, **limits: Any) -> Pool:
+    def pool(self, **limits):
         usual = {"models": 1, "idle": 60.0, "batch": 4, "window": 0.0, "keep": True}
-        pool = Pool(Limits(**{**usual, **limits}), self.load, clock=self.clock, turn=self.turn)
+        pool = Pool(Limits(**{**usual, **limits}), self._load, clock=self.clock, turn=self.turn)
         self.pools.append(pool)
         return pool
 
-    def load(self, key: ModelKey) -> Any:
+    def submit(self, text="Hello.", name="a", version=1, pool=None, **settings):
+        """Let a line wait for a model, in the pool that was made last."""
+        job = Job(line(text, **settings))
+        key = ModelKey(Checkpoint(name, "custom_voice"), version)
+        (pool or self.pools[-1]).submit(key, job)
+        return job
+
+    async def say(self, *text_and_name, **settings):
+        return await outcome(self.submit(*text_and_name, **settings))
+
+    async def speaking_one(self, *text_and_name, **settings):
+        """Return a line that is being spoken, until ``speaking`` is opened."""
+        self.speaking.close()
+        job = self.submit(*text_and_name, **settings)
+        await self.speaking.reached()
+        return job
+
+    async def until_wanted(self):
+        """Wait until a thread waits for the turn that another one has."""
+        await until(self.turn._changed, self.turn.is_wanted)
+
+    @property
+    def loaded(self):
+        """Models in memory."""
+        return sum(engine.loaded for engines in self.engines.values() for engine in engines)
+
+    @property
+    def spoken(self):
+        return [texts for _, texts, _ in self.batches]
+
+    @property
+    def used(self):
+        """The models, in the order in which they spoke."""
+        return [name for name, _, _ in self.batches]
+
+    def _load(self, key):
         name = key.checkpoint.name
         self.loading.pass_through()
-        engine = ScriptedEngine(lambda batch, seed: self._speak(name, batch, seed))
+        engine = SimpleNamespace(loaded=True, placement=SimpleNamespace(warnings=()))
+        engine.speak = lambda batch, seed: self._speak(name, batch, seed)
+        engine.unload = lambda: setattr(engine, "loaded", False)
         self.engines.setdefault(name, []).append(engine)
         self.most_loaded = max(self.most_loaded, self.loaded)
         return engine
 
-    @property
-    def loaded(self) -> int:
-        """Models in memory."""
-        return sum(e.loaded for engines in self.engines.values() for e in engines)
-
-    def _speak(self, name: str, batch: list[Job], seed: int) -> list[Take]:
+    def _speak(self, name, batch, seed):
         self.batches.append((name, [job.line.text for job in batch], seed))
         self.speaking.pass_through()
         if self.errors:
@@ -192,7 +183,7 @@ class Studio:
 
 
 @pytest.fixture
-def studio() -> Iterator[Studio]:
+def studio():
     studio = Studio()
     yield studio
     studio.loading.open()
@@ -201,16 +192,16 @@ def studio() -> Iterator[Studio]:
         pool.close()
 
 
-def line(text: str = "Hello.", **settings: Any) -> Line:
-    drawn = settings.pop("sampling", Sampling())
-    return Line(text=text, language="Auto", sampling=drawn, budget=512, **settings)
+def line(text="Hello.", **settings):
+    return Line(
+        **{"language": "Auto", "sampling": Sampling(), "budget": 512, **settings}, text=text
+    )
 
 
-@pytest.fixture
-def make_line() -> Callable[..., Line]:
-    return line
+async def outcome(job):
+    async def listen():
+        while await job.heard():
+            pass
 
-
-@pytest.fixture
-def make_config() -> Callable[..., QwenTTSConfig]:
-    return config_for
+    await asyncio.wait_for(listen(), 30)
+    return job.result()

@@ -33,16 +33,11 @@ def folder(tmp_path):
     return write
 
 
-def test_the_stock_checkpoints_are_the_published_ones():
-    config = QwenTTSConfig(model_choice="0.6B")
-    assert configured(config, "base").name == "Qwen/Qwen3-TTS-12Hz-0.6B-Base"
-    assert configured(config, "custom_voice").name == "Qwen/Qwen3-TTS-12Hz-0.6B-CustomVoice"
-
-
-def test_settings_name_others():
-    config = QwenTTSConfig(direct={"models": {"1.7B-Base": "/models/mine"}})
+def test_checkpoints_are_the_published_ones_or_those_in_the_settings():
+    config = QwenTTSConfig(model_choice="0.6B", direct={"models": {"0.6B-Base": "/models/mine"}})
     assert configured(config, "base").name == "/models/mine"
-    assert configured(config, "custom_voice").folder is None
+    custom = configured(config, "custom_voice")
+    assert (custom.name, custom.folder) == ("Qwen/Qwen3-TTS-12Hz-0.6B-CustomVoice", None)
 
 
 def test_a_card_says_what_the_checkpoint_speaks(folder):
@@ -54,37 +49,35 @@ def test_a_card_says_what_the_checkpoint_speaks(folder):
     card.check_language("English")
     with pytest.raises(UnsupportedLanguage, match=r"not speak German.*Auto, English"):
         card.check_language("German")
-    assert not read_card(
-        Checkpoint(str(folder(tts_model_size="0b6")), "custom_voice")
-    ).hears_instruct
+    small = Checkpoint(str(folder(tts_model_size="0b6")), "custom_voice")
+    assert not read_card(small).hears_instruct
 
 
-def test_a_checkpoint_of_another_kind_is_the_callers_fault(folder):
-    with pytest.raises(InvalidRequest, match="to clone voices takes a 'base' one"):
-        read_card(Checkpoint(str(folder()), "base"))
-
-
-@pytest.mark.parametrize("changes", [{"talker_config": None}, {"talker_config": {}}])
-def test_another_model_is_no_checkpoint(folder, changes):
-    with pytest.raises(InvalidRequest, match="does not describe a Qwen3-TTS checkpoint"):
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"tts_model_type": "base"}, "takes a 'custom_voice' one"),
+        ({"talker_config": None}, "does not describe a Qwen3-TTS checkpoint"),
+        ({"talker_config": {}}, "does not describe a Qwen3-TTS checkpoint"),
+    ],
+)
+def test_another_model_is_refused(folder, changes, told):
+    with pytest.raises(InvalidRequest, match=told):
         read_card(Checkpoint(str(folder(**changes)), "custom_voice"))
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path):
-    missing = str(tmp_path / "missing")
-    with pytest.raises(BackendUnavailable, match=r"missing.*tts\.qwen\.direct\.models"):
-        read_card(Checkpoint(missing, "base"))
-
-
-def test_a_folder_that_nobody_can_look_into_is_named():
-    endless = "/" + "x" * 300  # refused to everybody; one without permission is not, to root
-    with pytest.raises(BackendUnavailable, match=r"Cannot look for a checkpoint in /xxx"):
-        read_card(Checkpoint(endless, "base"))
-
-
-def test_the_home_of_nobody_is_refused():
-    with pytest.raises(InvalidRequest, match="no such home"):
-        read_card(Checkpoint("~nobody-of-that-name/voices", "base"))
+@pytest.mark.parametrize(
+    ("name", "error", "told"),
+    [
+        ("/nothing/there", BackendUnavailable, r"there.*tts\.qwen\.direct\.models"),
+        # refused to everybody; one without permission is not, to root
+        ("/" + "x" * 300, BackendUnavailable, "Cannot look for a checkpoint in /xxx"),
+        ("~nobody-of-that-name/voices", InvalidRequest, "no such home"),
+    ],
+)
+def test_a_folder_that_cannot_be_read_is_named(name, error, told):
+    with pytest.raises(error, match=told):
+        read_card(Checkpoint(name, "base"))
 
 
 def test_missing_weights_are_named(folder):

@@ -35,17 +35,13 @@ def test_what_the_hardware_has_is_taken_without_a_word():
 
 
 @pytest.mark.parametrize("hardware", [OLD_GPU, APPLE, NOTHING])
-def test_without_bf16_it_is_fp32_and_says_so(hardware):
-    placement = placed(hardware, precision="bf16")
-    assert placement.dtype == "float32"
-    assert "fp32" in placement.warnings[0]
-
-
-@pytest.mark.parametrize("attention", ["flash_attn", "sage_attn"])
-def test_attention_that_cannot_be_had_becomes_sdpa_and_says_so(attention):
-    placement = placed(NOTHING, attention=attention, precision="fp32")
-    assert placement.attention == "sdpa"
-    assert attention in placement.warnings[0]
+def test_what_cannot_be_had_is_replaced_and_told(hardware):
+    placement = placed(hardware, precision="bf16", attention="flash_attn")
+    assert (placement.dtype, placement.attention) == ("float32", "sdpa")
+    precision, attention = sorted(placement.warnings, key=lambda text: "flash_attn" in text)
+    assert "fp32" in precision
+    assert "flash_attn" in attention
+    assert "sage_attn" in placed(hardware, attention="sage_attn", precision="fp32").warnings[0]
 
 
 def test_plain_attention_is_taken_as_it_is():

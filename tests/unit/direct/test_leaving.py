@@ -1,7 +1,5 @@
 """Leaving the direct adapter, at any moment and in any way; with engines that need no torch."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import gc
@@ -19,7 +17,10 @@ from storycore_tts.adapters.direct.checkpoints import Card
 from storycore_tts.adapters.direct.engine import Take
 from storycore_tts.adapters.direct.jobs import Piece
 
+from .conftest import until
+
 LINE = SpeechRequest("Hello.", "Ryan")
+CARD = Card(("ryan",), ("english",), True, 1)
 
 
 class SlowEngine:
@@ -29,15 +30,14 @@ class SlowEngine:
 
     def __init__(self):
         self.may_end = threading.Event()
-        self.steps = self.abandoned = 0
-        self.loaded = False
+        self.steps = self.abandoned = self.loaded = 0
 
     def load(self, *_):
-        self.loaded = True
+        self.loaded += 1
         return self
 
     def unload(self):
-        self.loaded = False
+        self.loaded -= 1
 
     def speak(self, batch, seed):
         over = False
@@ -60,8 +60,7 @@ def engine():
 
 @pytest.fixture
 def adapter(engine):
-    read = lambda _: Card(("ryan",), ("english",), True, 1)  # noqa: E731
-    adapter = DirectAdapter(QwenTTSConfig(), load=engine.load, read=read)
+    adapter = DirectAdapter(QwenTTSConfig(), load=engine.load, read=lambda _: CARD)
     yield adapter
     engine.may_end.set()
     adapter._pool.close()
@@ -70,22 +69,14 @@ def adapter(engine):
 async def spoken_at(adapter, engine):
     """Return a call that the engine speaks by now."""
     begun = asyncio.Event()
-
-    def hear(news):
-        if news.fraction == 0.0:
-            begun.set()
-
+    hear = lambda news: begun.set() if news.fraction == 0.0 else None  # noqa: E731
     call = asyncio.ensure_future(adapter.synthesize(LINE, on_progress=hear))
     await asyncio.wait_for(begun.wait(), 30)
     return call
 
 
 async def until_idle(adapter):
-    def wait():
-        with adapter._pool._changed:
-            return adapter._pool._changed.wait_for(lambda: not adapter._pool._wanted(), 30)
-
-    assert await asyncio.to_thread(wait)
+    await until(adapter._pool._changed, lambda: not adapter._pool._wanted())
 
 
 def check_nothing_is_left(adapter, engine):
@@ -99,8 +90,7 @@ async def test_a_cancelled_call_ends_the_generation(adapter, engine):
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    engine_stopped = asyncio.ensure_future(until_idle(adapter))
-    await engine_stopped
+    await until_idle(adapter)
     await adapter.aclose()
     assert engine.abandoned == 1
     check_nothing_is_left(adapter, engine)
@@ -212,7 +202,7 @@ async def test_a_checkpoint_is_looked_up_once_for_all_who_ask_at_the_same_time(e
         assert gate.wait(30)
         if len(asked) == 1:
             raise BackendUnavailable("no network", backend="direct")
-        return Card(("ryan",), ("english",), True, 1)
+        return CARD
 
     adapter = DirectAdapter(QwenTTSConfig(), load=engine.load, read=read)
     calls = [asyncio.ensure_future(adapter.speakers()) for _ in range(20)]

@@ -20,34 +20,21 @@ def test_a_key_is_audio_transcript_mode_and_model():
         key(x_vector_only=True),
     ]
     assert len({key(), *others}) == 6
-
-
-def test_the_timbre_does_not_depend_on_the_transcript():
     without = dataclasses.replace(REFERENCE, transcript=None)
     assert key(x_vector_only=True) == key(without, x_vector_only=True)
 
 
-def test_what_was_prepared_once_is_kept():
+def test_what_was_prepared_is_kept_within_the_limit():
     cache, prepared = PromptCache(100), []
-    for _ in range(2):
-        assert cache.get(key(), lambda: (prepared.append(1) or "prompt", 60)) == "prompt"
-    assert prepared == [1]
-    assert cache.size == 60
 
+    def get(model, size=50):
+        return cache.get(key(model=model), lambda: (prepared.append(model) or f"for {model}", size))
 
-def test_it_never_holds_more_than_its_limit():
-    cache = PromptCache(100)
-    for model in ("a", "b", "a", "c"):
-        cache.get(key(model=model), lambda: ("prompt", 50))
+    assert [get(model) for model in "abac"] == ["for a", "for b", "for a", "for c"]
+    assert prepared == ["a", "b", "c"]
     assert cache.size == 100
-    prepared = []
-    for model in ("a", "c", "b"):
-        cache.get(key(model=model), lambda model=model: (prepared.append(model), 50))
-    assert prepared == ["b"]
-
-
-def test_what_is_larger_than_the_limit_is_not_kept():
-    cache = PromptCache(100)
-    cache.get(key(), lambda: ("prompt", 60))
-    cache.get(key(model="huge"), lambda: ("prompt", 101))
-    assert cache.size == 60
+    get("huge", 101)  # larger than the limit: not kept
+    for model in "acb":
+        get(model)  # b was used least recently
+    assert prepared == ["a", "b", "c", "huge", "b"]
+    assert cache.size == 100

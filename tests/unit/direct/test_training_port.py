@@ -1,31 +1,17 @@
 """Training through the adapter; what a training does is tested beside it."""
 
-from __future__ import annotations
-
 import asyncio
 
-import numpy as np
 import pytest
-import soundfile
 
-from storycore_tts import (
-    BackendUnavailable,
-    InvalidDataset,
-    SpeechRequest,
-    Stage,
-    TrainingRequest,
-)
+from storycore_tts import BackendUnavailable, InvalidDataset, SpeechRequest, Stage, TrainingRequest
+from storycore_tts.testing.contract import tone_dataset
 
 
 @pytest.fixture
 def training(tmp_path):
-    folder = tmp_path / "recordings"
-    folder.mkdir()
-    for number in range(2):
-        tone = 0.3 * np.sin(np.arange(48_000) * 2 * np.pi * (200 + 20 * number) / 24_000)
-        soundfile.write(folder / f"{number}.wav", tone, 24_000)
-        (folder / f"{number}.txt").write_text(f"Recording number {number}.", encoding="utf-8")
-    return TrainingRequest(str(folder), str(tmp_path / "out"), "Hero", num_epochs=100)
+    recordings = tone_dataset(tmp_path / "recordings")
+    return TrainingRequest(str(recordings), str(tmp_path / "out"), "Hero", num_epochs=100)
 
 
 async def under_way(adapter, training):
@@ -37,28 +23,26 @@ async def under_way(adapter, training):
             on_progress=lambda news: learning.set() if news.stage is Stage.TRAINING else None,
         )
     )
-    done, _ = await asyncio.wait(
+    await asyncio.wait(
         [call, asyncio.ensure_future(learning.wait())], return_when=asyncio.FIRST_COMPLETED
     )
-    assert call not in done, call.result()
+    assert not call.done(), call.result()
     return call
 
 
-async def test_a_training_has_the_device_for_itself_until_it_is_cancelled(
-    models, open_adapter, training
-):
-    adapter = open_adapter(models)
-    await adapter.synthesize(SpeechRequest("Hi.", "ryan"))
+async def test_a_training_has_the_device_for_itself_until_it_is_cancelled(open_adapter, training):
+    adapter, hi = open_adapter(), SpeechRequest("Hi.", "ryan")
+    await adapter.synthesize(hi)
     call = await under_way(adapter, training)
     assert (await adapter.status()).details["loaded"] == "nothing"
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    await asyncio.wait_for(adapter.synthesize(SpeechRequest("Hi.", "ryan")), 60)
+    await asyncio.wait_for(adapter.synthesize(hi), 60)
 
 
-async def test_closing_ends_a_training(models, open_adapter, training, tmp_path):
-    adapter = open_adapter(models)
+async def test_closing_ends_a_training(open_adapter, training, tmp_path):
+    adapter = open_adapter()
     call = await under_way(adapter, training)
     await adapter.aclose()
     assert not adapter._pool._thread.is_alive()
@@ -67,7 +51,7 @@ async def test_closing_ends_a_training(models, open_adapter, training, tmp_path)
         await call
 
 
-async def test_a_faulty_dataset_is_refused(models, open_adapter, training, tmp_path):
-    (tmp_path / "recordings" / "0.txt").unlink()
+async def test_a_faulty_dataset_is_refused(open_adapter, training, tmp_path):
+    next((tmp_path / "recordings").glob("*.txt")).unlink()
     with pytest.raises(InvalidDataset):
-        await open_adapter(models).train(training)
+        await open_adapter().train(training)

@@ -1,19 +1,12 @@
 """Tiny models, and small datasets to train them on."""
 
-from __future__ import annotations
-
 import zlib
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import soundfile
 
 from storycore_tts.domain.requests import TrainingRequest
-
-if TYPE_CHECKING:
-    from storycore_tts.testing.tiny_models import TinyModels
 
 WORDS = [
     "Good morning, how are you?",
@@ -23,16 +16,14 @@ WORDS = [
 ]
 
 
-def tone(seconds: float, *, pitch: float = 220.0, sample_rate: int = 24_000) -> np.ndarray:
+def tone(seconds, *, pitch=220.0, sample_rate=24_000):
     """A tone with some breath in it, float32."""
     time = np.arange(int(seconds * sample_rate)) / sample_rate
     breath = 0.02 * np.random.default_rng(int(pitch)).standard_normal(len(time))
     return (0.3 * np.sin(2 * np.pi * pitch * time) + breath).astype(np.float32)
 
 
-def write_recording(
-    folder: Path, name: str, text: str | None, *, seconds: float = 1.2, pitch: float | None = None
-) -> Path:
+def write_recording(folder, name, text, *, seconds=1.2, pitch=None):
     """A recording, and its transcript beside it unless it is None; other names sound otherwise."""
     pitch = pitch or 100 + zlib.crc32(name.encode()) % 400
     audio = folder / f"{name}.wav"
@@ -43,7 +34,7 @@ def write_recording(
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> Path:
+def dataset(tmp_path):
     """A folder of four good recordings."""
     folder = tmp_path / "dataset"
     folder.mkdir()
@@ -53,11 +44,11 @@ def dataset(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def request_for(dataset: Path, tmp_path: Path):
+def request_for(dataset, tmp_path):
     """Make a small request for that folder."""
 
-    def make(**changes: object) -> TrainingRequest:
-        values: dict[str, object] = {
+    def make(**changes):
+        values = {
             "dataset": str(dataset),
             "output_dir": str(tmp_path / "out"),
             "speaker_name": "Hero",
@@ -66,11 +57,30 @@ def request_for(dataset: Path, tmp_path: Path):
             "num_epochs": 3,
             "gradient_accumulation_steps": 2,
         }
-        return TrainingRequest(**(values | changes))  # type: ignore[arg-type]
+        return TrainingRequest(**{**values, **changes})
 
     return make
 
 
-@pytest.fixture(scope="session")
-def models(tiny_models: TinyModels) -> TinyModels:
-    return tiny_models
+@pytest.fixture
+def train(tiny_models, request_for):
+    """Train on the small dataset; ``how`` goes to the training, all else into its request."""
+    from storycore_tts.adapters.direct.training import train
+
+    def run(how=None, **request):
+        usual = {
+            "base_model": tiny_models.path("base"),
+            "tokenizer": None,
+            "device": "cpu",
+            "dtype": torch.float32,
+            "on_progress": lambda _: None,
+            "cancelled": lambda: False,
+        }
+        return train(request_for(**request), **{**usual, **(how or {})})
+
+    torch = pytest.importorskip("torch", reason="fine-tuning needs storycore-tts[direct]")
+    return run
+
+
+def folders(output):
+    return sorted(path.name for path in output.iterdir())
