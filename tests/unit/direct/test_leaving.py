@@ -209,7 +209,9 @@ async def test_a_checkpoint_is_looked_up_once_for_all_who_ask_at_the_same_time(e
     elsewhere = asyncio.ensure_future(asyncio.to_thread(asyncio.run, adapter.speakers()))
     while not asked:
         await asyncio.sleep(0)
-    calls.pop(0).cancel()  # the first to ask leaves; the others do not lose their answer
+    calls[0].cancel()  # the first to ask leaves; the others do not lose their answer
+    with pytest.raises(asyncio.CancelledError):
+        await calls.pop(0)
     gate.set()
     ends = await asyncio.gather(*calls, return_exceptions=True)
     assert [str(end).split("\n")[0] for end in ends] == [str(ends[0]).split("\n")[0]] * 19
