@@ -1,7 +1,5 @@
 """Speech that is heard while it is being made."""
 
-import asyncio
-import contextlib
 import dataclasses
 import itertools
 
@@ -52,14 +50,6 @@ async def test_pieces_are_as_long_as_configured_and_come_while_the_rest_is_made(
     assert frames[0] == 3
     assert set(frames[1:-1]) == {7}
     assert 0 < frames[-1] <= 7
-
-
-async def test_leaving_a_stream_stops_it(adapter):
-    long = dataclasses.replace(SPEAKER, text=TEXT * 4)
-    async with contextlib.aclosing(adapter.synthesize_stream(long)) as stream:
-        await anext(stream)
-    assert adapter._pool.length == 0
-    await asyncio.wait_for(adapter.synthesize(SpeechRequest("Hi.", "ryan")), 60)
 
 
 async def test_a_fresh_seed_is_told_and_repeats_the_stream(adapter):
