@@ -194,21 +194,27 @@ def test_only_a_base_model_can_be_trained(tiny_models, train, tmp_path):
         train({"base_model": tmp_path / "nowhere"})
 
 
-def test_what_cannot_be_trained_is_refused_at_once(tiny_models, train):
-    heard = []
-    within = str(tiny_models.path("base") / "mine")
-    for told, request in {
-        "'Uncle Fu' is the name of a built-in voice": {"speaker_name": "Uncle Fu"},
-        "lies within the base model's": {"output_dir": within},
-        "too long for one generation": {"test_text": "word " * 3000},
-    }.items():
-        with pytest.raises(InvalidRequest, match=told):
-            train({"on_progress": heard.append}, **request)
-    assert heard == []
-    if sys.platform == "linux":  # takes a folder that refuses root, too
-        with pytest.raises(InvalidRequest, match="Cannot write to the output folder"):
-            train({"on_progress": heard.append}, output_dir="/proc/self")
-        assert [news.message for news in heard] == ["reading the dataset"]
+@pytest.mark.parametrize(
+    ("request_", "told", "steps"),
+    [
+        ({"speaker_name": "Uncle Fu"}, "'Uncle Fu' is the name of a built-in voice", 0),
+        ({"test_text": "word " * 3000}, "too long for one generation", 0),
+        ({"output_dir": "{base}/mine"}, "lies within the base model's", 1),
+        # a folder that refuses root, too
+        pytest.param(
+            {"output_dir": "/proc/self"},
+            "Cannot write to the output folder",
+            1,
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="has no /proc"),
+        ),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_at_once(tiny_models, train, request_, told, steps):
+    heard, base = [], tiny_models.path("base")
+    changes = {name: value.replace("{base}", str(base)) for name, value in request_.items()}
+    with pytest.raises(InvalidRequest, match=told):
+        train({"on_progress": heard.append}, **changes)
+    assert [news.message for news in heard] == ["reading the dataset"] * steps
 
 
 def test_a_training_that_comes_apart_says_so(tiny_models, train, tmp_path):
