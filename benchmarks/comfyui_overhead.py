@@ -155,15 +155,18 @@ async def measure(url: str, rounds: int) -> dict[str, float]:
                 found.setdefault(name, []).append(await milliseconds(call, CONCURRENT))
         bare.reader.cancel()
     await adapter.aclose()
+    return summary(found)
+
+
+def summary(found: dict[str, list[tuple[float, float]]]) -> dict[str, float]:
+    """Return medians of wall and CPU times, and how ours compare with the floor's."""
     result = {}
     for name, times in found.items():
         wall, cpu = zip(*times, strict=True)
         result[name] = round(statistics.median(wall), 2)
         result[name.replace("_ms", "_cpu_ms")] = round(statistics.median(cpu), 2)
-    for many in ("", "_50"):
-        for what in ("", "_cpu"):
-            ours, floor = result[f"ours{many}{what}_ms"], result[f"floor{many}{what}_ms"]
-            result[f"ratio{many}{what}"] = round(ours / floor, 3)
+    for what in ("", "_cpu", "_50", "_50_cpu"):
+        result[f"ratio{what}"] = round(result[f"ours{what}_ms"] / result[f"floor{what}_ms"], 3)
     return result
 
 

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
-# Rounds of the loop at one and the same time, after which the clock goes on all the same: timers may
-# fire a nanosecond early, and a task that waits for the rest would wait for ever.
+# Rounds of the loop at the same time, after which the clock goes on all the same: timers may fire a
+# nanosecond early, and a task that waits for the rest would wait for ever.
 ROUNDS = 1000
 STUCK = 30.0  # real seconds without any timer or event, after which a test is stuck for good
 
