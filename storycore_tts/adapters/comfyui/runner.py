@@ -10,7 +10,14 @@ from typing import Any
 
 from storycore_tts.adapters.comfyui.protocol import BACKEND
 from storycore_tts.adapters.comfyui.protocol.failures import closed_error, refused_prompt_error
-from storycore_tts.adapters.comfyui.protocol.job import Command, JobDone, JobMachine, JobPlan, Phase
+from storycore_tts.adapters.comfyui.protocol.job import (
+    Command,
+    JobDone,
+    JobMachine,
+    JobPlan,
+    Phase,
+    Withdrawn,
+)
 from storycore_tts.adapters.comfyui.session import Session
 from storycore_tts.adapters.comfyui.transport.http import PromptRefused, SubmissionUncertain
 from storycore_tts.domain.errors import TTSError
@@ -224,8 +231,8 @@ class JobRunner:
         else:
             self.tell(answered, answer)
 
-    async def _remove(self) -> str | None:
-        """Take the job out of the queue, or interrupt it; return the id that the queue lists."""
+    async def _remove(self) -> Withdrawn:
+        """Take the job out of the queue, or interrupt it."""
         http, machine = self._session.http, self.machine
         server = await self._session.server()
         prompt_id, listed = machine.prompt_id, None
@@ -235,13 +242,15 @@ class JobRunner:
         if server.at_least(*_CANCELS_BY_ID):
             found = await http.cancel_job(prompt_id)
             if found and machine.submissions <= 1:
-                return listed
+                runs = not machine.alive and prompt_id in (await http.queue()).running
+                return Withdrawn(listed, runs)
         # The server deletes one entry for each mention, and a job may wait there more than once.
         await http.delete_pending(prompt_id, times=max(1, machine.submissions))
-        if prompt_id in (await http.queue()).running:
+        runs = prompt_id in (await http.queue()).running
+        if runs:
             if server.at_least(*_TARGETED_INTERRUPT):
                 await http.interrupt(prompt_id)
             else:
                 fields = {"job": prompt_id, "version": server.version}
                 log_event(_log, logging.WARNING, "job.runs_on", backend=BACKEND, **fields)
-        return listed
+        return Withdrawn(listed, runs)

@@ -20,7 +20,7 @@ MUTANTS = [
     ),
     (
         JOB,
-        "        elif self._alive:\n            self._found(now)\n        else:\n",
+        "        elif self.alive:\n            self._found(now)\n        else:\n",
         "        else:\n",
         "a submission that events speak of is searched for and may be repeated",
         RULES,
@@ -112,8 +112,8 @@ MUTANTS = [
     ),
     (
         JOB,
-        "1 if self.certain else MAX_POLLS",
-        "1",
+        "2 if self.certain else MAX_POLLS",
+        "2",
         "a job that is still on its way into the queue is left there",
         RULES,
     ),

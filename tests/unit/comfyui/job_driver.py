@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from storycore_tts.adapters.comfyui.protocol.job import Command, JobMachine, JobPlan, Phase
+from storycore_tts.adapters.comfyui.protocol.job import (
+    Command,
+    JobMachine,
+    JobPlan,
+    Phase,
+    Withdrawn,
+)
 from storycore_tts.adapters.comfyui.protocol.messages import QueueSnapshot, speech_progress
 from storycore_tts.domain.progress import Progress
 from storycore_tts.settings import ComfyUITimeouts
@@ -132,9 +138,9 @@ class JobDriver:
         else:
             self.machine.restoring_failed(error, self.now)  # type: ignore[arg-type]
 
-    def withdrawn(self, known_as: str | None = None) -> None:
+    def withdrawn(self, known_as: str | None = None, *, runs: bool = False) -> None:
         self._answer(WITHDRAW)
-        self.machine.withdrawn(known_as, self.now)
+        self.machine.withdrawn(Withdrawn(known_as, runs), self.now)
 
     def not_withdrawn(self, error: Exception) -> None:
         self._answer(WITHDRAW)

@@ -49,6 +49,8 @@ class MemoryComfyUI:
 
     def __init__(self, *, instant: bool = False) -> None:
         self.instant = instant
+        self.version = "0.3.64"
+        self.is_slow_to_start = False  # a job forgets its first interruption, and says nothing
         self.requests: list[tuple[str, str]] = []
         self.times: list[float] = []  # of these requests, and of attempts to open a WebSocket
         self.held: dict[str, asyncio.Event] = {}
@@ -120,7 +122,7 @@ class MemoryComfyUI:
     def _get(self, path: list[str], request: httpx.Request) -> tuple[int, Any]:
         match path:
             case ["system_stats"]:
-                return 200, {"system": {"comfyui_version": "0.3.64"}, "devices": []}
+                return 200, {"system": {"comfyui_version": self.version}, "devices": []}
             case ["object_info", class_type]:
                 return 200, {class_type: OBJECT_INFO[class_type]}
             case ["queue"]:
@@ -143,10 +145,16 @@ class MemoryComfyUI:
                 for prompt_id in {*json.loads(request.content)["delete"]} & {*pending}:
                     del self.queue[prompt_id]
             case ["interrupt"]:
-                prompt_id = json.loads(request.content)["prompt_id"]
-                if self.queue.pop(prompt_id, None) is not None:
-                    self.interrupted.append(prompt_id)
+                self._interrupt(json.loads(request.content)["prompt_id"])
+            case ["api", "jobs", prompt_id, "cancel"]:
+                self._interrupt(prompt_id)
         return 200, {}
+
+    def _interrupt(self, prompt_id: str) -> None:
+        if self.is_slow_to_start:
+            self.is_slow_to_start = False
+        elif self.queue.pop(prompt_id, None) is not None:
+            self.interrupted.append(prompt_id)
 
     def _upload(self, request: httpx.Request) -> tuple[int, Any]:
         _, _, rest = request.content.partition(b'filename="')
@@ -161,7 +169,8 @@ class MemoryComfyUI:
         prompt_id = body["prompt_id"]
         self.submitted.append(prompt_id)
         self.queue[prompt_id] = body["prompt"]
-        self.send("execution_start", prompt_id=prompt_id)
+        if not self.is_slow_to_start:
+            self.send("execution_start", prompt_id=prompt_id)
         if self.instant:
             self.finish(prompt_id)
         return 200, {"prompt_id": prompt_id, "node_errors": {}}

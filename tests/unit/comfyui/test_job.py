@@ -598,9 +598,29 @@ def test_cancelling_takes_the_job_off_the_server(job):
     job.machine.cancel(job.now)
     assert job.asks_for(WITHDRAW)
     assert job.machine.leave_by == job.now + 5
-    job.withdrawn()
+    job.withdrawn(runs=True)
     assert job.machine.ended
     assert job.commands.count(WITHDRAW) == 1
+
+
+def test_a_job_that_runs_and_was_not_heard_of_yet_is_interrupted_twice(job):
+    """ComfyUI forgets an interruption that comes before the job's first event."""
+    job.start().submitted()
+    job.machine.cancel(job.now)
+    job.withdrawn(runs=True)
+    job.event("execution_start")  # too late to tell whether the interruption came after it
+    assert job.is_leaving
+    job.wait(0.3)
+    job.withdrawn(runs=True)
+    assert job.machine.ended
+    assert job.commands.count(WITHDRAW) == 2
+
+
+def test_a_job_that_waits_is_withdrawn_once(job):
+    job.start().submitted()
+    job.machine.cancel(job.now)
+    job.withdrawn(runs=False)
+    assert job.machine.ended
 
 
 def test_cancelling_before_the_submission_leaves_at_once(job):

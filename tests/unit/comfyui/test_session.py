@@ -143,6 +143,17 @@ class TestLeaving:
         assert server.interrupted == server.submitted
         await adapter.aclose()
 
+    @pytest.mark.parametrize("version", ["0.3.64", "0.33.0"])
+    async def test_a_job_that_forgets_its_interruption_is_interrupted_again(self, server, version):
+        server.version, server.is_slow_to_start = version, True
+        adapter = server.adapter()
+        call = asyncio.ensure_future(adapter.synthesize(LINE))
+        await server.until(lambda server: server.submitted)
+        call.cancel()
+        await cancelled(call)
+        assert server.interrupted == server.submitted
+        await adapter.aclose()
+
     async def test_closing_takes_jobs_off_the_server(self, server):
         adapter = server.adapter()
         calls = [asyncio.ensure_future(adapter.synthesize(LINE)) for _ in range(3)]

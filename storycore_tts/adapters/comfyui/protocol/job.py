@@ -14,7 +14,9 @@ The rules, in short:
 * A job that the server forgot because it restarted is submitted once more. One that was removed
   while the server was there all the time is not.
 * However we leave, the job is taken off the server first: deleted or interrupted by its id, never
-  by a global interrupt. Nothing is submitted after a cancellation.
+  by a global interrupt. Nothing is submitted after a cancellation. ComfyUI forgets an interruption
+  that comes between taking a job out of its queue and the job's first event; a job that runs and
+  was not heard of yet is therefore interrupted twice.
 """
 
 from __future__ import annotations
@@ -128,6 +130,19 @@ class JobPlan:
 
 
 @dataclass(frozen=True)
+class Withdrawn:
+    """What the server was told to drop.
+
+    Args:
+        known_as: The id by which the queue listed it; None if it did not, or was not asked.
+        runs: It was under way, and so interrupted instead of deleted.
+    """
+
+    known_as: str | None = None
+    runs: bool = False
+
+
+@dataclass(frozen=True)
 class JobDone:
     """A job that ended.
 
@@ -175,6 +190,7 @@ class JobMachine:
         self.graph = plan.graph
         self.submissions = 0  # POSTs that were begun
         self.certain = False  # the server named the job
+        self.alive = False  # an event proved that the server has the job
         self.may_live = False  # the server may have the job
         self.cancelled = False
         self.done: JobDone | None = None
@@ -199,7 +215,7 @@ class JobMachine:
     def _forget(self, now: float) -> None:
         """Know nothing of what becomes of the next submission."""
         self._unbroken = self._connected  # the server was there all the time
-        self._alive = False  # an event proved that the server has the job
+        self.alive = False
         self._started_at: float | None = None
         self._has_run = False
         self._succeeded = False
@@ -265,7 +281,7 @@ class JobMachine:
         """
         if self.phase not in _MAY_RUN:
             return
-        self._last_sign, self._silent_since, self._alive = now, None, True
+        self._last_sign, self._silent_since, self.alive = now, None, True
         self.certain = self.certain or data.get("prompt_id") == self.prompt_id
         self._bad_end = self._bad_end or outcome_of_event(kind, data)
         if kind == "execution_start":
@@ -308,7 +324,7 @@ class JobMachine:
     def submission_refused(self, error: TTSError, now: float) -> None:
         """The job is certainly not in the queue: refused, or never sent."""
         self._in_flight.discard(Command.SUBMIT)
-        self.may_live = self._lived_before_post or self._alive
+        self.may_live = self._lived_before_post or self.alive
         if self.ended:
             return
         if self.phase is Phase.LEAVING:
@@ -325,7 +341,7 @@ class JobMachine:
             return
         if self.phase is Phase.LEAVING:
             self._withdraw(now)
-        elif self._alive:
+        elif self.alive:
             self._found(now)
         else:
             self._doubt(cause, now)
@@ -405,16 +421,18 @@ class JobMachine:
         if self.phase is Phase.RESTORING:
             self._submission_failed(error, now)
 
-    def withdrawn(self, known_as: str | None, now: float) -> None:
-        """The server was told to drop the job; ``known_as`` is the id by which it listed it."""
+    def withdrawn(self, told: Withdrawn, now: float) -> None:
+        """The server was told to drop the job."""
         self._in_flight.discard(Command.WITHDRAW)
         if self.phase is not Phase.LEAVING:
             return
-        if known_as is not None:
-            self._is_known_as(known_as)
+        if told.known_as is not None:
+            self._is_known_as(told.known_as)
         self._withdrawals_left -= 1
-        # One that no snapshot has listed may still be on its way into the queue.
-        if self.certain or self._withdrawals_left <= 0:
+        # One that no snapshot has listed may still be on its way into the queue, and one that has
+        # sent no event may have begun only after it was interrupted.
+        is_gone = self.certain and (self.alive or not told.runs)
+        if is_gone or self._withdrawals_left <= 0:
             self._end("job.withdrawn", logging.INFO)
         else:
             self._wake_at = now + _BETWEEN_WITHDRAWALS
@@ -726,7 +744,7 @@ class JobMachine:
         if not self._is_worth_withdrawing:
             self.phase = Phase.ENDED
             return
-        self._withdrawals_left = 1 if self.certain else MAX_POLLS
+        self._withdrawals_left = 2 if self.certain else MAX_POLLS
         self._withdraw_until = now + self._timeouts.cancel
         self._do(Command.WITHDRAW)
 
