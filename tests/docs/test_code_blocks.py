@@ -24,21 +24,15 @@ ROOT = Path(__file__).parents[2]
 ARCHITECTURE = "documentation/ARCHITECTURE.md"
 DIRECT = "documentation/DIRECT.md"
 MIGRATION = "documentation/MIGRATION.md"
+EXPLAINED = (
+    "API_REFERENCE", "ARCHITECTURE", "DIRECT", "MIGRATION", "OBSERVABILITY", "QWEN_TTS_INTEGRATION",
+    "RESILIENCE", "SERVICE", "STORYCORE", "TESTING", "VOICES",
+)  # fmt: skip
 DOCUMENTS = [
     "README.md",
     "CONTRIBUTING.md",
     "examples/scratch_track/README.md",
-    "documentation/API_REFERENCE.md",
-    ARCHITECTURE,
-    DIRECT,
-    MIGRATION,
-    "documentation/OBSERVABILITY.md",
-    "documentation/QWEN_TTS_INTEGRATION.md",
-    "documentation/RESILIENCE.md",
-    "documentation/SERVICE.md",
-    "documentation/STORYCORE.md",
-    "documentation/TESTING.md",
-    "documentation/VOICES.md",
+    *(f"documentation/{name}.md" for name in EXPLAINED),
 ]
 COMFYUI = re.compile("http://127.0.0.1:(8188|8000)")  # Desktop's port is the second one
 SERVICE = "http://127.0.0.1:8600"
@@ -126,14 +120,16 @@ def test_the_direct_document(run, tmp_path: Path):
         "1.7B-CustomVoice": str(models.path("custom_voice")),
         "1.7B-Base": str(models.path("base")),
     }
+    said = {"backend": "direct", "device": "cpu", "precision": "fp32", "direct__models": places}
     settings = {
-        "STORYCORE_TTS_BACKEND": "direct",
-        "STORYCORE_TTS_DEVICE": "cpu",
-        "STORYCORE_TTS_PRECISION": "fp32",
-        "STORYCORE_TTS_DIRECT__MODELS": json.dumps(places),
-        "OMP_NUM_THREADS": "1",
+        f"STORYCORE_TTS_{name.upper()}": text if isinstance(text, str) else json.dumps(text)
+        for name, text in said.items()
     }
-    torchaudio_placeholder(tmp_path)  # where programs run, they import from
+    # What install_torchaudio_placeholder puts in place, where these programs import from:
+    package = tmp_path / "torchaudio" / "compliance"
+    package.mkdir(parents=True)
+    for module in (package.parent / "__init__.py", package / "__init__.py", package / "kaldi.py"):
+        module.touch()
     recordings = tmp_path / "recordings"
     recordings.mkdir()
     for number in range(2):
@@ -144,18 +140,11 @@ def test_the_direct_document(run, tmp_path: Path):
     for language, code in FENCE.findall(text):
         if language == "python":
             (tmp_path / "block.py").write_text(code, encoding="utf-8")
-            run(str(tmp_path / "block.py"), **settings)
+            run(str(tmp_path / "block.py"), OMP_NUM_THREADS="1", **settings)
         for command in our_commands(code) if language == "console" else ():
-            run(*command, **settings)
+            run(*command, OMP_NUM_THREADS="1", **settings)
 
 
-def torchaudio_placeholder(folder: Path) -> None:
-    """Write what ``install_torchaudio_placeholder`` puts in place, for another process."""
-    package = folder / "torchaudio" / "compliance"
-    package.mkdir(parents=True)
-    for module in (folder / "torchaudio" / "__init__.py", package / "__init__.py"):
-        module.touch()
-    (package / "kaldi.py").touch()
 
 
 def test_yaml(tmp_path: Path):
