@@ -145,8 +145,6 @@ def test_the_direct_document(run, tmp_path: Path):
             run(*command, OMP_NUM_THREADS="1", **settings)
 
 
-
-
 def test_yaml(tmp_path: Path):
     file = tmp_path / "settings.yaml"
     for block in blocks("yaml"):
