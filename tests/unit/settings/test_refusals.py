@@ -130,7 +130,10 @@ NO_MAPPING = "must be a mapping, not"
         (NO_MAPPING, ["- a", "5", "tts: 5", "tts: [a]", "tts: {qwen: 0}", "tts: {qwen: []}"]),
         (".", [f"tts: {{qwen: {block}}}" for block in ("&a {x: *a}", "&a [*a]")]),
         (".", [f"tts: {{qwen: {{{name}: &a [*a]}}}}" for name in ("generation", "device")]),
-        ("top_k", [f"tts: {{qwen: {{generation: {{top_k: 0x{'f' * 5000}}}}}}}"]),
+        (
+            r": tts\.qwen\.generation\.top_k ",
+            [f"tts: {{qwen: {{generation: {{top_k: 0x{'f' * 5000}}}}}}}"],
+        ),
     ],
 )
 def test_what_is_no_yaml_or_no_block_is_refused_by_the_name_of_its_file(
@@ -140,7 +143,7 @@ def test_what_is_no_yaml_or_no_block_is_refused_by_the_name_of_its_file(
         with pytest.raises(ConfigurationError, match=said) as caught:
             load(text)
         assert caught.value.source == str(tmp_path / "mine.yaml")
-        assert len(str(caught.value)) < 1000
+        assert len(str(caught.value)) < 500
         assert said != NO_MAPPING or caught.value.allowed == "a mapping"
 
 
