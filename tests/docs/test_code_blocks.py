@@ -120,16 +120,14 @@ def test_the_direct_document(run, tmp_path: Path):
         "1.7B-CustomVoice": str(models.path("custom_voice")),
         "1.7B-Base": str(models.path("base")),
     }
-    said = {"backend": "direct", "device": "cpu", "precision": "fp32", "direct__models": places}
     settings = {
-        f"STORYCORE_TTS_{name.upper()}": text if isinstance(text, str) else json.dumps(text)
-        for name, text in said.items()
+        "STORYCORE_TTS_BACKEND": "direct",
+        "STORYCORE_TTS_DEVICE": "cpu",
+        "STORYCORE_TTS_PRECISION": "fp32",
+        "STORYCORE_TTS_DIRECT__MODELS": json.dumps(places),
+        "OMP_NUM_THREADS": "1",
     }
-    # What install_torchaudio_placeholder puts in place, where these programs import from:
-    package = tmp_path / "torchaudio" / "compliance"
-    package.mkdir(parents=True)
-    for module in (package.parent / "__init__.py", package / "__init__.py", package / "kaldi.py"):
-        module.touch()
+    torchaudio_placeholder(tmp_path)  # where programs run, they import from
     recordings = tmp_path / "recordings"
     recordings.mkdir()
     for number in range(2):
@@ -140,9 +138,18 @@ def test_the_direct_document(run, tmp_path: Path):
     for language, code in FENCE.findall(text):
         if language == "python":
             (tmp_path / "block.py").write_text(code, encoding="utf-8")
-            run(str(tmp_path / "block.py"), OMP_NUM_THREADS="1", **settings)
+            run(str(tmp_path / "block.py"), **settings)
         for command in our_commands(code) if language == "console" else ():
-            run(*command, OMP_NUM_THREADS="1", **settings)
+            run(*command, **settings)
+
+
+def torchaudio_placeholder(folder: Path) -> None:
+    """Write what ``install_torchaudio_placeholder`` puts in place, for another process."""
+    package = folder / "torchaudio" / "compliance"
+    package.mkdir(parents=True)
+    for module in (folder / "torchaudio" / "__init__.py", package / "__init__.py"):
+        module.touch()
+    (package / "kaldi.py").touch()
 
 
 def test_yaml(tmp_path: Path):
