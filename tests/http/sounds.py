@@ -9,6 +9,8 @@ import numpy as np
 from storycore_tts.domain.audio import encode
 
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
+TYPES = {kind: f"audio/{kind}" for kind in (*FORMATS, "ogg")}
+TYPES |= {"mp3": "audio/mpeg", "opus": "audio/ogg; codecs=opus"}
 RATES = dict.fromkeys(FORMATS, 24_000) | {"opus": 48_000}  # what opus decodes to, always
 # The letters that a file begins with; of aac, the sync word of a frame.
 BEGINNINGS = {
