@@ -1,6 +1,6 @@
 """What the service does when there is too much to do, or no backend to do it."""
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import openai
@@ -8,11 +8,9 @@ import pytest
 
 from storycore_tts.testing.comfyui import NodeError, StandInComfyUI
 
-from .serving import config, serving
+from .serving import ASYNC, GENERATE, config, ended, serving
 from .sounds import decoded
 
-GENERATE, JOBS = "/ai/tts/qwen/generate", "/ai/tts/qwen/jobs"
-ASYNC = {"Prefer": "respond-async"}
 LINE = {"text": "Once upon a time.", "speaker": "Ryan"}
 SPEECH = {"model": "qwen3-tts", "voice": "Ryan", "input": "Once upon a time."}
 AWAY = "http://127.0.0.1:1"
@@ -48,31 +46,6 @@ def busy(comfyui, tmp_path_factory):
         yield url
 
 
-@pytest.fixture(scope="class")
-def away(tmp_path_factory):
-    """A service whose backend is down."""
-    with serving(settings(tmp_path_factory.mktemp("away"), AWAY)) as url:
-        yield url
-
-
-class Asking:
-    """Threads that each ask for a line."""
-
-    def __init__(self):
-        self.answers = []
-        self._threads = []
-
-    def __call__(self, ask):
-        thread = threading.Thread(target=lambda: self.answers.append(ask()))
-        self._threads.append(thread)
-        thread.start()
-
-    def all(self):
-        for thread in self._threads:
-            thread.join()
-        return self.answers
-
-
 def wait_for_waiting(http, number):
     while http.get("/ai/tts/qwen/status").json()["backends"][0]["waiting"] < number:
         pass
@@ -80,16 +53,16 @@ def wait_for_waiting(http, number):
 
 class TestBusy:
     def test_too_many_who_wait_are_told_to_come_back(self, comfyui, busy):
-        asking = Asking()
         with (
+            ThreadPoolExecutor(3) as threads,
             httpx.Client(base_url=busy, timeout=60) as http,
             client_of(busy) as impatient,
             client_of(busy, max_retries=9) as patient,
         ):
             gate = comfyui.faults.hold("running")
-            asking(lambda: http.post(GENERATE, json=LINE).status_code)
+            asked = [threads.submit(http.post, GENERATE, json=LINE)]
             assert gate.reached.wait(30)
-            asking(lambda: http.post(GENERATE, json=LINE).status_code)
+            asked.append(threads.submit(http.post, GENERATE, json=LINE))
             wait_for_waiting(http, 1)
             refused = http.post(GENERATE, json=LINE)
             assert refused.status_code == 503
@@ -99,7 +72,7 @@ class TestBusy:
                 impatient.audio.speech.create(**SPEECH)
             assert told.value.response.headers["retry-after"] == "2"
             # OpenAI's own client waits for as long as it is told to, and asks again.
-            asking(lambda: len(patient.audio.speech.create(**SPEECH).read()) > 1000)
+            waited = threads.submit(patient.audio.speech.create, **SPEECH)
 
             # A job may wait as long as it needs, as long as there is room in the queue.
             accepted = []
@@ -109,15 +82,12 @@ class TestBusy:
             assert int(answer.headers["retry-after"]) > 0
             assert len(accepted) in (2, 3)  # one may have been taken from the queue already
             gate.release()
-            assert sorted(asking.all()) == [True, 200, 200]
+            assert [answer.result().status_code for answer in asked] == [200, 200]
+            assert len(waited.result().read()) > 1000
             for answer in accepted:
-                self.ended_well(http, answer)
-            self.ended_well(http, http.post(GENERATE, json=LINE, headers=ASYNC))
-
-    def ended_well(self, http, answer):
-        with http.stream("GET", answer.json()["links"]["events"]) as events:
-            events.read()
-        assert http.get(answer.headers["location"]).json()["state"] == "succeeded"
+                assert ended(http, answer.json())["state"] == "succeeded"
+            again = http.post(GENERATE, json=LINE, headers=ASYNC)
+            assert ended(http, again.json())["state"] == "succeeded"
 
     def test_what_fails_for_good_is_not_asked_for_again(self, comfyui, busy):
         comfyui.faults.add(NodeError(message="a wire is loose", times=None))
@@ -132,37 +102,36 @@ class TestBusy:
         assert len(comfyui.log.submitted) == before + 1
 
 
-class TestAway:
-    @pytest.mark.parametrize("key", [None, "a key"])
-    def test_a_backend_that_is_away_is_said_to_be(self, away, key):
-        headers = {} if key is None else {"Idempotency-Key": key}
-        answer = httpx.post(f"{away}{GENERATE}", json=LINE, headers=headers, timeout=60)
-        assert answer.status_code == 503
-        assert answer.headers["content-type"] == "application/problem+json"
-        assert int(answer.headers["retry-after"]) > 0
-        problem = answer.json()
-        assert AWAY in problem["detail"]
-        assert (problem["backend"], problem["retryable"]) == ("comfyui", True)
-        assert key is None or "take another one" in problem["hint"]
+def test_a_backend_that_is_away_is_said_to_be(tmp_path):
+    with (
+        serving(settings(tmp_path, AWAY)) as url,
+        httpx.Client(base_url=url, timeout=60) as http,
+        client_of(url) as client,
+    ):
+        for headers in ({}, {"Idempotency-Key": "a key"}):
+            answer = http.post(GENERATE, json=LINE, headers=headers)
+            assert answer.status_code == 503
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert int(answer.headers["retry-after"]) > 0
+            problem = answer.json()
+            assert AWAY in problem["detail"]
+            assert (problem["backend"], problem["retryable"]) == ("comfyui", True)
+        assert "take another one" in problem["hint"]
 
-        assert httpx.get(f"{away}/health").status_code == 200
-        assert httpx.get(f"{away}/ready").status_code == 503
-        (backend,) = httpx.get(f"{away}/ai/tts/qwen/status").json()["backends"]
+        assert http.get("/health").status_code == 200
+        assert http.get("/ready").status_code == 503
+        (backend,) = http.get("/ai/tts/qwen/status").json()["backends"]
         assert backend["reachable"] is False
         assert backend["problems"]
 
-    def test_openais_client_knows_that_it_may_ask_again(self, away):
-        with client_of(away) as client:
-            with pytest.raises(openai.InternalServerError, match="ComfyUI") as refused:
-                client.audio.speech.create(**SPEECH)
-            assert refused.value.status_code == 503
-            assert refused.value.type == "server_error"
-            assert refused.value.response.headers["x-should-retry"] == "true"
+        for how in ({}, {"stream_format": "audio"}):
             with (
-                pytest.raises(openai.InternalServerError),
-                client.audio.speech.with_streaming_response.create(**SPEECH, stream_format="audio"),
+                pytest.raises(openai.InternalServerError, match="ComfyUI") as refused,
+                client.audio.speech.with_streaming_response.create(**SPEECH, **how),
             ):
                 pass
+            assert (refused.value.status_code, refused.value.type) == (503, "server_error")
+            assert refused.value.response.headers["x-should-retry"] == "true"
 
 
 def test_another_backend_speaks_while_one_is_away(tmp_path):
