@@ -28,3 +28,11 @@ def http(url):
 def client(url):
     with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from .browser import chromium
+
+    with chromium() as running:
+        yield running

@@ -32,10 +32,10 @@ def config(folder, **settings):
     return QwenTTSConfig(**{**usual, **settings}, server=server)
 
 
-def on_comfyui(folder, comfyui, **settings):
+def on_comfyui(folder, url, /, **settings):
     """Return settings of a service that asks a ComfyUI server, once, and counts no requests."""
     counted = {"requests_per_minute": None, **settings.pop("server", {})}
-    backend = {"backend": "comfyui", "comfyui_url": comfyui.url, "retry": {"attempts": 1}}
+    backend = {"backend": "comfyui", "comfyui_url": url, "retry": {"attempts": 1}}
     return config(folder, **backend, server=counted, **settings)
 
 

@@ -49,7 +49,7 @@ async def test_a_service_whose_task_is_cancelled_ends_its_requests_first(comfyui
     gate = comfyui.faults.hold("running")
     listening = asyncio.get_running_loop().create_future()
     before = asyncio.all_tasks()
-    service = asyncio.ensure_future(listen(on_comfyui(tmp_path, comfyui), listening.set_result))
+    service = asyncio.ensure_future(listen(on_comfyui(tmp_path, comfyui.url), listening.set_result))
     async with httpx.AsyncClient(base_url=await listening, timeout=60) as http:
         asked = asyncio.ensure_future(http.post(GENERATE, json=LINE))
         assert await asyncio.to_thread(gate.reached.wait, 30)

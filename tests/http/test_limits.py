@@ -8,7 +8,7 @@ import pytest
 
 from storycore_tts.testing.comfyui import NodeError, StandInComfyUI
 
-from .serving import ASYNC, GENERATE, config, ended, serving
+from .serving import ASYNC, GENERATE, ended, on_comfyui, serving
 from .sounds import decoded
 
 LINE = {"text": "Once upon a time.", "speaker": "Ryan"}
@@ -17,87 +17,65 @@ AWAY = "http://127.0.0.1:1"
 
 
 def settings(folder, address, *, fallback="none", **server):
-    return config(
-        folder,
-        backend="comfyui",
-        comfyui_url=address,
-        fallback=fallback,
-        retry={"attempts": 1},
-        comfyui={"timeouts": {"connect": 1.0, "away": 1.0}},
-        server={"requests_per_minute": None, **server},
-    )
+    soon = {"timeouts": {"connect": 1.0, "away": 1.0}}
+    return on_comfyui(folder, address, fallback=fallback, comfyui=soon, server=server)
 
 
 def client_of(url, **more):
     return openai.OpenAI(base_url=f"{url}/v1", **{"api_key": "none", "max_retries": 0, **more})
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def comfyui():
     with StandInComfyUI(modern=True, instant=True) as server:
         yield server
 
 
-@pytest.fixture(scope="class")  # there can be one service at a time
-def busy(comfyui, tmp_path_factory):
-    """A service that does one thing at a time; little may wait."""
+def test_too_many_who_wait_are_told_to_come_back(comfyui, tmp_path):
     few = {"concurrency": {"comfyui": 1}, "max_waiting": 1, "max_queued": 2}
-    with serving(settings(tmp_path_factory.mktemp("busy"), comfyui.url, **few)) as url:
-        yield url
+    with (
+        serving(settings(tmp_path, comfyui.url, **few)) as url,
+        ThreadPoolExecutor(3) as threads,
+        httpx.Client(base_url=url, timeout=60) as http,
+        client_of(url) as impatient,
+        client_of(url, max_retries=9) as patient,
+    ):
+        gate = comfyui.faults.hold("running")
+        asked = [threads.submit(http.post, GENERATE, json=LINE)]
+        assert gate.reached.wait(30)
+        asked.append(threads.submit(http.post, GENERATE, json=LINE))
+        while http.get("/ai/tts/qwen/status").json()["backends"][0]["waiting"] < 1:
+            pass
+        refused = http.post(GENERATE, json=LINE)
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "2"
+        assert refused.json()["retryable"] is True
+        with pytest.raises(openai.InternalServerError, match="wait for comfyui") as told:
+            impatient.audio.speech.create(**SPEECH)
+        assert told.value.response.headers["retry-after"] == "2"
+        # OpenAI's own client waits for as long as it is told to, and asks again.
+        waited = threads.submit(patient.audio.speech.create, **SPEECH)
 
+        # A job may wait as long as it needs, as long as there is room in the queue.
+        accepted = []
+        while (answer := http.post(GENERATE, json=LINE, headers=ASYNC)).status_code == 202:
+            accepted.append(answer)
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+        assert len(accepted) in (2, 3)  # one may have been taken from the queue already
+        gate.release()
+        assert [answer.result().status_code for answer in asked] == [200, 200]
+        assert len(waited.result().read()) > 1000
+        for answer in accepted:
+            assert ended(http, answer.json())["state"] == "succeeded"
+        again = http.post(GENERATE, json=LINE, headers=ASYNC)
+        assert ended(http, again.json())["state"] == "succeeded"
 
-def wait_for_waiting(http, number):
-    while http.get("/ai/tts/qwen/status").json()["backends"][0]["waiting"] < number:
-        pass
-
-
-class TestBusy:
-    def test_too_many_who_wait_are_told_to_come_back(self, comfyui, busy):
-        with (
-            ThreadPoolExecutor(3) as threads,
-            httpx.Client(base_url=busy, timeout=60) as http,
-            client_of(busy) as impatient,
-            client_of(busy, max_retries=9) as patient,
-        ):
-            gate = comfyui.faults.hold("running")
-            asked = [threads.submit(http.post, GENERATE, json=LINE)]
-            assert gate.reached.wait(30)
-            asked.append(threads.submit(http.post, GENERATE, json=LINE))
-            wait_for_waiting(http, 1)
-            refused = http.post(GENERATE, json=LINE)
-            assert refused.status_code == 503
-            assert refused.headers["retry-after"] == "2"
-            assert refused.json()["retryable"] is True
-            with pytest.raises(openai.InternalServerError, match="wait for comfyui") as told:
-                impatient.audio.speech.create(**SPEECH)
-            assert told.value.response.headers["retry-after"] == "2"
-            # OpenAI's own client waits for as long as it is told to, and asks again.
-            waited = threads.submit(patient.audio.speech.create, **SPEECH)
-
-            # A job may wait as long as it needs, as long as there is room in the queue.
-            accepted = []
-            while (answer := http.post(GENERATE, json=LINE, headers=ASYNC)).status_code == 202:
-                accepted.append(answer)
-            assert answer.status_code == 503
-            assert int(answer.headers["retry-after"]) > 0
-            assert len(accepted) in (2, 3)  # one may have been taken from the queue already
-            gate.release()
-            assert [answer.result().status_code for answer in asked] == [200, 200]
-            assert len(waited.result().read()) > 1000
-            for answer in accepted:
-                assert ended(http, answer.json())["state"] == "succeeded"
-            again = http.post(GENERATE, json=LINE, headers=ASYNC)
-            assert ended(http, again.json())["state"] == "succeeded"
-
-    def test_what_fails_for_good_is_not_asked_for_again(self, comfyui, busy):
+        # What fails for good is not asked for again.
         comfyui.faults.add(NodeError(message="a wire is loose", times=None))
         before = len(comfyui.log.submitted)
-        with (
-            client_of(busy, max_retries=2) as client,
-            pytest.raises(openai.InternalServerError, match="a wire is loose") as failed,
-        ):
-            client.audio.speech.create(**SPEECH)
-        comfyui.faults.clear()
+        with pytest.raises(openai.InternalServerError, match="a wire is loose") as failed:
+            patient.audio.speech.create(**SPEECH)
         assert failed.value.status_code == 502
         assert len(comfyui.log.submitted) == before + 1
 

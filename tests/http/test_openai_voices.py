@@ -24,7 +24,7 @@ def comfyui():
 
 @pytest.fixture(scope="module")
 def url(comfyui, folder):
-    with serving(on_comfyui(folder, comfyui)) as url:
+    with serving(on_comfyui(folder, comfyui.url)) as url:
         yield url
 
 

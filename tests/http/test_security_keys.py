@@ -11,8 +11,9 @@ from storycore_tts import ConfigurationError, QwenTTSConfig
 from storycore_tts.domain.keys import hashed, new_key
 from storycore_tts.entrypoints.http import create_app
 
-from .attacks import API, LINE, logged, sound
+from .attacks import API, LINE, logged
 from .serving import ASYNC, CLONE, GENERATE, JOBS, config, followed, serving
+from .sounds import recording
 
 MIA, TOM = "sctts_" + 43 * "m", "sctts_" + 43 * "t"  # pytest-xdist wants the same ids each time
 OPEN = ["/", "/health", "/ready", "/openapi.json", "/nowhere"]
@@ -62,8 +63,9 @@ def test_other_machines_need_a_key_and_this_one_does_not():
     for host in ("127.0.0.1", "127.1.2.3", "::1", "localhost"):
         create_app(QwenTTSConfig(backend="draft", server={"host": host}))
     for host in ("0.0.0.0", "::", "192.168.1.2", "example.com", "127.0.0.1.nip.io"):
-        with pytest.raises(ConfigurationError, match="no key keeps anybody out"):
+        with pytest.raises(ConfigurationError, match="no key keeps anybody out") as refused:
             create_app(QwenTTSConfig(backend="draft", server={"host": host}))
+        assert "storycore-tts keys new" in refused.value.hint
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ def test_anothers_job_is_as_one_that_does_not_exist(mia, tom, job):
 
 
 def test_anothers_recording_is_as_one_that_does_not_exist(mia, tom):
-    kept = mia.post(f"{API}/references", files={"reference": ("a.wav", sound())}).json()["id"]
+    kept = mia.post(f"{API}/references", files={"reference": ("a.wav", recording())}).json()["id"]
     form = {"text": (None, LINE), "x_vector_only": (None, "true")}
     answers = [
         client.post(CLONE, files={**form, "reference_id": (None, reference)})
@@ -129,7 +131,7 @@ def test_anothers_recording_is_as_one_that_does_not_exist(mia, tom):
     assert answers[0].json() == answers[1].json()
     assert answers[2].json()["type"].endswith(":unsupported-by-backend")  # it was found
     # The same bytes have another id, or one could find out what others have sent.
-    again = tom.post(f"{API}/references", files={"reference": ("a.wav", sound())}).json()["id"]
+    again = tom.post(f"{API}/references", files={"reference": ("a.wav", recording())}).json()["id"]
     assert again != kept
 
 

@@ -40,11 +40,8 @@ def _has_all_headers(answer):
     ("method", "path", "how", "status"),
     [
         ("GET", "/health", {}, 200),
-        ("GET", "/openapi.json", {}, 200),
-        ("GET", f"{API}/status", {}, 200),
         ("POST", GENERATE, {"json": {"text": LINE}}, 200),
         ("GET", "/nowhere", {}, 404),
-        ("GET", f"{API}/jobs/x", {}, 404),
         ("PUT", "/health", {}, 405),
         ("POST", GENERATE, {"content": b"x" * 2**21}, 413),
         ("POST", GENERATE, {"json": {}}, 422),
@@ -59,6 +56,7 @@ def test_every_answer_has_the_headers(http, method, path, how, status):
     answer = http.request(method, path, **how)
     assert answer.status_code == status
     _has_all_headers(answer)
+    assert status == 200 or answer.headers["Content-Type"] == "application/problem+json"
 
 
 def test_what_is_no_http_is_answered_with_the_headers(url):

@@ -10,8 +10,9 @@ import pytest
 from storycore_tts.testing.comfyui import StandInComfyUI
 from storycore_tts.testing.comfyui.log import Submitted, Uploaded
 
-from .attacks import LINE, sound
+from .attacks import LINE
 from .serving import ASYNC, CLONE, GENERATE, TRAIN, followed, on_comfyui, serving
+from .sounds import recording
 
 PATHS = ["/etc/passwd", "mia/../../secret", "..\\..\\secret", "file:///etc/passwd", "~/.ssh"]
 PATHS += ["mia\0", "", "a" * 5000]
@@ -43,7 +44,7 @@ def url(folder, comfyui):
         "training_dir": str(folder / "trained"),
     }
     library = str(folder / "library")
-    with serving(on_comfyui(folder, comfyui, voices_dir=library, server=server)) as url:
+    with serving(on_comfyui(folder, comfyui.url, voices_dir=library, server=server)) as url:
         yield url
 
 
@@ -76,13 +77,13 @@ def test_nothing_beyond_the_configured_folders_is_named_to_comfyui(http, sent):
 @pytest.mark.parametrize("path", PATHS)
 def test_neither_voices_nor_ids_are_paths(http, sent, folder, path):
     before = sorted(folder.rglob("*"))
-    recording = {"audio_sample": ("a.wav", sound(), "audio/wav")}
+    sample = {"audio_sample": ("a.wav", recording(), "audio/wav")}
     form = {"text": (None, LINE), "x_vector_only": (None, "true"), "reference_id": (None, path)}
     answers = [
         http.post(TRAIN, json={"dataset": "mia", "speaker_name": path}),
         http.post(GENERATE, json={"text": LINE, "speaker": path}),
         http.post("/v1/audio/speech", json={"input": LINE, "voice": {"id": path}}),
-        http.post("/v1/audio/voices", data={"name": path, "consent": "me"}, files=recording),
+        http.post("/v1/audio/voices", data={"name": path, "consent": "me"}, files=sample),
         http.delete("/v1/audio/voices/" + httpx.QueryParams({"": path[:200]}).__str__()[1:]),
         http.post(CLONE, files=form),
     ]
@@ -94,7 +95,7 @@ def test_neither_voices_nor_ids_are_paths(http, sent, folder, path):
 
 def test_neither_the_name_of_a_file_nor_a_key_reaches_comfyui(http, sent, folder):
     for name in ("../../evil.wav", "/etc/evil.wav", "..\\evil.wav", "evil\r\nX: y.wav"):
-        form, file = {"text": LINE, "x_vector_only": "true"}, (name, sound(), "audio/wav")
+        form, file = {"text": LINE, "x_vector_only": "true"}, (name, recording(), "audio/wav")
         answer = http.post(CLONE, data=form, files={"reference": file})
         assert answer.status_code == 200, answer.text
     body, key = {"dataset": "mia", "speaker_name": "mia"}, {"Idempotency-Key": "../../evil"}
@@ -115,7 +116,7 @@ def test_a_checkpoint_below_a_folder_is_named_by_its_whole_path(http, sent, fold
 
 def test_no_address_is_fetched(http, sent, tmp_path):
     file = tmp_path / "voice.wav"
-    file.write_bytes(sound())
+    file.write_bytes(recording())
     form = {"text": (None, LINE), "x_vector_only": (None, "true")}
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from .attacks import API, END, LINE, on_the_wire, part, sound
+from .attacks import API, END, LINE, on_the_wire, part
 from .serving import CLONE, GENERATE, TRAIN, config, serving
+from .sounds import recording
 
 REFERENCES = f"{API}/references"
 MOST = 1.0  # MiB of an upload
@@ -51,11 +52,6 @@ def _spoken(http, data, name):
 WAYS = [_referred, _cloned, _stored, _spoken]
 
 
-class _Malice:
-    def __reduce__(self):
-        return (print, ("unpickled",))
-
-
 def _bomb():
     """Ten minutes of silence: 5 MB unpacked to 30 kB and less."""
     buffer = io.BytesIO()
@@ -64,43 +60,19 @@ def _bomb():
     return buffer.getvalue()
 
 
-PICKLE = pickle.dumps(_Malice())
-
-
-NO_RECORDINGS = {
-    "page": b"<script>alert(1)</script>" * 100,
-    "pickle": PICKLE,
-    "nothing": b"",
-    "only a head": sound(1.0)[:12],
-    "bomb": _bomb(),
-    "silence": sound(loudness=0.0),
-}
-
-
-@pytest.mark.parametrize("what", NO_RECORDINGS)
-def test_what_is_no_recording_is_refused(http, what, capfd):
-    """What else is none: tests/unit/intake."""
-    answer = _referred(http, NO_RECORDINGS[what], "voice.wav")
-    assert answer.status_code in (415, 422)
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    kind = answer.json()["type"].split(":")[-1]
-    assert kind in ("unsupported-recording", "invalid-reference-audio")
-    assert "alert" not in answer.text
-    assert "unpickled" not in capfd.readouterr().out
-
-
 @pytest.mark.parametrize("way", WAYS)
 def test_each_way_in_is_guarded_alike(http, way):
-    assert way(http, PICKLE, "voice.wav").status_code == 415
+    """What else is no recording: tests/unit/intake."""
+    assert way(http, pickle.dumps("no recording"), "voice.wav").status_code == 415
     assert way(http, _bomb(), "voice.wav").status_code == 422
-    large = sound(18.0, rate=48_000)  # 1.7 MB, less than a form with all around it may have
+    large = recording(18.0, rate=48_000)  # 1.7 MB, less than a form with all around it may have
     assert way(http, large[: int(1.5 * 2**20)], "voice.wav").status_code == 413
     assert way(http, large + bytes(2**22), "voice.wav").status_code == 413
 
 
 @pytest.mark.parametrize("name", ["a.exe", "", "../../a", "a\0b", "x" * 2000])
 def test_a_recording_is_known_by_its_content_alone(http, name):
-    answer = _referred(http, sound(4.0, "MP3"), name)
+    answer = _referred(http, recording(suffix=".mp3"), name)
     # An empty name is none: that part of the form is no file.
     assert answer.status_code == (201 if name else 422)
 
@@ -113,23 +85,19 @@ def test_what_is_announced_too_large_is_refused_at_once(url):
         assert answer.startswith(b"HTTP/1.1 413 ")
 
 
+NESTED = b"Content-Type: multipart/mixed; boundary=y\r\n"
 FORMS = {
     "10,000 fields": b"".join(part(b"f%d" % n) for n in range(10_000)) + END,
     "900 files": b"".join(part(b"f%d" % n, filename=b"a") for n in range(900)) + END,
-    "one field 900 times": part(b"reference", sound(1.0), b"a") + part(b"reference") * 900 + END,
+    "one field 900 times": part(b"reference") * 900 + END,
     "a huge field": part(b"text", b"x" * 1_800_000) + END,
     "a huge name": part(b"t" * 1_000_000) + END,
     "a huge header": part(b"text", headers=b"X: " + b"y" * 1_000_000 + b"\r\n") + END,
     "many headers": part(b"text", headers=b"X: y\r\n" * 150_000) + END,
-    "nested": part(
-        b"reference",
-        b'--y\r\nContent-Disposition: file; filename="a.wav"\r\n\r\nRIFF\r\n--y--',
-        headers=b"Content-Type: multipart/mixed; boundary=y\r\n",
-    )
-    + END,
+    "nested": part(b"reference", part(b"a"), headers=NESTED) + END,
     "no name": b"--x\r\nContent-Disposition: form-data\r\n\r\na\r\n" + END,
-    "no end": part(b"reference", sound(1.0), b"a"),
-    "cut": part(b"reference", sound(1.0), b"a")[:-9],
+    "no end": part(b"reference", recording(1.0), b"a"),
+    "cut": part(b"reference", recording(1.0), b"a")[:-9],
     "never a boundary": b"\r\n" * 900_000,
     "only dashes": b"--x\r\n" + b"-" * 1_800_000,
     "nearly a boundary": part(b"reference", b"\r\n--" * 450_000, b"a") + END,
@@ -166,7 +134,7 @@ def test_a_form_chooses_no_decoder(http):
         answer = http.post(REFERENCES, content=body, headers=kind)
         assert answer.status_code == 415
     kind = {"Content-Type": f"{FORM['Content-Type']}; charset=UTF-8"}
-    body = part(b"reference", sound(), b"a.wav") + END
+    body = part(b"reference", recording(), b"a.wav") + END
     assert http.post(REFERENCES, content=body, headers=kind).status_code == 201
 
 
@@ -218,11 +186,8 @@ def test_small_lists_do_not_become_a_gigabyte(http):
     body = b'{"input": [' + b"[]," * (1024 * 300) + b"[]]}"
     tracemalloc.start()
     try:
-        answer = http.post(
-            "/v1/audio/speech", content=body, headers={"Content-Type": "application/json"}
-        )
+        _hurts_nothing(http, "/v1/audio/speech", body)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert answer.status_code == 413
     assert peak < 10 * len(body)

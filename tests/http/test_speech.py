@@ -31,7 +31,7 @@ LINE = "Once upon a time, a small robot learned to sing."
 @pytest.fixture(scope="module")
 def url(comfyui, folder):
     server = {"backends": ["draft"], **with_tones(folder)}
-    with serving(on_comfyui(folder, comfyui, server=server)) as url:
+    with serving(on_comfyui(folder, comfyui.url, server=server)) as url:
         yield url
 
 

@@ -59,10 +59,3 @@ def test_its_voices_are_the_backends_and_stored_ones(http, folder):
     assert {"Ryan", "Serena"} <= {one["name"] for one in found["speakers"]}
     other = http.get("/ai/tts/qwen/speakers", params={"backend": "piper"})
     assert other.status_code == 422
-
-
-def test_a_path_that_is_not_there_is_a_problem_too(http):
-    answer = http.get("/nowhere")
-    assert answer.status_code == 404
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert http.get(GENERATE).status_code == 405
