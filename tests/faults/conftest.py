@@ -6,9 +6,10 @@ import asyncio
 import hashlib
 import json
 import logging
+import socket
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -301,6 +302,14 @@ async def make_run(
 def run(make_run: Callable[..., Run]) -> Run:
     """One job of a port: ``await run("clone")``."""
     return make_run()
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """The address of nobody, and nobody can take it while the test runs."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
 
 
 @pytest.fixture
