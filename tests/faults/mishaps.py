@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from storycore_tts import (
+    AuthenticationFailed,
+    BackendOverloaded,
+    BackendTimeout,
+    BackendUnavailable,
     GenerationFailed,
     JobCancelled,
     JobLost,
@@ -32,6 +36,11 @@ REQUESTS = (
     b"POST /prompt", b"POST /upload", b"POST /queue", b"POST /interrupt", b"POST /api",
 )  # fmt: skip
 
+# What an unreachable or a strange server excuses.
+STRANGE = {
+    BackendUnavailable, BackendTimeout, BackendOverloaded, AuthenticationFailed, GenerationFailed,
+    JobLost, JobCancelled, NodePackMissing,
+}  # fmt: skip
 # What each fault of a job excuses, on a calm server too.
 JOB_FAULTS: dict[standin.Fault, tuple[type[Exception], ...]] = {
     standin.NodeError(): (GenerationFailed,),

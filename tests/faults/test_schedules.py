@@ -5,9 +5,6 @@ pauses and patience cost little. A calm schedule has a network and a server that
 that no machine is slow enough to exceed: each error in it has its own excuse. In a rough one,
 anything may be unreachable or strange at any time, and what counts is that nothing is lost, mixed
 up, done twice or left behind.
-
-The steps follow from the seed; how the threads of server, network and service interleave does not,
-so a failure may need a few runs to come again.
 """
 
 from __future__ import annotations
@@ -30,15 +27,9 @@ import pytest
 import soundfile
 
 from storycore_tts import (
-    AuthenticationFailed,
-    BackendOverloaded,
     BackendTimeout,
     BackendUnavailable,
     CloneRequest,
-    GenerationFailed,
-    JobCancelled,
-    JobLost,
-    NodePackMissing,
     QwenTTSConfig,
     SpeechRequest,
     TrainedVoice,
@@ -52,15 +43,8 @@ from storycore_tts.testing.comfyui import log as logged
 from storycore_tts.testing.contract import tone_reference
 from storycore_tts.testing.proxy import FaultyProxy
 
-from .mishaps import (
-    FORGETFUL,
-    JOB_FAULTS,
-    MADE_AGAIN,
-    SPEED,
-    World,
-    network_fault,
-    server_fault,
-)
+from . import mishaps
+from .mishaps import SPEED, World
 
 SEED = int(os.environ["STORYCORE_TTS_FAULT_SEED"])
 PATIENCE = 60.0  # s of real time, for what must happen
@@ -82,11 +66,6 @@ RELOADS = (
 )
 
 REFERENCE = tone_reference(220.0, seconds=3.0)
-# What a rough schedule excuses.
-STRANGE = {
-    BackendUnavailable, BackendTimeout, BackendOverloaded, AuthenticationFailed, GenerationFailed,
-    JobLost, JobCancelled, NodePackMissing,
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -119,9 +98,6 @@ class Job:
         return f"{self.mark} ({self.kind}) {'cancelled by us, ' * self.cancelled}{ended[:300]}"
 
 
-# A schedule -------------------------------------------------------------------------------------
-
-
 class Schedule:
     """One run of the service against a server, a network and other people."""
 
@@ -132,10 +108,9 @@ class Schedule:
         self.server = world.servers[self.draw.randrange(2)]
         self.proxy = FaultyProxy(self.server.url)
         self.asked: list[Job] = []
-        self.excused: set[type[Exception]] = set() if self.calm else {*STRANGE}
+        self.excused: set[type[Exception]] = set() if self.calm else {*mishaps.STRANGE}
         self.restarts: list[int] = []  # how long the log was then
-        self.made_again = 0
-        self.forgetful = False
+        self.made_again, self.forgetful = 0, False
         self.gates_after_the_end: set[str] = set()
         self.told: list[RequestStarted | RequestFinished] = []
         self.steps: list[str] = []
@@ -224,10 +199,10 @@ class Schedule:
     # What goes wrong
 
     async def spoil_a_job(self) -> None:
-        fault, errors = self.draw.choice([*JOB_FAULTS.items()])
+        fault, errors = self.draw.choice([*mishaps.JOB_FAULTS.items()])
         self.excused |= set(errors)
-        self.made_again += isinstance(fault, MADE_AGAIN) and (fault.times or 0)
-        self.forgetful = self.forgetful or isinstance(fault, FORGETFUL)
+        self.made_again += isinstance(fault, mishaps.MADE_AGAIN) and (fault.times or 0)
+        self.forgetful = self.forgetful or isinstance(fault, mishaps.FORGETFUL)
         self.spoil(fault)
 
     async def hold_a_job(self) -> None:
@@ -242,10 +217,10 @@ class Schedule:
         self.server.faults.add(fault)
 
     async def spoil_the_server(self) -> None:
-        self.spoil(server_fault(self.draw))
+        self.spoil(mishaps.server_fault(self.draw))
 
     async def spoil_the_network(self) -> None:
-        self.proxy.add(rule := network_fault(self.draw))
+        self.proxy.add(rule := mishaps.network_fault(self.draw))
         self.steps.append(repr(rule))
 
     async def switch_the_network(self) -> None:
@@ -296,10 +271,9 @@ class Schedule:
 
     async def everything_given_up_is_off_the_server(self) -> None:
         """What nobody waits for any more waits nowhere, and was interrupted where it ran."""
-        off = await self.server.log.until(
-            lambda log: not self.given_up_but_there(log.records), PATIENCE
-        )
-        assert off, f"still on the server: {self.given_up_but_there(self.server.log.records)}"
+        there, log = self.given_up_but_there, self.server.log
+        off = await log.until(lambda log: not there(log.records), PATIENCE)
+        assert off, f"still on the server: {there(log.records)}"
 
     def given_up_but_there(self, records: tuple[logged.Record, ...]) -> list[str]:
         there: Counter[str] = Counter()
@@ -310,27 +284,18 @@ class Schedule:
                     there[prompt_id] += 1
                 case logged.Deleted(prompt_id=prompt_id) | logged.Finished(prompt_id=prompt_id):
                     there[prompt_id] -= 1
-                case logged.Held(gate=gate, prompt_id=prompt_id) if (
-                    gate in self.gates_after_the_end
-                ):
-                    there[str(prompt_id)] -= 1
+                case logged.Held(gate=gate) if gate in self.gates_after_the_end:
+                    there[str(record.prompt_id)] -= 1
                 case logged.InterruptRequested(prompt_id=prompt_id):
                     interrupted.add(prompt_id)
-        waited_for = {
-            prompt_id
-            for job in self.asked
-            if not job.task.done()
-            for prompt_id in self.submissions(job)
-        }
+        waiting = [job for job in self.asked if not job.task.done()]
+        waited_for = {prompt_id for job in waiting for prompt_id in self.submissions(job)}
         there_still = {prompt_id for prompt_id, times in there.items() if times > 0}
         return sorted(there_still - waited_for - interrupted)
 
     def submissions(self, job: Job) -> list[str]:
-        return [
-            one.prompt_id
-            for one in self.server.log.of(logged.Submitted)
-            if job.mark in str(one.graph)
-        ]
+        given = self.server.log.of(logged.Submitted)
+        return [one.prompt_id for one in given if job.mark in str(one.graph)]
 
     async def ended_well(self, job: Job) -> None:
         if job.task.cancelled():
@@ -426,7 +391,8 @@ def generated(records: Iterable[logged.Record]) -> Counter[str]:
 def test_random_schedules_end_well(world: World, part: int, count: int) -> None:
     """Each job ends once, in its own audio or in an error for a reason; nothing runs twice.
 
-    ``STORYCORE_TTS_FAULT_SEED`` in the header of the run makes the same schedules again.
+    ``STORYCORE_TTS_FAULT_SEED`` in the header of the run makes the same steps again. How threads
+    interleave does not follow from it: a failure may need a few runs to come again.
     """
     for number in range(count):
         world.loop.run_until_complete(Schedule(world, f"{SEED + part}-{number}").run())

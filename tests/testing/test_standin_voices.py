@@ -9,6 +9,8 @@ import pytest
 
 from storycore_tts.testing.comfyui import StandInComfyUI
 
+from .conftest import speaking_graph
+
 TEXT = "The quick brown fox jumps over the lazy dog."
 
 
@@ -91,21 +93,15 @@ async def test_blank_text_fails_after_the_generation(server, connect, voice_grap
     assert error["exception_message"] == "Invalid audio data generated\n"
 
 
-def design_graph(**inputs):
-    usual = {
-        "text": "Hello world", "instruct": "a calm old man", "model_choice": "1.7B",
-        "device": "cuda", "precision": "bf16", "language": "English", "seed": 1,
-    }  # fmt: skip
-    return {
-        "1": {"class_type": "FB_Qwen3TTSVoiceDesign", "inputs": usual | inputs},
-        "2": {"class_type": "SaveAudio", "inputs": {"audio": ["1", 0], "filename_prefix": "vd"}},
-    }
+def design_graph(instruct):
+    inputs = {"text": "Hello world", "instruct": instruct}
+    return speaking_graph("VoiceDesign", "vd", inputs)
 
 
 async def test_a_description_designs_a_voice(speaking, connect):
     client = await connect(speaking)
-    man = await client.audio(design_graph())
-    woman = await client.audio(design_graph(instruct="a cheerful young woman"))
+    man = await client.audio(design_graph("a calm old man"))
+    woman = await client.audio(design_graph("a cheerful young woman"))
     assert differ(man, woman)
 
 
