@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -206,30 +205,6 @@ async def test_a_request_of_which_everything_goes_wrong_once_costs_time_only(run
     await run(PATHS[path], **HASTE)
     struck = [record.fault for record in run.server.log.of(FaultUsed)]
     assert len(struck) - struck.count("DropFrames") == 7
-
-
-# Limits -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("port", "point", "limit"),
-    [("clone", "queue", "queue"), ("train", "running", "training"), ("speak", "history", "idle")],
-)
-async def test_a_job_that_takes_too_long_is_withdrawn(run, port, point, limit):
-    gate = run.server.faults.hold(point)
-    run.hide_the_outputs()
-
-    async def let_go_afterwards(call):
-        await asyncio.wait([call])
-        gate.release()
-
-    ended = await run(
-        port, error=BackendTimeout, meanwhile=let_go_afterwards, timeouts={limit: 0.5}
-    )
-    assert (ended.error.wait, ended.error.seconds) == (limit, 0.5)
-    assert not ended.error.retryable
-    [job] = run.server.log.submitted
-    assert job in [*run.server.log.deleted, *run.server.log.interrupt_requests]
 
 
 async def test_a_server_that_asks_for_too_long_a_pause_is_not_waited_for(run):

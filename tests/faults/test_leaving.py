@@ -22,7 +22,6 @@ from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.testing.comfyui import StandInComfyUI
 from storycore_tts.testing.comfyui.faults import Gate
 from storycore_tts.testing.comfyui.log import StandInLog
-from storycore_tts.testing.proxy import FaultyProxy, Stall, Struck
 
 from .conftest import PATIENT, traces
 
@@ -188,31 +187,6 @@ def test_an_adapter_that_was_used_from_many_loops_keeps_none_of_them(
     gc.collect()
     assert sum(loop() is not None for loop in loops) <= 1
     assert traces([server.port]) - before == set()
-
-
-# A cancellation is never swallowed ---------------------------------------------------------------
-
-
-async def test_a_cancellation_while_a_late_job_is_withdrawn_is_not_lost(
-    standin_comfyui_factory: Callable[..., StandInComfyUI],
-    faulty_proxy_factory: Callable[[str], FaultyProxy],
-) -> None:
-    """The job took too long; nobody wants the fallback's line either once the caller has left."""
-    server = standin_comfyui_factory(instant=True)
-    server.faults.hold("running")
-    proxy = faulty_proxy_factory(server.url)
-    proxy.add(Stall(request=b"POST /interrupt"))
-    waits = {"timeouts": {**PATIENT, "job": 0.3}}
-    config = QwenTTSConfig(comfyui_url=proxy.url, fallback="draft", comfyui=waits)
-    async with open_tts(config) as service:
-        call = asyncio.ensure_future(service.synthesize(REQUEST))
-        assert await proxy.log.until(Struck, PATIENCE)
-        assert call.cancel()
-        proxy.release()
-        with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(call, PATIENCE)
-    assert server.log.interrupt_requests == server.log.submitted
-    server.faults.clear()
 
 
 # In a process of its own --------------------------------------------------------------------------
