@@ -50,7 +50,7 @@ class Client:
     async def frames_until(self, event: str, node: str | None = "any") -> list[dict[str, Any]]:
         """Everything up to such an event, of that node."""
         frames = [await self.frame()]
-        while frames[-1]["type"] != event or node not in ("any", frames[-1]["data"]["node"]):
+        while frames[-1]["type"] != event or node not in ("any", frames[-1]["data"].get("node")):
             frames.append(await self.frame())
         return frames
 
