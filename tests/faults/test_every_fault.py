@@ -27,7 +27,7 @@ from storycore_tts.testing import comfyui as standin
 from storycore_tts.testing.comfyui.faults import KINDS, Fault, ServerFault
 from storycore_tts.testing.comfyui.log import FaultUsed
 
-from .conftest import HURRIED
+from .conftest import HURRIED, RETRY
 
 ENDS = ("executing", "executed", "execution_success")
 LIMITS = standin.InputLimits(input="temperature", maximum=0.5)
@@ -202,7 +202,8 @@ async def test_a_request_of_which_everything_goes_wrong_once_costs_time_only(run
     )
     if path == "/history/*":
         run.hide_the_outputs()
-    await run(PATHS[path], **HASTE)
+    # A busy machine lets some good answers come too late as well.
+    await run(PATHS[path], **HASTE, retry={**RETRY, "attempts": 20})
     struck = [record.fault for record in run.server.log.of(FaultUsed)]
     assert len(struck) - struck.count("DropFrames") == 7
 
