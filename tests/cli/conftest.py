@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from storycore_tts.entrypoints.cli import main
+from storycore_tts.testing.comfyui.log import Submitted
 
 COMMAND = [sys.executable, "-m", "storycore_tts.entrypoints.cli"]
 
@@ -123,12 +125,16 @@ def speaking_server(standin_comfyui_factory):
 
 
 @pytest.fixture
+def there(cli, server):
+    """Runs the command line, in this process, on the server that does not speak."""
+    return lambda *arguments, **how: cli(*arguments, "--url", server.url, **how)
+
+
+@pytest.fixture
 def inputs_of(server):
     """The inputs that the server's last job gave to a node."""
 
     def find(class_type):
-        from storycore_tts.testing.comfyui.log import Submitted
-
         graph = server.log.of(Submitted)[-1].graph
         return next(n["inputs"] for n in graph.values() if n["class_type"] == class_type)
 
@@ -142,3 +148,15 @@ def spoken(tmp_path, cli):
     path = tmp_path / "recording.wav"
     assert cli("say", words, "--backend", "draft", "--out", path).status == 0
     return path, words
+
+
+@pytest.fixture
+def dataset(tmp_path, spoken):
+    """A folder of four recordings and their words."""
+    folder = tmp_path / "dataset"
+    folder.mkdir()
+    audio, words = spoken
+    for number in range(4):
+        shutil.copy(audio, folder / f"{number}.wav")
+        (folder / f"{number}.txt").write_text(words)
+    return folder

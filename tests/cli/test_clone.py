@@ -6,35 +6,23 @@ CLONE = "FB_Qwen3TTSVoiceClone"
 LINE = "These are words that the recording never said."
 
 
-def test_a_transcript_is_used(cli, spoken, server, inputs_of):
-    audio, words = spoken
-    told = cli("clone", audio, LINE, "--url", server.url, "--ref-text", words, "--json").json
-    assert told["x_vector_only"] is False
-    assert told["warnings"] == []
-    sent = inputs_of(CLONE)
-    assert (sent["ref_text"], sent["target_text"]) == (words, LINE)
-
-
-def test_a_transcript_may_stand_in_a_file(cli, spoken, server, inputs_of, tmp_path):
+def test_a_transcript_is_used_and_may_stand_in_a_file(there, spoken, inputs_of, tmp_path):
     audio, words = spoken
     (tmp_path / "words.txt").write_text(words + "\n", encoding="utf-8-sig")
-    answer = cli("clone", audio, LINE, "--url", server.url, "--ref-text-file", "words.txt")
-    assert answer.status == 0
-    assert inputs_of(CLONE)["ref_text"] == words
+    for option, value in (("--ref-text", words), ("--ref-text-file", "words.txt")):
+        told = there("clone", audio, LINE, option, value, "--json").json
+        assert (told["x_vector_only"], told["warnings"]) == (False, [])
+        sent = inputs_of(CLONE)
+        assert (sent["ref_text"], sent["target_text"]) == (words, LINE)
 
 
-def test_only_the_timbre_is_taken_without_a_transcript_or_when_asked_for(
-    cli, spoken, server, inputs_of
-):
+def test_only_the_timbre_is_taken_without_a_transcript_or_when_asked_for(there, spoken, inputs_of):
     audio, words = spoken
-    answer = cli("clone", audio, LINE, "--url", server.url, "--json")
-    assert answer.json["x_vector_only"] is True
-    assert "warning: cloned from the x-vector only" in answer.err
-    answer = cli(
-        "clone", audio, LINE, "--url", server.url, "--ref-text", words, "--x-vector-only", "--json"
-    )
-    assert answer.json["x_vector_only"] is True
-    assert inputs_of(CLONE)["x_vector_only"] is True
+    for more in ([], ["--ref-text", words, "--x-vector-only"]):
+        answer = there("clone", audio, LINE, "--json", *more)
+        assert answer.json["x_vector_only"] is True
+        assert more or "warning: cloned from the x-vector only" in answer.err
+        assert inputs_of(CLONE)["x_vector_only"] is True
 
 
 def test_a_real_clone_speaks(cli, spoken, speaking_server, tmp_path):
@@ -69,8 +57,3 @@ def test_a_recording_that_is_none_is_refused_before_anybody_is_asked(cli, tmp_pa
         assert answer.status == 2
         assert answer.json["error"]["type"] == "InvalidReferenceAudio"
         assert said in answer.err
-
-
-def test_a_backend_that_cannot_clone_says_so(cli, spoken):
-    answer = cli("clone", spoken[0], LINE, "--backend", "draft", "--json")
-    assert (answer.status, answer.json["error"]["type"]) == (2, "UnsupportedByBackend")

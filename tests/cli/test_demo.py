@@ -43,10 +43,8 @@ def test_without_their_extra_the_commands_say_what_to_install():
             statuses.append(main([command]))
         sys.exit(statuses != [3, 3, 3])
     """
-    lines = textwrap.dedent(code)
-    done = subprocess.run(
-        [sys.executable, "-c", lines], capture_output=True, text=True, check=False
-    )
+    run = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("pip install 'storycore-tts[demo]'") == 3
     assert "Traceback" not in done.stderr

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from storycore_tts.testing.comfyui import (
     out_of_memory,
 )
 
+from .conftest import COMMAND
+
 DOWN = "http://127.0.0.1:9"
 WRONG = [
     ["say"],
@@ -28,11 +31,8 @@ WRONG = [
     ["say", "Hello.", "--backend", "draft", "--speaker", "Emily"],
     ["say", "Hello.", "--language", "Klingon"],
     ["say", "Hello.", "--top-p", "2"],
-    ["say", "Hello.", "--backend", "nonsense"],
-    ["say", "Hello.", "--url", "ftp://here"],
     ["say", "Hello.", "--config", "none.yaml"],
     ["say", "Hello.", "--out", "hello.txt"],
-    ["say", "Hello.", "--model-choice", "7B"],
     ["say", "word " * 5000, "--backend", "draft"],
 ]
 
@@ -51,13 +51,8 @@ def test_wrong_use_and_input_is_2_and_json_says_so_too(cli, arguments):
 
 
 def test_an_option_is_named_in_the_refusal_of_its_value(cli):
-    for option, value in [
-        ("--backend", "nonsense"),
-        ("--url", "ftp://here"),
-        ("--model-choice", "7B"),
-        ("--device", "tpu"),
-        ("--precision", "fp16"),
-    ]:
+    options = ("--backend", "--url", "--model-choice", "--device", "--precision")
+    for option, value in zip(options, ("nonsense", "ftp://here", "7B", "tpu", "fp16"), strict=True):
         answer = cli("say", "Hello.", option, value)
         assert answer.status == 2
         assert f"error: {option}: tts.qwen." in answer.err
@@ -78,44 +73,31 @@ def test_a_server_that_is_down_is_3(cli):
     assert "hint: Start ComfyUI" in answer.err
 
 
-def test_a_missing_node_pack_is_3(cli, server):
-    server.faults.add(NodePackMissing())
-    assert cli("say", "Hello.", "--url", server.url).status == 3
-
-
-def test_refused_credentials_are_3(cli, server):
-    server.faults.add(Answer(path="*", status=401, times=None))
-    answer = cli("say", "Hello.", "--url", server.url, "--json")
-    assert (answer.status, answer.json["error"]["type"]) == (3, "AuthenticationFailed")
-
-
 @pytest.mark.parametrize(
-    ("fault", "kind"),
+    ("fault", "status", "kind"),
     [
-        (out_of_memory(), "OutOfMemory"),
-        (SilentAudio(times=None), "SilentAudio"),
-        (InterruptedByAnother(), "JobCancelled"),
+        (NodePackMissing(), 3, "NodePackMissing"),
+        (Answer(path="*", status=401, times=None), 3, "AuthenticationFailed"),
+        (out_of_memory(), 4, "OutOfMemory"),
+        (SilentAudio(times=None), 4, "SilentAudio"),
+        (InterruptedByAnother(), 4, "JobCancelled"),
     ],
-    ids=["memory", "silence", "interrupted"],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_failed_generation_is_4(cli, speaking_server, fault, kind):
+def test_a_failure_of_the_server_is_3_and_one_of_the_generation_4(
+    cli, speaking_server, fault, status, kind
+):
     speaking_server.faults.add(fault)
     answer = cli("say", "Hello.", "--url", speaking_server.url, "--json")
-    assert (answer.status, answer.json["error"]["type"]) == (4, kind)
+    assert (answer.status, answer.json["error"]["type"]) == (status, kind)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_a_full_stdout_is_4(form):
-    arguments = ["-m", "storycore_tts.entrypoints.cli", "speakers", "--backend", "draft", *form]
+    command = [*COMMAND, "speakers", "--backend", "draft", *form]
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, *arguments],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 4
     assert done.stderr == "error: Cannot write stdout: No space left on device.\n"
 
@@ -184,12 +166,9 @@ def test_closed_streams_are_no_reason_to_fail(tmp_path):
 def test_a_disk_that_fills_up_is_named_and_keeps_no_half_file(command, tmp_path):
     import resource
 
-    def fill_up():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-
     out = tmp_path / "hello.wav"
-    terms = ("say", "Hello.", "--backend", "draft", "-o", out, "--json")
-    answer = command(*terms, preexec_fn=fill_up)
+    full = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (10_000, 10_000))
+    answer = command("say", "Hello.", "--backend", "draft", "-o", out, "--json", preexec_fn=full)
     assert (answer.status, answer.json["error"]["type"]) == (failures.FAILED, "OSError")
     assert f"Cannot write {out}" in answer.err
     assert not out.exists()

@@ -5,9 +5,7 @@ import io
 import signal
 import sys
 
-import numpy as np
 import pytest
-import soundfile
 
 from storycore_tts.entrypoints.cli import main
 from storycore_tts.entrypoints.cli.interrupts import run_async
@@ -32,11 +30,11 @@ def test_a_running_job_is_interrupted(start, standin_comfyui_factory, number, mo
     assert server.log.wait_for(lambda log: log.interrupted == log.submitted, 60)
 
 
-def test_a_waiting_job_leaves_the_queue(start, server):
+def test_a_waiting_job_leaves_the_queue(start, server, recording):
     gate = server.faults.hold("running")
     first = start("say", "First.", "--url", server.url)
     assert gate.reached.wait(60)
-    second = start("clone", recorded(), "Second.", "--url", server.url, "--json")
+    second = start("clone", recording, "Second.", "--url", server.url, "--json")
     assert server.log.wait_for(lambda log: len(log.submitted) == 2, 60)
     second.send_signal(signal.SIGINT)
     out, _ = second.communicate(timeout=60)
@@ -81,12 +79,8 @@ def test_a_signal_where_no_event_loop_runs(capsys, monkeypatch, number):
     assert main(["say", "-", "--backend", "draft", "--debug"]) == 130
     assert capsys.readouterr().err == "error: Interrupted.\n"
     assert signal.getsignal(signal.SIGTERM) is before
-
-
-@pytest.mark.usefixtures("heeded")
-def test_a_signal_while_the_arguments_are_read(monkeypatch):
     monkeypatch.setattr(sys, "stdout", Interrupting(signal.SIGINT))
-    assert main(["--version"]) == 130
+    assert main(["--version"]) == 130  # while the arguments are read
 
 
 @pytest.mark.usefixtures("heeded")
@@ -107,9 +101,3 @@ def test_a_second_signal_does_not_keep_the_job_from_being_taken_back(number):
     with pytest.raises(KeyboardInterrupt):
         run_async(work())
     assert taken_back
-
-
-def recorded():
-    times = np.arange(24_000 * 4) / 24_000
-    soundfile.write("tone.wav", 0.3 * np.sin(2 * np.pi * 220 * times), 24_000)
-    return "tone.wav"

@@ -1,10 +1,16 @@
 """``storycore-tts keys``, and what other commands show of keys and passwords."""
 
+from pathlib import Path
+
 import yaml
 
 from storycore_tts.domain.keys import hashed, owner_of
 
 PASSWORD = "p4ssw0rd"
+
+
+def settings(block):
+    Path("mine.yaml").write_text(yaml.safe_dump({"tts": {"qwen": block}}))
 
 
 def test_a_key_is_shown_once_with_the_settings_that_let_it_in(cli):
@@ -24,21 +30,37 @@ def test_an_owner_is_a_name(cli):
         assert cli("keys", "new", name).status == 2
 
 
-def test_the_settings_in_force_show_neither_password_nor_keys(cli, tmp_path):
+def test_the_settings_in_force_show_no_secrets(there):
     secret = f"postgresql://tts:{PASSWORD}@db.example/jobs"
-    block = {"backend": "draft", "server": {"database_url": secret, "api_keys": {"mia": "0" * 64}}}
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"tts": {"qwen": block}}))
+    settings(
+        {
+            "comfyui": {"headers": {"Authorization": f"Bearer {PASSWORD}", "X-Key": "t0psecret"}},
+            "server": {"database_url": secret, "api_keys": {"mia": "0" * 64}},
+        }
+    )
     for form in ([], ["--json"]):
-        answer = cli("doctor", "--config", "mine.yaml", *form)
+        answer = there("doctor", "--config", "mine.yaml", *form)
         assert answer.status == 0
-        assert "server.database_url" in answer.out
-        for hidden in (PASSWORD, "0" * 64):
+        for shown in ("server.database_url", "comfyui.headers.Authorization", "***"):
+            assert shown in answer.out
+        for hidden in (PASSWORD, "t0psecret", "0" * 64):
             assert hidden not in answer.out + answer.err
 
 
-def test_a_refusal_shows_neither_password_nor_keys(cli, tmp_path):
+def test_a_refusal_shows_no_secrets(cli):
     key = "sctts_a-key-where-its-hash-belongs"
     address = f"postgresql://tts:{PASSWORD}@db.example"
+    for block in (
+        {"comfyui": {"headers": {"X-Key": 73577357}}},
+        {"comfyui": {"headers": f"Bearer {PASSWORD}"}},
+        {"comfyui_url": f"http://me:{PASSWORD}@127.0.0.1"},
+    ):
+        settings(block)
+        answer = cli("doctor", "--config", "mine.yaml", "--json")
+        assert answer.status == 2
+        assert "***" in answer.json["error"]["message"]
+        for hidden in (PASSWORD, "73577357"):
+            assert hidden not in answer.out + answer.err
     for server in (
         {"api_keys": {"mia": key}},
         {"api_keys": [key]},
@@ -47,12 +69,13 @@ def test_a_refusal_shows_neither_password_nor_keys(cli, tmp_path):
         {"database_url": f"mysql://tts:{PASSWORD}@db.example/jobs"},
         {"database_url": f"postgresql://tts:a@{PASSWORD}@db.example/jobs"},
         {"database_url": f"postgresql://127.0.0.1:1/jobs?user=tts&password={PASSWORD}"},
-        {"database_url": f"postgresql://tts:{PASSWORD}@127.0.0.1:1/jobs"},  # where nobody listens
         {"databse_url": f"{address}/jobs"},
+        {"database_url": f"postgresql://tts:{PASSWORD}@127.0.0.1:1/jobs"},  # where nobody listens
     ):
-        block = {"backend": "draft", "fallback": "none", "server": {"port": 0, **server}}
-        (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"tts": {"qwen": block}}))
+        settings({"backend": "draft", "fallback": "none", "server": {"port": 0, **server}})
         answer = cli("serve", "--config", "mine.yaml")
         assert answer.status in (2, 4), server
         for hidden in (PASSWORD, key):
             assert hidden not in answer.out + answer.err, server
+    assert answer.status == 4
+    assert "127.0.0.1" in answer.err

@@ -42,12 +42,8 @@ def test_phase_after_phase_in_the_working_folder(cli, small_engine, monkeypatch)
 def test_json_says_all_of_it(cli, small_engine):
     shown = cli("migrate", small_engine, "--to", 2, "--json").json
     assert (shown["phase"], shown["target"], shown["written"]) == (0, 2, False)
-    assert [change["path"] for change in shown["changes"]] == [
-        "backend/main_api.py",
-        AI_SERVICE,
-        SETTINGS,
-        "requirements.txt",
-    ]
+    paths = [change["path"] for change in shown["changes"]]
+    assert paths == ["backend/main_api.py", AI_SERVICE, SETTINGS, "requirements.txt"]
     assert all(change["change"] == "changed" for change in shown["changes"])
     assert shown["evidence"][0] == {
         "phase": 1,
@@ -66,20 +62,14 @@ def test_json_says_all_of_it(cli, small_engine):
     assert (again["changes"], again["written"], again["backup"]) == ([], False, None)
 
 
-WRONG = [
-    ["nowhere"],
-    ["."],
-    ["engine", "--to", "5"],
-    ["engine", "--to", "-1"],
-    ["engine", "--to", "1", "--undo"],
-    ["engine", "--config", "../settings.yaml"],
-]
+WRONG = ["nowhere", ".", "engine --to 5", "engine --to -1", "engine --to 1 --undo"]
+WRONG += ["engine --config ../settings.yaml"]
 
 
-@pytest.mark.parametrize("arguments", WRONG, ids=" ".join)
+@pytest.mark.parametrize("arguments", WRONG)
 def test_wrong_input_is_2_and_says_why_in_json(cli, small_engine, files, arguments):
     before = files()
-    answer = cli("migrate", *arguments, "--write", "--json")
+    answer = cli("migrate", *arguments.split(), "--write", "--json")
     assert answer.status == 2
     assert answer.json["error"]["message"]
     assert files() == before
@@ -93,13 +83,6 @@ def test_a_refusal_still_says_which_phase_it_is(cli, small_engine):
     assert answer.out.startswith("phase 0: ")
     assert f"error: {AI_SERVICE} has no AIVideoEditorService" in answer.err
     assert "hint: " in answer.err
-
-
-def test_a_read_only_file_is_4(cli, small_engine):
-    (small_engine / "requirements.txt").chmod(0o444)
-    answer = cli("migrate", small_engine, "--write", "--json")
-    assert answer.status == 4
-    assert answer.json["error"]["type"] == "NotWritable"
 
 
 def test_another_file_of_settings_is_remembered(cli, small_engine):
@@ -116,9 +99,8 @@ def test_settings_that_would_be_refused_are_not_written(cli, small_engine, files
     before = files()
     answer = cli("migrate", small_engine, "--to", 2, "--write")
     assert answer.status == 2
-    assert "bakend" in answer.err
-    assert "Did you mean" in answer.err
-    assert str(file.name) in answer.err
+    for said in ("bakend", "Did you mean", file.name):
+        assert said in answer.err
     assert files() == before
 
 

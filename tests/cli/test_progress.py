@@ -28,14 +28,14 @@ TRAINING = [
 ]
 
 
-def shown(capsys, news):
-    with progress.shown(quiet=False) as listen:
+def shown(capsys, news, *, quiet=False):
+    with progress.shown(quiet=quiet) as listen:
         for item in news:
             listen(item)
     return capsys.readouterr()
 
 
-def test_one_line_for_every_change(capsys):
+def test_one_line_for_every_change_unless_it_is_quiet(capsys):
     printed = shown(capsys, NEWS)
     assert printed.out == ""
     assert printed.err.splitlines() == [
@@ -47,6 +47,7 @@ def test_one_line_for_every_change(capsys):
         "generating",
         "downloading",
     ]
+    assert shown(capsys, NEWS, quiet=True).err == ""
 
 
 def test_one_line_for_every_epoch(capsys):
@@ -73,10 +74,3 @@ def test_a_bar_on_a_terminal(capsys, monkeypatch, terminal, news, last):
     printed = shown(capsys, news)
     assert printed.out == ""
     assert last in printed.err
-
-
-def test_quiet(capsys):
-    with progress.shown(quiet=True) as listen:
-        for item in NEWS:
-            listen(item)
-    assert capsys.readouterr().err == ""

@@ -39,14 +39,13 @@ def test_the_command_line_speaks_to_it(start, cli, tmp_path):
     assert "Submitted" in (tmp_path / "log.jsonl").read_text()
 
 
-def test_a_port_that_is_taken(cli):
+def test_what_it_cannot_do_is_2(cli):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        answer = cli("standin", "--port", taken.getsockname()[1])
-    assert answer.status == 2
-    assert "cannot start on 127.0.0.1" in answer.err
-
-
-def test_a_checkpoint_without_speakers(cli):
-    answer = cli("standin", "--checkpoint", "/voices/mara")
-    assert answer.status == 2
-    assert "PATH=SPEAKER" in answer.err
+        port = taken.getsockname()[1]
+        for arguments, said in [
+            (["--port", port], "cannot start on 127.0.0.1"),
+            (["--checkpoint", "/voices/mara"], "PATH=SPEAKER"),  # without a speaker
+        ]:
+            answer = cli("standin", *arguments)
+            assert answer.status == 2
+            assert said in answer.err

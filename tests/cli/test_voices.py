@@ -12,7 +12,6 @@ from storycore_tts.domain.audio import decode
 LINE = "These are words that the recording never said."
 CONSENT = "my own voice, recorded on 2026-11-20"
 CLONE = "FB_Qwen3TTSVoiceClone"
-CUSTOM = "FB_Qwen3TTSCustomVoice"
 
 
 @pytest.fixture(autouse=True)
@@ -23,12 +22,17 @@ def library(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def mia(cli, spoken):
+def add(cli):
+    """Stores a recording."""
+    consent = ("--consent", CONSENT)
+    return lambda name, path, *how: cli("voices", "add", name, "--reference", path, *how, *consent)
+
+
+@pytest.fixture
+def mia(add, spoken):
     """A recording that is stored."""
     audio, words = spoken
-    answer = cli(
-        "voices", "add", "Mia", "--reference", audio, "--ref-text", words, "--consent", CONSENT
-    )
+    answer = add("Mia", audio, "--ref-text", words)
     assert (answer.status, answer.out, answer.err) == (0, "Mia\n", "")
     return words
 
@@ -56,39 +60,15 @@ def test_a_real_clone_by_name(cli, spoken, mia, speaking_server, tmp_path, libra
     assert library.get("Mia").reference.samples.tobytes() == given.tobytes()
 
 
-def test_a_checkpoint_by_name_and_what_a_line_says_besides(cli, tom, standin_comfyui_factory):
-    server = standin_comfyui_factory(instant=True, checkpoints={"/srv/voices/tom": ["tom_v2"]})
-    there = ["say", "Bonjour à tous.", "-s", "TOM", "--url", server.url, "--json"]
-    told = cli(*there).json
-    assert (told["model"], told["language"]) == ("/srv/voices/tom", "French")
-    assert cli(*there, "-l", "de").json["language"] == "German"
-
-
-def test_a_clone_takes_no_instruct(cli, mia, server):
-    answer = cli("say", LINE, "-s", "Mia", "--instruct", "Warm.", "--url", server.url, "--json")
-    assert (answer.status, answer.json["error"]["type"]) == (2, "InvalidRequest")
-    assert "takes no instruct" in answer.err
-
-
-def test_the_timbre_alone_is_stored_when_that_is_asked_for(cli, spoken, server, inputs_of):
-    answer = cli(
-        "voices", "add", "Timbre", "--reference", spoken[0], "--x-vector-only",
-        "--consent", CONSENT, "--json",
-    )  # fmt: skip
+def test_the_timbre_alone_is_stored_when_that_is_asked_for_and_doubts_are_told(
+    add, there, inputs_of, tmp_path
+):
+    soundfile.write(tmp_path / "short.wav", 0.3 * np.sin(np.arange(24_000) / 20), 24_000)
+    answer = add("Timbre", "short.wav", "--x-vector-only", "--json")
     assert (answer.json["transcript"], answer.json["x_vector_only"]) == (None, True)
-    told = cli("say", LINE, "-s", "timbre", "--url", server.url, "--json").json
-    assert told["x_vector_only"] is True
-    assert inputs_of(CLONE)["x_vector_only"] is True
-
-
-def test_doubts_about_a_recording_are_told_when_it_is_stored(cli, tmp_path):
-    tone = 0.3 * np.sin(np.arange(24_000) / 20)
-    soundfile.write(tmp_path / "short.wav", tone, 24_000)
-    answer = cli(
-        "voices", "add", "Mia", "--reference", "short.wav", "--x-vector-only", "--consent", CONSENT
-    )
-    assert answer.status == 0
     assert "warning: the reference is 1.0 s long" in answer.err
+    assert there("say", LINE, "-s", "timbre", "--json").json["x_vector_only"] is True
+    assert inputs_of(CLONE)["x_vector_only"] is True
 
 
 NO_VOICE = [
@@ -97,12 +77,10 @@ NO_VOICE = [
     (["--reference", "WAV", "--ref-text", "Hi.", "--x-vector-only"], "either its words or"),
     (["--reference", "WAV", "--ref-text", " "], "words are empty"),
     (["--reference", "WAV", "--ref-text", "Hi."], "consent"),
-    (["--reference", "none.wav", "--x-vector-only", "--consent", "c"], "No such file"),
     (["--reference", "WAV", "--x-vector-only", "--consent", "c", "-s", "mia"], "no speaker"),
     (["--checkpoint", "/m", "--ref-text", "Hi."], "go with --reference"),
     (["--checkpoint", "/m", "--x-vector-only"], "go with --reference"),
     (["--checkpoint", "/m", "--language", "tlh"], "does not speak"),
-    (["--ref-text", "a", "--ref-text-file", "b"], "not both"),
 ]
 
 
@@ -115,32 +93,16 @@ def test_what_makes_no_voice_is_refused(cli, spoken, library):
         assert not library.folder.exists()
 
 
-def test_names_that_are_taken_or_none_are_refused(cli, tom, library):
-    for name in ("Ryan", "uncle fu", "../Mia", "", "x" * 65, "tom"):
-        answer = cli("voices", "add", name, "--checkpoint", "/m", "--json")
-        assert (answer.status, answer.json["error"]["type"]) == (2, "InvalidRequest")
-        assert library.names() == ["Tom"]
-
-
-def test_the_list(cli, mia, tom):
+def test_the_list(cli, mia, tom, terminal):
     today = datetime.now(timezone.utc)
     days = {f"{today - timedelta(days=n):%Y-%m-%d}" for n in (0, 1)}  # midnight may come between
     rows = [line.split("\t") for line in cli("voices", "list").out.splitlines()]
     assert [row[:3] for row in rows] == [["Mia", "clone", ""], ["Tom", "checkpoint", "French"]]
     assert {row[3] for row in rows} <= days
     told = cli("voices", "list", "--json").json
-    assert [set(entry) for entry in told] == [
-        {"name", "kind", "language", "created", "problem"}
-    ] * 2
+    keys = {"name", "kind", "language", "created", "problem"}
+    assert [set(entry) for entry in told] == [keys, keys]
     assert [entry["problem"] for entry in told] == ["", ""]
-
-
-def test_an_empty_list(cli, library):
-    assert (cli("voices", "list").out, cli("voices", "list", "--json").json) == ("", [])
-    assert not library.folder.exists()
-
-
-def test_tables_on_a_terminal(cli, mia, terminal):
     terminal()
     assert "clone" in cli("voices", "list").out
     assert CONSENT in cli("voices", "show", "Mia").out
@@ -196,12 +158,12 @@ def test_remove_asks(cli, tom, library):
     assert library.names() == ["Tom"]
     assert cli("voices", "remove", "tom", stdin=b"YES\n").status == 0
     assert library.names() == []
+    assert (cli("voices", "list").out, cli("voices", "list", "--json").json) == ("", [])
 
 
-def test_remove_can_be_told_not_to_ask(cli, tom, library):
+def test_remove_can_be_told_not_to_ask(cli, tom):
     answer = cli("voices", "remove", "Tom", "--yes", "--json")
     assert (answer.status, answer.json, answer.err) == (0, {"name": "Tom", "removed": True}, "")
-    assert library.names() == []
 
 
 def test_an_unknown_voice_is_2_and_lists_those_there_are(cli, mia):
@@ -223,13 +185,6 @@ def test_speakers_lists_them_too(cli, mia, tom):
     assert len(rows) == 11
     kinds = [speaker["kind"] for speaker in cli("speakers", "--backend", "draft", "--json").json]
     assert kinds == ["built-in"] * 9 + ["clone", "checkpoint"]
-
-
-def test_a_folder_that_cannot_be_one_is_4(cli, tmp_path):
-    (tmp_path / "voices").write_text("A file.")
-    answer = cli("voices", "list", "--json")
-    assert (answer.status, answer.json["error"]["type"]) == (4, "StorageFailed")
-    assert "tts.qwen.voices_dir" in answer.err
 
 
 def test_a_file_of_settings_names_the_library(cli, tmp_path, monkeypatch):

@@ -23,21 +23,15 @@ ROOT = Path(__file__).parents[2]
 ARCHITECTURE = "documentation/ARCHITECTURE.md"
 DIRECT = "documentation/DIRECT.md"
 MIGRATION = "documentation/MIGRATION.md"
+EXPLAINED = (
+    "API_REFERENCE", "ARCHITECTURE", "DIRECT", "MIGRATION", "OBSERVABILITY", "QWEN_TTS_INTEGRATION",
+    "RESILIENCE", "SERVICE", "STORYCORE", "TESTING", "VOICES",
+)  # fmt: skip
 DOCUMENTS = [
     "README.md",
     "CONTRIBUTING.md",
     "examples/scratch_track/README.md",
-    "documentation/API_REFERENCE.md",
-    ARCHITECTURE,
-    DIRECT,
-    MIGRATION,
-    "documentation/OBSERVABILITY.md",
-    "documentation/QWEN_TTS_INTEGRATION.md",
-    "documentation/RESILIENCE.md",
-    "documentation/SERVICE.md",
-    "documentation/STORYCORE.md",
-    "documentation/TESTING.md",
-    "documentation/VOICES.md",
+    *(f"documentation/{name}.md" for name in EXPLAINED),
 ]
 COMFYUI = re.compile("http://127.0.0.1:(8188|8000)")  # Desktop's port is the second one
 SERVICE = "http://127.0.0.1:8600"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,54 +24,16 @@ from storycore_tts import (
     UnknownSpeaker,
 )
 from storycore_tts.testing import comfyui as standin
-from storycore_tts.testing.comfyui import (
-    AbortSocket,
-    Answer,
-    CloseSocket,
-    CorruptBody,
-    CutBody,
-    Delay,
-    DeletedByAnother,
-    DiskFull,
-    DropFrames,
-    DuplicateFrames,
-    EmptyFile,
-    Hang,
-    HistoryEmpty,
-    HistoryLost,
-    HistoryStatusNull,
-    Hold,
-    InputLimits,
-    InterruptedByAnother,
-    NodeError,
-    NodeMissing,
-    OutputDeleted,
-    OutputsMissing,
-    QueueCleared,
-    QuietAudio,
-    RefuseSocket,
-    ResetAfter,
-    ResetBefore,
-    RunawayAudio,
-    SilenceSocket,
-    SlowModelLoad,
-    SpeakerList,
-    StripPromptId,
-    TruncatedFile,
-    WrongLength,
-    binary_frame,
-    huge_frame,
-    invalid_json,
-    out_of_memory,
-    unknown_event,
-)
 from storycore_tts.testing.comfyui.faults import KINDS, Fault, ServerFault
 from storycore_tts.testing.comfyui.log import FaultUsed
 
-from .conftest import HURRIED
+from .conftest import HURRIED, RETRY
 
 ENDS = ("executing", "executed", "execution_success")
+LIMITS = standin.InputLimits(input="temperature", maximum=0.5)
+CLONE_NODE = "FB_Qwen3TTSVoiceClone"
 SEEDED = {"sampling": Sampling(seed=7)}
+HISTORY = {"path": "/history/*", "times": 2}
 SUBMIT = {"path": "/prompt", "method": "POST"}
 JSON = {"status": 200, "content_type": "application/json"}
 
@@ -108,89 +69,87 @@ def times(count: int) -> dict[str, Any]:
 
 
 BOTH = (False, True)
+ANOTHER = "another client"
+IDLE = {"timeouts": {"idle": 0.5}}
 HASTE = {"timeouts": HURRIED}
 
 FAULTS = [
     # HTTP
-    Case("busy", Answer(**SUBMIT, status=429, headers={"Retry-After": "0"}), port="clone"),
-    Case("bad-gateway", Answer(path="/history/*", status=502, body="<html>", times=2), untold=True),
-    Case("unauthorised", Answer(**SUBMIT, status=401), AuthenticationFailed, more=times(0)),
-    Case("history-null", Answer(path="/history/*", body="null", **JSON, times=2), untold=True),
-    Case("history-half", Answer(path="/history/*", body='{"half":', **JSON, times=2), untold=True),
-    Case("history-list", Answer(path="/history/*", body="[]", **JSON, times=2), untold=True),
-    Case("delayed", Delay(**SUBMIT, seconds=0.2), port="train"),
-    Case("hanging", Hang(**SUBMIT), port="clone", more=HASTE),
-    Case("reset-before", ResetBefore(**SUBMIT), port="train"),
-    Case("reset-after", ResetAfter(**SUBMIT), port="checkpoint", servers=BOTH),
-    Case("cut", CutBody(path="/view")),
-    Case("too-long", WrongLength(path="/view", by=100), port="clone"),
-    Case("too-short", WrongLength(path="/view", by=-20), port="checkpoint"),
-    Case("corrupt-audio", CorruptBody(path="/view")),
-    Case("corrupt-upload", CorruptBody(path="/upload/image"), BackendUnavailable, "clone"),
-    Case("not-comfyui", CorruptBody(path="/object_info/*"), BackendUnavailable, more=times(0)),
+    Case("busy", standin.Answer(**SUBMIT, status=429, headers={"Retry-After": "0"}), port="clone"),
+    Case("bad-gateway", standin.Answer(**HISTORY, status=502, body="<html>"), untold=True),
+    Case("unauthorised", standin.Answer(**SUBMIT, status=401), AuthenticationFailed, more=times(0)),
+    Case("history-null", standin.Answer(**HISTORY, **JSON, body="null"), untold=True),
+    Case("history-half", standin.Answer(**HISTORY, **JSON, body='{"half":'), untold=True),
+    Case("history-list", standin.Answer(**HISTORY, **JSON, body="[]"), untold=True),
+    Case("delayed", standin.Delay(**SUBMIT, seconds=0.2), port="train"),
+    Case("hanging", standin.Hang(**SUBMIT), port="clone", more=HASTE),
+    Case("reset-before", standin.ResetBefore(**SUBMIT), port="train"),
+    Case("reset-after", standin.ResetAfter(**SUBMIT), port="checkpoint", servers=BOTH),
+    Case("submission-cut", standin.CutBody(**SUBMIT), more=HASTE),
+    Case("submission-short", standin.WrongLength(**SUBMIT, by=100), more=HASTE),
+    Case("cut", standin.CutBody(path="/view")),
+    Case("too-long", standin.WrongLength(path="/view", by=100), port="clone"),
+    Case("too-short", standin.WrongLength(path="/view", by=-20), port="checkpoint"),
+    Case("corrupt-audio", standin.CorruptBody(path="/view")),
+    Case("corrupt-upload", standin.CorruptBody(path="/upload/image"), BackendUnavailable, "clone"),
+    Case(
+        "not-comfyui", standin.CorruptBody(path="/object_info/*"), BackendUnavailable, more=times(0)
+    ),
     # The WebSocket
-    Case("refused", RefuseSocket()),
-    Case("refused-always", RefuseSocket(times=None), port="clone"),
-    Case("closed", CloseSocket(on="progress_state"), port="train"),
-    Case("aborted", AbortSocket(on="execution_success")),
-    Case("aborted-always", AbortSocket(times=None)),
-    Case("half-open", SilenceSocket(on="execution_start"), port="x-vector"),
-    Case("twice", DuplicateFrames(), port="train"),
-    Case("no-ends", DropFrames(types=ENDS)),
-    Case("nothing", DropFrames(types=(*ENDS, "status", "execution_start")), port="clone"),
-    Case("no-prompt-id", StripPromptId()),
-    Case("unknown-event", unknown_event(times=None)),
-    Case("binary", binary_frame(times=None)),
-    Case("no-json", invalid_json(times=None)),
-    Case("huge", huge_frame(on="execution_start"), port="train"),
+    Case("refused", standin.RefuseSocket()),
+    Case("refused-always", standin.RefuseSocket(times=None), port="clone"),
+    Case("closed", standin.CloseSocket(on="progress_state"), port="train"),
+    Case("aborted", standin.AbortSocket(on="execution_success")),
+    Case("aborted-always", standin.AbortSocket(times=None)),
+    Case("half-open", standin.SilenceSocket(on="execution_start"), port="x-vector"),
+    Case("twice", standin.DuplicateFrames(), port="train"),
+    Case("no-ends", standin.DropFrames(types=ENDS)),
+    Case("nothing", standin.DropFrames(types=(*ENDS, "status", "execution_start")), port="clone"),
+    Case("no-prompt-id", standin.StripPromptId()),
+    Case("unknown-event", standin.unknown_event(times=None)),
+    Case("binary", standin.binary_frame(times=None)),
+    Case("no-json", standin.invalid_json(times=None)),
+    Case("huge", standin.huge_frame(on="execution_start"), port="train"),
     # Jobs
-    Case("node-error", NodeError(), GenerationFailed, "clone", servers=BOTH),
-    Case("out-of-memory", out_of_memory(), OutOfMemory, "train"),
+    Case("node-error", standin.NodeError(), GenerationFailed, "clone", servers=BOTH),
+    Case("out-of-memory", standin.out_of_memory(), OutOfMemory, "train"),
     Case(
         "interrupted",
-        InterruptedByAnother(),
+        standin.InterruptedByAnother(),
         JobCancelled,
-        more=times(1),
-        says="another client",
-        servers=BOTH,
+        "speak",
+        times(1),
+        ANOTHER,
+        BOTH,
     ),
-    Case("deleted", DeletedByAnother(), JobCancelled, "train", times(0), "another client", BOTH),
-    Case("cleared", QueueCleared(), JobCancelled, "clone", times(0), "another client"),
-    Case("slow-model", SlowModelLoad(seconds=0.3), port="x-vector"),
+    Case("deleted", standin.DeletedByAnother(), JobCancelled, "train", times(0), ANOTHER, BOTH),
+    Case("cleared", standin.QueueCleared(), JobCancelled, "clone", times(0), ANOTHER),
+    Case("slow-model", standin.SlowModelLoad(seconds=0.3), port="x-vector"),
     Case("silence", standin.SilentAudio(), port="clone", more=times(2)),
     Case("silence-always", standin.SilentAudio(times=None), SilentAudio, more=times(2)),
     Case(
         "silence-of-a-seed", standin.SilentAudio(), SilentAudio, "x-vector", {**times(1), **SEEDED}
     ),
-    Case("inaudible", QuietAudio(), port="checkpoint", more=times(2)),
-    Case("runaway", RunawayAudio(), more=times(2)),
-    Case("runaway-always", RunawayAudio(times=None), RunawayGeneration, "clone", times(2)),
-    Case("disk-full", DiskFull(), GenerationFailed, more=times(1)),
-    Case("truncated-file", TruncatedFile(), GenerationFailed, "clone", times(1)),
-    Case("empty-file", EmptyFile(), GenerationFailed, more=times(1)),
-    Case("file-deleted", OutputDeleted(), JobLost, more=times(1)),
-    Case("no-outputs", OutputsMissing(), GenerationFailed, "train", times(1), untold=True),
-    Case("no-status", HistoryStatusNull(), servers=(True,), untold=True),
-    Case("history-lost", HistoryLost(), JobLost, "train", times(1), untold=True),
-    Case("history-late", HistoryEmpty(times=4), port="clone", untold=True),
-    Case("held", Hold(at="loading"), BackendTimeout, "clone", {"timeouts": {"idle": 0.5}}, "idle"),
+    Case("inaudible", standin.QuietAudio(), port="checkpoint", more=times(2)),
+    Case("runaway", standin.RunawayAudio(), more=times(2)),
+    Case("runaway-always", standin.RunawayAudio(times=None), RunawayGeneration, "clone", times(2)),
+    Case("disk-full", standin.DiskFull(), GenerationFailed, more=times(1)),
+    Case("truncated-file", standin.TruncatedFile(), GenerationFailed, "clone", times(1)),
+    Case("empty-file", standin.EmptyFile(), GenerationFailed, more=times(1)),
+    Case("file-deleted", standin.OutputDeleted(), JobLost, more=times(1)),
+    Case("no-outputs", standin.OutputsMissing(), GenerationFailed, "train", times(1), untold=True),
+    Case("no-status", standin.HistoryStatusNull(), servers=(True,), untold=True),
+    Case("history-lost", standin.HistoryLost(), JobLost, "train", times(1), untold=True),
+    Case("history-late", standin.HistoryEmpty(times=4), port="clone", untold=True),
+    Case("held", standin.Hold(at="loading"), BackendTimeout, "clone", IDLE, "idle"),
     # What the server has
     Case("no-pack", standin.NodePackMissing(), NodePackMissing, "train", times(0)),
-    Case("no-voice-node", NodeMissing(), NodePackMissing, "checkpoint", times(0)),
+    Case("no-voice-node", standin.NodeMissing(), NodePackMissing, "checkpoint", times(0)),
     Case(
-        "no-clone-node",
-        NodeMissing(node="FB_Qwen3TTSVoiceClone"),
-        NodePackMissing,
-        "x-vector",
-        times(0),
+        "no-clone-node", standin.NodeMissing(node=CLONE_NODE), NodePackMissing, "x-vector", times(0)
     ),
-    Case("no-such-speaker", SpeakerList(speakers=("Zoe",)), UnknownSpeaker, more=times(0)),
-    Case(
-        "other-limits",
-        InputLimits(input="temperature", maximum=0.5),
-        InvalidRequest,
-        more=times(0),
-    ),
+    Case("no-such-speaker", standin.SpeakerList(speakers=("Zoe",)), UnknownSpeaker, more=times(0)),
+    Case("other-limits", LIMITS, InvalidRequest, more=times(0)),
 ]
 
 
@@ -213,7 +172,7 @@ async def test_a_fault_ends_as_it_should(make_run, case, modern):
     if case.untold:
         run.hide_the_outputs()
     ended = await run(case.port, error=case.error, **case.more)
-    if not isinstance(case.fault, ServerFault | Hold):  # those last, and do not strike
+    if not isinstance(case.fault, ServerFault | standin.Hold):  # those last, and do not strike
         assert run.server.log.of(FaultUsed), "it never struck, and nothing was tested"
     assert case.says in str(ended.error).lower()
 
@@ -233,59 +192,23 @@ PATHS = {
 async def test_a_request_of_which_everything_goes_wrong_once_costs_time_only(run, path):
     where = {"path": path, "method": "POST" if path == "/upload/image" else "GET"}
     run.server.faults.add(
-        Answer(**where, status=503, headers={"Retry-After": "0"}),
-        Answer(**where, status=502, body="<html>Bad gateway"),
-        ResetBefore(**where),
-        Hang(**where),
-        ResetAfter(**where),
-        CutBody(**where),
-        WrongLength(**where, by=100),
+        standin.Answer(**where, status=503, headers={"Retry-After": "0"}),
+        standin.Answer(**where, status=502, body="<html>Bad gateway"),
+        standin.ResetBefore(**where),
+        standin.Hang(**where),
+        standin.ResetAfter(**where),
+        standin.CutBody(**where),
+        standin.WrongLength(**where, by=100),
     )
     if path == "/history/*":
         run.hide_the_outputs()
-    await run(PATHS[path], **HASTE)
+    # A busy machine lets some good answers come too late as well.
+    await run(PATHS[path], **HASTE, retry={**RETRY, "attempts": 20})
     struck = [record.fault for record in run.server.log.of(FaultUsed)]
     assert len(struck) - struck.count("DropFrames") == 7
 
 
-@pytest.mark.parametrize("fault", [CutBody(**SUBMIT), WrongLength(**SUBMIT, by=100)])
-async def test_a_submission_whose_answer_is_cut_is_not_sent_again(run, fault):
-    run.server.faults.add(fault)
-    await run("speak", **HASTE)
-    assert len(run.server.log.submitted) == 1
-
-
-# Limits -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("port", "point", "limit"),
-    [
-        ("clone", "queue", "queue"),
-        ("speak", "running", "idle"),
-        ("speak", "running", "job"),
-        ("train", "running", "training"),
-        ("clone", "history", "idle"),
-    ],
-)
-async def test_a_job_that_takes_too_long_is_withdrawn(run, port, point, limit):
-    gate = run.server.faults.hold(point)
-    run.hide_the_outputs()
-
-    async def let_go_afterwards(call):
-        await asyncio.wait([call])
-        gate.release()
-
-    ended = await run(
-        port, error=BackendTimeout, meanwhile=let_go_afterwards, timeouts={limit: 0.5}
-    )
-    assert (ended.error.wait, ended.error.seconds) == (limit, 0.5)
-    assert not ended.error.retryable
-    [job] = run.server.log.submitted
-    assert job in [*run.server.log.deleted, *run.server.log.interrupt_requests]
-
-
 async def test_a_server_that_asks_for_too_long_a_pause_is_not_waited_for(run):
-    run.server.faults.add(Answer(**SUBMIT, status=429, headers={"Retry-After": "3600"}))
+    run.server.faults.add(standin.Answer(**SUBMIT, status=429, headers={"Retry-After": "3600"}))
     await run("speak", error=BackendOverloaded, generated=0)
     assert run.server.log.http_count("/prompt", "POST") == 1

@@ -22,7 +22,6 @@ from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.testing.comfyui import StandInComfyUI
 from storycore_tts.testing.comfyui.faults import Gate
 from storycore_tts.testing.comfyui.log import StandInLog
-from storycore_tts.testing.proxy import FaultyProxy, Stall, Struck
 
 from .conftest import PATIENT, traces
 
@@ -123,8 +122,8 @@ async def by_an_exception(backend: Backend) -> None:
     assert not left
 
 
-async def by_a_timeout(backend: Backend) -> None:
-    """Everything happens within a time limit, and that is over."""
+async def speaks(backend: Backend) -> asyncio.Future[None]:
+    """A call that opens a service, speaks, and has begun."""
     started = asyncio.Event()
 
     async def speak() -> None:
@@ -133,20 +132,19 @@ async def by_a_timeout(backend: Backend) -> None:
 
     call = asyncio.ensure_future(speak())
     await asyncio.wait_for(started.wait(), PATIENCE)
+    return call
+
+
+async def by_a_timeout(backend: Backend) -> None:
+    """Everything happens within a time limit, and that is over."""
+    call = await speaks(backend)
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(call, 0.01)
 
 
 async def by_the_end_of_the_loop(backend: Backend) -> None:
     """The program's main coroutine returns while a task speaks: ``asyncio.run`` cancels all."""
-    started = asyncio.Event()
-
-    async def speak() -> None:
-        async with open_tts(backend.config) as service:
-            await backend.speak(service, started)
-
-    backend.calls.append(asyncio.ensure_future(speak()))
-    await asyncio.wait_for(started.wait(), PATIENCE)
+    backend.calls.append(await speaks(backend))
 
 
 @pytest.mark.parametrize(
@@ -189,36 +187,6 @@ def test_an_adapter_that_was_used_from_many_loops_keeps_none_of_them(
     gc.collect()
     assert sum(loop() is not None for loop in loops) <= 1
     assert traces([server.port]) - before == set()
-
-
-# A cancellation is never swallowed ---------------------------------------------------------------
-
-
-@pytest.mark.parametrize("fallback", [None, "draft"])
-async def test_a_cancellation_while_a_late_job_is_withdrawn_is_not_lost(
-    standin_comfyui_factory: Callable[..., StandInComfyUI],
-    faulty_proxy_factory: Callable[[str], FaultyProxy],
-    fallback: str | None,
-) -> None:
-    """The job took too long; nobody wants the fallback's line either once the caller has left."""
-    server = standin_comfyui_factory(instant=True)
-    server.faults.hold("running")
-    proxy = faulty_proxy_factory(server.url)
-    proxy.add(Stall(request=b"POST /interrupt"))
-    config = QwenTTSConfig(
-        comfyui_url=proxy.url,
-        fallback=fallback,
-        comfyui={"timeouts": {**PATIENT, "job": 0.3}},
-    )
-    async with open_tts(config) as service:
-        call = asyncio.ensure_future(service.synthesize(REQUEST))
-        assert await proxy.log.until(Struck, PATIENCE)
-        assert call.cancel()
-        proxy.release()
-        with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(call, PATIENCE)
-    assert server.log.interrupt_requests == server.log.submitted
-    server.faults.clear()
 
 
 # In a process of its own --------------------------------------------------------------------------

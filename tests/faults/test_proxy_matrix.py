@@ -82,8 +82,24 @@ def slows(place: dict[str, Any]) -> list[Rule]:
     return [Stall(**place), Slow(**later, bytes_per_second=300_000)]
 
 
-@pytest.mark.parametrize("faults", [breaks, slows])
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def corrupts(place: dict[str, Any]) -> list[Rule]:
+    """Some bytes that are others."""
+    return [Corrupt(**place, length=40)]
+
+
+# What is no JSON before the job is an answer of another server than ComfyUI (test_every_fault.py).
+ANSWERS_BEFORE_THE_JOB = ("system_stats", "object_info", "upload-response")
+
+
+@pytest.mark.parametrize(
+    ("stage", "faults"),
+    [
+        pytest.param(stage, faults, id=f"{stage.name}-{faults.__name__}")
+        for stage in STAGES
+        for faults in (breaks, slows, corrupts)
+        if faults is not corrupts or stage.name not in ANSWERS_BEFORE_THE_JOB
+    ],
+)
 async def test_a_fault_of_the_network_costs_time_only(run, stage, faults):
     rules = faults(stage.place())
     run.proxy.add(*rules)
@@ -92,29 +108,10 @@ async def test_a_fault_of_the_network_costs_time_only(run, stage, faults):
     assert rules[0] in run.proxy.log.struck, "the stage never came, and nothing was tested"
 
 
-ANSWERS_BEFORE_THE_JOB = ("system_stats", "object_info", "upload-response")
-# What is no JSON before the job is an answer of another server than ComfyUI (test_every_fault.py).
-CORRUPTIBLE = [stage for stage in STAGES if stage.name not in ANSWERS_BEFORE_THE_JOB]
+CONNECTING = [Refuse(times=2), Refuse(after=1), StallConnect(), StallConnect(after=1)]
 
 
-@pytest.mark.parametrize("stage", CORRUPTIBLE, ids=lambda stage: stage.name)
-async def test_bytes_that_the_network_corrupts_cost_time_only(run, stage):
-    rule = Corrupt(**stage.place(), length=40)
-    run.proxy.add(rule)
-    run.hide_the_outputs()
-    await run(stage.port, timeouts=HURRIED)
-    assert rule in run.proxy.log.struck, "the stage never came, and nothing was tested"
-
-
-CONNECTING = {
-    "refused": Refuse(times=2),
-    "second-refused": Refuse(after=1),
-    "stalled": StallConnect(),
-    "second-stalled": StallConnect(after=1),
-}
-
-
-@pytest.mark.parametrize("rule", CONNECTING.values(), ids=list(CONNECTING))
+@pytest.mark.parametrize("rule", CONNECTING, ids=repr)
 async def test_a_connection_that_fails_costs_time_only(run, rule):
     run.proxy.add(rule)
     await run("clone", timeouts=HURRIED)

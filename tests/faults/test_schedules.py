@@ -5,9 +5,6 @@ pauses and patience cost little. A calm schedule has a network and a server that
 that no machine is slow enough to exceed: each error in it has its own excuse. In a rough one,
 anything may be unreachable or strange at any time, and what counts is that nothing is lost, mixed
 up, done twice or left behind.
-
-The steps follow from the seed; how the threads of server, network and service interleave does not,
-so a failure may need a few runs to come again.
 """
 
 from __future__ import annotations
@@ -16,7 +13,6 @@ import asyncio
 import json
 import os
 import random
-import selectors
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -31,52 +27,26 @@ import pytest
 import soundfile
 
 from storycore_tts import (
-    AuthenticationFailed,
-    BackendOverloaded,
     BackendTimeout,
     BackendUnavailable,
     CloneRequest,
-    GenerationFailed,
-    JobCancelled,
-    JobLost,
-    NodePackMissing,
-    OutOfMemory,
     QwenTTSConfig,
-    RunawayGeneration,
-    SilentAudio,
     SpeechRequest,
     TrainedVoice,
     TrainingRequest,
     UnsupportedByBackend,
     open_tts,
 )
-from storycore_tts.adapters.draft import DraftAdapter
 from storycore_tts.domain.events import RequestFinished, RequestStarted
-from storycore_tts.testing import comfyui as standin
-from storycore_tts.testing.comfyui import StandInComfyUI
-from storycore_tts.testing.comfyui.log import (
-    Deleted,
-    Finished,
-    Held,
-    InterruptRequested,
-    NodeRan,
-    Record,
-    Submitted,
-)
+from storycore_tts.testing.comfyui import Hold
+from storycore_tts.testing.comfyui import log as logged
 from storycore_tts.testing.contract import tone_reference
-from storycore_tts.testing.proxy import (
-    Corrupt,
-    Cut,
-    FaultyProxy,
-    Refuse,
-    Reset,
-    Slow,
-    Stall,
-    StallConnect,
-)
+from storycore_tts.testing.proxy import FaultyProxy
+
+from . import mishaps
+from .mishaps import SPEED, World
 
 SEED = int(os.environ["STORYCORE_TTS_FAULT_SEED"])
-SPEED = 20
 PATIENCE = 60.0  # s of real time, for what must happen
 STEPS = 10
 
@@ -85,170 +55,17 @@ ROUGH = {"connect": 30, "request": 30, "idle": 90, "job": 600, "away": 10, "canc
 CALM = dict.fromkeys(ROUGH, 2000)
 IMPATIENT = {"idle": 2, "queue": 2, "away": 1}
 
+RELOADS = (
+    {"default_speaker": "Vivian"},
+    {"fallback": "draft"},
+    {"rollout": 1.0, "fallback": "draft"},
+    {"rollout": 1.0, "routing_key": "request"},
+    {"timeouts": IMPATIENT, "fallback": "draft"},
+    {"timeouts": IMPATIENT},
+    {"backend": "draft"},
+)
+
 REFERENCE = tone_reference(220.0, seconds=3.0)
-
-# What may go wrong ------------------------------------------------------------------------------
-
-Excused = tuple[type[Exception], ...]
-UNREACHABLE: Excused = (BackendUnavailable, BackendTimeout, BackendOverloaded)
-STRANGE: Excused = (
-    *UNREACHABLE, AuthenticationFailed, GenerationFailed, JobLost, JobCancelled, NodePackMissing,
-)  # fmt: skip
-
-PATHS = [
-    "/queue",
-    "/history/*",
-    "/prompt",
-    "/upload/image",
-    "/view",
-    "/system_stats",
-    "/object_info/*",
-]
-EVENTS = [
-    "*",
-    "status",
-    "execution_start",
-    "progress",
-    "executing",
-    "executed",
-    "execution_success",
-]
-REQUESTS = (
-    b"", b"GET /queue", b"GET /history", b"GET /view", b"GET /ws", b"GET /object_info",
-    b"POST /prompt", b"POST /upload", b"POST /queue", b"POST /interrupt", b"POST /api",
-)  # fmt: skip
-
-# Of a job: what it excuses, on a calm server too.
-JOB_FAULTS: list[tuple[standin.Fault, Excused]] = [
-    (standin.NodeError(), (GenerationFailed,)),
-    (standin.out_of_memory(), (OutOfMemory,)),
-    (standin.InterruptedByAnother(), (JobCancelled,)),
-    (standin.DeletedByAnother(), (JobCancelled,)),
-    (standin.DeletedByAnother(after=1), (JobCancelled,)),
-    (standin.QueueCleared(), (JobCancelled,)),
-    (standin.SlowModelLoad(seconds=0.05), ()),
-    (standin.SilentAudio(), (SilentAudio,)),
-    (standin.SilentAudio(times=3), (SilentAudio,)),
-    (standin.QuietAudio(), (SilentAudio,)),
-    (standin.RunawayAudio(times=2), (RunawayGeneration,)),
-    (standin.DiskFull(), (GenerationFailed,)),
-    (standin.TruncatedFile(), (GenerationFailed,)),
-    (standin.EmptyFile(), (GenerationFailed,)),
-    (standin.OutputsMissing(), (GenerationFailed,)),
-    (standin.OutputDeleted(), (JobLost,)),
-    (standin.HistoryStatusNull(), (GenerationFailed,)),
-    (standin.HistoryLost(), (JobLost, JobCancelled)),
-    (standin.HistoryEmpty(times=4), (JobLost, JobCancelled)),
-    (standin.NodePackMissing(), (NodePackMissing, GenerationFailed)),
-]
-# Generations that went wrong by chance are made once more; of the others the server says that it
-# knows nothing, though they ran.
-MADE_AGAIN = (standin.SilentAudio, standin.QuietAudio, standin.RunawayAudio)
-FORGETFUL = (standin.HistoryLost, standin.HistoryEmpty)
-
-
-def server_fault(draw: random.Random) -> standin.Fault:
-    """Something that goes wrong with a request or a WebSocket."""
-    http = {
-        "path": draw.choice(PATHS), "times": draw.randint(1, 3), "after": draw.randint(0, 2),
-    }  # fmt: skip
-    socket = {"on": draw.choice(EVENTS), "after": draw.randint(0, 2)}
-    later = draw.choice((None, {"Retry-After": "1"}, {"Retry-After": "9"}))
-    often = draw.choice((1, 5, None))
-    return draw.choice(
-        [
-            standin.Answer(status=draw.choice((401, 404, 500, 502, 504)), **http),
-            standin.Answer(status=draw.choice((429, 503)), headers=later, **http),
-            # Of what it reads only: nobody can help a server that lies about what it did.
-            standin.Answer(status=200, body=draw.choice(("", "[]")), method="GET", **http),
-            standin.Delay(seconds=draw.choice((0.005, 0.05)), **http),
-            standin.Hang(path=http["path"]),
-            standin.ResetBefore(**http),
-            standin.ResetAfter(**http),
-            standin.CutBody(**http),
-            standin.WrongLength(by=draw.choice((-20, 100)), **http),
-            standin.CorruptBody(**http),
-            standin.RefuseSocket(times=often),
-            standin.CloseSocket(**socket),
-            standin.AbortSocket(**socket),
-            standin.SilenceSocket(**socket),
-            standin.DuplicateFrames(on=socket["on"], times=often),
-            standin.StripPromptId(on=socket["on"], times=often),
-            standin.DropFrames(types=draw.choice((EVENTS, ("executing",)))),
-            standin.unknown_event(**socket),
-            standin.binary_frame(**socket),
-            standin.invalid_json(**socket),
-        ]
-    )
-
-
-def network_fault(draw: random.Random) -> Any:
-    """Something that goes wrong on the way to the server."""
-    where = {
-        "request": draw.choice(REQUESTS),
-        "direction": draw.choice(("request", "response")),
-        "after_bytes": draw.choice((0, 20, 150, 400, 1000)),
-        "after": draw.randint(0, 2),
-    }
-    # Of answers that can be seen to be wrong, and of nothing that we send: what a server mishears
-    # no client can know.
-    answer = draw.choice((b"GET /queue", b"GET /history", b"GET /view", b"GET /ws"))
-    return draw.choice(
-        [
-            Cut(**where),
-            Reset(**where),
-            Stall(**where),
-            Slow(bytes_per_second=draw.choice((5_000, 50_000)), **where),
-            Corrupt(
-                **{**where, "request": answer, "direction": "response"},
-                length=draw.choice((1, 50, None)),
-            ),
-            Refuse(times=draw.randint(1, 3)),
-            StallConnect(),
-        ]
-    )
-
-
-# The world in which schedules run ---------------------------------------------------------------
-
-
-class _FastSelector(selectors.DefaultSelector):
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        return super().select(timeout and timeout / SPEED)
-
-
-class FastLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock is fast, for all that waits on it."""
-
-    def __init__(self) -> None:
-        super().__init__(_FastSelector())
-
-    def time(self) -> float:
-        return super().time() * SPEED
-
-
-class World:
-    """What all schedules of a test share: an old and a modern server, and its folders."""
-
-    def __init__(self, folder: Path) -> None:
-        self.loop = FastLoop()
-        self.complaints: list[dict[str, Any]] = []
-        self.loop.set_exception_handler(lambda _, context: self.complaints.append(context))
-        self.folder = folder
-        (folder / "recordings").mkdir()
-        for number in range(2):
-            for suffix in (".wav", ".txt"):
-                (folder / "recordings" / f"{number}{suffix}").touch()
-        self.servers = [
-            StandInComfyUI(modern=modern, server_paths={"/data": folder})
-            for modern in (False, True)
-        ]
-        self.draft = DraftAdapter()
-        self.jobs = 0
-
-    async def close(self) -> None:
-        await self.draft.aclose()
-        await self.loop.shutdown_default_executor()
 
 
 @pytest.fixture
@@ -257,7 +74,8 @@ def world(tmp_path: Path) -> Iterator[World]:
     for server in world.servers:
         server.start()
     yield world
-    world.loop.run_until_complete(world.close())
+    world.loop.run_until_complete(world.draft.aclose())
+    world.loop.run_until_complete(world.loop.shutdown_default_executor())
     world.loop.close()
     for server in world.servers:
         server.stop()
@@ -280,9 +98,6 @@ class Job:
         return f"{self.mark} ({self.kind}) {'cancelled by us, ' * self.cancelled}{ended[:300]}"
 
 
-# A schedule -------------------------------------------------------------------------------------
-
-
 class Schedule:
     """One run of the service against a server, a network and other people."""
 
@@ -293,10 +108,9 @@ class Schedule:
         self.server = world.servers[self.draw.randrange(2)]
         self.proxy = FaultyProxy(self.server.url)
         self.asked: list[Job] = []
-        self.excused: set[type[Exception]] = set() if self.calm else set(STRANGE)
+        self.excused: set[type[Exception]] = set() if self.calm else {*mishaps.STRANGE}
         self.restarts: list[int] = []  # how long the log was then
-        self.made_again = 0
-        self.forgetful = False
+        self.made_again, self.forgetful = 0, False
         self.gates_after_the_end: set[str] = set()
         self.told: list[RequestStarted | RequestFinished] = []
         self.steps: list[str] = []
@@ -356,17 +170,10 @@ class Schedule:
         elif kind == "clone":
             work = self.tts.clone(CloneRequest(mark, REFERENCE, x_vector_only=True, job_id=job_id))
         else:
-            work = self.tts.train(
-                TrainingRequest(
-                    dataset="/data/recordings",
-                    output_dir=f"/data/trained/{mark}",
-                    speaker_name=f"Speaker {number}",
-                    test_text="Hi.",
-                    num_epochs=2,
-                    gradient_accumulation_steps=1,
-                    job_id=job_id,
-                )
-            )
+            folders = ("/data/recordings", f"/data/trained/{mark}")
+            short = {"num_epochs": 2, "gradient_accumulation_steps": 1, "test_text": "Hi."}
+            name = f"Speaker {number}"
+            work = self.tts.train(TrainingRequest(*folders, name, job_id=job_id, **short))
         task = asyncio.ensure_future(work)
         self.asked.append(Job(mark, kind, self.tts.config.backend, speaker, task))
         await asyncio.sleep(self.draw.choice((0, 0.2, 0.5)))
@@ -383,17 +190,7 @@ class Schedule:
             await asyncio.wait(waiting, timeout=2, return_when=until)
 
     async def reload(self) -> None:
-        to = self.draw.choice(
-            [
-                {"default_speaker": "Vivian"},
-                {"fallback": "draft"},
-                {"rollout": 1.0, "fallback": "draft"},
-                {"rollout": 1.0, "routing_key": "request"},
-                {"timeouts": IMPATIENT, "fallback": "draft"},
-                {"timeouts": IMPATIENT},
-                {"backend": "draft"},
-            ]
-        )
+        to = self.draw.choice(RELOADS)
         if "timeouts" in to:
             self.excused |= {BackendTimeout, BackendUnavailable}
         self.steps.append(f"reload: {to}")
@@ -402,12 +199,11 @@ class Schedule:
     # What goes wrong
 
     async def spoil_a_job(self) -> None:
-        fault, errors = self.draw.choice(JOB_FAULTS)
-        self.steps.append(repr(fault))
+        fault, errors = self.draw.choice([*mishaps.JOB_FAULTS.items()])
         self.excused |= set(errors)
-        self.made_again += isinstance(fault, MADE_AGAIN) and (fault.times or 0)
-        self.forgetful = self.forgetful or isinstance(fault, FORGETFUL)
-        self.server.faults.add(fault)
+        self.made_again += isinstance(fault, mishaps.MADE_AGAIN) and (fault.times or 0)
+        self.forgetful = self.forgetful or isinstance(fault, mishaps.FORGETFUL)
+        self.spoil(fault)
 
     async def hold_a_job(self) -> None:
         at = self.draw.choice(("queue", "loading", "running", "history"))
@@ -416,15 +212,16 @@ class Schedule:
         if at == "history":
             self.gates_after_the_end.add(gate.name)
 
-    async def spoil_the_server(self) -> None:
-        fault = server_fault(self.draw)
+    def spoil(self, fault: Any) -> None:
         self.steps.append(repr(fault))
         self.server.faults.add(fault)
 
+    async def spoil_the_server(self) -> None:
+        self.spoil(mishaps.server_fault(self.draw))
+
     async def spoil_the_network(self) -> None:
-        rule = network_fault(self.draw)
+        self.proxy.add(rule := mishaps.network_fault(self.draw))
         self.steps.append(repr(rule))
-        self.proxy.add(rule)
 
     async def switch_the_network(self) -> None:
         what = self.draw.choice(("down", "up", "half_open"))
@@ -463,7 +260,7 @@ class Schedule:
     def mend(self) -> None:
         """Let nothing go wrong any more; what is held stays held."""
         for fault in self.server.faults.pending:
-            if not isinstance(fault, standin.Hold):
+            if not isinstance(fault, Hold):
                 self.server.faults.remove(fault)
         if not self.calm:
             # Stalled requests are dropped: a server that got them hours later would be right to
@@ -474,39 +271,31 @@ class Schedule:
 
     async def everything_given_up_is_off_the_server(self) -> None:
         """What nobody waits for any more waits nowhere, and was interrupted where it ran."""
-        off = await self.server.log.until(
-            lambda log: not self.given_up_but_there(log.records), PATIENCE
-        )
-        assert off, f"still on the server: {self.given_up_but_there(self.server.log.records)}"
+        there, log = self.given_up_but_there, self.server.log
+        off = await log.until(lambda log: not there(log.records), PATIENCE)
+        assert off, f"still on the server: {there(log.records)}"
 
-    def given_up_but_there(self, records: tuple[Record, ...]) -> list[str]:
+    def given_up_but_there(self, records: tuple[logged.Record, ...]) -> list[str]:
         there: Counter[str] = Counter()
         interrupted = set()
         for record in records[self.restarts[-1] if self.restarts else 0 :]:
             match record:
-                case Submitted(prompt_id=prompt_id):
+                case logged.Submitted(prompt_id=prompt_id):
                     there[prompt_id] += 1
-                case Deleted(prompt_id=prompt_id) | Finished(prompt_id=prompt_id):
+                case logged.Deleted(prompt_id=prompt_id) | logged.Finished(prompt_id=prompt_id):
                     there[prompt_id] -= 1
-                case Held(gate=gate, prompt_id=prompt_id) if gate in self.gates_after_the_end:
-                    there[str(prompt_id)] -= 1
-                case InterruptRequested(prompt_id=prompt_id):
+                case logged.Held(gate=gate) if gate in self.gates_after_the_end:
+                    there[str(record.prompt_id)] -= 1
+                case logged.InterruptRequested(prompt_id=prompt_id):
                     interrupted.add(prompt_id)
-        waited_for = {
-            prompt_id
-            for job in self.asked
-            if not job.task.done()
-            for prompt_id in self.submissions(job)
-        }
+        waiting = [job for job in self.asked if not job.task.done()]
+        waited_for = {prompt_id for job in waiting for prompt_id in self.submissions(job)}
         there_still = {prompt_id for prompt_id, times in there.items() if times > 0}
         return sorted(there_still - waited_for - interrupted)
 
     def submissions(self, job: Job) -> list[str]:
-        return [
-            record.prompt_id
-            for record in self.server.log.of(Submitted)
-            if job.mark in str(record.graph)
-        ]
+        given = self.server.log.of(logged.Submitted)
+        return [one.prompt_id for one in given if job.mark in str(one.graph)]
 
     async def ended_well(self, job: Job) -> None:
         if job.task.cancelled():
@@ -569,15 +358,11 @@ class Schedule:
             assert times <= most, f"{job.mark} was generated {times} times"
 
     def story(self) -> str:
-        jobs = "\n".join(str(job) for job in self.asked)
-        steps = "\n".join(self.steps)
-        shown = (
-            f"{record.kind} { {k: v for k, v in vars(record).items() if k not in HIDDEN} }"
-            for record in self.server.log.records
-        )
-        log = "\n".join(line for line in shown if "/queue" not in line)
-        calm = "calm" if self.calm else "rough"
-        return f"schedule {self.seed}, {calm}\n{steps}\n{jobs}\n{log}"
+        lines = [f"schedule {self.seed}, {'calm' if self.calm else 'rough'}", *self.steps]
+        for record in self.server.log.records:
+            shown = {k: v for k, v in vars(record).items() if k not in ("headers", "graph")}
+            lines.append(f"{record.kind} {shown}")
+        return "\n".join([*lines, *map(str, self.asked)])
 
     async def clean(self) -> None:
         """Leave nothing to the next schedule."""
@@ -589,15 +374,12 @@ class Schedule:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-HIDDEN = ("headers", "graph")
-
-
-def generated(records: Iterable[Record]) -> Counter[str]:
+def generated(records: Iterable[logged.Record]) -> Counter[str]:
     """How often a node of the pack ran, for each submission."""
     return Counter(
         record.prompt_id
         for record in records
-        if isinstance(record, NodeRan) and record.node_type.startswith("FB_")
+        if isinstance(record, logged.NodeRan) and record.node_type.startswith("FB_")
     )
 
 
@@ -609,7 +391,8 @@ def generated(records: Iterable[Record]) -> Counter[str]:
 def test_random_schedules_end_well(world: World, part: int, count: int) -> None:
     """Each job ends once, in its own audio or in an error for a reason; nothing runs twice.
 
-    ``STORYCORE_TTS_FAULT_SEED`` in the header of the run makes the same schedules again.
+    ``STORYCORE_TTS_FAULT_SEED`` in the header of the run makes the same steps again. How threads
+    interleave does not follow from it: a failure may need a few runs to come again.
     """
     for number in range(count):
         world.loop.run_until_complete(Schedule(world, f"{SEED + part}-{number}").run())

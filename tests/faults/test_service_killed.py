@@ -10,7 +10,6 @@ import os
 import random
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ import psutil
 import pytest
 
 from storycore_tts.testing.comfyui import StandInProcess
-from storycore_tts.testing.comfyui.process import ProcessGate
 from storycore_tts.testing.service_process import ServiceProcess
 
 from .lines import JOBS, PATIENCE, Line, client, ended, is_right
@@ -203,68 +201,39 @@ async def each_is_its_own(
         is_right(audio, line)
 
 
-@pytest.fixture
-def servers(tmp_path: Path) -> Iterator[list[StandInProcess]]:
-    """Two of them."""
-    with ExitStack() as stack:
-        yield [
-            stack.enter_context(StandInProcess(data_dir=tmp_path / name)) for name in ("old", "new")
-        ]
-
-
-async def begun_and_killed(
-    service: ServiceProcess, old: StandInProcess, lines: list[Line]
-) -> tuple[ProcessGate, list[str]]:
-    """Have jobs begun at a server, the first of them running, and kill the service."""
-    gate = old.faults.hold("running")
-    with service:
-        ids = []
-        async with client(service) as http:
-            for line in lines:
-                ids.append((await http.post(**line.asked)).json()["id"])
-                assert await old.log.until(lambda log: log.submitted == ids, PATIENCE)
-        assert await asyncio.to_thread(gate.reached.wait, PATIENCE)
-        service.kill()
-    return gate, ids
-
-
-async def test_jobs_go_on_at_the_server_where_they_were_begun(
-    tmp_path: Path, servers: list[StandInProcess]
-) -> None:
+async def test_jobs_go_on_at_the_server_where_they_were_begun(tmp_path: Path) -> None:
     """The service was killed, and its settings name another server when it is started again.
 
-    One of the jobs is cancelled there, and one ends there.
+    One of the jobs is cancelled there, and one ends there. Where that server is gone, too:
+    test_services_sharing.py.
     """
-    old, new = servers
-    folder, line = tmp_path / "service", Line(5)
-    gate, (cancelled, other) = await begun_and_killed(service_at(folder, old), old, [Line(1), line])
-    looks = old.log.http_count("/queue")
-    with service_at(folder, new) as service:
-        async with client(service) as http:
-            assert await old.log.until(lambda log: log.http_count("/queue") > looks, PATIENCE)
-            await http.delete(f"{JOBS}/{cancelled}")
-            assert await old.log.until(lambda log: cancelled in log.interrupt_requests, PATIENCE)
-            gate.release()
-            assert (await ended(http, cancelled))["state"] == "cancelled"
-            assert (await ended(http, other))["state"] == "succeeded"
-            is_right((await http.get(f"{JOBS}/{other}/audio")).content, line)
-    assert old.log.interrupted == [cancelled]
-    assert old.log.submitted == [cancelled, other]
-    assert new.log.submitted == []
-
-
-async def test_a_job_whose_server_is_gone_is_done_anew(
-    tmp_path: Path, servers: list[StandInProcess]
-) -> None:
-    old, new = servers
-    folder, line = tmp_path / "service", Line(1)
-    _, (job_id,) = await begun_and_killed(service_at(folder, old), old, [line])
-    await asyncio.to_thread(old.kill)
-    with service_at(folder, new) as service:
-        async with client(service) as http:
-            assert (await ended(http, job_id))["state"] == "succeeded"
-            is_right((await http.get(f"{JOBS}/{job_id}/audio")).content, line)
-    assert new.log.submitted == [job_id]
+    folder, lines = tmp_path / "service", [Line(1), Line(5)]
+    with (
+        StandInProcess(data_dir=tmp_path / "old") as old,
+        StandInProcess(data_dir=tmp_path / "new") as new,
+    ):
+        gate = old.faults.hold("running")
+        with service_at(folder, old) as service:
+            async with client(service) as http:
+                ids = [(await http.post(**line.asked)).json()["id"] for line in lines]
+            assert await old.log.until(lambda log: log.submitted == ids, PATIENCE)
+            assert await asyncio.to_thread(gate.reached.wait, PATIENCE)
+            service.kill()
+        cancelled, other = ids
+        looks = old.log.http_count("/queue")
+        with service_at(folder, new) as service:
+            async with client(service) as http:
+                assert await old.log.until(lambda log: log.http_count("/queue") > looks, PATIENCE)
+                await http.delete(f"{JOBS}/{cancelled}")
+                told = old.log.until(lambda log: cancelled in log.interrupt_requests, PATIENCE)
+                assert await told
+                gate.release()
+                assert (await ended(http, cancelled))["state"] == "cancelled"
+                assert (await ended(http, other))["state"] == "succeeded"
+                is_right((await http.get(f"{JOBS}/{other}/audio")).content, lines[1])
+        assert old.log.interrupted == [cancelled]
+        assert old.log.submitted == ids
+        assert new.log.submitted == []
 
 
 def done_once(comfyui: StandInProcess, jobs: dict[str, dict[str, Any]]) -> None:

@@ -1,24 +1,12 @@
 """What attackers send, and what the operator's log says of it."""
 
-import io
 import logging
 import socket
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
-
-import numpy as np
-import soundfile
 
 API = "/ai/tts/qwen"
 LINE = "Wombats whisper about zeppelins."
-
-
-def sound(seconds=4.0, kind="WAV", rate=24_000, loudness=0.5, **how):
-    """Return a sound file that holds a tone."""
-    tone = loudness * np.sin(2 * np.pi * 220 * np.arange(int(seconds * rate)) / rate)
-    buffer = io.BytesIO()
-    soundfile.write(buffer, tone.astype(np.float32), rate, format=kind, **how)
-    return buffer.getvalue()
 
 
 def part(name, data=b"x", filename=None, headers=b""):
@@ -47,29 +35,23 @@ def on_the_wire(url, data, *, then=b"", patience=20):
     return answer
 
 
+LEVELS = {"": logging.INFO, "storycore_tts": logging.DEBUG, "httpx": logging.WARNING}
+LEVELS |= dict.fromkeys(("uvicorn", "uvicorn.error"), logging.INFO)
+
+
 @contextmanager
 def logged():
-    """Collect all that is logged: ours at DEBUG, everybody else's at INFO."""
+    """Collect all that is logged: ours at DEBUG, everybody else's at INFO, the client's at none."""
     lines = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(logging.Formatter().format(record))
-    silent = [
-        one
-        for one in logging.root.manager.loggerDict.values()
-        if isinstance(one, logging.Logger) and not one.propagate
-    ]
-    levels = {logging.getLogger(): logging.INFO, logging.getLogger("storycore_tts"): logging.DEBUG}
-    levels |= dict.fromkeys(map(logging.getLogger, ("uvicorn", "uvicorn.error")), logging.INFO)
-    levels[logging.getLogger("httpx")] = logging.WARNING  # the test's own client
-    before = {logger: logger.level for logger in levels}
-    for logger, level in levels.items():
-        logger.setLevel(level)
-    for logger in (logging.getLogger(), *silent):
-        logger.addHandler(handler)
-    try:
-        yield lines
-    finally:
-        for logger in (logging.getLogger(), *silent):
-            logger.removeHandler(handler)
-        for logger, level in before.items():
+    loggers = [logging.getLogger(name) for name in ("", *logging.root.manager.loggerDict)]
+    with ExitStack() as stack:
+        for logger in loggers:
+            if logger is logging.root or not logger.propagate:
+                logger.addHandler(handler)
+                stack.callback(logger.removeHandler, handler)
+        for logger, level in zip(map(logging.getLogger, LEVELS), LEVELS.values(), strict=True):
+            stack.callback(logger.setLevel, logger.level)
             logger.setLevel(level)
+        yield lines

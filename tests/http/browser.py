@@ -51,11 +51,7 @@ def chromium():
 def visiting(browser, url, *, refusals=(), **how):
     """Yield the page at that address, and look afterwards at what it did.
 
-    Args:
-        browser: From `chromium`.
-        url: Where the page is.
-        refusals: Statuses of answers that are no success and are meant to come; 0 is no answer.
-        how: What the browser is like: its `viewport`, `color_scheme`, …
+    `refusals` are the statuses of answers that may be no success; 0 is no answer at all.
     """
     context = browser.new_context(**how)
     context.set_default_timeout(20_000)
@@ -91,7 +87,7 @@ def speak(page, text=LINE, *, backend=None):
 
 
 def heard(page, place):
-    """Wait until a sound is there; returns its length and its loudest sample."""
+    """Wait until a sound is there; returns its player and its file."""
     player = place.locator(".player")
     expect(player.locator("audio")).to_have_attribute("src", re.compile("blob:"))
     with page.expect_download() as download:

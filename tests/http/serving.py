@@ -1,6 +1,7 @@
 """Settings of services in tests, and other people's apps that hold one."""
 
 import asyncio
+import json
 import threading
 from contextlib import contextmanager
 
@@ -11,7 +12,12 @@ from storycore_tts.testing.comfyui.log import Submitted
 from storycore_tts.testing.contract import tone_dataset
 from storycore_tts.testing.service import serving
 
-__all__ = ["config", "listening", "node_inputs", "on_comfyui", "serving", "with_tones"]
+GENERATE, CLONE, TRAIN, JOBS = (
+    f"/ai/tts/qwen/{name}" for name in ("generate", "clone", "train", "jobs")
+)
+ASYNC = {"Prefer": "respond-async"}
+
+__all__ = ["serving"]
 
 
 def config(folder, **settings):
@@ -26,10 +32,10 @@ def config(folder, **settings):
     return QwenTTSConfig(**{**usual, **settings}, server=server)
 
 
-def on_comfyui(folder, comfyui, **settings):
+def on_comfyui(folder, url, /, **settings):
     """Return settings of a service that asks a ComfyUI server, once, and counts no requests."""
     counted = {"requests_per_minute": None, **settings.pop("server", {})}
-    backend = {"backend": "comfyui", "comfyui_url": comfyui.url, "retry": {"attempts": 1}}
+    backend = {"backend": "comfyui", "comfyui_url": url, "retry": {"attempts": 1}}
     return config(folder, **backend, server=counted, **settings)
 
 
@@ -47,6 +53,26 @@ def node_inputs(comfyui):
     """Return what the node pack's node was given last."""
     graph = comfyui.log.of(Submitted)[-1].graph
     return next(node["inputs"] for node in graph.values() if node["class_type"].startswith("FB_"))
+
+
+def followed(http, job, *, then=lambda: None):
+    """Return all that is told of a job until it has ended; after each piece, do something."""
+    told = []
+    with http.stream("GET", job["links"]["events"]) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        event = None
+        for line in answer.iter_lines():
+            name, _, value = line.partition(": ")
+            event = value if name == "event" else event
+            if name == "data":
+                assert event == "job"
+                told.append(json.loads(value))
+                then()
+    return told
+
+
+def ended(http, job):
+    return followed(http, job)[-1]
 
 
 class _Announced(uvicorn.Server):

@@ -9,6 +9,8 @@ import numpy as np
 from storycore_tts.domain.audio import encode
 
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
+TYPES = {kind: f"audio/{kind}" for kind in (*FORMATS, "ogg")}
+TYPES |= {"mp3": "audio/mpeg", "opus": "audio/ogg; codecs=opus"}
 RATES = dict.fromkeys(FORMATS, 24_000) | {"opus": 48_000}  # what opus decodes to, always
 # The letters that a file begins with; of aac, the sync word of a frame.
 BEGINNINGS = {
@@ -76,8 +78,9 @@ def decoded(data, kind):
     return Sound(samples, frames[0].sample_rate)
 
 
-def recording(seconds=4.0, pitch=220.0, rate=24_000):
-    """A wav file of a tone that breathes, as a recording to clone."""
+def recording(seconds=4.0, pitch=220.0, rate=24_000, loudness=0.4, suffix=".wav"):
+    """A sound file of a tone that breathes, as a recording to clone."""
     times = np.arange(int(seconds * rate)) / rate
-    tone = 0.4 * np.sin(2 * np.pi * pitch * times) * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * times))
-    return encode(tone.astype(np.float32), rate, ".wav")
+    breath = 0.6 + 0.4 * np.sin(2 * np.pi * 3 * times)
+    tone = loudness * np.sin(2 * np.pi * pitch * times) * breath
+    return encode(tone.astype(np.float32), rate, suffix)

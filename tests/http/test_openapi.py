@@ -19,9 +19,8 @@ SETTINGS = Path(__file__).with_name("schemathesis.toml")
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory):
+def service(folder):
     server = {"requests_per_minute": None, "api_keys": {"tester": hashed(KEY)}}
-    folder = tmp_path_factory.mktemp("service")
     keyed = {"Authorization": f"Bearer {KEY}"}
     with (
         serving(config(folder, server=server)) as url,
@@ -42,32 +41,19 @@ def _schemathesis(service, folder, *options):
         list(map(str, command)), cwd=folder, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stdout + run.stderr
+    while any(service.get("/ai/tts/qwen/status").json()["jobs"].values()):
+        pass  # jobs that were made on the way must end
     return int(re.search(r"(\d+) generated", run.stdout)[1])
 
 
-def _wait_until_idle(service):
-    """Jobs that were made on the way must end."""
-    while any(service.get("/ai/tts/qwen/status").json()["jobs"].values()):
-        pass
-
-
 def test_answers_are_as_documented_whatever_is_asked(service, tmp_path):
-    made = _schemathesis(
-        service,
-        tmp_path,
-        *("--phases", "examples,fuzzing", "--max-examples", "8"),
-        "--generation-deterministic",
-    )
-    assert made > 100
-    _wait_until_idle(service)
+    few = ("--phases", "examples,fuzzing", "--max-examples", "8", "--generation-deterministic")
+    assert _schemathesis(service, tmp_path, *few) > 100
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("prefer", ["", "respond-async"])
 def test_answers_are_as_documented_for_thousands_of_requests(service, tmp_path, prefer):
-    made = _schemathesis(
-        service, tmp_path, "--max-examples", "100", *(["-H", f"Prefer: {prefer}"] if prefer else [])
-    )
-    assert made > 2000
-    _wait_until_idle(service)
+    wanted = ["-H", f"Prefer: {prefer}"] if prefer else []
+    assert _schemathesis(service, tmp_path, "--max-examples", "100", *wanted) > 2000

@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from storycore_tts.testing.comfyui import StandInComfyUI
 from storycore_tts.testing.comfyui.faults import out_of_memory
 
-from .browser import LINE, alert, chromium, heard, speak, visiting
+from .browser import LINE, alert, heard, speak, visiting
 from .serving import config, serving
 
 pytestmark = pytest.mark.once
@@ -30,15 +30,12 @@ class Site:
     url: str
     comfyui: StandInComfyUI
 
-    def ask(self, path, **how):
-        answer = httpx.get(f"{self.url}/ai/tts/qwen/{path}", timeout=20, **how)
-        return answer.raise_for_status().json()
+    def ask(self, path):
+        return httpx.get(f"{self.url}/ai/tts/qwen/{path}", timeout=20).raise_for_status().json()
 
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
+    def spoken(self, text, **how):
+        body = {"text": text, **how}
+        return httpx.post(f"{self.url}/ai/tts/qwen/generate", json=body, timeout=30)
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +62,8 @@ def visit(browser, site):
 def recording(site):
     """Some seconds of speech, and its words."""
     words = "My voice is a gift, and I lend it to this little machine for a while."
-    answer = httpx.post(f"{site.url}/ai/tts/qwen/generate", json={"text": words}, timeout=30)
-    return {"name": "me.wav", "mimeType": "audio/wav", "buffer": answer.content}, words
+    sound = site.spoken(words).content
+    return {"name": "me.wav", "mimeType": "audio/wav", "buffer": sound}, words
 
 
 def measured(page, data):
@@ -174,8 +171,7 @@ class TestSpeaking:
 class TestCloning:
     def test_a_file_is_cloned(self, site, visit, recording):
         file, words = recording
-        line = {"text": LINE, "format": "aac"}
-        aac = httpx.post(f"{site.url}/ai/tts/qwen/generate", json=line, timeout=30).content
+        aac = site.spoken(LINE, format="aac").content
         with visit() as page:
             page.get_by_role("tab", name="Clone a recording").click()
             page.get_by_role("button", name="Use comfyui").click()
@@ -206,9 +202,8 @@ class TestCloning:
             page.wait_for_function("(shown) => parseFloat(shown.value) >= 3.2", arg=elapsed)
             page.get_by_role("button", name="Stop").click()
             expect(page.get_by_text("A good length")).to_be_visible()
-            expect(
-                page.get_by_role("slider", name="Position in Your recording.wav")
-            ).to_be_visible()
+            position = page.get_by_role("slider", name="Position in Your recording.wav")
+            expect(position).to_be_visible()
             page.get_by_label(re.compile("Timbre only")).check()
             page.get_by_label(re.compile("agreed that I use it")).check()
             page.get_by_text("Keep this voice").click()
@@ -251,9 +246,9 @@ class TestErrors:
             page.get_by_label("Temperature").fill("")
 
             speak(page, "word " * 3000)
-            said = httpx.post(f"{site.url}/ai/tts/qwen/generate", json={"text": "word " * 3000})
-            expect(alert(page)).to_contain_text(said.json()["detail"])
-            expect(alert(page)).to_contain_text(said.json()["hint"])
+            problem = site.spoken("word " * 3000).json()
+            expect(alert(page)).to_contain_text(problem["detail"])
+            expect(alert(page)).to_contain_text(problem["hint"])
 
     def test_a_job_that_fails_says_why(self, site, visit):
         site.comfyui.faults.add(out_of_memory())
@@ -316,28 +311,22 @@ class TestForEverybody:
             expect(switch).to_be_checked()
             assert DARK.match(page.evaluate(background))
 
-    def test_everything_has_a_name_and_a_place_on_every_screen(self, visit, recording):
+    def test_everything_has_a_name_and_a_place_and_axe_finds_nothing(
+        self, visit, recording, tmp_path
+    ):
         with visit(reduced_motion="reduce") as page:
             everything_open(page, recording)
             tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")
             roles = {"button", "link", "textbox", "radio", "checkbox", "slider", "combobox", "tab"}
             roles |= {"spinbutton", "progressbar", "switch", "image", "img", "region", "dialog"}
-            nameless = [
-                node
-                for node in tree["nodes"]
-                if not node["ignored"]
-                and node["role"]["value"] in roles
-                and not node.get("name", {}).get("value", "").strip()
-            ]
-            assert nameless == []
+            shown = [node for node in tree["nodes"] if not node["ignored"]]
+            controls = [node for node in shown if node["role"]["value"] in roles]
+            assert [c for c in controls if not c.get("name", {}).get("value", "").strip()] == []
             for width in (320, 390, 768, 1280, 1920):
                 page.set_viewport_size({"width": width, "height": 800})
                 assert page.evaluate("document.documentElement.scrollWidth") <= width
-
-    def test_axe_finds_nothing(self, visit, recording, tmp_path):
-        script = axe(tmp_path)
-        with visit(reduced_motion="reduce") as page:
-            everything_open(page, recording)
+            script = axe(tmp_path)
+            page.set_viewport_size({"width": 1280, "height": 800})
             page.evaluate(script)
             for scheme in ("light", "dark"):
                 page.emulate_media(color_scheme=scheme)

@@ -12,18 +12,12 @@ from storycore_tts.entrypoints.http.app import create_app
 from storycore_tts.entrypoints.http.service import lifespan_of
 from storycore_tts.testing.comfyui import StandInComfyUI
 
-from .browser import LINE, alert, chromium, heard, speak, visiting
+from .browser import LINE, alert, heard, speak, visiting
 from .serving import config, listening, serving
 
 pytestmark = pytest.mark.once
 
 KEY = "sesame"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
 
 
 def test_a_key_is_asked_for_used_everywhere_and_forgotten(browser, tmp_path):

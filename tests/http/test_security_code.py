@@ -13,11 +13,6 @@ SOURCES = sorted(Path(storycore_tts.__file__).parent.rglob("*.py"))
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 
-def _name(node):
-    """Return a call's name as it is written, such as torch.load."""
-    return ast.unparse(node.func)
-
-
 def _objections(source):
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -27,7 +22,7 @@ def _objections(source):
                 yield node.lineno, "unpickles"
         elif isinstance(node, ast.Call):
             options = {option.arg: ast.unparse(option.value) for option in node.keywords}
-            name = _name(node)
+            name = ast.unparse(node.func)  # as it is written, such as torch.load
             if name in ("eval", "exec", "os.system", "os.popen") or options.get("shell") == "True":
                 yield node.lineno, "runs what it is told"
             if name.endswith("torch.load") and options.get("weights_only") != "True":
@@ -42,17 +37,16 @@ def _objections(source):
 
 @pytest.mark.parametrize(
     "source",
-    [
-        "import pickle",
-        "from pickle import loads",
-        "import numpy, dill",
-        "torch.load(path)",
-        "torch.load(path, weights_only=False)",
-        "np.load(path, allow_pickle=True)",
-        "yaml.load(text, yaml.Loader)",
-        "subprocess.run(command, shell=True)",
-        "DBOSClient(system_database_url=url)",
-    ],
+    """
+import numpy, dill
+from pickle import loads
+torch.load(path)
+torch.load(path, weights_only=False)
+np.load(path, allow_pickle=True)
+yaml.load(text, yaml.Loader)
+subprocess.run(command, shell=True)
+DBOSClient(system_database_url=url)
+""".strip().splitlines(),
 )
 def test_the_search_finds_what_it_searches(source):
     assert list(_objections(source))
@@ -69,14 +63,13 @@ def test_nothing_is_ever_unpickled():
 
 
 def test_dbos_is_given_a_serializer_of_ours():
-    runtime = next(path for path in SOURCES if path.parts[-2:] == ("queue", "runtime.py"))
-    config = next(
-        node
+    (runtime,) = (path for path in SOURCES if path.parts[-2:] == ("queue", "runtime.py"))
+    (config,) = (
+        node.value
         for node in ast.walk(ast.parse(runtime.read_text("utf-8")))
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "DBOSConfig"
     )
-    keys = [ast.literal_eval(key) for key in config.value.keys]
-    assert "serializer" in keys
+    assert "serializer" in map(ast.literal_eval, config.keys)
 
 
 @pytest.mark.parametrize(
@@ -87,10 +80,6 @@ def test_dbos_is_given_a_serializer_of_ours():
     ],
 )
 def test_versions_that_are_known_to_be_bad_are_not_taken(package, last_bad, why):
-    wanted = [
-        one
-        for one in map(Requirement, requires("storycore-tts"))
-        if one.name == package and one.marker.evaluate({"extra": "server"})
-    ]
-    assert wanted
-    assert not any(one.specifier.contains(last_bad) for one in wanted), why
+    wanted = map(Requirement, requires("storycore-tts"))
+    (ours,) = (w for w in wanted if w.name == package and w.marker.evaluate({"extra": "server"}))
+    assert not ours.specifier.contains(last_bad), why

@@ -10,19 +10,12 @@ import pytest
 from storycore_tts.testing.comfyui import StandInComfyUI
 from storycore_tts.testing.comfyui.log import Submitted, Uploaded
 
-from .attacks import API, LINE, sound
-from .serving import config, serving
+from .attacks import LINE
+from .serving import ASYNC, CLONE, GENERATE, TRAIN, followed, on_comfyui, serving
+from .sounds import recording
 
-PATHS = [
-    "/etc/passwd",
-    "mia/../../secret",
-    "..\\..\\secret",
-    "file:///etc/passwd",
-    "~/.ssh",
-    "mia\0",
-    "",
-    "a" * 5000,
-]
+PATHS = ["/etc/passwd", "mia/../../secret", "..\\..\\secret", "file:///etc/passwd", "~/.ssh"]
+PATHS += ["mia\0", "", "a" * 5000]
 """What roots make of more of them is in test_roots.py."""
 
 
@@ -44,22 +37,15 @@ def comfyui():
 
 
 @pytest.fixture(scope="module")
-def service(folder, comfyui):
+def url(folder, comfyui):
     server = {
-        "requests_per_minute": None,
         "checkpoint_roots": [str(folder / "voices")],
         "dataset_roots": [str(folder / "data")],
         "training_dir": str(folder / "trained"),
     }
-    settings = config(
-        folder,
-        backend="comfyui",
-        comfyui_url=comfyui.url,
-        voices_dir=str(folder / "library"),
-        server=server,
-    )
-    with serving(settings) as url, httpx.Client(base_url=url, timeout=60) as client:
-        yield client
+    library = str(folder / "library")
+    with serving(on_comfyui(folder, comfyui.url, voices_dir=library, server=server)) as url:
+        yield url
 
 
 @pytest.fixture
@@ -75,31 +61,31 @@ def sent(comfyui):
     return arrived
 
 
-def test_nothing_beyond_the_configured_folders_is_named_to_comfyui(service, sent):
+def test_nothing_beyond_the_configured_folders_is_named_to_comfyui(http, sent):
     for path in [*PATHS, "away", "note.txt"]:
         line = {"text": LINE, "checkpoint": path, "speaker": "mia"}
         data = {"dataset": path, "speaker_name": "mia"}
         answers = [
-            service.post(f"{API}/generate", json=line),
-            service.post(f"{API}/generate", json=line, headers={"Prefer": "respond-async"}),
-            service.post(f"{API}/train", json=data),
+            http.post(GENERATE, json=line),
+            http.post(GENERATE, json=line, headers=ASYNC),
+            http.post(TRAIN, json=data),
         ]
         assert [answer.status_code for answer in answers] == [422] * 3, path
     assert sent() == "[[], []]"
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_neither_voices_nor_ids_are_paths(service, sent, folder, path):
+def test_neither_voices_nor_ids_are_paths(http, sent, folder, path):
     before = sorted(folder.rglob("*"))
-    recording = {"audio_sample": ("a.wav", sound(), "audio/wav")}
+    sample = {"audio_sample": ("a.wav", recording(), "audio/wav")}
     form = {"text": (None, LINE), "x_vector_only": (None, "true"), "reference_id": (None, path)}
     answers = [
-        service.post(f"{API}/train", json={"dataset": "mia", "speaker_name": path}),
-        service.post(f"{API}/generate", json={"text": LINE, "speaker": path}),
-        service.post("/v1/audio/speech", json={"input": LINE, "voice": {"id": path}}),
-        service.post("/v1/audio/voices", data={"name": path, "consent": "me"}, files=recording),
-        service.delete("/v1/audio/voices/" + httpx.QueryParams({"": path[:200]}).__str__()[1:]),
-        service.post(f"{API}/clone", files=form),
+        http.post(TRAIN, json={"dataset": "mia", "speaker_name": path}),
+        http.post(GENERATE, json={"text": LINE, "speaker": path}),
+        http.post("/v1/audio/speech", json={"input": LINE, "voice": {"id": path}}),
+        http.post("/v1/audio/voices", data={"name": path, "consent": "me"}, files=sample),
+        http.delete("/v1/audio/voices/" + httpx.QueryParams({"": path[:200]}).__str__()[1:]),
+        http.post(CLONE, files=form),
     ]
     assert {answer.status_code for answer in answers} <= {307, 404, 405, 422}
     assert sent() == "[[], []]"
@@ -107,40 +93,30 @@ def test_neither_voices_nor_ids_are_paths(service, sent, folder, path):
     assert library == [place for place in before if "state" not in place.parts]
 
 
-def test_the_name_of_a_file_reaches_nobody(service, sent):
+def test_neither_the_name_of_a_file_nor_a_key_reaches_comfyui(http, sent, folder):
     for name in ("../../evil.wav", "/etc/evil.wav", "..\\evil.wav", "evil\r\nX: y.wav"):
-        answer = service.post(
-            f"{API}/clone",
-            data={"text": LINE, "x_vector_only": "true"},
-            files={"reference": (name, sound(), "audio/wav")},
-        )
+        form, file = {"text": LINE, "x_vector_only": "true"}, (name, recording(), "audio/wav")
+        answer = http.post(CLONE, data=form, files={"reference": file})
         assert answer.status_code == 200, answer.text
+    body, key = {"dataset": "mia", "speaker_name": "mia"}, {"Idempotency-Key": "../../evil"}
+    job = http.post(TRAIN, json=body, headers=key)
+    assert job.status_code == 202
+    followed(http, job.json())
     arrived = sent()
+    assert f"{folder}/trained/" in arrived  # where the operator said
     assert "evil" not in arrived
     assert ".." not in arrived
 
 
-def test_a_checkpoint_below_a_folder_is_named_by_its_whole_path(service, sent, folder):
+def test_a_checkpoint_below_a_folder_is_named_by_its_whole_path(http, sent, folder):
     body = {"text": LINE, "checkpoint": "mia", "speaker": "mia"}
-    service.post(f"{API}/generate", json=body)  # the stand-in finds no model there
+    http.post(GENERATE, json=body)  # the stand-in finds no model there
     assert str(folder / "voices" / "mia") in sent()
 
 
-def test_a_training_is_written_where_the_operator_said(service, sent, folder):
-    body = {"dataset": "mia", "speaker_name": "mia"}
-    headers = {"Idempotency-Key": "../../evil"}
-    answer = service.post(f"{API}/train", json=body, headers=headers)
-    assert answer.status_code == 202
-    with service.stream("GET", f"{API}/jobs/{answer.json()['id']}/events") as events:
-        events.read()
-    graph = sent()
-    assert f"{folder}/trained/" in graph
-    assert "evil" not in graph
-
-
-def test_no_address_is_fetched(service, sent, tmp_path):
+def test_no_address_is_fetched(http, sent, tmp_path):
     file = tmp_path / "voice.wav"
-    file.write_bytes(sound())
+    file.write_bytes(recording())
     form = {"text": (None, LINE), "x_vector_only": (None, "true")}
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
@@ -153,15 +129,13 @@ def test_no_address_is_fetched(service, sent, tmp_path):
             f"data:http://{place}/x;base64,{base64.b64encode(b'RIFF').decode()}",
             "data:;base64," + base64.b64encode(f"http://{place}/voice.wav".encode()).decode(),
         ):
+            spoken = {"input": LINE, "ref_audio": url, "x_vector_only_mode": True}
             answers = [
-                service.post(
-                    "/v1/audio/speech",
-                    json={"input": LINE, "ref_audio": url, "x_vector_only_mode": True},
-                ),
-                service.post(f"{API}/clone", files={**form, "reference": (None, url)}),
-                service.post(f"{API}/clone", files={**form, "reference": ("a", url)}),
-                service.post(f"{API}/generate", json={"text": LINE, "checkpoint": url}),
-                service.post(f"{API}/train", json={"dataset": url, "speaker_name": "mia"}),
+                http.post("/v1/audio/speech", json=spoken),
+                http.post(CLONE, files={**form, "reference": (None, url)}),
+                http.post(CLONE, files={**form, "reference": ("a", url)}),
+                http.post(GENERATE, json={"text": LINE, "checkpoint": url}),
+                http.post(TRAIN, json={"dataset": url, "speaker_name": "mia"}),
             ]
             assert {answer.status_code for answer in answers} <= {415, 422}
         with pytest.raises(BlockingIOError):
@@ -169,11 +143,6 @@ def test_no_address_is_fetched(service, sent, tmp_path):
     assert sent() == "[[], []]"
 
 
-def test_the_page_serves_its_own_files_only(service):
-    for name in (
-        "__init__.py",
-        "../app.py",
-        "%2e%2e%2fapp.py",
-        "..%2fapp.py",
-    ):
-        assert service.get(f"/page/{name}").status_code == 404
+def test_the_page_serves_its_own_files_only(http):
+    for name in ("__init__.py", "../app.py", "%2e%2e%2fapp.py", "..%2fapp.py"):
+        assert http.get(f"/page/{name}").status_code == 404

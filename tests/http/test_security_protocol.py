@@ -11,10 +11,8 @@ SMUGGLED = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("service")
-    server = {"requests_per_minute": None}
-    with serving(config(folder, server=server)) as url:
+def url(folder):
+    with serving(config(folder, server={"requests_per_minute": None})) as url:
         yield url
 
 
@@ -53,20 +51,19 @@ def test_a_chunk_of_a_strange_size_ends_the_connection(url, size):
     assert b'"ok"' not in answer
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
-        b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 50_000 + b"\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nX\0: a\0b\r\n\r\n",
-        b"GET /\xff HTTP/1.1\r\nHost: localhost\r\n\r\n",
+def test_what_is_no_http_is_refused_and_the_connection_closed(url):
+    get, host = b"GET / HTTP/1.1\r\n", b"Host: localhost\r\n"
+    for request in (
+        b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\n" + host + b"\r\n",
+        get + host + b"X: y\r\n" * 50_000 + b"\r\n",
+        get + host + b"X\0: a\0b\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\n" + host + b"\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"\0" * 1000,
-    ],
-)
-def test_what_is_no_http_is_refused_and_the_connection_closed(url, request_):
-    answer = on_the_wire(url, request_)
-    assert not answer or answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 404 ", b"HTTP/1.1 431 "))
+    ):
+        answer = on_the_wire(url, request)
+        refused = answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 404 ", b"HTTP/1.1 431 "))
+        assert refused or not answer
 
 
 @pytest.mark.parametrize(

@@ -6,60 +6,50 @@ import json
 import pickle
 import tracemalloc
 
-import httpx
 import numpy as np
 import pytest
 import soundfile
 
-from .attacks import API, END, LINE, on_the_wire, part, sound
-from .serving import config, serving
+from .attacks import API, END, LINE, on_the_wire, part
+from .serving import CLONE, GENERATE, TRAIN, config, serving
+from .sounds import recording
 
+REFERENCES = f"{API}/references"
 MOST = 1.0  # MiB of an upload
 FORM = {"Content-Type": "multipart/form-data; boundary=x"}
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    server = {
-        "requests_per_minute": None,
-        "max_upload_megabytes": MOST,
-        "max_upload_seconds": 20.0,
-    }
-    with (
-        serving(config(tmp_path_factory.mktemp("service"), server=server)) as url,
-        httpx.Client(base_url=url, timeout=60) as client,
-    ):
-        yield client
+def url(folder):
+    limits = {"max_upload_megabytes": MOST, "max_upload_seconds": 20.0}
+    with serving(config(folder, server={"requests_per_minute": None, **limits})) as url:
+        yield url
 
 
-def _referred(service, data, name):
-    return service.post(f"{API}/references", files={"reference": (name, data, "audio/wav")})
+def _referred(http, data, name):
+    return http.post(REFERENCES, files={"reference": (name, data, "audio/wav")})
 
 
-def _cloned(service, data, name):
+def _cloned(http, data, name):
     form = {"text": LINE, "x_vector_only": "true"}
-    return service.post(f"{API}/clone", data=form, files={"reference": (name, data, "audio/wav")})
+    return http.post(CLONE, data=form, files={"reference": (name, data, "audio/wav")})
 
 
-def _stored(service, data, name):
-    form = {"name": "Mia", "consent": "Mia, today"}
-    return service.post(
-        "/v1/audio/voices", data=form, files={"audio_sample": (name, data, "audio/wav")}
+def _stored(http, data, name):
+    form, files = (
+        {"name": "Mia", "consent": "Mia, today"},
+        {"audio_sample": (name, data, "audio/wav")},
     )
+    return http.post("/v1/audio/voices", data=form, files=files)
 
 
-def _spoken(service, data, name):
+def _spoken(http, data, name):
     url = f"data:audio/wav;name={name};base64,{base64.b64encode(data).decode()}"
     body = {"input": LINE, "ref_audio": url, "x_vector_only_mode": True}
-    return service.post("/v1/audio/speech", json=body)
+    return http.post("/v1/audio/speech", json=body)
 
 
 WAYS = [_referred, _cloned, _stored, _spoken]
-
-
-class _Malice:
-    def __reduce__(self):
-        return (print, ("unpickled",))
 
 
 def _bomb():
@@ -70,78 +60,44 @@ def _bomb():
     return buffer.getvalue()
 
 
-PICKLE = pickle.dumps(_Malice())
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"<script>alert(1)</script>" * 100,
-        PICKLE,
-        b"",
-        sound(1.0)[:12],
-        _bomb(),
-        sound(loudness=0.0),
-    ],
-    ids=["page", "pickle", "nothing", "only a head", "bomb", "silence"],
-)
-def test_what_is_no_recording_is_refused(service, data, capfd):
-    """What else is none: tests/unit/intake."""
-    answer = _referred(service, data, "voice.wav")
-    assert answer.status_code in (415, 422)
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.json()["type"].split(":")[-1] in (
-        "unsupported-recording",
-        "invalid-reference-audio",
-    )
-    assert "alert" not in answer.text
-    assert "unpickled" not in capfd.readouterr().out
-
-
 @pytest.mark.parametrize("way", WAYS)
-def test_each_way_in_is_guarded_alike(service, way):
-    assert way(service, PICKLE, "voice.wav").status_code == 415
-    assert way(service, _bomb(), "voice.wav").status_code == 422
-    large = sound(18.0, rate=48_000)  # 1.7 MB, less than a form with all around it may have
-    assert way(service, large[: int(1.5 * 2**20)], "voice.wav").status_code == 413
-    assert way(service, large + bytes(2**22), "voice.wav").status_code == 413
+def test_each_way_in_is_guarded_alike(http, way):
+    """What else is no recording: tests/unit/intake."""
+    assert way(http, pickle.dumps("no recording"), "voice.wav").status_code == 415
+    assert way(http, _bomb(), "voice.wav").status_code == 422
+    large = recording(18.0, rate=48_000)  # 1.7 MB, less than a form with all around it may have
+    assert way(http, large[: int(1.5 * 2**20)], "voice.wav").status_code == 413
+    assert way(http, large + bytes(2**22), "voice.wav").status_code == 413
 
 
 @pytest.mark.parametrize("name", ["a.exe", "", "../../a", "a\0b", "x" * 2000])
-def test_a_recording_is_known_by_its_content_alone(service, name):
-    answer = _referred(service, sound(4.0, "MP3"), name)
+def test_a_recording_is_known_by_its_content_alone(http, name):
+    answer = _referred(http, recording(suffix=".mp3"), name)
     # An empty name is none: that part of the form is no file.
     assert answer.status_code == (201 if name else 422)
 
 
-def test_what_is_announced_too_large_is_refused_at_once(service):
-    for path, kind in (
-        (f"{API}/generate", "application/json"),
-        (f"{API}/clone", FORM["Content-Type"]),
-    ):
+def test_what_is_announced_too_large_is_refused_at_once(url):
+    for path, kind in ((GENERATE, "application/json"), (CLONE, FORM["Content-Type"])):
         head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
         rest = "Connection: close\r\nContent-Length: 99999999\r\n\r\n"
-        answer = on_the_wire(str(service.base_url), f"{head}{rest}".encode())
+        answer = on_the_wire(url, f"{head}{rest}".encode())
         assert answer.startswith(b"HTTP/1.1 413 ")
 
 
+NESTED = b"Content-Type: multipart/mixed; boundary=y\r\n"
 FORMS = {
     "10,000 fields": b"".join(part(b"f%d" % n) for n in range(10_000)) + END,
     "900 files": b"".join(part(b"f%d" % n, filename=b"a") for n in range(900)) + END,
-    "one field 900 times": part(b"reference", sound(1.0), b"a") + part(b"reference") * 900 + END,
+    "one field 900 times": part(b"reference") * 900 + END,
     "a huge field": part(b"text", b"x" * 1_800_000) + END,
     "a huge name": part(b"t" * 1_000_000) + END,
     "a huge header": part(b"text", headers=b"X: " + b"y" * 1_000_000 + b"\r\n") + END,
     "many headers": part(b"text", headers=b"X: y\r\n" * 150_000) + END,
-    "nested": part(
-        b"reference",
-        b'--y\r\nContent-Disposition: file; filename="a.wav"\r\n\r\nRIFF\r\n--y--',
-        headers=b"Content-Type: multipart/mixed; boundary=y\r\n",
-    )
-    + END,
+    "nested": part(b"reference", part(b"a"), headers=NESTED) + END,
     "no name": b"--x\r\nContent-Disposition: form-data\r\n\r\na\r\n" + END,
-    "no end": part(b"reference", sound(1.0), b"a"),
-    "cut": part(b"reference", sound(1.0), b"a")[:-9],
+    "no end": part(b"reference", recording(1.0), b"a"),
+    "cut": part(b"reference", recording(1.0), b"a")[:-9],
     "never a boundary": b"\r\n" * 900_000,
     "only dashes": b"--x\r\n" + b"-" * 1_800_000,
     "nearly a boundary": part(b"reference", b"\r\n--" * 450_000, b"a") + END,
@@ -151,40 +107,35 @@ FORMS = {
 }
 
 
-def _hurts_nothing(service, path, body, kind):
-    answer = service.post(path, content=body, headers={"Content-Type": kind})
+def _hurts_nothing(http, path, body, kind="application/json"):
+    answer = http.post(path, content=body, headers={"Content-Type": kind})
     assert answer.status_code in (400, 413, 415, 422), (path, answer.text)
     assert len(answer.content) < 20_000
 
 
 @pytest.mark.parametrize("what", FORMS)
-def test_a_form_made_to_hurt_is_refused(service, what):
+def test_a_form_made_to_hurt_is_refused(http, what):
     """What takes quadratic time does not end within this test's timeout."""
-    _hurts_nothing(service, f"{API}/references", FORMS[what], FORM["Content-Type"])
+    _hurts_nothing(http, REFERENCES, FORMS[what], FORM["Content-Type"])
 
 
-@pytest.mark.parametrize("path", [f"{API}/clone", "/v1/audio/voices"])
-def test_every_form_is_guarded_alike(service, path):
-    _hurts_nothing(service, path, FORMS["900 files"], FORM["Content-Type"])
+def test_every_form_is_guarded_alike(http):
+    for path in (CLONE, "/v1/audio/voices"):
+        _hurts_nothing(http, path, FORMS["900 files"], FORM["Content-Type"])
+    for kind in ("multipart/form-data", 'multipart/form-data; boundary=""', "multipart/mixed"):
+        _hurts_nothing(http, REFERENCES, b"--x", kind)
 
 
-@pytest.mark.parametrize(
-    "kind", ["multipart/form-data", 'multipart/form-data; boundary=""', "multipart/mixed"]
-)
-def test_a_form_without_a_boundary_is_refused(service, kind):
-    _hurts_nothing(service, f"{API}/references", b"--x", kind)
-
-
-def test_a_form_chooses_no_decoder(service):
+def test_a_form_chooses_no_decoder(http):
     """punycode takes 100 s for a megabyte, and unicode_escape makes half surrogate pairs."""
     body = part(b"text", b"-" + b"b" * 900_000) + END
     for charset in ("punycode", "unicode_escape", "utf-7", "x" * 5000):
         kind = {"Content-Type": f"{FORM['Content-Type']}; charset={charset}"}
-        answer = service.post(f"{API}/references", content=body, headers=kind)
+        answer = http.post(REFERENCES, content=body, headers=kind)
         assert answer.status_code == 415
     kind = {"Content-Type": f"{FORM['Content-Type']}; charset=UTF-8"}
-    body = part(b"reference", sound(), b"a.wav") + END
-    assert service.post(f"{API}/references", content=body, headers=kind).status_code == 201
+    body = part(b"reference", recording(), b"a.wav") + END
+    assert http.post(REFERENCES, content=body, headers=kind).status_code == 201
 
 
 JSONS = {
@@ -209,41 +160,34 @@ FIELDS = ("speed", "pitch", "temperature", "top_p", "priority", "time_limit", "s
 TEXTS = ("text", "speaker", "language", "instruct", "backend", "checkpoint", "format")
 
 
-def _json_hurts_nothing(service, path, body):
-    _hurts_nothing(service, path, body, "application/json")
-
-
 @pytest.mark.parametrize("what", JSONS)
-def test_json_made_to_hurt_is_refused(service, what):
-    _json_hurts_nothing(service, f"{API}/generate", JSONS[what])
+def test_json_made_to_hurt_is_refused(http, what):
+    _hurts_nothing(http, GENERATE, JSONS[what])
 
 
-def test_every_route_of_json_is_guarded_alike(service):
+def test_every_route_of_json_is_guarded_alike(http):
     for what in ("not JSON", "deep and complete", "more keys", "a long number"):
-        _json_hurts_nothing(service, f"{API}/train", JSONS[what].replace(b"text", b"test_text"))
-        _json_hurts_nothing(service, "/v1/audio/speech", JSONS[what].replace(b"text", b"input"))
+        _hurts_nothing(http, TRAIN, JSONS[what].replace(b"text", b"test_text"))
+        _hurts_nothing(http, "/v1/audio/speech", JSONS[what].replace(b"text", b"input"))
 
 
-def test_no_field_takes_what_is_no_number_or_no_text(service):
+def test_no_field_takes_what_is_no_number_or_no_text(http):
     for field in FIELDS:
         for value in VALUES:
             body = f'{{"text": "a", "{field}": {value}}}'
-            _json_hurts_nothing(service, f"{API}/generate", body.encode())
+            _hurts_nothing(http, GENERATE, body.encode())
     for field in TEXTS:  # half a surrogate pair
         body = json.dumps({"text": "a", field: "\ud800"}).encode()
-        _json_hurts_nothing(service, f"{API}/generate", body)
+        _hurts_nothing(http, GENERATE, body)
 
 
-def test_small_lists_do_not_become_a_gigabyte(service):
+def test_small_lists_do_not_become_a_gigabyte(http):
     """A recording may be sent as JSON of megabytes; [[],[],…] takes thirty times its length."""
     body = b'{"input": [' + b"[]," * (1024 * 300) + b"[]]}"
     tracemalloc.start()
     try:
-        answer = service.post(
-            "/v1/audio/speech", content=body, headers={"Content-Type": "application/json"}
-        )
+        _hurts_nothing(http, "/v1/audio/speech", body)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert answer.status_code == 413
     assert peak < 10 * len(body)

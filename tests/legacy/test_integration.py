@@ -59,6 +59,13 @@ async def nothing():
     """Something that is done at once."""
 
 
+def in_a_thread(call):
+    """Begin a call in a thread of its own."""
+    thread = threading.Thread(target=call)
+    thread.start()
+    return thread
+
+
 def test_a_line_outside_any_loop(made, tmp_path):
     voice = made()
     assert voice.generate_voice(LINE, str(tmp_path / "new" / "line.wav")) is True
@@ -73,22 +80,6 @@ async def test_a_line_inside_a_running_loop(made, tmp_path):
     assert (tmp_path / "line.wav").stat().st_size > 10_000
 
 
-def test_many_threads_at_once(made, tmp_path, server):
-    voice, done = made(qwen={"backend": "comfyui", "comfyui_url": server.url}), []
-    threads = [
-        threading.Thread(
-            target=lambda n=n: done.append(voice.generate_voice(LINE, tmp_path / f"{n}.wav"))
-        )
-        for n in range(6)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert done == [True] * 6
-    assert sum(one.name == "storycore-tts legacy" for one in legacy_threads()) == 1
-
-
 def test_first_calls_at_once_share_a_loop(made):
     """A second one would be forgotten, with the connections that it opened."""
     voice, begin, loops = made(), threading.Barrier(8), set()
@@ -100,21 +91,21 @@ def test_first_calls_at_once_share_a_loop(made):
         begin.wait()
         voice._done(note)
 
-    threads = [threading.Thread(target=call) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
+    for thread in [in_a_thread(call) for _ in range(8)]:
         thread.join()
     assert len(loops) == 1
 
 
-def test_through_comfyui_with_the_size_that_the_name_says(made, tmp_path, server):
+def test_through_comfyui_with_the_size_that_the_name_says(made, tmp_path, server, recording):
     qwen = {"backend": "comfyui", "comfyui_url": server.url}
     for name, size in [("qwen3-tts-0.6b", "0.6B"), ("Qwen3-TTS-1.7B", "1.7B")]:
         assert made(name, qwen=qwen).generate_voice(LINE, tmp_path / "line.wav")
         assert inputs(server)["model_choice"] == size
     with pytest.raises(ConfigurationError, match="qwen3-tts-9b"):
         made("qwen3-tts-9b")
+    assert made(qwen=qwen).clone_voice(str(recording), LINE, tmp_path / "clone.flac")
+    assert inputs(server)["x_vector_only"] is True
+    assert soundfile.info(tmp_path / "clone.flac").duration > 0
 
 
 def test_parameters_of_a_line(made, tmp_path, server):
@@ -160,13 +151,6 @@ def test_speed(made, tmp_path):
     assert fast == pytest.approx(plain / 2, rel=0.02)
 
 
-def test_a_clone(made, tmp_path, server, recording):
-    voice = made(qwen={"backend": "comfyui", "comfyui_url": server.url})
-    assert voice.clone_voice(str(recording), LINE, tmp_path / "clone.flac")
-    assert inputs(server)["x_vector_only"] is True
-    assert soundfile.info(tmp_path / "clone.flac").duration > 0
-
-
 def test_a_comfyui_that_is_down_is_false_or_stood_in_for(made, tmp_path, server):
     server.stop()
     down = {
@@ -206,8 +190,7 @@ def test_a_call_that_is_under_way_when_another_thread_closes_answers_with_false(
         begun.set()
         await asyncio.get_running_loop().create_future()
 
-    call = threading.Thread(target=lambda: answers.append(voice._done(never)))
-    call.start()
+    call = in_a_thread(lambda: answers.append(voice._done(never)))
     begun.wait()
     voice.close()
     call.join()
@@ -221,9 +204,7 @@ def test_a_call_that_comes_when_another_thread_has_just_closed_is_done(made):
     assert voice._done(nothing)
 
     def closed_meanwhile():
-        closing = threading.Thread(target=voice.close)
-        closing.start()
-        closing.join()
+        in_a_thread(voice.close).join()
         return nothing()
 
     assert voice._done(closed_meanwhile)
@@ -231,12 +212,11 @@ def test_a_call_that_comes_when_another_thread_has_just_closed_is_done(made):
 
 def test_calls_and_closes_in_many_threads_are_all_answered(made):
     voice, answers = made(), []
-    threads = [
-        threading.Thread(target=lambda: answers.extend(voice._done(nothing) for _ in range(20)))
-        for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
+
+    def call():
+        answers.extend(voice._done(nothing) for _ in range(20))
+
+    threads = [in_a_thread(call) for _ in range(4)]
     while any(thread.is_alive() for thread in threads):
         voice.close()
     assert len(answers) == 80
@@ -251,8 +231,7 @@ def test_work_in_threads_has_ended_when_it_is_closed(made):
         threading.Event().wait(0.2)  # a slow disk
         ended.append(True)
 
-    call = threading.Thread(target=lambda: voice._done(lambda: asyncio.to_thread(write)))
-    call.start()
+    call = in_a_thread(lambda: voice._done(lambda: asyncio.to_thread(write)))
     begun.wait()
     voice.close()
     assert ended
@@ -304,35 +283,22 @@ def test_another_sample_rate_keeps_length_and_pitch(made, tmp_path, old_file):
     assert peaks[1] == pytest.approx(peaks[0], rel=0.01)
 
 
-def test_a_file_that_is_not_there_is_as_before(made, tmp_path):
-    assert made(config_path=tmp_path / "none.json").legacy.language is None
-
-
-@pytest.mark.parametrize(
-    "document",
-    ["{", "[]", {"sample_rate": 1}, {"use_gpu": 1}],
-)
-def test_a_file_that_cannot_be_meant_is_refused(made, old_file, document):
-    file = old_file(document)
-    with pytest.raises(ConfigurationError, match=r"old\.json"):
-        made(config_path=file)
-
-
-def test_a_file_that_cannot_be_opened_is_refused(made):
+def test_a_file_that_cannot_be_meant_or_opened_is_refused(made, old_file):
+    for document in ("{", "[]", {"sample_rate": 1}, {"use_gpu": 1}):
+        with pytest.raises(ConfigurationError, match=r"old\.json"):
+            made(config_path=old_file(document))
     with pytest.raises(ConfigurationError, match="too long"):
         made(config_path="/" + "x" * 300)
+    assert made(config_path="/none/at/all.json").legacy.language is None  # as it was before
 
 
 # Deprecation ------------------------------------------------------------------------------------
 
 
-def test_nobody_is_warned_until_the_settings_say_so(settings):
+def test_a_warning_that_the_settings_ask_for_names_what_replaces_it(settings):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Qwen3TTSIntegration(config=settings()).close()
-
-
-def test_the_warning_names_what_replaces_it_and_points_at_the_caller(settings):
     with pytest.warns(DeprecationWarning, match=r"storycore_tts\.open_tts") as caught:
         Qwen3TTSIntegration(config=settings(deprecate_legacy=True)).close()
     assert caught[0].filename == __file__

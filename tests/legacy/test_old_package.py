@@ -39,18 +39,13 @@ async def test_the_client_speaks(standin_comfyui_factory, tmp_path):
     await client.close()
 
 
-async def test_whatever_the_settings_say_it_asks_comfyui():
+async def test_it_asks_comfyui_whatever_the_settings_say_and_so_does_the_factory():
     async with QwenTTSComfyUIClient(QwenTTSConfig(backend="draft")) as client:
         assert client.config.backend == "comfyui"
-
-
-async def test_the_factory():
-    client = create_client("http://10.0.0.5:8188", "0.6B", "cpu", "fp32")
-    config = client.config
-    assert (config.comfyui_url, config.model_choice, config.device, config.precision) == (
-        "http://10.0.0.5:8188", "0.6B", "cpu", "fp32",
-    )  # fmt: skip
-    await client.close()
+    async with create_client("http://10.0.0.5:8188", "0.6B", "cpu", "fp32") as client:
+        config = client.config
+    told = (config.comfyui_url, config.model_choice, config.device, config.precision)
+    assert told == ("http://10.0.0.5:8188", "0.6B", "cpu", "fp32")
 
 
 async def test_it_is_deprecated_where_the_settings_say_so():

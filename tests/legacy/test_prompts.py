@@ -23,12 +23,9 @@ def test_each_voice_and_mood_has_a_prompt_of_its_own_that_a_request_takes(strate
         assert SpeechRequest("Bonjour.", "Ryan", instruct=prompt).instruct == prompt
 
 
-def test_a_voice_that_has_no_prompt_is_taken_at_its_word(strategy):
+def test_a_voice_that_has_no_prompt_is_taken_at_its_word_and_an_example_can_be_had(strategy):
     prompt = strategy.generate_prompt("robot", "bored", "Elvish")
     assert all(word in prompt for word in ("robot", "bored", "Elvish"))
-
-
-def test_an_example_can_be_had(strategy):
     plain = strategy.generate_prompt("male", "sad", "en")
     assert strategy.generate_prompt("male", "sad", "en", use_few_shot=True).startswith(plain)
     assert strategy.generate_prompt("male", "sad", "en", True) != plain
@@ -59,14 +56,12 @@ def test_a_disk_that_refuses_is_false_and_changes_nothing(settings, tmp_path):
     assert strategy.custom_prompts == {}
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}'])
-def test_a_file_that_holds_no_prompts_is_refused(settings, tmp_path, text):
-    (tmp_path / "prompts.json").write_text(text)
-    with pytest.raises(ConfigurationError, match=r"prompts\.json"):
-        Qwen3TTSPromptStrategy(tmp_path / "prompts.json", config=settings())
-
-
-def test_a_file_that_cannot_be_opened_is_refused(settings):
+def test_a_file_that_holds_no_prompts_or_cannot_be_opened_is_refused(settings, tmp_path):
+    file = tmp_path / "prompts.json"
+    for text in ("{", "[]", '{"a": 1}'):
+        file.write_text(text)
+        with pytest.raises(ConfigurationError, match=r"prompts\.json"):
+            Qwen3TTSPromptStrategy(file, config=settings())
     with pytest.raises(ConfigurationError, match="too long"):
         Qwen3TTSPromptStrategy("/" + "x" * 300, config=settings())
 

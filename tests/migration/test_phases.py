@@ -65,23 +65,6 @@ def test_all_at_once_is_what_one_by_one_is(small_engine, tmp_path, contents, go)
     assert contents(other) == contents(small_engine)
 
 
-def test_backups_hold_the_files_as_they_were(small_engine, contents, go):
-    before = contents(small_engine)
-    backup = go(small_engine, 3)
-    kept = {f.relative_to(backup).as_posix(): f.read_bytes() for f in backup.rglob("*.*")}
-    assert kept.items() <= before.items()
-    assert AI_SERVICE in kept
-
-
-def test_a_checkout_without_settings_gets_a_file_that_goes_again(small_engine, contents, go):
-    (small_engine / SETTINGS).unlink()
-    before = contents(small_engine)
-    go(small_engine, 4)
-    assert (small_engine / SETTINGS).exists()
-    go(small_engine, 0)
-    assert contents(small_engine) == before
-
-
 def test_the_settings_are_those_that_the_package_reads(small_engine, monkeypatch, go):
     for first, expected in enumerate(PLACES):
         root = shutil.copytree(small_engine, small_engine.parent / str(first))
@@ -92,12 +75,14 @@ def test_the_settings_are_those_that_the_package_reads(small_engine, monkeypatch
         assert load_config(environ={}).sources["rollout"] == str(Path(expected))
 
 
-def test_modules_that_are_not_there_are_not_missed(small_engine, contents, go, phase):
+def test_what_is_not_there_is_not_missed(small_engine, contents, go, phase):
     shutil.rmtree(small_engine / "src" / "qwen_tts_comfyui")
     (small_engine / "backend" / "qwen_tts_service.py").unlink()
+    (small_engine / SETTINGS).unlink()
     before = contents(small_engine)
     go(small_engine, 4)
     assert phase(small_engine) == 4
+    assert (small_engine / SETTINGS).exists()
     go(small_engine, 0)
     assert contents(small_engine) == before
 
@@ -149,8 +134,12 @@ def test_what_was_done_by_hand_counts_and_is_left_alone(small_engine, contents, 
         plan(open_checkout(small_engine).checkout, 0)
 
 
-def test_a_lost_record_is_no_guess(small_engine, contents, go):
-    go(small_engine, 3)
+def test_a_lost_record_is_no_guess_and_backups_hold_the_files(small_engine, contents, go):
+    before = contents(small_engine)
+    backup = go(small_engine, 3)
+    kept = {f.relative_to(backup).as_posix(): f.read_bytes() for f in backup.rglob("*.*")}
+    assert kept.items() <= before.items()
+    assert AI_SERVICE in kept
     shutil.rmtree(small_engine / FOLDER)
     before = contents(small_engine)
     with pytest.raises(CannotGoBack, match="git") as refused:
@@ -172,7 +161,7 @@ def test_a_module_that_came_back_is_seen_and_done_again(small_engine, contents, 
     assert contents(small_engine) == before
 
 
-def test_the_evidence_names_files_and_lines(small_engine, go):
+def test_the_evidence_names_files_and_lines_and_lost_names_are_told(small_engine, go):
     go(small_engine, 2)
     checkout = open_checkout(small_engine).checkout
     found = {item.name: item.finding for item in evidence(checkout)}
@@ -180,11 +169,7 @@ def test_the_evidence_names_files_and_lines(small_engine, go):
     line = checkout.texts[hook.path].splitlines()[hook.line - 1]
     assert line.strip() == "from storycore_tts import install"
     assert not found["phase-3-client"].done
-
-
-def test_lost_names_are_told(small_engine, go):
-    go(small_engine, 2)
-    warnings = plan(open_checkout(small_engine).checkout, 3).warnings
+    warnings = plan(checkout, 3).warnings
     assert any("create_qwen_tts_service" in warning for warning in warnings)
     assert any("main" in warning for warning in warnings)
 

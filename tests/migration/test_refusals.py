@@ -81,12 +81,13 @@ def test_a_folder_that_is_no_checkout(small_engine, go, missing):
         go(small_engine, 1)
 
 
-@pytest.mark.parametrize("name", ["nowhere", "engine/requirements.txt", "a\0b"])
-def test_a_path_that_is_no_folder(small_engine, name):
-    with pytest.raises(NotACheckout):
-        put_right(small_engine.parent / name)
-    with pytest.raises(NotACheckout):
-        open_checkout(small_engine.parent / name)
+def test_paths_and_phases_that_there_are_not(small_engine):
+    for name in ("nowhere", "engine/requirements.txt", "a\0b"):
+        for ask in (put_right, open_checkout):
+            with pytest.raises(NotACheckout):
+                ask(small_engine.parent / name)
+    with pytest.raises(MigrationRefused, match="0 to 4"):
+        plan(open_checkout(small_engine).checkout, 5)
 
 
 @pytest.mark.parametrize("path", [AI_SERVICE, "backend", SETTINGS, FOLDER])
@@ -134,8 +135,3 @@ def test_a_damaged_record(small_engine, go):
     replaced(small_engine, f"{FOLDER}/manifest.json", b'"version":', b'"edition":')
     with pytest.raises(LocalChanges, match=r"manifest\.json is damaged"):
         go(small_engine, 2)
-
-
-def test_a_phase_that_there_is_not(small_engine):
-    with pytest.raises(MigrationRefused, match="0 to 4"):
-        plan(open_checkout(small_engine).checkout, 5)

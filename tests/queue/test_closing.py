@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -62,31 +61,25 @@ async def before():
     return traces()
 
 
-async def test_a_start_that_is_cancelled_leaves_nothing(place, workshop, before):
+@pytest.mark.parametrize("how", ["cancelled", "closed"])
+async def test_a_start_that_is_given_up_leaves_nothing(place, workshop, before, how):
     queue = gated(place, "open")
     starting = asyncio.ensure_future(queue.start(workshop))
     await queue.is_reached()
-    starting.cancel("by the caller")
-    await some_steps()
-    starting.cancel()  # again
-    await some_steps()
+    closing = asyncio.ensure_future(queue.aclose()) if how == "closed" else None
+    for reason in ("by the caller", "again"):
+        if closing is None:
+            starting.cancel(reason)
+        await some_steps()
     assert not starting.done()
     queue.released.set()
-    with pytest.raises(asyncio.CancelledError):
-        await starting
-    await nothing_is_left(before)
-
-
-async def test_a_queue_that_is_closed_while_it_starts_does_not_start(place, workshop, before):
-    queue = gated(place, "open")
-    starting = asyncio.ensure_future(queue.start(workshop))
-    await queue.is_reached()
-    closing = asyncio.ensure_future(queue.aclose())
-    await some_steps()
-    queue.released.set()
-    await closing
-    with pytest.raises(StorageFailed, match="not open"):
-        await starting
+    if closing is None:
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+    else:
+        await closing
+        with pytest.raises(StorageFailed, match="not open"):
+            await starting
     await nothing_is_left(before)
 
 
@@ -226,14 +219,13 @@ async def test_a_closed_or_unopened_queue_says_so(folder, workshop):
 
 
 async def test_there_is_one_in_a_process(folder, tmp_path, workshop, opened):
-    other = {"state_dir": Path(tmp_path) / "other"}
+    other = {"state_dir": tmp_path / "other"}
     first = await opened(folder, workshop)
-    with pytest.raises(StorageFailed, match="already"):
-        await opened(other, workshop)
-    with pytest.raises(StorageFailed, match="already"):
-        await first.start(workshop)
+    for start in (opened(other, workshop), first.start(workshop)):
+        with pytest.raises(StorageFailed, match="already"):
+            await start
     assert (await ended(first, await first.submit(order()))).state is JobState.SUCCEEDED
-    await first.aclose()
-    await first.aclose()
+    for _ in range(2):
+        await first.aclose()
     second = await opened(other, workshop)
     assert (await ended(second, await second.submit(order()))).state is JobState.SUCCEEDED

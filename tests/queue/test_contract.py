@@ -142,23 +142,23 @@ async def test_a_cancelled_job_is_stopped_at_once_or_never_starts(place, worksho
 
 
 async def test_a_full_queue_refuses(place, workshop, opened):
-    queue = await opened(place, workshop, concurrency={"draft": 1}, max_queued=3)
+    """How many submit at once: test_bounds.py."""
+    queue = await opened(place, workshop, concurrency={"draft": 1}, max_queued=1)
     first = await queue.submit(order(hold="gate"))
     await workshop.begun[first.id].wait()
-    tries = [queue.submit(order(str(n), key=str(n))) for n in range(8)]
-    answers = await asyncio.gather(*tries, return_exceptions=True)
-    refused = [answer for answer in answers if isinstance(answer, TooManyJobs)]
-    assert len(refused) == 5
-    assert refused[0].retryable
-    again = await queue.submit(order("0", key="0"))
-    assert again.id == answers[0].id
+    waiting = await queue.submit(order("0", key="0"))
+    with pytest.raises(TooManyJobs) as caught:
+        await queue.submit(order("1", key="1"))
+    assert caught.value.retryable
+    assert (await queue.submit(order("0", key="0"))).id == waiting.id
     workshop.gates["gate"].set()
-    for job in answers[:3]:
-        await ended(queue, job)
-    assert len(workshop.calls) == 4
+    await ended(queue, waiting)
+    assert workshop.calls == [first.id, waiting.id]
 
 
-async def test_the_same_key_is_the_same_job(place, workshop, opened):
+async def test_the_same_key_is_the_same_job_and_owners_and_keys_may_be_anything(
+    place, workshop, opened
+):
     queue = await opened(place, workshop)
     jobs = await asyncio.gather(*(queue.submit(order(key="k")) for _ in range(10)))
     assert {job.id for job in jobs} == {jobs[0].id}
@@ -167,10 +167,6 @@ async def test_the_same_key_is_the_same_job(place, workshop, opened):
     assert workshop.calls == [done.id]
     assert (await queue.submit(order(key="k", owner="bob"))).id != done.id
     assert (await queue.submit(order(key="K"))).id != done.id
-
-
-async def test_owners_and_keys_may_be_anything(place, workshop, opened):
-    queue = await opened(place, workshop)
     for odd in ("", "\0", "é\ud800", "a'b\"c", "x" * 5000):
         job = await queue.submit(order(owner=odd, key=odd))
         assert (await queue.submit(order(owner=odd, key=odd))).id == job.id

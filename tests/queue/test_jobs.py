@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 
 import pytest
 import sqlalchemy as sa
@@ -28,13 +27,10 @@ async def collected(stream):
     return [item async for item in stream]
 
 
-async def test_it_is_what_the_ports_ask_for(queue):
+async def test_it_is_what_the_ports_ask_for_and_a_job_without_a_sound_has_none(queue):
     assert isinstance(queue, JobQueue)
     assert isinstance(queue.uploads, UploadStore)
     assert isinstance(queue.sites, SiteStore)
-
-
-async def test_a_job_without_a_sound_has_none(queue):
     job = await ended(queue, await queue.submit(order(sound="")))
     assert (job.state, job.media_type) == (JobState.SUCCEEDED, "")
     with pytest.raises(JobNotReady, match="no sound"):
@@ -64,7 +60,7 @@ async def test_a_bug_is_logged_and_not_told(queue, caplog):
     assert "Private" not in caplog.text
 
 
-async def test_nobody_sees_the_jobs_of_others(queue):
+async def test_nobody_sees_the_jobs_of_others_and_what_is_no_id_is_no_job(queue):
     job = await ended(queue, await queue.submit(order()))
     for ask in (queue.get, queue.cancel, queue.audio):
         with pytest.raises(JobNotFound):
@@ -73,10 +69,6 @@ async def test_nobody_sees_the_jobs_of_others(queue):
         await collected(queue.watch("bob", job.id))
     assert await queue.jobs("bob") == []
     assert (await queue.get("ann", job.id)).state is JobState.SUCCEEDED
-
-
-async def test_what_is_no_id_is_no_job(queue):
-    job = await queue.submit(order())
     spellings = [job.id.upper(), f"{{{job.id}}}", job.id.replace("-", "")]
     for job_id in ["", "x", "../a", "0" * 36, "\0", "é", "f" * 10_000, "%", *spellings]:
         with pytest.raises(JobNotFound):
@@ -150,18 +142,6 @@ async def test_watchers_see_each_change_and_leave_nothing(queue, workshop):
     assert not queue._works
 
 
-async def test_a_performer_works_on_the_loop_of_the_queue(folder, opened):
-    seen = []
-
-    async def perform(job_id, order, report):
-        seen.append((asyncio.get_running_loop(), threading.current_thread()))
-        raise ValueError
-
-    queue = await opened(folder, perform)
-    await ended(queue, await queue.submit(order()))
-    assert seen == [(asyncio.get_running_loop(), threading.current_thread())]
-
-
 async def test_a_result_that_was_kept_is_never_made_again(folder, workshop, opened):
     """The process was killed after it kept the sound, and before DBOS heard of it."""
     queue = await opened(folder, workshop)
@@ -209,14 +189,9 @@ async def test_nothing_is_pickled_and_the_format_has_a_version(queue):
     for fail in ("", "on purpose", "bug"):
         await ended(queue, await queue.submit(order(fail=fail)))
     with queue._storage.jobs.connect() as connection:
-        rows = connection.execute(
-            sa.text(
-                "SELECT serialization, application_version, name, queue_name, executor_id "
-                "FROM workflow_status"
-            )
-        )
-        assert {tuple(row) for row in rows} == {
-            ("storycore_tts_json", "1", "storycore-tts.job", "storycore-tts-draft", "local")
-        }
+        wanted = "serialization, application_version, name, queue_name, executor_id"
+        rows = connection.execute(sa.text(f"SELECT {wanted} FROM workflow_status"))
+        kept = ("storycore_tts_json", "1", "storycore-tts.job", "storycore-tts-draft", "local")
+        assert {tuple(row) for row in rows} == {kept}
         stored = connection.execute(sa.text("SELECT output, error FROM workflow_output"))
         assert [(out[0], error) for out, error in stored] == [("{", None)] * 3

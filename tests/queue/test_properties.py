@@ -101,23 +101,18 @@ def test_an_order_comes_back_as_it_was(order):
     assert job.state is JobState.QUEUED
 
 
-@given(details, texts, st.binary(), st.integers(0, 2**40))
-def test_a_success_comes_back_as_it_was(facts, media_type, audio, ended):
-    outcome = Outcome(facts, audio, media_type)
-    document = stored(documents.of_success(outcome))
+@given(details, texts, st.binary(), failures, news, st.integers(0, 2**42))
+def test_an_outcome_comes_back_as_it_was(facts, media_type, audio, failure, progress, at):
     order = documents.of_order(Order(JobKind.SPEECH, "draft", {}, "ann"))
-    job = job_of(entry(order, status="SUCCESS", outcome=document, ended=ended), None)
+    kept = stored(documents.of_success(Outcome(facts, audio, media_type)))
+    job = job_of(entry(order, status="SUCCESS", outcome=kept, ended=at), None)
     assert (job.state, job.facts) == (JobState.SUCCEEDED, facts)
     assert job.media_type == (media_type if audio else "")
     assert job.created <= job.ended
 
-
-@given(failures, news, st.integers(0, 2**42))
-def test_a_failure_comes_back_as_it_was(failure, progress, started):
-    document = stored(documents.of_failure(failure))
-    order = documents.of_order(Order(JobKind.SPEECH, "draft", {}, "ann"))
-    note = Note(started, started, documents.of_progress(progress))
-    job = job_of(entry(order, status="SUCCESS", outcome=document), note)
+    kept = stored(documents.of_failure(failure))
+    note = Note(at, at, documents.of_progress(progress))
+    job = job_of(entry(order, status="SUCCESS", outcome=kept), note)
     assert (job.state, job.failure, job.progress) == (JobState.FAILED, failure, progress)
     assert job.created <= job.started <= job.ended
 

@@ -25,32 +25,30 @@ async def test_a_start_that_fails_leaves_nothing_and_only_this_user_may_read_the
     queue = await opened({"state_dir": tmp_path / "made"}, workshop)
     assert (await ended(queue, await queue.submit(order()))).state is JobState.SUCCEEDED
     assert (tmp_path / "made").stat().st_mode & 0o077 == 0
-
-
-async def test_a_file_that_is_no_database_is_an_error(folder, workshop, opened):
-    (folder["state_dir"] / "jobs.sqlite").write_bytes(b"no database" * 1000)
+    await queue.aclose()
+    (tmp_path / "made" / "jobs.sqlite").write_bytes(b"no database" * 1000)
     with pytest.raises(StorageFailed, match="not a database"):
-        await opened(folder, workshop)
+        await opened({"state_dir": tmp_path / "made"}, workshop)
 
 
-@pytest.mark.parametrize("url", ["", "mysql://u:hidden@h/d", "nothing", "postgresql://u:hidden@h"])
-def test_other_urls_are_refused(tmp_path, url):
-    with pytest.raises(ConfigurationError) as caught:
-        DurableQueue(tmp_path / "state", {"draft": 1}, database_url=url)
-    assert "hidden" not in str(caught.value)
-    assert not (tmp_path / "state").exists()
+def test_other_urls_are_refused(tmp_path):
+    for url in ("", "mysql://u:hidden@h/d", "nothing", "postgresql://u:hidden@h"):
+        with pytest.raises(ConfigurationError) as caught:
+            DurableQueue(tmp_path / "state", {"draft": 1}, database_url=url)
+        assert "hidden" not in str(caught.value)
+        assert not (tmp_path / "state").exists()
 
 
-@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
 async def test_a_server_that_is_not_there_is_an_error_without_a_password(
-    tmp_path, workshop, opened, scheme, caplog
+    tmp_path, workshop, opened, caplog
 ):
-    place = {"state_dir": tmp_path, "database_url": f"{scheme}://me:hidden@127.0.0.1:9/jobs"}
-    with pytest.raises(StorageFailed) as caught:
-        await opened(place, workshop)
-    assert "hidden" not in f"{caught.value} {caplog.text}"
-    assert "127.0.0.1" in str(caught.value)
-    assert caught.value.hint
+    for scheme in ("postgres", "postgresql", "postgresql+psycopg"):
+        url = f"{scheme}://me:hidden@127.0.0.1:9/jobs"
+        with pytest.raises(StorageFailed) as caught:
+            await opened({"state_dir": tmp_path, "database_url": url}, workshop)
+        assert "hidden" not in f"{caught.value} {caplog.text}"
+        assert "127.0.0.1" in str(caught.value)
+        assert caught.value.hint
 
 
 async def test_a_wrong_password_is_not_told(postgres_url, folder, workshop, opened, caplog):
@@ -98,11 +96,6 @@ asyncio.run(main())
 
 
 def test_importing_loads_no_database_and_a_program_that_forgets_to_close_ends(folder):
-    done = subprocess.run(
-        [sys.executable, "-c", FORGETS, folder["state_dir"]],
-        timeout=100,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-c", FORGETS, folder["state_dir"]]
+    done = subprocess.run(command, timeout=100, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "set()\nbegun\n"), done.stderr

@@ -118,11 +118,6 @@ async def test_the_last_progress_is_written_down(begun, memory, workshop, end):
     assert [fraction(text) for text in memory.news] == ([0.2] if end == "cancelled" else [0.2, 0.9])
 
 
-async def test_a_performer_that_cancels_itself_has_failed(begun):
-    _, task = begun(fail="cancelled")
-    assert (await task)["failure"]["error"] == "InternalError"
-
-
 @pytest.mark.parametrize(("seconds", "state"), [(599, "succeeded"), (700, "failed")])
 async def test_a_database_that_fails_is_waited_for_but_not_for_ever(begun, memory, seconds, state):
     memory.fails_until = seconds
@@ -130,6 +125,11 @@ async def test_a_database_that_fails_is_waited_for_but_not_for_ever(begun, memor
     document = await task
     assert document["state"] == state
     assert now() == pytest.approx(min(seconds, 601))
+
+
+async def test_a_performer_that_cancels_itself_has_failed(begun):
+    _, task = begun(fail="cancelled")
+    assert (await task)["failure"]["error"] == "InternalError"
 
 
 async def test_work_that_is_put_down_does_not_wait_for_the_database(begun, memory):

@@ -42,16 +42,6 @@ def asked(server):
     return next(node["inputs"] for node in graph.values() if node["class_type"] == VOICE)
 
 
-async def test_the_editor_speaks_through_comfyui(editor, standin_comfyui, settings, heard):
-    storycore_tts.install(editor, settings(backend="comfyui", comfyui_url=standin_comfyui.url))
-    result = await editor.voice_over(LINE)
-    samples, rate = heard(result.audio_path)
-    assert Path(result.audio_path).parent == Path(editor.config.temp_dir)
-    assert (result.sample_rate, result.text, result.voice) == (rate, LINE, "fr-FR-Denise")
-    assert result.duration == pytest.approx(len(samples) / rate, abs=1e-3)
-    assert {"speaker": "Serena", "language": "French"}.items() <= asked(standin_comfyui).items()
-
-
 async def test_the_editor_speaks_in_this_process(editor, settings, tiny_places, heard):
     own = {"models": tiny_places}
     file = settings(backend="direct", device="cpu", precision="fp32", direct=own)
@@ -67,8 +57,12 @@ async def test_the_settings_decide_who_speaks(editor, standin_comfyui, settings,
     assert not standin_comfyui.log.of(Submitted)
     settings(backend="comfyui", comfyui_url=standin_comfyui.url)
     await speaking.reload()
-    heard((await editor.voice_over(LINE)).audio_path)
-    assert len(standin_comfyui.log.of(Submitted)) == 1
+    result = await editor.voice_over(LINE)
+    samples, rate = heard(result.audio_path)
+    assert Path(result.audio_path).parent == Path(editor.config.temp_dir)
+    assert (result.sample_rate, result.text, result.voice) == (rate, LINE, "fr-FR-Denise")
+    assert result.duration == pytest.approx(len(samples) / rate, abs=1e-3)
+    assert {"speaker": "Serena", "language": "French"}.items() <= asked(standin_comfyui).items()
     settings(backend="draft")
     await speaking.reload()
     heard((await editor.voice_over(LINE)).audio_path)
@@ -117,17 +111,18 @@ async def test_speed_changes_the_duration_and_pitch_the_fundamental_and_neither_
     assert fundamental(changed, rate) / fundamental(plain, rate) == pytest.approx(pitch, rel=0.06)
 
 
-@pytest.mark.parametrize(
-    ("how", "said"),
-    [({"speed": 9.0}, "speed"), ({"pitch": 0.0}, "pitch"), ({"pitch": float("nan")}, "pitch"),
-     ({"output_path": "line.xyz"}, "xyz")],
-)  # fmt: skip
 async def test_a_value_out_of_range_is_refused_before_anybody_is_asked(
-    editor, standin_comfyui, settings, how, said
+    editor, standin_comfyui, settings
 ):
     storycore_tts.install(editor, settings(backend="comfyui", comfyui_url=standin_comfyui.url))
-    with pytest.raises(InvalidRequest, match=said):
-        await editor.tts.text_to_speech(LINE, **how)
+    for how, said in (
+        ({"speed": 9.0}, "speed"),
+        ({"pitch": 0.0}, "pitch"),
+        ({"pitch": float("nan")}, "pitch"),
+        ({"output_path": "line.xyz"}, "xyz"),
+    ):
+        with pytest.raises(InvalidRequest, match=said):
+            await editor.tts.text_to_speech(LINE, **how)
     assert not standin_comfyui.log.of(Submitted)
 
 
@@ -152,23 +147,20 @@ async def test_voice_ids_reach_comfyui_as_speaker_and_language(
         assert {"speaker": speaker, "language": language}.items() <= asked(server).items()
 
 
-@pytest.mark.parametrize(
-    ("voice", "error"),
-    [("Emily", UnknownSpeaker), ("ar-EG-Salma", UnsupportedLanguage), (7, InvalidRequest)],
-)
-async def test_a_voice_that_nobody_has_is_a_typed_error(editor, settings, voice, error):
-    storycore_tts.install(editor, settings())
-    with pytest.raises(error):
-        await editor.tts.text_to_speech(LINE, voice=voice)
-
-
-async def test_voices_are_listed_with_id_language_and_gender(editor, settings):
+async def test_voices_are_listed_with_id_language_and_gender_and_others_refused(editor, settings):
     speaking = storycore_tts.install(editor, settings())
     voices = await editor.tts.get_available_voices()
     assert all(set(voice) == {"id", "language", "gender"} for voice in voices)
     assert {"id": "fr-FR-Denise", "language": "fr", "gender": "female"} in voices
     assert {"id": "de-DE-Conrad", "language": "de", "gender": "male"} in voices
     assert {"id": "Ryan", "language": "en", "gender": "male"} in voices
+    for voice, error in (
+        ("Emily", UnknownSpeaker),
+        ("ar-EG-Salma", UnsupportedLanguage),
+        (7, InvalidRequest),
+    ):
+        with pytest.raises(error):
+            await editor.tts.text_to_speech(LINE, voice=voice)
     for voice in voices:
         assert (await speaking.text_to_speech("Oui.", voice=voice["id"])).duration > 0
 
@@ -189,12 +181,16 @@ async def test_a_stored_voice_whose_name_looks_like_a_locale_is_itself(
 # Installing -------------------------------------------------------------------------------------
 
 
-def test_only_a_configuration_that_asks_for_it_is_served(settings):
+def test_only_a_configuration_that_asks_for_it_and_is_valid_is_served(settings):
     for model in ("coqui", "vits"):
         service = AIVideoEditorService(AIConfig(model))
         before = dict(vars(service))
         assert storycore_tts.install(service, settings()) is None
         assert vars(service) == before
+    service = AIVideoEditorService(AIConfig("qwen"))
+    with pytest.raises(ConfigurationError):
+        storycore_tts.install(service, settings(backend="dirct"))
+    assert isinstance(service.tts, TTSService)
 
 
 async def test_installing_twice_changes_nothing_and_uninstalling_puts_everything_back(settings):
@@ -212,23 +208,12 @@ async def test_installing_twice_changes_nothing_and_uninstalling_puts_everything
     assert vars(service) == before
 
 
-def test_settings_that_are_refused_leave_the_service_alone(settings):
-    service = AIVideoEditorService(AIConfig("qwen"))
-    with pytest.raises(ConfigurationError):
-        storycore_tts.install(service, settings(backend="dirct"))
-    assert isinstance(service.tts, TTSService)
-
-
 async def test_a_service_of_its_own_opens_again_after_it_was_closed(settings, tmp_path, heard):
     async with QwenComfyUITTSService(config=settings(output_dir=str(tmp_path))) as tts:
         heard((await tts.text_to_speech(LINE)).audio_path)
-        await tts.aclose()
-        result = await tts.text_to_speech(LINE)
-    assert (result.voice, Path(result.audio_path).parent) == ("Ryan", tmp_path)
-
-
-async def test_another_model_is_refused(settings):
-    async with QwenComfyUITTSService(config=settings()) as tts:
         await tts.load_model("qwen")
         with pytest.raises(InvalidRequest, match="coqui"):
             await tts.load_model("coqui")
+        await tts.aclose()
+        result = await tts.text_to_speech(LINE)
+    assert (result.voice, Path(result.audio_path).parent) == ("Ryan", tmp_path)

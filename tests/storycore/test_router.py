@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import httpx
 import pytest
 
@@ -98,7 +96,6 @@ async def test_old_voice_ids_reach_comfyui(client_of, standin_comfyui_factory):
     assert (await client.post(PATH, json={"text": LINE})).status_code == 200
     graph = server.log.of(Submitted)[-1].graph
     assert any(node["inputs"].get("speaker") == "Serena" for node in graph.values())
-    await asyncio.to_thread(server.stop)
 
 
 async def test_refusals_are_problem_documents_and_the_other_routes_are_there_too(client_of):

@@ -47,18 +47,16 @@ class Client:
         frame: dict[str, Any] = json.loads(message)
         return frame
 
-    async def frames_until(self, event: str) -> list[dict[str, Any]]:
+    async def frames_until(self, event: str, node: str | None = "any") -> list[dict[str, Any]]:
+        """Everything up to such an event, of that node."""
         frames = [await self.frame()]
-        while frames[-1]["type"] != event:
+        while frames[-1]["type"] != event or node not in ("any", frames[-1]["data"].get("node")):
             frames.append(await self.frame())
         return frames
 
     async def frames_of_run(self) -> list[dict[str, Any]]:
         """Everything up to the null executing that ends a run."""
-        frames = [await self.frame()]
-        while frames[-1]["type"] != "executing" or frames[-1]["data"]["node"] is not None:
-            frames.append(await self.frame())
-        return frames
+        return await self.frames_until("executing", node=None)
 
     async def run(self, graph: dict[str, Any], **extra: Any) -> tuple[str, list[dict[str, Any]]]:
         prompt_id = await self.submit(graph, **extra)
@@ -138,26 +136,31 @@ async def connect() -> AsyncIterator[Connect]:
         yield make
 
 
+def speaking_graph(node: str, prefix: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    """A node of the pack, 1, and a SaveAudio node, 2."""
+    usual = {
+        "model_choice": "1.7B", "device": "cuda", "precision": "bf16", "language": "English",
+        "seed": 1,
+    }  # fmt: skip
+    save = {"audio": ["1", 0], "filename_prefix": prefix}
+    return {
+        "1": {"class_type": f"FB_Qwen3TTS{node}", "inputs": usual | inputs},
+        "2": {"class_type": "SaveAudio", "inputs": save},
+    }
+
+
 @pytest.fixture
 def voice_graph() -> Callable[..., dict[str, Any]]:
     """A CustomVoice node, 1, and a SaveAudio node, 2."""
 
     def make(prefix: str = "lab/cv", **inputs: Any) -> dict[str, Any]:
         usual = {
-            "text": "Hello world", "speaker": "Ryan", "model_choice": "1.7B", "device": "cuda",
-            "precision": "bf16", "language": "English", "seed": 1, "instruct": "",
-            "max_new_tokens": 512, "top_p": 0.8, "top_k": 20, "temperature": 1.0,
-            "repetition_penalty": 1.05, "attention": "sdpa",
-            "unload_model_after_generate": False, "custom_model_path": "",
+            "text": "Hello world", "speaker": "Ryan", "instruct": "", "max_new_tokens": 512,
+            "top_p": 0.8, "top_k": 20, "temperature": 1.0, "repetition_penalty": 1.05,
+            "attention": "sdpa", "unload_model_after_generate": False, "custom_model_path": "",
             "custom_speaker_name": "",
         }  # fmt: skip
-        return {
-            "1": {"class_type": "FB_Qwen3TTSCustomVoice", "inputs": usual | inputs},
-            "2": {
-                "class_type": "SaveAudio",
-                "inputs": {"audio": ["1", 0], "filename_prefix": prefix},
-            },
-        }
+        return speaking_graph("CustomVoice", prefix, usual | inputs)
 
     return make
 
@@ -168,19 +171,12 @@ def clone_graph() -> Callable[..., dict[str, Any]]:
 
     def make(audio: str = "ref.wav", prefix: str = "lab/vc", **inputs: Any) -> dict[str, Any]:
         usual = {
-            "target_text": "Hello world", "model_choice": "1.7B", "device": "cuda",
-            "precision": "bf16", "language": "English", "ref_audio": ["0", 0], "ref_text": "",
-            "seed": 1, "max_new_tokens": 512, "x_vector_only": True, "attention": "sdpa",
+            "target_text": "Hello world", "ref_audio": ["0", 0], "ref_text": "",
+            "max_new_tokens": 512, "x_vector_only": True, "attention": "sdpa",
             "custom_model_path": "",
         }  # fmt: skip
-        return {
-            "0": {"class_type": "LoadAudio", "inputs": {"audio": audio}},
-            "1": {"class_type": "FB_Qwen3TTSVoiceClone", "inputs": usual | inputs},
-            "2": {
-                "class_type": "SaveAudio",
-                "inputs": {"audio": ["1", 0], "filename_prefix": prefix},
-            },
-        }
+        load = {"class_type": "LoadAudio", "inputs": {"audio": audio}}
+        return {"0": load, **speaking_graph("VoiceClone", prefix, usual | inputs)}
 
     return make
 

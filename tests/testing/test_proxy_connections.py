@@ -60,14 +60,9 @@ def test_a_half_open_connection_is_silent_while_new_ones_work(wire):
     wire.proxy.release()
     assert server.read(len(GET)) == GET
     assert client.read(4) == b"late"
-
-
-def test_a_half_open_connection_does_not_tell_that_the_other_side_is_gone(wire):
-    client, server = wire.connect()
-    works(client, server)
     wire.proxy.half_open()
     server.raw.close()
-    assert client.hears_nothing()
+    assert client.hears_nothing()  # nor that the other side is gone
     wire.proxy.release()
     assert client.read_all() == b""
 
@@ -96,10 +91,10 @@ def test_each_side_hears_how_the_other_one_ended(wire):
 # The address ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1", "tcp://127.0.0.1", "http://:80", "http://host:99999"])
-def test_an_upstream_that_cannot_be_one_is_refused(url):
-    with pytest.raises(ValueError, match=r"host|[Pp]ort"):
-        FaultyProxy(url)
+def test_an_upstream_that_cannot_be_one_is_refused():
+    for url in ("127.0.0.1", "tcp://127.0.0.1", "http://:80", "http://host:99999"):
+        with pytest.raises(ValueError, match=r"host|[Pp]ort"):
+            FaultyProxy(url)
 
 
 def test_a_proxy_that_does_not_run_says_so():
@@ -124,13 +119,9 @@ def test_the_log_tells_what_happened_in_order(wire):
     assert client.is_reset()
     assert wire.proxy.log.wait_for(Ended)
     accepted, seen, struck, ended = wire.proxy.log.records
-    assert isinstance(accepted, Accepted)
-    assert isinstance(seen, RequestSeen)
-    assert seen.first_line == b"GET /queue HTTP/1.1"
-    assert isinstance(struck, Struck)
-    assert struck.rule == rule
-    assert isinstance(ended, Ended)
-    assert ended.reset
+    kinds = [type(record) for record in (accepted, seen, struck, ended)]
+    assert kinds == [Accepted, RequestSeen, Struck, Ended]
+    assert (seen.first_line, struck.rule, ended.reset) == (b"GET /queue HTTP/1.1", rule, True)
     assert {record.connection for record in wire.proxy.log.records} == {1}
     times = [record.at for record in wire.proxy.log.records]
     assert times == sorted(times)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import socket
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storycore_tts.testing.proxy import Cut, FaultyProxy
+from storycore_tts.testing.proxy import Cut
 from storycore_tts.testing.proxy.requests import Requests
 
 
@@ -76,50 +73,12 @@ async def test_a_server_that_restarts_elsewhere(proxy, server, client, standin_c
 # Anything at all ------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def echo():
-    """A proxy before a server that sends everything back once its client has finished."""
-
-    def serve(listener: socket.socket) -> None:
-        while not stopping.is_set():
-            raw, _ = listener.accept()
-            with raw:
-                data = b""
-                while more := raw.recv(65_536):
-                    data += more
-                raw.sendall(data)
-
-    stopping = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
-        address = listener.getsockname()
-        serving = pool.submit(serve, listener)
-        with FaultyProxy(f"tcp://127.0.0.1:{address[1]}") as proxy:
-            yield proxy
-        stopping.set()
-        socket.create_connection(address).close()
-        serving.result()
-
-
 tokens = st.sampled_from(
     [b"GET ", b"POST ", b"/prompt", b" HTTP/1.1", b"\r\n", b"\n", b"\r\n\r\n", b"0\r\n\r\n",
      b"5;x\r\n", b"GET / HTTP/1.1\r\n", b"Content-Length: 5\r\n", b"Content-Length: -1\r\n",
      b"Transfer-Encoding: chunked\r\n"]
 )  # fmt: skip
 fragments = st.lists(st.binary(min_size=1, max_size=40) | tokens, max_size=20)
-
-
-@settings(max_examples=30, deadline=None)
-@given(fragments)
-def test_whatever_a_client_sends_arrives_unchanged(echo, pieces):
-    with socket.create_connection(("127.0.0.1", echo.port), timeout=5) as client:
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for piece in pieces:
-            client.sendall(piece)
-        client.shutdown(socket.SHUT_WR)
-        data = b""
-        while more := client.recv(65_536):
-            data += more
-    assert data == b"".join(pieces)
 
 
 @st.composite
@@ -148,6 +107,13 @@ def forwarded(pieces):
 
     asyncio.run(Requests(receive, send, lines.append, lambda: False).forward())
     return lines, b"".join(sent)
+
+
+@settings(max_examples=30, deadline=None)
+@given(fragments)
+def test_whatever_a_client_sends_arrives_unchanged(pieces):
+    _, arrived = forwarded(pieces)
+    assert arrived == b"".join(pieces)
 
 
 @settings(max_examples=30, deadline=None)

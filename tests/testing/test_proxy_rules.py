@@ -41,76 +41,45 @@ def exchange(client, server, request=GET, answer=OK):
 # Cut and Reset --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("after_bytes", [0, 7, len(POST) - 3, len(POST)])
-def test_a_request_is_cut_with_so_many_bytes_gone_through(wire, after_bytes):
-    wire.proxy.add(Cut(request=b"POST /prompt", after_bytes=after_bytes))
+@pytest.mark.parametrize("rule", [Cut, Reset])
+@pytest.mark.parametrize(
+    ("direction", "after_bytes"),
+    [("request", n) for n in (0, 7, len(POST))] + [("response", n) for n in (0, 20, len(OK))],
+)
+def test_a_message_ends_with_so_many_bytes_gone_through(wire, rule, direction, after_bytes):
+    wire.proxy.add(rule(request=b"POST /prompt", direction=direction, after_bytes=after_bytes))
     client, server = wire.connect()
     client.send(POST)
-    assert server.read_all() == POST[:after_bytes]
-    assert client.read_all() == b""
-
-
-@pytest.mark.parametrize("after_bytes", [1, 20, len(OK)])
-def test_a_response_is_cut_with_so_many_bytes_gone_through(wire, after_bytes):
-    wire.proxy.add(Cut(direction="response", after_bytes=after_bytes))
-    client, server = wire.connect()
-    client.send(GET)
-    assert server.read(len(GET)) == GET
-    server.send(OK)
-    assert client.read_all() == OK[:after_bytes]
-    assert server.read_all() == b""
-
-
-@pytest.mark.parametrize("after_bytes", [0, 7, len(POST)])
-def test_a_request_is_reset_with_so_many_bytes_gone_through(wire, after_bytes):
-    wire.proxy.add(Reset(request=b"POST /prompt", after_bytes=after_bytes))
-    client, server = wire.connect()
-    client.send(POST)
-    assert server.read(after_bytes) == POST[:after_bytes]
-    assert server.is_reset()
-    assert client.is_reset()
-
-
-@pytest.mark.parametrize("after_bytes", [0, 20])
-def test_a_response_is_reset_with_so_many_bytes_gone_through(wire, after_bytes):
-    wire.proxy.add(Reset(direction="response", after_bytes=after_bytes))
-    client, server = wire.connect()
-    client.send(POST)
-    assert server.read(len(POST)) == POST
-    server.send(OK)
-    assert client.read(after_bytes) == OK[:after_bytes]
-    assert client.is_reset()
-    assert server.is_reset()
+    sender, receiver, sent = client, server, POST
+    if direction == "response":
+        assert server.read(len(POST)) == POST
+        server.send(OK)
+        sender, receiver, sent = server, client, OK
+    assert receiver.read(after_bytes) == sent[:after_bytes]
+    for end in (receiver, sender):
+        if rule is Reset:
+            assert end.is_reset()
+        else:
+            assert end.read_all() == b""
 
 
 # Stall ----------------------------------------------------------------------------------------
 
 
-def test_a_stalled_request_goes_on_when_it_is_released(wire):
-    stall = Stall(after_bytes=10)
-    wire.proxy.add(stall)
+def test_what_is_stalled_goes_on_when_it_is_released_and_the_other_way_is_free(wire):
+    stalls = [Stall(after_bytes=10), Stall(direction="response", after_bytes=5)]
+    wire.proxy.add(*stalls)
     client, server = wire.connect()
     client.send(POST)
-    client.finish()
     assert server.read(10) == POST[:10]
     assert server.hears_nothing()
-    server.send(b"the other way is free")
-    assert client.read(21) == b"the other way is free"
-    wire.proxy.release()
-    assert server.read_all() == POST[10:]
-    assert wire.proxy.log.struck == [stall]
-
-
-def test_a_stalled_response_lasts_until_it_is_released(wire):
-    wire.proxy.add(Stall(direction="response", after_bytes=5))
-    client, server = wire.connect()
-    client.send(GET)
-    server.read(len(GET))
     server.send(OK)
     assert client.read(5) == OK[:5]
     assert client.hears_nothing()
     wire.proxy.release()
+    assert server.read(len(POST) - 10) == POST[10:]
     assert client.read(len(OK) - 5) == OK[5:]
+    assert wire.proxy.log.struck == stalls
     exchange(client, server)
 
 
@@ -133,23 +102,21 @@ def test_a_slow_response_takes_its_time_but_loses_nothing(wire):
 # Corrupt --------------------------------------------------------------------------------------
 
 
-def test_the_end_of_a_response_is_corrupted_and_the_next_one_is_whole(wire):
-    wire.proxy.add(Corrupt(direction="response", after_bytes=len(OK) - 4))
+def test_bytes_are_corrupted_and_what_follows_is_whole(wire):
+    wire.proxy.add(
+        Corrupt(direction="response", after_bytes=len(OK) - 4),
+        Corrupt(request=b"POST", after_bytes=4, length=len(POST) - 8),
+    )
     client, server = wire.connect()
     client.send(GET)
     server.read(len(GET))
     server.send(OK)
     assert client.read(len(OK)) == OK[:-4] + flipped(b"good")
     exchange(client, server)
-
-
-def test_some_bytes_of_a_request_are_corrupted_and_the_next_request_is_still_found(wire):
-    wire.proxy.add(Corrupt(request=b"POST", after_bytes=4, length=len(POST) - 8))
-    client, server = wire.connect()
     client.send(POST)
     assert server.read(len(POST)) == POST[:4] + flipped(POST[4:-4]) + POST[-4:]
     exchange(client, server)
-    assert wire.proxy.log.requests == [b"POST /prompt HTTP/1.1", b"GET /queue HTTP/1.1"]
+    assert wire.proxy.log.requests[2:] == [b"POST /prompt HTTP/1.1", b"GET /queue HTTP/1.1"]
 
 
 # Connections ----------------------------------------------------------------------------------

@@ -14,12 +14,7 @@ from storycore_tts.testing.comfyui import (
     StandInComfyUI,
 )
 
-PACK = {
-    "FB_Qwen3TTSCustomVoice",
-    "FB_Qwen3TTSVoiceClone",
-    "FB_Qwen3TTSVoiceDesign",
-    "FB_Qwen3TTSTrain",
-}
+PACK = {f"FB_Qwen3TTS{name}" for name in ("CustomVoice", "VoiceClone", "VoiceDesign", "Train")}
 CORE = {"LoadAudio", "SaveAudio", "PreviewAudio", "PreviewAny"}
 
 
@@ -62,7 +57,7 @@ async def test_everything_is_below_a_prefix_and_below_api_too(connect, voice_gra
         assert server.log.http_count("/prompt", "POST") == 1
 
 
-async def test_the_nodes(server, connect):
+async def test_the_nodes_can_vanish_and_come_back(server, connect):
     client = await connect(server)
     nodes = (await client.http.get("/object_info")).json()
     assert set(nodes) == PACK | CORE
@@ -72,9 +67,6 @@ async def test_the_nodes(server, connect):
     assert tokens == ["INT", {"default": 2048, "min": 512, "max": 4096, "step": 256}]
     assert (await client.http.get("/object_info/Nope")).json() == {}
 
-
-async def test_the_pack_can_vanish_and_come_back(server, connect):
-    client = await connect(server)
     gone = NodePackMissing()
     server.faults.add(gone)
     assert set((await client.http.get("/object_info")).json()) == CORE

@@ -32,7 +32,9 @@ def shape(frame):
 FILE = {"audio": [{"filename": "cv_00001_.flac", "subfolder": "lab", "type": "output"}]}
 
 
-async def test_a_run_sends_its_frames_in_the_recorded_order(server, connect, voice_graph):
+async def test_a_run_sends_its_frames_in_the_recorded_order_and_leaves_an_entry(
+    server, connect, voice_graph
+):
     client = await connect(server)
     prompt_id, frames = await client.run(voice_graph())
 
@@ -60,12 +62,7 @@ async def test_a_run_sends_its_frames_in_the_recorded_order(server, connect, voi
     ]
     assert {f["data"]["prompt_id"] for f in frames if f["type"] != "status"} == {prompt_id}
 
-
-async def test_the_history_entry_has_the_recorded_shape(server, connect, voice_graph):
-    client = await connect(server)
-    prompt_id, frames = await client.run(voice_graph())
     sent = {frame["type"]: frame["data"] for frame in frames}
-
     assert await client.history(prompt_id) == {
         prompt_id: {
             "prompt": [0, prompt_id, voice_graph(), {"client_id": "ann"}, ["2"]],
@@ -79,19 +76,16 @@ async def test_the_history_entry_has_the_recorded_shape(server, connect, voice_g
                 ],
             },
             "meta": {
-                "2": {
-                    "node_id": "2",
-                    "display_node": "2",
-                    "parent_node": None,
-                    "real_node_id": "2",
-                }
+                "2": {"node_id": "2", "display_node": "2", "parent_node": None, "real_node_id": "2"}
             },
         }
     }
     assert isinstance(sent["execution_success"]["timestamp"], int)
 
 
-async def test_the_same_graph_again_is_served_from_the_cache(server, connect, voice_graph):
+async def test_the_same_graph_again_is_served_from_the_cache_and_the_voice_for_another_prefix(
+    server, connect, voice_graph
+):
     client = await connect(server)
     await client.run(voice_graph())
     prompt_id, frames = await client.run(voice_graph())
@@ -109,10 +103,6 @@ async def test_the_same_graph_again_is_served_from_the_cache(server, connect, vo
     ]
     assert (await client.history(prompt_id))[prompt_id]["outputs"] == {"2": FILE}
 
-
-async def test_another_prefix_reuses_the_voice(server, connect, voice_graph):
-    client = await connect(server)
-    await client.run(voice_graph())
     prompt_id, frames = await client.run(voice_graph(prefix="lab/other"))
     shapes = [shape(frame) for frame in frames]
     assert ("execution_cached", ["1"]) in shapes
@@ -133,11 +123,7 @@ async def test_a_new_upload_of_the_same_name_is_not_cached(speaking, connect, cl
 async def test_others_see_the_status_only(server, connect, voice_graph):
     ann, bob = await connect(server, "ann"), await connect(server, "bob")
     await ann.run(voice_graph())
-    assert [shape(await bob.frame()) for _ in range(3)] == [
-        ("status", 1),
-        ("status", 1),
-        ("status", 0),
-    ]
+    assert [shape(await bob.frame()) for _ in range(3)] == [("status", n) for n in (1, 1, 0)]
     await bob.submit(voice_graph(seed=2))
     assert shape(await bob.frame()) == ("status", 1)  # nothing of Ann's lay in between
 
@@ -176,12 +162,10 @@ async def test_a_failure_is_reported_with_the_nodes_inputs(server, connect, voic
     assert error["node_type"] == "FB_Qwen3TTSCustomVoice"
     assert error["exception_message"] == "Text is required\n"
     assert error["exception_type"] == "RuntimeError"
-    assert error["current_inputs"]["speaker"] == ["Ryan"]
-    assert error["executed"] == []
-    entry = (await client.history(prompt_id))[prompt_id]
-    assert entry["status"]["status_str"] == "error"
-    assert entry["status"]["completed"] is False
-    assert entry["status"]["messages"][-1] == ["execution_error", error]
+    assert (error["current_inputs"]["speaker"], error["executed"]) == (["Ryan"], [])
+    status = (await client.history(prompt_id))[prompt_id]["status"]
+    assert (status["status_str"], status["completed"]) == ("error", False)
+    assert status["messages"][-1] == ["execution_error", error]
 
 
 async def test_feature_flags_are_answered(server, connect):

@@ -86,24 +86,18 @@ def test_the_commands_arguments_are_the_options(tmp_path):
             "--seconds-per-step=0.5", "--history-limit=5",
         ]
     )  # fmt: skip
-    assert options.modern
-    assert options.instant
-    assert not options.has_cuda
-    assert not options.node_pack
-    assert options.port == 8188
+    assert (options.modern, options.instant) == (True, True)
+    assert (options.has_cuda, options.node_pack) == (False, False)
     assert options.checkpoints == {"/m/emma": ["Emma", "Bea"], "/m/base": []}
-    assert options.prefix == "/comfy"
-    assert options.token == "t"
+    assert (options.port, options.prefix, options.token) == (8188, "/comfy", "t")
     assert options.log_file == tmp_path / "log"
-    assert options.seconds_per_step == 0.5
-    assert options.history_limit == 5
+    assert (options.seconds_per_step, options.history_limit) == (0.5, 5)
     with pytest.raises(SystemExit):
         parse(["--checkpoint", "nonsense"])
 
 
-@pytest.mark.parametrize("module", ["storycore_tts.testing.pytest_plugin"])
-def test_the_plugin_imports_nothing_heavy(module):
+def test_the_plugin_imports_nothing_heavy():
     heavy = "{'aiohttp', 'numpy', 'httpx', 'soundfile'} & set(sys.modules)"
-    code = f"import sys, {module}; print(sorted({heavy}))"
+    code = f"import sys, storycore_tts.testing.pytest_plugin; print(sorted({heavy}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

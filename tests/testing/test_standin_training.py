@@ -60,7 +60,9 @@ NEWS = [
 ]
 
 
-async def test_a_training_tells_its_news_to_everybody(speaking, connect, train_graph, tmp_path):
+async def test_a_training_tells_its_news_to_everybody_and_its_voice_can_be_used(
+    speaking, connect, train_graph, voice_graph, tmp_path
+):
     ann, bob = await connect(speaking, "ann"), await connect(speaking, "bob")
     prompt_id, frames = await ann.run(train_graph())
     assert news(frames) == NEWS
@@ -83,18 +85,10 @@ async def test_a_training_tells_its_news_to_everybody(speaking, connect, train_g
     entry = (await ann.history(prompt_id))[prompt_id]
     assert entry["outputs"] == {"path": {"text": [checkpoint]}}
 
-
-async def test_the_trained_voice_can_be_used(speaking, connect, train_graph, voice_graph):
-    client = await connect(speaking)
-    entry = await client.outcome(train_graph(num_epochs=1))
-    (checkpoint,) = entry["outputs"]["path"]["text"]
-    assert checkpoint.endswith("checkpoint-epoch-0")
     with open(f"{checkpoint}/config.json", encoding="utf-8") as file:  # noqa: ASYNC230, PTH123
         assert json.load(file)["talker_config"]["spk_id"] == {"labvoice": 3000}
-    stock = await client.audio(voice_graph())
-    trained = await client.audio(
-        voice_graph(custom_model_path=checkpoint, custom_speaker_name="LabVoice")
-    )
+    voice = {"custom_model_path": checkpoint, "custom_speaker_name": "LabVoice"}
+    stock, trained = await ann.audio(voice_graph()), await ann.audio(voice_graph(**voice))
     assert len(stock) != len(trained) or (stock != trained).any()
 
 

@@ -53,40 +53,26 @@ async def test_the_valid_part_of_a_graph_runs(server, connect, voice_graph):
     graph["3"] = {"class_type": "SaveAudio", "inputs": {"audio": ["1", 0]}}
     answer = await client.http.post("/prompt", json={"prompt": graph, "client_id": "ann"})
     assert answer.status_code == 200
-    assert answer.json()["node_errors"] == {
-        "3": {
-            "errors": [
-                {
-                    "type": "required_input_missing",
-                    "message": "Required input is missing",
-                    "details": "filename_prefix",
-                    "extra_info": {"input_name": "filename_prefix"},
-                }
-            ],
-            "dependent_outputs": ["3"],
-            "class_type": "SaveAudio",
-        }
-    }
+    assert list(answer.json()["node_errors"]) == ["3"]  # its words: refusals.json
     await client.frames_of_run()
     prompt_id = answer.json()["prompt_id"]
     assert list((await client.history(prompt_id))[prompt_id]["outputs"]) == ["2"]
 
 
-@pytest.mark.parametrize(
-    ("sent", "kept"),
-    [({"max_new_tokens": "512"}, 512), ({"max_new_tokens": 512.7}, 512), ({"seed": "7"}, 7)],
-)
-async def test_numbers_in_other_clothes_are_converted(server, connect, voice_graph, sent, kept):
+async def test_numbers_in_other_clothes_are_converted_and_odd_ones_accepted(
+    server, connect, voice_graph
+):
     client = await connect(server)
-    entry = await client.outcome(voice_graph(**sent))
-    (name,) = sent
-    assert entry["prompt"][2]["1"]["inputs"][name] == kept
-
-
-async def test_unknown_inputs_and_odd_steps_are_accepted(server, connect, voice_graph):
-    client = await connect(server)
-    entry = await client.outcome(voice_graph(bogus=1, max_new_tokens=600))
-    assert entry["status"]["status_str"] == "success"
+    for name, sent, kept in (
+        ("max_new_tokens", "512", 512),
+        ("max_new_tokens", 512.7, 512),
+        ("max_new_tokens", 600, 600),
+        ("seed", "7", 7),
+        ("bogus", 1, 1),
+    ):
+        entry = await client.outcome(voice_graph(**{name: sent}))
+        assert entry["status"]["status_str"] == "success"
+        assert entry["prompt"][2]["1"]["inputs"][name] == kept
 
 
 @pytest.mark.parametrize("body", [b"{nonsense", b'{"prompt": null}', b"[]"])

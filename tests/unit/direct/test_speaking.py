@@ -115,7 +115,7 @@ async def test_each_line_of_a_batch_has_its_own_budget(endless_tiny_places, open
     ended = await asyncio.gather(*lines, return_exceptions=True)
     assert [error.partial_duration for error in ended] == [11 / 12.5, 29 / 12.5]
     with pytest.raises(RunawayGeneration):
-        await say(adapter, "Hi.", sampling=Sampling(max_new_tokens=1, seed=1))
+        await say(adapter, "Hi", sampling=Sampling(max_new_tokens=1, seed=1))
 
 
 async def test_a_runaway_stream_ends_with_the_error(endless_tiny_places, open_adapter):

@@ -7,61 +7,31 @@ import pytest
 
 from storycore_tts.domain import errors
 from storycore_tts.domain.errors import (
-    AuthenticationFailed,
     BackendOverloaded,
     BackendTimeout,
     BackendUnavailable,
     ConfigurationError,
     GenerationFailed,
-    InvalidDataset,
-    InvalidReferenceAudio,
-    InvalidRequest,
-    JobCancelled,
-    JobLost,
     NodePackMissing,
-    OutOfMemory,
-    RecordingTooLarge,
     RunawayGeneration,
-    SilentAudio,
-    StorageFailed,
     TTSError,
-    UnknownSpeaker,
-    UnsupportedByBackend,
-    UnsupportedLanguage,
-    UnsupportedRecording,
     shown,
 )
 
 EXTRA = {
-    BackendTimeout: {"wait": "connect", "seconds": 5.0},
-    RunawayGeneration: {"partial_duration": 40.96},
+    "BackendTimeout": {"wait": "connect", "seconds": 5.0},
+    "RunawayGeneration": {"partial_duration": 40.96},
 }
 RETRYABLE = {
-    BackendUnavailable,
-    BackendTimeout,
-    BackendOverloaded,
-    RunawayGeneration,
-    SilentAudio,
-    JobLost,
-}
+    "BackendUnavailable", "BackendTimeout", "BackendOverloaded", "RunawayGeneration",
+    "SilentAudio", "JobLost",
+}  # fmt: skip
 NOT_RETRYABLE = {
-    TTSError,
-    InvalidRequest,
-    UnknownSpeaker,
-    UnsupportedLanguage,
-    UnsupportedByBackend,
-    InvalidReferenceAudio,
-    RecordingTooLarge,
-    UnsupportedRecording,
-    InvalidDataset,
-    ConfigurationError,
-    NodePackMissing,
-    GenerationFailed,
-    OutOfMemory,
-    AuthenticationFailed,
-    JobCancelled,
-    StorageFailed,
-}
+    "TTSError", "InvalidRequest", "UnknownSpeaker", "UnsupportedLanguage", "UnsupportedByBackend",
+    "InvalidReferenceAudio", "RecordingTooLarge", "UnsupportedRecording", "InvalidDataset",
+    "ConfigurationError", "NodePackMissing", "GenerationFailed", "OutOfMemory",
+    "AuthenticationFailed", "JobCancelled", "StorageFailed",
+}  # fmt: skip
 
 
 def real_tree():
@@ -91,14 +61,11 @@ def test_the_drawn_tree_is_the_real_one():
     assert drawn_tree() == real_tree()
 
 
-def test_every_error_is_judged_here():
+def test_every_error_is_judged_here_and_says_whether_it_is_retryable():
     names = {name for name, _ in real_tree()} | {"TTSError"}
-    assert names == {kind.__name__ for kind in RETRYABLE | NOT_RETRYABLE}
-
-
-@pytest.mark.parametrize("kind", sorted(RETRYABLE | NOT_RETRYABLE, key=lambda kind: kind.__name__))
-def test_retryable_is_the_answer_of_the_class(kind):
-    assert kind("It broke.", **EXTRA.get(kind, {})).retryable is (kind in RETRYABLE)
+    assert names == RETRYABLE | NOT_RETRYABLE
+    made = {name: getattr(errors, name)("It broke.", **EXTRA.get(name, {})) for name in names}
+    assert {name for name, error in made.items() if error.retryable} == RETRYABLE
 
 
 @pytest.mark.parametrize("kind", [TTSError, BackendUnavailable, GenerationFailed, NodePackMissing])
@@ -111,12 +78,10 @@ def test_retryable_can_be_said_otherwise_for_one_error(kind, retryable):
     ("message", "hint", "said"),
     [
         ("It broke.", None, "It broke."),
-        ("It broke", None, "It broke"),
-        ("It broke.", "", "It broke."),
+        ("It broke", "", "It broke"),
         ("It broke.", "Ask again.", "It broke. Ask again."),
         ("It broke", "Ask again.", "It broke. Ask again."),
         ("Did it break?", "Ask again.", "Did it break? Ask again."),
-        ("It broke!", "Ask again.", "It broke! Ask again."),
     ],
 )
 def test_the_hint_follows_the_message_as_a_sentence(message, hint, said):
@@ -133,22 +98,13 @@ def test_each_error_keeps_what_it_was_told():
     failed = GenerationFailed("No.", node_type="N", node_id="1", exception_type="ValueError")
     assert (failed.node_type, failed.node_id, failed.exception_type) == ("N", "1", "ValueError")
     refused = ConfigurationError("No.", source="f.yaml", key="a.b", value=3, allowed="2")
-    assert (refused.source, refused.key, refused.value, refused.allowed) == (
-        "f.yaml",
-        "a.b",
-        3,
-        "2",
-    )
+    told = (refused.source, refused.key, refused.value, refused.allowed)
+    assert told == ("f.yaml", "a.b", 3, "2")
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(5, "5"), ("a", "'a'"), (None, "None"), ([1, 2], "[1, 2]"), (2.5, "2.5")]
-)
-def test_short_values_are_shown_as_they_are(value, text):
-    assert shown(value) == text
-
-
-def test_values_of_any_size_are_shown_in_short():
+def test_values_are_shown_as_they_are_and_those_of_any_size_in_short():
+    for value in (5, "a", None, [1, 2], 2.5):
+        assert shown(value) == repr(value)
     bomb = ["x"] * 10
     for _ in range(50):
         bomb = [bomb] * 10

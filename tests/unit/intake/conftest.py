@@ -57,8 +57,7 @@ def nothing_left_behind():
     """Fail a test that leaves a process, dead or alive, or an open file."""
     here = psutil.Process()
     open_files = here.num_handles if sys.platform == "win32" else here.num_fds
-    before, files = {child.pid for child in here.children()}, open_files()
+    before, files = set(here.children()), open_files()
     yield
-    left = [child for child in here.children() if child.pid not in before]
-    assert not left
+    assert set(here.children()) <= before
     assert open_files() <= files + 4  # the interpreter's own: a loop, a lazily opened module

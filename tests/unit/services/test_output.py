@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,18 +17,16 @@ def folder(tmp_path):
     return AudioFolder(tmp_path / "out")
 
 
-@pytest.mark.parametrize("name", ["line.wav", "new/folder/line.MP3", "line.flac", "ü 好.ogg"])
-@pytest.mark.parametrize("spell", [str, Path])
-def test_a_wanted_path_is_kept_and_its_folder_made(name, spell, folder, tmp_path):
-    target = folder.reserve(spell(tmp_path / name), stem="voice")
-    assert target == tmp_path / name
-    assert target.parent.is_dir()
-    assert not target.exists()
-
-
-def test_a_relative_path_becomes_absolute(folder, tmp_path, monkeypatch):
+def test_a_wanted_path_is_made_absolute_and_its_folder_made(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert folder.reserve("line.wav", stem="voice") == tmp_path / "line.wav"
+    (tmp_path / "old.wav").write_text("old")
+    for name in ("line.wav", "new/folder/line.MP3", "line.flac", "ü 好.ogg", "old.wav"):
+        for wanted in (name, tmp_path / name, str(tmp_path / name)):
+            target = folder.reserve(wanted, stem="voice")
+            assert target == tmp_path / name
+            assert target.parent.is_dir()
+            assert target.exists() == (name == "old.wav")
+    assert (tmp_path / "old.wav").read_text() == "old"  # until the audio is there
 
 
 def test_without_a_wish_each_name_is_new_and_a_wav_in_the_folder(folder, tmp_path):
@@ -61,24 +58,22 @@ def test_another_suffix_is_refused_before_anything_is_made(name, folder, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["a\x00b.wav", "a\x00b/line.wav", "\ud800.wav", "x" * 300 + ".wav", "x" * 300 + "/line.wav"],
+    ("name", "said"),
+    [
+        ("a\x00b.wav", "Cannot write to"),
+        ("a\x00b/line.wav", "Cannot write to"),
+        ("\ud800.wav", "Cannot write to"),
+        ("x" * 300 + ".wav", "Cannot write to"),
+        ("x" * 300 + "/line.wav", "Cannot write to"),
+        ("file/line.wav", "Cannot write to"),
+        ("folder.wav", "it is a folder"),
+    ],
 )
-def test_a_name_that_can_never_be_one_is_refused(name, folder, tmp_path):
-    with pytest.raises(InvalidRequest, match="Cannot write to"):
-        folder.reserve(f"{tmp_path}/{name}", stem="voice")
-
-
-def test_a_folder_is_no_file(folder, tmp_path):
-    (tmp_path / "line.wav").mkdir()
-    with pytest.raises(InvalidRequest, match="it is a folder"):
-        folder.reserve(tmp_path / "line.wav", stem="voice")
-
-
-def test_a_file_is_no_folder(folder, tmp_path):
+def test_a_name_that_cannot_be_one_is_refused(name, said, folder, tmp_path):
+    (tmp_path / "folder.wav").mkdir()
     (tmp_path / "file").write_text("")
-    with pytest.raises(InvalidRequest, match="Cannot write to"):
-        folder.reserve(tmp_path / "file" / "line.wav", stem="voice")
+    with pytest.raises(InvalidRequest, match=said):
+        folder.reserve(f"{tmp_path}/{name}", stem="voice")
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -91,12 +86,6 @@ def test_a_place_without_permission_is_refused(there, folder, tmp_path, monkeypa
     with pytest.raises(InvalidRequest, match="no permission"):
         folder.reserve(target, stem="voice")
     assert asked == [(target if there else tmp_path, os.W_OK)]
-
-
-def test_an_older_file_is_left_alone_until_the_audio_is_there(folder, tmp_path):
-    (tmp_path / "line.wav").write_text("old")
-    assert folder.reserve(tmp_path / "line.wav", stem="voice") == tmp_path / "line.wav"
-    assert (tmp_path / "line.wav").read_text() == "old"
 
 
 async def test_audio_is_written_to_the_reserved_path(folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -57,13 +58,6 @@ class Notes(dict):
         self[job_id] = site
 
 
-class NoUploads:
-    """Where nothing was sent."""
-
-    async def get(self, owner, upload_id):
-        raise AssertionError("no line of ours has a recording")
-
-
 class Begun:
     """A studio that has taken up a job."""
 
@@ -80,7 +74,7 @@ class Begun:
             {"comfyui": tts(Speaking(HERE, self.said), name="comfyui", defaults=Defaults())},
             {"comfyui": Capacity("comfyui", concurrency=1, max_waiting=1)},
             queue=None,
-            uploads=NoUploads(),
+            uploads=SimpleNamespace(get=pytest.fail),  # no line of ours has a recording
             sites=self.sites,
             elsewhere=elsewhere,
         )
@@ -94,37 +88,32 @@ class Begun:
         return [where for where, job_id in self.said if job_id == JOB]
 
 
-@pytest.mark.parametrize("begun", [None, HERE, OUT_OF_REACH])
-async def test_it_is_done_here_and_that_is_noted(begun):
-    studio = Begun(begun)
-    assert await studio.goes_on() == [HERE]
-    assert studio.sites == {JOB: HERE}
+@pytest.mark.parametrize(
+    ("begun", "tts", "done", "noted"),
+    [
+        (None, AtAServer, [HERE], HERE),
+        (HERE, AtAServer, [HERE], HERE),
+        (OUT_OF_REACH, AtAServer, [HERE], HERE),
+        (THERE, AtAServer, [THERE], THERE),
+        (THERE, TextToSpeech, [HERE], THERE),  # a backend without a server needs no notes
+    ],
+)
+async def test_it_goes_on_where_it_was_begun_or_here_and_that_is_noted(begun, tts, done, noted):
+    studio = Begun(begun, tts=tts)
+    assert await studio.goes_on() == done
+    assert studio.sites == {JOB: noted}
 
 
-async def test_it_goes_on_there_and_is_still_found_there():
-    studio = Begun(THERE)
-    assert await studio.goes_on() == [THERE]
-    assert studio.sites == {JOB: THERE}
-
-
-@pytest.mark.parametrize("error", [BackendUnavailable, AuthenticationFailed])
-async def test_it_is_begun_anew_where_nobody_lets_us_in(error, caplog):
-    studio = Begun(THERE, error=error("Nobody is there."))
-    assert await studio.goes_on() == [THERE, HERE]
-    assert studio.sites == {JOB: HERE}
-    assert "job.begun_anew" in caplog.text
-
-
-async def test_what_goes_wrong_there_went_wrong():
+async def test_it_is_begun_anew_only_where_nobody_lets_us_in(caplog):
+    for error in (BackendUnavailable, AuthenticationFailed):
+        caplog.clear()
+        studio = Begun(THERE, error=error("Nobody is there."))
+        assert await studio.goes_on() == [THERE, HERE]
+        assert studio.sites == {JOB: HERE}
+        assert "job.begun_anew" in caplog.text
     studio = Begun(THERE, error=OutOfMemory("The GPU is full."))
     with pytest.raises(OutOfMemory):
         await studio.goes_on()
-    assert studio.sites == {JOB: THERE}
-
-
-async def test_a_backend_without_a_server_needs_no_notes():
-    studio = Begun(THERE, tts=TextToSpeech)
-    assert await studio.goes_on() == [HERE]
     assert studio.sites == {JOB: THERE}
 
 

@@ -1,6 +1,5 @@
 """How long trainings take: measured, noted, and never guessed."""
 
-import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -24,15 +23,8 @@ HERE = "comfyui at http://here:8188"
 
 
 def pace(**values):
-    usual = {
-        "machine": HERE,
-        "model_choice": "1.7B",
-        "batch_size": 2,
-        "steps": 100,
-        "seconds": 50.0,
-        "clip_seconds": None,
-    }
-    return TrainingPace(**{**usual, **values})
+    usual = {"machine": HERE, "model_choice": "1.7B", "batch_size": 2}
+    return TrainingPace(**{**usual, "steps": 100, "seconds": 50.0, "clip_seconds": None, **values})
 
 
 @pytest.fixture
@@ -71,30 +63,25 @@ def test_a_dataset_that_is_elsewhere_or_damaged_is_refused(tmp_path, folder):
         dataset_size(tmp_path)
 
 
-def test_without_a_measurement_nothing_is_guessed(times):
+def test_without_a_measurement_of_the_same_kind_nothing_is_guessed(times):
+    for other in ({"machine": "direct on cuda"}, {"model_choice": "0.6B"}, {"batch_size": 1}):
+        times.note(pace(**other))
     found = times.estimate(REQUEST, DatasetSize(5, 20.0), machine=HERE)
     assert (found.steps, found.seconds, found.measured_steps) == (30, None, 0)
     assert "nobody knows" in str(found)
 
 
-def test_only_trainings_of_the_same_kind_count(times):
-    for other in ({"machine": "direct on cuda"}, {"model_choice": "0.6B"}, {"batch_size": 1}):
-        times.note(pace(**other))
-    assert times.estimate(REQUEST, DatasetSize(5, 20.0), machine=HERE).seconds is None
-
-
-def test_steps_take_as_long_as_they_took(times):
+def test_steps_take_as_long_as_they_took_and_longer_recordings_longer(times, tmp_path):
     times.note(pace())
     times.note(pace(steps=300, seconds=350.0))
     found = times.estimate(REQUEST, DatasetSize(5, 20.0), machine=HERE)
     assert found.seconds == pytest.approx(30 * 400 / 400)
     assert found.measured_steps == 400
     assert "about 0.5 min" in str(found)
-
-
-def test_longer_recordings_take_longer(times):
-    times.note(pace(clip_seconds=2.0))
-    assert times.estimate(REQUEST, DatasetSize(5, 20.0), machine=HERE).seconds == pytest.approx(30)
+    of_short_clips = TrainingTimes(tmp_path / "trainings.jsonl")
+    of_short_clips.note(pace(clip_seconds=2.0))
+    found = of_short_clips.estimate(REQUEST, DatasetSize(5, 20.0), machine=HERE)
+    assert found.seconds == pytest.approx(30)
 
 
 def test_damaged_lines_are_passed_over_and_cost_no_other(times):
@@ -132,7 +119,9 @@ def test_a_disk_that_refuses_is_an_error(tmp_path):
 def test_the_clock_begins_again_with_a_training_that_does():
     heard, now = [], iter(range(0, 1000, 10))
     clock = StepClock(heard.append, lambda: next(now))
-    for step in (1, 2, 9, 1, 2, 4):
+    clock(Progress(Stage.TRAINING, step=1, total_steps=10))
+    assert clock.pace(REQUEST, None, machine=HERE) is None  # less than a step is no measurement
+    for step in (2, 9, 1, 2, 4):
         clock(Progress(Stage.TRAINING, step=step, total_steps=10))
     clock(Progress(Stage.TRAINING, epoch=1, loss=2.0))
     assert len(heard) == 7
@@ -141,13 +130,7 @@ def test_the_clock_begins_again_with_a_training_that_does():
     assert clock.pace(REQUEST, None, machine=HERE).clip_seconds is None
 
 
-def test_less_than_a_step_is_no_measurement():
-    clock = StepClock(None)
-    clock(Progress(Stage.TRAINING, step=1, total_steps=1))
-    assert clock.pace(REQUEST, None, machine=HERE) is None
-
-
-async def test_a_training_is_measured_and_the_next_one_estimated(
+async def test_a_training_is_measured_and_the_next_one_estimated_where_that_can_be_noted(
     standin_comfyui_factory, folder, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user"))
@@ -155,7 +138,8 @@ async def test_a_training_is_measured_and_the_next_one_estimated(
     request = TrainingRequest(
         str(folder), str(tmp_path / "out"), "mia", num_epochs=4, gradient_accumulation_steps=1
     )
-    async with open_tts(QwenTTSConfig(comfyui_url=server.url, fallback="none")) as tts:
+    config = QwenTTSConfig(comfyui_url=server.url, fallback="none")
+    async with open_tts(config) as tts:
         assert tts.estimate_training_time(request).seconds is None
         await tts.train(request)
         found = tts.estimate_training_time(request)
@@ -164,18 +148,7 @@ async def test_a_training_is_measured_and_the_next_one_estimated(
     assert (found.steps, found.measured_steps, found.audio_seconds) == (12, 11, 6.0)
     assert found.seconds > 0
     assert other.seconds == pytest.approx(found.seconds * 10)
-
-
-async def test_a_training_whose_time_cannot_be_noted_succeeds(
-    standin_comfyui_factory, folder, tmp_path, monkeypatch
-):
-    nowhere = tmp_path / "a file"
-    await asyncio.to_thread(nowhere.write_text, "")
-    monkeypatch.setenv("XDG_DATA_HOME", str(nowhere))
-    server = standin_comfyui_factory(instant=True)
-    request = TrainingRequest(
-        str(folder), str(tmp_path / "out"), "mia", num_epochs=4, gradient_accumulation_steps=1
-    )
-    async with open_tts(QwenTTSConfig(comfyui_url=server.url, fallback="none")) as tts:
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder / "0.txt"))  # no folder
+    async with open_tts(config) as tts:
         voice = await tts.train(request)
     assert any("not noted" in warning for warning in voice.warnings)

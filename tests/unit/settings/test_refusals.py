@@ -1,6 +1,5 @@
 """Every refusal says where the value stands, what it is, and what would be allowed."""
 
-import json
 from urllib.parse import urlsplit
 
 import httpx
@@ -70,12 +69,7 @@ def test_a_refusal_names_file_key_value_and_what_is_allowed(
     [
         ("COMFYUI_ULR", "http://h", "comfyui_ulr", "Did you mean 'comfyui_url'?"),
         ("GENERATION__TOP_PP", "1", "generation.top_pp", "Did you mean 'top_p'?"),
-        (
-            "GENERATION__TOP_P",
-            "high",
-            "generation.top_p",
-            "cannot be 'high'. Allowed: a valid number",
-        ),
+        ("GENERATION__TOP_P", "high", "generation.top_p", "be 'high'. Allowed: a valid number"),
         ("GENERATION__TOP_P", "", "generation.top_p", "cannot be None"),
         ("GENERATION__TOP_P__X", "1", "generation.top_p", "cannot be {'x': 1}"),
         ("GENERATION", "5", "generation", "cannot be 5"),
@@ -92,14 +86,10 @@ def test_a_refusal_names_the_variable(load, variable, text, key, said):
     assert said in str(caught.value)
 
 
-def test_a_variable_that_is_no_yaml_is_named(load):
+def test_a_variable_may_be_no_yaml_or_say_better_than_the_file(load):
     with pytest.raises(ConfigurationError, match="STORYCORE_TTS_DEVICE is not valid YAML"):
         load(STORYCORE_TTS_DEVICE="{")
-
-
-def test_a_wrong_value_in_a_file_is_forgiven_if_the_environment_says_better(load):
-    loaded = load("tts: {qwen: {device: gpu}}", STORYCORE_TTS_DEVICE="cpu")
-    assert loaded.config.device == "cpu"
+    assert load("tts: {qwen: {device: gpu}}", STORYCORE_TTS_DEVICE="cpu").config.device == "cpu"
 
 
 @pytest.mark.parametrize(
@@ -107,116 +97,79 @@ def test_a_wrong_value_in_a_file_is_forgiven_if_the_environment_says_better(load
     [
         ({"devise": "cuda"}, "devise", "Did you mean 'device'?"),
         ({"device": "gpu"}, "device", "one of auto, cuda, mps, cpu"),
-        ({"generation": {"top_k": -1}}, "generation.top_k", "greater than or equal to 0"),
         ({"comfyui": {"timeouts": {"job": "1"}}}, "comfyui.timeouts.job", "a valid number"),
+        ({"voice_map": {"v": {"speaker": "M", "language": "X"}}}, "voice_map.v.language", "'X'"),
+        ({"voice_map": {"v": {"speaker": ""}}}, "voice_map.v.speaker", "at least 1 character"),
+        ({"voice_map": {"v": {"speaker": "M", "lang": "it"}}}, "voice_map.v.lang", "not a key"),
+        ({"voice_map": {"v": "Mia"}}, "voice_map.v", "'Mia'"),
     ],
 )
 def test_the_flat_form_is_refused_in_the_same_words(values, key, said):
     with pytest.raises(ConfigurationError) as caught:
         QwenTTSConfig(**values)
     assert caught.value.key == key
+    assert key in str(caught.value)
     assert said in str(caught.value)
 
 
+NO_YAML = "is not valid YAML"
+NO_MAPPING = "must be a mapping, not"
+
+
 @pytest.mark.parametrize(
-    ("text", "key"),
+    ("said", "texts"),
     [
-        ("tts: {qwen: {device: cpu, device: cuda}}", "device"),
-        ("a: 1\ntts: {}\ntts: {}", "tts"),
-        ("x: {y: [{z: 1, z: 1}]}", "z"),
+        (NO_YAML, ["a: b: c", "\t- a", "%YAML 9.9\n---\na", "a: 1\n---\nb: 2", "[" * 2000]),
+        (NO_YAML, ["a: 2026-99-99", "a: !!timestamp soon", "a: !!bool maybe", "a: !!omap {b: c}"]),
+        (NO_YAML, ["a: !!int ''", "a: !!int x", "a: !!float ''", "a: !!map b", "a: !!map [b]"]),
+        (NO_YAML, ["a: !!python/object/apply:os.system [ls]", "a: *missing", "<<: 5"]),
+        (NO_YAML, ["{[a]: 1}", "{&a {x: 1}: 1}", f"a: {'9' * 5000}"]),
+        ("the key 'device' stands here twice", ["tts: {qwen: {device: cpu, device: cuda}}"]),
+        ("the key 'tts' stands here twice", ["a: 1\ntts: {}\ntts: {}"]),
+        ("the key 'z' stands here twice", ["x: {y: [{z: 1, z: 1}]}"]),
+        (NO_MAPPING, ["- a", "5", "tts: 5", "tts: [a]", "tts: {qwen: 0}", "tts: {qwen: []}"]),
+        (".", [f"tts: {{qwen: {block}}}" for block in ("&a {x: *a}", "&a [*a]")]),
+        (".", [f"tts: {{qwen: {{{name}: &a [*a]}}}}" for name in ("generation", "device")]),
+        (
+            r": tts\.qwen\.generation\.top_k ",
+            [f"tts: {{qwen: {{generation: {{top_k: 0x{'f' * 5000}}}}}}}"],
+        ),
     ],
 )
-def test_a_key_that_stands_twice_is_refused(load, text, key):
-    with pytest.raises(ConfigurationError, match=f"the key '{key}' stands here twice"):
-        load(text)
+def test_what_is_no_yaml_or_no_block_is_refused_by_the_name_of_its_file(
+    load, tmp_path, said, texts
+):
+    for text in texts:
+        with pytest.raises(ConfigurationError, match=said) as caught:
+            load(text)
+        assert caught.value.source == str(tmp_path / "mine.yaml")
+        assert len(str(caught.value)) < 500
+        assert said != NO_MAPPING or caught.value.allowed == "a mapping"
 
 
-@pytest.mark.parametrize(
-    "text", ["- a", "5", "tts: 5", "tts: [a]", "tts: {qwen: 0}", "tts: {qwen: []}"]
-)
-def test_a_block_that_is_no_mapping_is_refused(load, tmp_path, text):
-    with pytest.raises(ConfigurationError, match="must be a mapping, not") as caught:
-        load(text)
-    assert caught.value.source == str(tmp_path / "mine.yaml")
-    assert caught.value.allowed == "a mapping"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a: b: c",
-        "\t- a",
-        "%YAML 9.9\n---\na",
-        "tts: {qwen: {a: 2026-99-99}}",
-        "a: !!timestamp soon",
-        "a: !!int ''",
-        "a: !!int x",
-        "a: !!float ''",
-        "a: !!bool maybe",
-        "a: !!map b",
-        "a: !!map [b]",
-        "a: !!omap {b: c}",
-        "a: !!python/object/apply:os.system [ls]",
-        "{[a]: 1}",
-        "{&a {x: 1}: 1}",
-        "[" * 2000,
-        "a: *missing",
-        "<<: 5",
-        "a: 1\n---\nb: 2",
-        f"a: {'9' * 5000}",
-    ],
-)
-def test_what_is_no_yaml_is_refused_by_name(load, tmp_path, text):
-    with pytest.raises(ConfigurationError, match="is not valid YAML") as caught:
-        load(text)
-    assert caught.value.source == str(tmp_path / "mine.yaml")
-
-
-def test_a_number_of_thousands_of_digits_is_refused_in_few_words(load):
-    with pytest.raises(ConfigurationError) as caught:
-        load(f"tts: {{qwen: {{generation: {{top_k: 0x{'f' * 5000}}}}}}}")
-    assert caught.value.key == "tts.qwen.generation.top_k"
-    assert len(str(caught.value)) < 500
-
-
-def bomb(kind, times=40):
+def bomb(kind):
     """Return YAML whose last anchor stands for four to the fortieth values."""
     lines = [f"a0: &a0 {kind.format(*['x'] * 4)}"]
-    lines += [f"a{n}: &a{n} {kind.format(*[f'*a{n - 1}'] * 4)}" for n in range(1, times)]
-    return "\n".join(lines) + "\n", f"*a{times - 1}"
-
-
-LISTS, MAPPINGS = "[{}, {}, {}, {}]", "{{a: {}, b: {}, c: {}, d: {}}}"
+    lines += [f"a{n}: &a{n} {kind.format(*[f'*a{n - 1}'] * 4)}" for n in range(1, 40)]
+    return "\n".join(lines) + "\n"
 
 
 @pytest.mark.parametrize(
     ("kind", "place"),
     [
-        (LISTS, "tts: {}"),
-        (LISTS, "tts: {{qwen: {}}}"),
-        (MAPPINGS, "tts: {{qwen: {}}}"),
-        (LISTS, "tts: {{qwen: {{device: {}}}}}"),
-        (MAPPINGS, "tts: {{qwen: {{device: {}}}}}"),
-        (LISTS, "tts: {{qwen: {{generation: {}}}}}"),
-        (MAPPINGS, "tts: {{qwen: {{generation: {}}}}}"),
-        (MAPPINGS, "tts: {{qwen: {{comfyui: {{headers: {}}}}}}}"),
-        (MAPPINGS, "tts: {{qwen: {{comfyui: {{headers: {{x: {}}}}}}}}}"),
+        ("[{}, {}, {}, {}]", "tts: *a39"),
+        ("[{}, {}, {}, {}]", "tts: {qwen: *a39}"),
+        ("[{}, {}, {}, {}]", "tts: {qwen: {device: *a39}}"),
+        ("{{a: {}, b: {}, c: {}, d: {}}}", "tts: {qwen: *a39}"),
+        ("{{a: {}, b: {}, c: {}, d: {}}}", "tts: {qwen: {generation: *a39}}"),
+        ("{{a: {}, b: {}, c: {}, d: {}}}", "tts: {qwen: {comfyui: {headers: *a39}}}"),
     ],
 )
 @pytest.mark.timeout(5)
 def test_a_document_that_unfolds_to_any_size_is_refused_in_few_words(load, kind, place):
-    text, alias = bomb(kind)
     with pytest.raises(ConfigurationError) as caught:
-        load(text + place.format(alias))
+        load(bomb(kind) + place)
     assert len(str(caught.value)) < 5000
-
-
-@pytest.mark.parametrize(
-    "block", ["&a {generation: *a}", "&a {x: *a}", "&a [*a]", "{device: &a [*a]}"]
-)
-def test_a_document_that_contains_itself_is_refused(load, block):
-    with pytest.raises(ConfigurationError):
-        load(f"tts: {{qwen: {block}}}")
 
 
 def test_more_values_than_anyone_sets_are_refused(load):
@@ -276,74 +229,35 @@ def test_any_variable_is_a_setting_or_a_refusal(name, text):
     assert named in str(refusal) or f"environment variable {named}" in loaded.sources.values()
 
 
-def test_any_json_is_yaml_too(load):
-    text = json.dumps({"tts": {"qwen": {"generation": {"top_p": 0.5}, "output_dir": "ü\t"}}})
-    assert load(text).config.output_dir == "ü\t"
+TAKEN = (
+    "http://127.0.0.1:8188", "http://localhost", "https://comfy.example.org:443/a/b",
+    "http://[::1]:8188", "http://gpu_box-2:8188", "http://bücher.example", "http://10.0.0.5:65535",
+)  # fmt: skip
+NO_ADDRESSES = (
+    "", "127.0.0.1:8188", "localhost", "ftp://h", "ws://h", "http://", "http:///path",
+    "http://:8188", "http://h:0", "http://h:65536", "http://h:x", "http://h:-1",
+    "http://user:secret@h", "http://user@h", "http://@h", "http://h?a=1", "http://h?",
+    "http://h/#top", "http://h#", "http://h h", " http://h", "http://h\n", "http://h\x00",
+    "http://[::1", "http://[v1.a]", "http://[1.2.3.4]", "http://1.2.3.999", "http://1.2.3",
+    "http://a..ä", "http://·", "http://a\\b", "http://a,b", "http://ex%41mple",
+    "http://h/" + "a" * 70_000,
+)  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://127.0.0.1:8188",
-        "http://localhost",
-        "https://comfy.example.org:443/a/b",
-        "http://[::1]:8188",
-        "http://gpu_box-2:8188",
-        "http://bücher.example",
-        "http://10.0.0.5:65535",
-    ],
-)
-def test_addresses_of_servers_are_taken(url):
-    assert QwenTTSConfig(comfyui_url=url).comfyui_url == url
+def test_addresses_of_servers_are_taken():
+    for url in TAKEN:
+        assert QwenTTSConfig(comfyui_url=url).comfyui_url == url
+    assert QwenTTSConfig(comfyui_url="HTTPS://Host/X/y/").comfyui_url == "https://Host/X/y"
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "127.0.0.1:8188",
-        "localhost",
-        "ftp://h",
-        "ws://h",
-        "http://",
-        "http:///path",
-        "http://:8188",
-        "http://h:0",
-        "http://h:65536",
-        "http://h:x",
-        "http://h:-1",
-        "http://user:secret@h",
-        "http://user@h",
-        "http://@h",
-        "http://h?a=1",
-        "http://h?",
-        "http://h/#top",
-        "http://h#",
-        "http://h h",
-        " http://h",
-        "http://h\n",
-        "http://h\x00",
-        "http://[::1",
-        "http://[v1.a]",
-        "http://[1.2.3.4]",
-        "http://1.2.3.999",
-        "http://1.2.3",
-        "http://a..ä",
-        "http://·",
-        "http://a\\b",
-        "http://a,b",
-        "http://ex%41mple",
-        "http://h/" + "a" * 70_000,
-    ],
-)
+@pytest.mark.parametrize("url", NO_ADDRESSES)
 def test_other_addresses_are_refused_with_an_example(url):
     with pytest.raises(ConfigurationError) as caught:
         QwenTTSConfig(comfyui_url=url)
+    said = str(caught.value)
     assert caught.value.key == "comfyui_url"
-    assert "such as http://127.0.0.1:8188" in str(caught.value) or "comfyui.headers" in str(
-        caught.value
-    )
-    assert len(str(caught.value)) < 1000
+    assert "such as http://127.0.0.1:8188" in said or "comfyui.headers" in said
+    assert len(said) < 1000
 
 
 hosts = st.text(st.sampled_from(list("abz019.-_:[]@%\\/?#äß·\u200d١ ")), max_size=12)
@@ -367,18 +281,3 @@ def test_any_text_is_an_address_that_http_clients_take_or_a_refusal(url):
     assert urlsplit(taken).hostname
     assert httpx.URL(f"{taken}/prompt").path.endswith("/prompt")
     assert QwenTTSConfig(comfyui_url=taken).comfyui_url == taken
-
-
-@pytest.mark.parametrize(
-    ("voice", "said"),
-    [
-        ({"speaker": "Mia", "language": "Klingon"}, "voice_map.it-IT-Elsa.language"),
-        ({"speaker": ""}, "voice_map.it-IT-Elsa.speaker"),
-        ({"speaker": "Mia", "lang": "it"}, "voice_map.it-IT-Elsa.lang is not a key"),
-        ("Mia", "voice_map.it-IT-Elsa"),
-    ],
-)
-def test_what_is_wrong_with_a_mapped_voice_is_named_in_full(voice, said):
-    with pytest.raises(ConfigurationError) as caught:
-        QwenTTSConfig(voice_map={"it-IT-Elsa": voice})
-    assert said in str(caught.value)

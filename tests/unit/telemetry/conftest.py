@@ -29,24 +29,14 @@ SAY = ("synthesize", "comfyui")
 @pytest.fixture(scope="session")
 def events():
     """One event of each kind, and of each way to end."""
+    timings = Timings(queued=0.5, generating=3.0, total=3.5)
+    spoken = {"audio_seconds": 2.0, "timings": timings, "job_id": "4f2a"}
     return SimpleNamespace(
-        started=RequestStarted(*SAY, request_id=7),
-        finished=RequestFinished(
-            *SAY,
-            request_id=7,
-            outcome="ok",
-            seconds=3.5,
-            audio_seconds=2.0,
-            timings=Timings(queued=0.5, generating=3.0, total=3.5),
-            job_id="4f2a",
-        ),
-        failed=RequestFinished(
-            *SAY, request_id=7, outcome="GenerationFailed", seconds=1.0, error=FAILED
-        ),
-        refused=RequestFinished(
-            *SAY, request_id=7, outcome="BackendUnavailable", seconds=0.0, error=DOWN
-        ),
-        cancelled=RequestFinished(*SAY, request_id=7, outcome="cancelled", seconds=1.0),
+        started=RequestStarted(*SAY, 7),
+        finished=RequestFinished(*SAY, 7, "ok", 3.5, **spoken),
+        failed=RequestFinished(*SAY, 7, "GenerationFailed", 1.0, FAILED),
+        refused=RequestFinished(*SAY, 7, "BackendUnavailable", 0.0, DOWN),
+        cancelled=RequestFinished(*SAY, 7, "cancelled", 1.0),
         tried=AttemptFailed(*SAY, attempt=1, error=DOWN, pause=0.25),
         given_up=AttemptFailed(*SAY, attempt=3, error=FAILED, pause=None),
         fell_back=FellBack(*SAY, to="draft", error=DOWN),
