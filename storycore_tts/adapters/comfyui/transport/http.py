@@ -259,12 +259,16 @@ class ComfyUIHTTP:
         await self._checked_call("POST", "/interrupt", json={"prompt_id": prompt_id})
 
     async def cancel_job(self, prompt_id: str) -> bool:
-        """Cancel a prompt wherever it is; False on a server without ``/api/jobs``."""
+        """Cancel a prompt wherever it is; tell whether the server knew it.
+
+        Servers before 0.26 have no such route. Newer ones answer 404 for an unknown id, or 200 with
+        ``cancelled: false``.
+        """
         response = await self._send("POST", f"/api/jobs/{prompt_id}/cancel")
         if response.status_code in (404, 405):
             return False
-        self._checked(response, json_expected=False)
-        return True
+        body = self._checked(response)
+        return isinstance(body, dict) and body.get("cancelled") is not False
 
     async def upload(self, data: bytes, filename: str, subfolder: str) -> StoredFile:
         """Store a file in the server's input folder.
