@@ -64,7 +64,7 @@ async def test_any_text(text: str, instruct: str, speaker: str):
         await ends_well_or_typed(MemoryComfyUI(instant=True).adapter(), request)
 
 
-# Encoded once: an Ogg file has another serial number each time, and Hypothesis repeats what it found.
+# Encoded once: an Ogg file has another serial number each time, and Hypothesis draws twice.
 TONE = (0.3 * np.sin(np.arange(24_000) / 20)).astype(np.float32)
 WHOLE = [encode(TONE, 24_000, suffix) for suffix in (".wav", ".flac", ".ogg", ".mp3")]
 
