@@ -133,10 +133,11 @@ async def test_a_cancelled_close_can_be_repeated(adapter, engine):
 
 def test_the_end_of_asyncio_run_ends_calls_and_streams(adapter, engine):
     async def main():
+        await spoken_at(adapter, engine)  # first: the others wait behind it
         asyncio.ensure_future(adapter.synthesize(LINE))  # noqa: RUF006 - left behind on purpose
         stream = adapter.synthesize_stream(LINE)
         asyncio.ensure_future(anext(stream))  # noqa: RUF006
-        await spoken_at(adapter, engine)
+        await asyncio.sleep(0)
 
     asyncio.run(main())
     gc.collect()
