@@ -45,7 +45,9 @@ class SharedLookup(Generic[Key, Found]):
                 shared = _Shared()
                 asyncio.get_running_loop().run_in_executor(None, self._run, key, shared)
                 self._running[key] = shared
-        return await asyncio.shield(asyncio.wrap_future(shared))
+        answer = asyncio.wrap_future(shared)
+        answer.add_done_callback(_consume_exception)
+        return await asyncio.shield(answer)
 
     def _run(self, key: Key, shared: _Shared[Found]) -> None:
         with Answering([shared]):
@@ -55,3 +57,9 @@ class SharedLookup(Generic[Key, Found]):
                 with self._lock:
                     del self._running[key]
             shared.set_result(found)
+
+
+def _consume_exception(answer: asyncio.Future[Found]) -> None:
+    """Retrieve an error that no caller may be left to hear: asyncio would complain about it."""
+    if not answer.cancelled():
+        answer.exception()
