@@ -179,15 +179,17 @@ async def test_no_memory_is_told_with_advice(tiny_torch, warm):
     await say(warm)
 
 
-async def test_a_gpu_that_has_failed_ends_no_thread(tiny_torch, warm, monkeypatch):
+async def test_a_gpu_that_has_failed_ends_no_thread(tiny_torch, open_adapter, monkeypatch):
     """It refuses to free memory, too; without the thread the next line would have no answer."""
+    adapter = open_adapter()  # its engine is spoilt
+    await say(adapter, "Hi.")
 
     def fail():
         raise RuntimeError("CUDA error: device-side assert triggered")
 
     monkeypatch.setattr(tiny_torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(tiny_torch.cuda, "empty_cache", fail)
-    await asyncio.to_thread(engine_of(warm).unload)
+    await asyncio.to_thread(engine_of(adapter).unload)
 
 
 async def test_a_failing_model_is_told_with_its_own_words(warm):

@@ -46,8 +46,19 @@ def worker(tmp_path):
     return make
 
 
+OTHERS: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def _others():
+    """Other tests of this process may have left servers that they share."""
+    OTHERS.update(child.pid for child in psutil.Process().children(recursive=True))
+
+
 def children():
-    return psutil.Process().children(recursive=True)
+    """Return the processes that were started since the test began."""
+    found = psutil.Process().children(recursive=True)
+    return [child for child in found if child.pid not in OTHERS]
 
 
 def is_gone(pid):
