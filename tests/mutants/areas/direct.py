@@ -68,8 +68,8 @@ MUTANTS = [
     ),
     (
         LOOKUPS,
-        "asyncio.shield(asyncio.wrap_future(shared))",
-        "asyncio.wrap_future(shared)",
+        "asyncio.shield(answer)",
+        "answer",
         "one caller's cancellation takes the answer from all others",
         [LEAVING_TESTS],
     ),
