@@ -28,11 +28,14 @@ PROMISED = {
 }
 SHORT = {"service_load.py": ("--seconds", "0.3", "--clients", "2", "--lone-jobs", "2")}
 NEEDS_TORCH = {"direct_throughput.py"}
-LONG = [pytest.param(name, marks=pytest.mark.soak) for name in NEEDS_TORCH]  # minutes on a CPU
+LONG = {"direct_throughput.py", "service_load.py"}  # a minute and more on a CPU
+BY_LENGTH = [
+    pytest.param(name, marks=pytest.mark.soak if name in LONG else ()) for name in sorted(PROMISED)
+]
 
 
 @pytest.mark.timeout(500)  # a busy machine takes some minutes for a round
-@pytest.mark.parametrize("name", [*sorted(PROMISED.keys() - NEEDS_TORCH), *LONG])
+@pytest.mark.parametrize("name", BY_LENGTH)
 def test_a_benchmark_ends_with_its_figures(tmp_path: Path, name: str):
     """Whether its aims were met is the exit status, which a busy machine may miss."""
     if name in NEEDS_TORCH and not (find_spec("torch") and find_spec("qwen_tts")):

@@ -86,7 +86,7 @@ async def test_jobs_survive_a_killed_server(tmp_path: Path, modern: bool, count:
             assert server.log.executions(speech.job_id) - before[speech.job_id] == again
 
 
-@pytest.mark.parametrize("count", [50, pytest.param(200, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("count", [25, pytest.param(200, marks=pytest.mark.soak)])
 async def test_waiting_jobs_do_not_storm_a_server_that_is_down_or_back(count: int) -> None:
     """Each job is looked for and given again once, over few connections; they share the queue."""
     with StandInProcess(instant=True) as server, FaultyProxy(server.url) as proxy:

@@ -47,8 +47,8 @@ def _schemathesis(service, folder, *options):
 
 
 def test_answers_are_as_documented_whatever_is_asked(service, tmp_path):
-    few = ("--phases", "examples,fuzzing", "--max-examples", "8", "--generation-deterministic")
-    assert _schemathesis(service, tmp_path, *few) > 100
+    few = ("--phases", "examples,fuzzing", "--max-examples", "5", "--generation-deterministic")
+    assert _schemathesis(service, tmp_path, *few) > 60
 
 
 @pytest.mark.soak

@@ -82,7 +82,7 @@ async def check_all_ended_once(queue, jobs, log):
 
 
 @pytest.mark.parametrize(
-    "kills", [2, pytest.param(20, marks=[pytest.mark.soak, pytest.mark.timeout(600)])]
+    "kills", [1, pytest.param(20, marks=[pytest.mark.soak, pytest.mark.timeout(600)])]
 )
 async def test_killed_processes_lose_no_job_and_make_no_result_again(
     place, opened, tmp_path, kills, record_property
