@@ -59,6 +59,9 @@ class TestWhileComfyUIIsDown(TestDirect):
     # The slow ones are about the model, and the same whichever backend was asked first.
     test_concurrent_calls_get_their_own_audio = None
     test_longer_texts_take_longer = None
+    test_it_lists_speakers_and_speaks_with_each = None
+    test_a_seed_repeats_the_audio = None
+    test_a_fresh_seed_is_recorded = None
     test_the_event_loop_stays_free = None
     test_text_of_any_script_is_spoken = None
     test_a_trained_voice_speaks_under_its_name = None

@@ -26,7 +26,11 @@ PROMISED = {
     },
     "fallback_overhead.py": {"first_reach_ms", "reach_ms", "reach_p99_ms", "plain_ms", "ours_ms"},
 }
-SHORT = {"service_load.py": ("--seconds", "0.3", "--clients", "2", "--lone-jobs", "2")}
+SHORT = {
+    "service_load.py": ("--seconds", "0.3", "--clients", "2", "--lone-jobs", "2"),
+    # A tiny model takes a minute for it on a CPU; the draft adapter falls back just so.
+    "fallback_overhead.py": ("--rounds", "1", "--fallback", "draft"),
+}
 NEEDS_TORCH = {"direct_throughput.py"}
 LONG = {"direct_throughput.py", "service_load.py"}  # a minute and more on a CPU
 BY_LENGTH = [

@@ -12,7 +12,7 @@ from storycore_tts import StoredVoice
 from storycore_tts.services.voices import VoiceLibrary
 
 from .serving import config, serving
-from .sounds import FORMATS, RATES, decoded, recording
+from .sounds import RATES, decoded, recording
 
 LINE = "Once upon a time, a small robot learned to sing."
 LONGEST = 4096  # frames that the model which never ends would speak
@@ -61,8 +61,8 @@ async def events_of(answer):
             yield json.loads(line.removeprefix("data: "))
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-async def test_a_stream_joins_to_a_file_in_each_format(client, kind):
+@pytest.mark.parametrize("kind", ["wav", "opus"])  # each format: test_openai_speech.py
+async def test_a_stream_joins_to_a_file(client, kind):
     seeded = {"seed": 7}
     async with asked(client, response_format="pcm", extra_body=seeded) as answer:
         plain = decoded(await answer.read(), "pcm")
