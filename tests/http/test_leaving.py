@@ -57,6 +57,8 @@ async def test_a_service_whose_task_is_cancelled_ends_its_requests_first(comfyui
         with pytest.raises(asyncio.CancelledError):
             await service
         assert {*comfyui.log.interrupt_requests} == {*comfyui.log.submitted}
-        assert (await asked).status_code == 503
+        answer = await asked
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == "The service is shutting down."
     gate.release()
     assert asyncio.all_tasks() <= before
