@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TypeAlias, TypeVar
 
+from storycore_tts.concurrency.waiting import within
 from storycore_tts.domain.audio import encode_exactly
 from storycore_tts.domain.errors import (
     AuthenticationFailed,
@@ -36,7 +37,6 @@ from storycore_tts.ports import JobQueue, SiteStore, UploadStore
 from storycore_tts.services.capacity import Capacity
 from storycore_tts.services.orders import Request, kind_of, read, written
 from storycore_tts.services.speech import TextToSpeech
-from storycore_tts.services.timeouts import within
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ import pytest
 
 from storycore_tts.adapters.queue import documents
 from storycore_tts.adapters.queue.housekeeping import Housekeeping
-from storycore_tts.adapters.queue.waiting import Intervals, all_ended
+from storycore_tts.adapters.queue.waiting import Intervals
 from storycore_tts.adapters.queue.work import Work
 from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.jobs import PUT_DOWN
@@ -160,22 +160,6 @@ async def test_cancelled_work_waits_for_its_performer_and_stays_cancelled(begun)
         await task
     assert heard == [(PUT_DOWN,), "ended"]
     assert now() == 4
-
-
-async def test_who_waits_for_all_to_end_does_so_when_cancelled_and_stays_cancelled():
-    async def closing():
-        await asyncio.sleep(10)
-        raise ValueError
-
-    task = asyncio.ensure_future(closing())
-    waiting = asyncio.ensure_future(all_ended([task]))
-    for _ in range(3):
-        await asyncio.sleep(1)
-        waiting.cancel("by the caller")
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    assert task.done()
-    assert now() == 10
 
 
 async def test_what_is_too_old_is_swept_again_and_again_though_the_database_fails():

@@ -20,7 +20,6 @@ from storycore_tts.adapters.comfyui.protocol.failures import (
     execution_error,
     interrupted_error,
 )
-from storycore_tts.adapters.comfyui.protocol.job import JobDone, JobPlan
 from storycore_tts.adapters.comfyui.protocol.messages import (
     Failed,
     Graph,
@@ -29,6 +28,7 @@ from storycore_tts.adapters.comfyui.protocol.messages import (
     training_progress,
 )
 from storycore_tts.adapters.comfyui.protocol.nodes import NODE_PACK
+from storycore_tts.adapters.comfyui.protocol.plan import JobDone, JobPlan
 from storycore_tts.adapters.comfyui.runner import JobRunner
 from storycore_tts.adapters.comfyui.session import Session
 from storycore_tts.adapters.comfyui.transport.http import tls_context

@@ -6,18 +6,12 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, TypeAlias
 
 from storycore_tts.adapters.comfyui.protocol import BACKEND
 from storycore_tts.adapters.comfyui.protocol.failures import closed_error, refused_prompt_error
-from storycore_tts.adapters.comfyui.protocol.job import (
-    Command,
-    JobDone,
-    JobMachine,
-    JobPlan,
-    Phase,
-    Withdrawn,
-)
+from storycore_tts.adapters.comfyui.protocol.job import JobMachine
+from storycore_tts.adapters.comfyui.protocol.plan import Command, JobDone, JobPlan, Phase, Withdrawn
 from storycore_tts.adapters.comfyui.session import Session
 from storycore_tts.adapters.comfyui.transport.http import PromptRefused, SubmissionUncertain
 from storycore_tts.domain.errors import TTSError
@@ -26,6 +20,8 @@ from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.progress import OnProgress
 
 _log = logging.getLogger(__name__)
+
+Failed: TypeAlias = Callable[[TTSError, float], None]
 
 # /interrupt takes a prompt id since September 2025; before, it stops whatever runs.
 _TARGETED_INTERRUPT = (0, 3, 60)
@@ -54,7 +50,7 @@ class JobRunner:
         self._report = report
         self._restore = restore
         self._loop = asyncio.get_running_loop()
-        self._requests: dict[asyncio.Task[None], Command | None] = {}
+        self._requests: dict[asyncio.Task[None], Failed | None] = {}
         self._bug: BaseException | None = None
         self._cancelled: asyncio.CancelledError | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -71,7 +67,7 @@ class JobRunner:
         if self._session.closing:
             raise closed_error()
         with self._session.following(self):
-            self._request(None, self._connect())
+            self._request(self._connect())
             try:
                 await self._drive(self._report)
             finally:  # nothing is left to do here unless a listener raised
@@ -151,47 +147,50 @@ class JobRunner:
         if self._bug is not None:
             raise self._bug
         for command in self.machine.take_commands():
-            if command is Command.POLL_QUEUE:
-                self._session.poll_queue()
-            else:
-                self._request(command, self._carry_out(command))
+            self._carry_out(command)
 
-    def _carry_out(self, command: Command) -> Coroutine[Any, Any, None]:
+    def _carry_out(self, command: Command) -> None:
         machine = self.machine
         match command:
             case Command.SUBMIT:
-                return self._submit()
+                self._request(self._submit(), machine.submission_uncertain)
+            case Command.POLL_QUEUE:
+                self._session.poll_queue()
             case Command.FETCH_HISTORY:
                 fetching = self._session.http.history(machine.prompt_id)
-                return self._ask(fetching, machine.history_answered, machine.history_failed)
+                self._ask(fetching, machine.history_answered, machine.history_failed)
             case Command.RESTORE_FILES:
                 assert self._restore is not None
-                return self._ask(self._restore(), machine.files_restored, machine.restoring_failed)
-            case _:
-                return self._ask(self._remove(), machine.withdrawn, machine.withdrawal_failed)
+                self._ask(self._restore(), machine.files_restored, machine.restoring_failed)
+            case Command.WITHDRAW:
+                self._ask(self._remove(), machine.withdrawn, machine.withdrawal_failed)
 
-    def _request(self, command: Command | None, work: Coroutine[Any, Any, None]) -> None:
+    def _ask(
+        self, work: Awaitable[Any], answered: Callable[[Any, float], None], failed: Failed
+    ) -> None:
+        async def asked() -> None:
+            try:
+                answer = await work
+            except TTSError as error:
+                self.tell(failed, error)
+            else:
+                self.tell(answered, answer)
+
+        self._request(asked(), failed)
+
+    def _request(self, work: Coroutine[Any, Any, None], failed: Failed | None = None) -> None:
+        """Run something; call ``failed`` if it is cancelled together with everything else."""
         task = self._session.in_background(work)
-        self._requests[task] = command
+        self._requests[task] = failed
         task.add_done_callback(self._request_ended)
 
     def _request_ended(self, task: asyncio.Task[None]) -> None:
-        command = self._requests.pop(task, None)
+        failed = self._requests.pop(task, None)
         if not task.cancelled():
             self._bug = self._bug or task.exception()
-        elif command is not None:
-            self._cut_off(command)
+        elif failed is not None:
+            failed(closed_error(), self._loop.time())
         self._wake()
-
-    def _cut_off(self, command: Command) -> None:
-        """Tell the machine of a request that was cancelled together with everything else."""
-        failed = {
-            Command.SUBMIT: self.machine.submission_uncertain,
-            Command.FETCH_HISTORY: self.machine.history_failed,
-            Command.RESTORE_FILES: self.machine.restoring_failed,
-            Command.WITHDRAW: self.machine.withdrawal_failed,
-        }
-        failed[command](closed_error(), self._loop.time())
 
     def _drop_requests(self) -> None:
         for task in tuple(self._requests):
@@ -217,19 +216,6 @@ class JobRunner:
             self.tell(machine.submission_refused, error)
         else:
             self.tell(machine.submitted, answer.prompt_id, answer.node_errors)
-
-    async def _ask(
-        self,
-        work: Awaitable[Any],
-        answered: Callable[[Any, float], None],
-        failed: Callable[[TTSError, float], None],
-    ) -> None:
-        try:
-            answer = await work
-        except TTSError as error:
-            self.tell(failed, error)
-        else:
-            self.tell(answered, answer)
 
     async def _remove(self) -> Withdrawn:
         """Take the job out of the queue, or interrupt it."""

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from storycore_tts.adapters.comfyui.lookups import Lookups
 from storycore_tts.adapters.comfyui.protocol import BACKEND
+from storycore_tts.adapters.comfyui.protocol.failures import closed_error
 from storycore_tts.adapters.comfyui.protocol.messages import TRAINING_UPDATE
 from storycore_tts.adapters.comfyui.protocol.nodes import NodeSpec
 from storycore_tts.adapters.comfyui.transport.http import ComfyUIHTTP, ServerInfo
-from storycore_tts.adapters.comfyui.transport.waiting import unbroken, wait_at_most
 from storycore_tts.adapters.comfyui.transport.websocket import EventStream, OpenSocket
+from storycore_tts.concurrency.lookups import Lookups
+from storycore_tts.concurrency.waiting import unbroken, wait_at_most
 from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.logs import log_event
 from storycore_tts.settings import QwenTTSConfig
@@ -71,7 +72,7 @@ class Session:
             self._stream_changed,
             open_socket,
         )
-        self.lookups = Lookups()
+        self.lookups = Lookups(closed_error)
         self.closing = False
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()

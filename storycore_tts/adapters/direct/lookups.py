@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 from storycore_tts.adapters.direct.jobs import Answering
+from storycore_tts.concurrency.waiting import consume_exception
 
 Key = TypeVar("Key", bound=Hashable)
 Found = TypeVar("Found")
@@ -46,7 +47,7 @@ class SharedLookup(Generic[Key, Found]):
                 asyncio.get_running_loop().run_in_executor(None, self._run, key, shared)
                 self._running[key] = shared
         answer = asyncio.wrap_future(shared)
-        answer.add_done_callback(_consume_exception)
+        answer.add_done_callback(consume_exception)
         return await asyncio.shield(answer)
 
     def _run(self, key: Key, shared: _Shared[Found]) -> None:
@@ -57,9 +58,3 @@ class SharedLookup(Generic[Key, Found]):
                 with self._lock:
                     del self._running[key]
             shared.set_result(found)
-
-
-def _consume_exception(answer: asyncio.Future[Found]) -> None:
-    """Retrieve an error that no caller may be left to hear: asyncio would complain about it."""
-    if not answer.cancelled():
-        answer.exception()

@@ -25,12 +25,11 @@ from storycore_tts.adapters.queue.tables import Tables
 from storycore_tts.adapters.queue.waiting import (
     Intervals,
     Stopped,
-    all_ended,
     patiently,
-    within,
 )
 from storycore_tts.adapters.queue.watching import Watching
 from storycore_tts.adapters.queue.work import Work, log_bug
+from storycore_tts.concurrency.waiting import all_ended, unbroken, wait_at_most
 from storycore_tts.domain.errors import InvalidRequest, StorageFailed
 from storycore_tts.domain.jobs import (
     PUT_DOWN,
@@ -225,7 +224,7 @@ class DurableQueue:
                 except StorageFailed:
                     if seen is None or not self._is_open:
                         raise
-                    await within(self._intervals.retry, news)
+                    await wait_at_most(news, self._intervals.retry)
                     continue
                 if job != seen:
                     seen = job
@@ -251,8 +250,7 @@ class DurableQueue:
             self._is_open = False
             self._watching.wake_all()  # they will be told that it is closed
             self._closing = asyncio.ensure_future(self._close())
-        await all_ended([self._closing])
-        self._closing.result()
+        await unbroken(self._closing)
 
     # --- for the parts of the queue
 
@@ -359,8 +357,7 @@ class DurableQueue:
     async def _close_database(self) -> None:
         if _in_use is self:
             shut = asyncio.wrap_future(self._threads.submit(self._shut))
-            await all_ended([shut])
-            shut.result()
+            await unbroken(shut)
 
     def _end_threads(self) -> None:
         global _in_use

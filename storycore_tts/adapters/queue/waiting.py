@@ -1,13 +1,14 @@
-"""Waiting: how long, for an event, for a database that fails, and for what must end."""
+"""Waiting: how long, and for a database that fails."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from storycore_tts.concurrency.waiting import wait_at_most
 from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.logs import log_event
 
@@ -53,39 +54,6 @@ class Stopped(Exception):
     """The answer is not needed any more."""
 
 
-async def within(seconds: float, event: asyncio.Event) -> bool:
-    """Return whether an event is set in time.
-
-    ``asyncio.wait_for`` swallows a cancellation that comes together with the event, before
-    Python 3.12.
-    """
-    waiter = asyncio.ensure_future(event.wait())
-    try:
-        done, _ = await asyncio.wait({waiter}, timeout=seconds)
-    finally:
-        waiter.cancel()
-    return bool(done)
-
-
-async def all_ended(futures: Collection[asyncio.Future[Any]]) -> None:
-    """Wait until all have ended, even if we are cancelled meanwhile.
-
-    Raises:
-        asyncio.CancelledError: We were; it is raised when they have ended.
-    """
-    cancelled: asyncio.CancelledError | None = None
-    while pending := [future for future in futures if not future.done()]:
-        try:
-            await asyncio.wait(pending)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    for future in futures:
-        if not future.cancelled():
-            future.exception()  # or asyncio would log that it was never retrieved
-    if cancelled is not None:
-        raise cancelled
-
-
 async def patiently(
     ask: Callable[[], Awaitable[T]], intervals: Intervals, stopped: asyncio.Event
 ) -> T:
@@ -104,5 +72,5 @@ async def patiently(
             if clock() > over:
                 raise
             log_event(_logger, logging.WARNING, "queue.database_fails", reason=error.message)
-        if await within(intervals.retry, stopped):
+        if await wait_at_most(stopped, intervals.retry):
             raise Stopped

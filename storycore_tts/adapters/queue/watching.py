@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from storycore_tts.adapters.queue.runtime import Entry
-from storycore_tts.adapters.queue.waiting import Intervals, within
+from storycore_tts.adapters.queue.waiting import Intervals
+from storycore_tts.concurrency.waiting import wait_at_most
 from storycore_tts.domain.errors import StorageFailed
 
 Look = Callable[[Collection[str]], Awaitable[Mapping[str, tuple[Entry, int]]]]
@@ -81,7 +82,7 @@ class Watching:
                 continue
             await self._look_at(jobs)
             pause = min(pause * 1.5, every) if self._settling() else every
-            if await within(pause, self._work):
+            if await wait_at_most(self._work, pause):
                 self._work.clear()
                 pause = self._intervals.settling
 

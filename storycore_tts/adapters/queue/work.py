@@ -11,7 +11,8 @@ from typing import Any, Protocol, TypeVar
 from storycore_tts.adapters.queue import documents
 from storycore_tts.adapters.queue.documents import Document
 from storycore_tts.adapters.queue.tables import Tables
-from storycore_tts.adapters.queue.waiting import Intervals, Stopped, patiently, within
+from storycore_tts.adapters.queue.waiting import Intervals, Stopped, patiently
+from storycore_tts.concurrency.waiting import wait_at_most
 from storycore_tts.domain.errors import BackendTimeout, StorageFailed, TTSError
 from storycore_tts.domain.jobs import PUT_DOWN, Failure, Order, Outcome, Performer
 from storycore_tts.domain.logs import log_event
@@ -185,7 +186,7 @@ class Work:
                 )
             except StorageFailed as error:  # news is not worth a job
                 log_event(_logger, logging.DEBUG, "job.progress_lost", reason=error.message)
-            await within(self._intervals.note, self._over)
+            await wait_at_most(self._over, self._intervals.note)
 
 
 def _clock() -> float:

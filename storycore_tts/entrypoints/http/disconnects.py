@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
+from storycore_tts.concurrency.waiting import consume_exception
+
 T = TypeVar("T")
 
 
@@ -27,8 +29,8 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """
     task = asyncio.ensure_future(work)
     watch = asyncio.ensure_future(_hung_up(request))
-    task.add_done_callback(_consume_exception)
-    watch.add_done_callback(_consume_exception)
+    task.add_done_callback(consume_exception)
+    watch.add_done_callback(consume_exception)
     try:
         await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
@@ -44,9 +46,3 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
 async def _hung_up(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _consume_exception(task: asyncio.Future[Any]) -> None:
-    """Look at an error that nothing else will look at, or asyncio complains of it."""
-    if not task.cancelled():
-        task.exception()

@@ -1,13 +1,17 @@
 """The ComfyUI adapter: the machine that follows a job, its loop, its session, its transport."""
 
 JOB = "storycore_tts/adapters/comfyui/protocol/job.py"
+FOLLOWING = "storycore_tts/adapters/comfyui/protocol/following.py"
+LEAVING = "storycore_tts/adapters/comfyui/protocol/leaving.py"
+RUN = "storycore_tts/adapters/comfyui/protocol/run.py"
 RUNNER = "storycore_tts/adapters/comfyui/runner.py"
 SESSION = "storycore_tts/adapters/comfyui/session.py"
-LOOKUPS = "storycore_tts/adapters/comfyui/lookups.py"
+LOOKUPS = "storycore_tts/concurrency/lookups.py"
 HTTP = "storycore_tts/adapters/comfyui/transport/http.py"
-WAITING = "storycore_tts/adapters/comfyui/transport/waiting.py"
+WAITING = "storycore_tts/concurrency/waiting.py"
 RULES = ["tests/unit/comfyui/test_job.py"]
 SCHEDULES = ["tests/unit/comfyui/test_job_properties.py"]
+ASKED = ["tests/unit/concurrency/test_lookups.py"]
 SHARED = ["tests/unit/comfyui/test_session.py"]
 
 MUTANTS = [
@@ -20,8 +24,8 @@ MUTANTS = [
     ),
     (
         JOB,
-        "        elif self.alive:\n            self._found(now)\n        else:\n",
-        "        else:\n",
+        "        if self.alive:\n",
+        "        if False:\n",
         "a submission that events speak of is searched for and may be repeated",
         RULES,
     ),
@@ -34,36 +38,35 @@ MUTANTS = [
     ),
     (
         JOB,
-        "        if self._absences < MAX_POLLS:\n            self._do(Command.POLL_QUEUE)\n"
-        "        elif self._posted",
-        "        if self._posted",
+        "        elif self._looks_again():\n",
+        "        elif False:\n",
         "one look that finds nothing repeats a submission",
         RULES,
     ),
     (
         JOB,
-        "        elif self._posted < MAX_SUBMISSIONS:\n",
+        "        elif self._run.posts < MAX_SUBMISSIONS:\n",
         "        elif True:\n",
         "a job is submitted without end",
         RULES,
     ),
     (
         JOB,
-        "asked_at < self._asked_from or Command",
+        "asked_at < self._run.asked_from or Command",
         "Command",
         "a snapshot from before the submission counts as an absence",
         RULES,
     ),
     (
         JOB,
-        "        elif self._unbroken:\n            self._fail(removed_error(), now)\n",
+        "        elif self._run.unbroken:\n            self._fail(removed_error(), now)\n",
         "",
         "a job that another client removed is given to the server again",
         RULES,
     ),
     (
         JOB,
-        "        if self._has_run and self._unbroken:\n",
+        "        if self._run.ended and self._run.unbroken:\n",
         "        if False:\n",
         "a job that ran and left no trace is reported as deleted by another client",
         RULES,
@@ -77,13 +80,13 @@ MUTANTS = [
     ),
     (
         JOB,
-        "        if entry is not None and entry == self._stale:\n            entry = None\n",
+        "        if entry == self._stale:\n            entry = None\n",
         "",
         "the failure of an earlier run is taken for that of this one",
         RULES,
     ),
     (
-        JOB,
+        LEAVING,
         "        error.retryable = error.retryable and not self.may_live\n",
         "",
         "a job that the server may have is tried again by the layers above",
@@ -91,76 +94,76 @@ MUTANTS = [
     ),
     (
         JOB,
-        "        elif node_errors:  # the server runs what is left of the graph\n",
-        "        elif False:\n",
+        "        if node_errors:  # the server runs what is left of the graph\n",
+        "        if False:\n",
         "a graph of which only a part runs is followed as if all were well",
         RULES,
     ),
     (
-        JOB,
+        LEAVING,
         "        self._commands.clear()\n        if stays",
         "        if stays",
         "what was asked for before a cancellation is still done",
         RULES,
     ),
     (
-        JOB,
+        LEAVING,
         "        if Command.SUBMIT not in self._in_flight:\n            self._withdraw(now)\n",
         "        self._withdraw(now)\n",
         "a job whose submission is under way is withdrawn before it arrives",
         RULES,
     ),
     (
-        JOB,
+        LEAVING,
         "2 if self.certain else MAX_POLLS",
         "2",
         "a job that is still on its way into the queue is left there",
         RULES,
     ),
     (
-        JOB,
+        LEAVING,
         "        if now >= self._withdraw_until:\n",
         "        if False:\n",
         "a server that does not answer is told for ever to drop a job",
         RULES,
     ),
     (
-        JOB,
+        FOLLOWING,
         "        if now >= when:\n",
         "        if False:\n",
         "no wait for a job ends",
         RULES,
     ),
     (
-        JOB,
+        LEAVING,
         "deque(maxlen=MAX_PROGRESS)",
         "deque()",
         "progress that is not taken grows without a bound",
         RULES,
     ),
     (
-        JOB,
+        LEAVING,
         "stays=suspended and self.plan.known",
         "stays=suspended",
         "a job that can never be picked up again stays on the server",
         RULES,
     ),
     (
-        JOB,
-        "self._succeeded and OUTPUT_ID in self._outputs",
-        "OUTPUT_ID in self._outputs",
+        RUN,
+        "self._succeeded and OUTPUT_ID in self.outputs",
+        "OUTPUT_ID in self.outputs",
         "a job counts as done before it succeeded",
         RULES,
     ),
     (
-        JOB,
-        "        elif OUTPUT_ID in self._outputs or entry is not None:\n",
+        FOLLOWING,
+        "        elif OUTPUT_ID in run.outputs or entry is not None:\n",
         "        elif entry is not None:\n",
         "a result is lost when another client clears the history",
         RULES,
     ),
     (
-        JOB,
+        LEAVING,
         "        return snapshot.find(OUTPUT_ID, self.graph[OUTPUT_ID])\n",
         "        return None\n",
         "a job on a server that chooses its own ids is submitted twice",
@@ -214,14 +217,14 @@ MUTANTS = [
         "                del self._asked[next(iter(self._asked))]\n",
         "",
         "remembered answers grow without a bound",
-        SHARED,
+        ASKED,
     ),
     (
         LOOKUPS,
         "            raise copy(error) from error",
         "            raise error",
         "callers change one another's errors",
-        SHARED,
+        ASKED,
     ),
     (
         "storycore_tts/adapters/comfyui/adapter.py",
@@ -239,9 +242,9 @@ MUTANTS = [
     ),
     (
         WAITING,
-        "    cancelled = await _settled(task, lambda: None)\n    if cancelled is not None:\n",
-        "    cancelled = await _settled(task, lambda: None)\n    if False:\n",
+        "            cancelled = error\n",
+        "            pass\n",
         "a cancellation during a clean-up is swallowed",
-        ["tests/comfyui/test_waiting.py"],
+        ["tests/unit/concurrency/test_waiting.py"],
     ),
 ]

@@ -75,10 +75,10 @@ MUTANTS = [
         ["tests/unit/services/test_reload.py"],
     ),
     (
-        "storycore_tts/services/timeouts.py",
-        ("    except asyncio.CancelledError:\n        await _stop(task)\n        raise\n"),
-        ("    finally:\n        pass\n"),
+        "storycore_tts/concurrency/waiting.py",
+        "        task.cancel()\n        await all_ended([task], task.cancel)\n",
+        "        pass\n",
         "a caller who gives up leaves the work running behind the time limit",
-        ["tests/unit/services/test_timeouts.py"],
+        ["tests/unit/concurrency/test_waiting.py"],
     ),
 ]

@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from storycore_tts.adapters.comfyui.protocol.job import (
-    Command,
-    JobMachine,
-    JobPlan,
-    Phase,
-    Withdrawn,
-)
+from storycore_tts.adapters.comfyui.protocol.job import JobMachine
 from storycore_tts.adapters.comfyui.protocol.messages import QueueSnapshot, speech_progress
+from storycore_tts.adapters.comfyui.protocol.plan import Command, JobPlan, Phase, Withdrawn
 from storycore_tts.domain.progress import Progress
 from storycore_tts.settings import ComfyUITimeouts
 

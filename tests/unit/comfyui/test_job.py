@@ -15,8 +15,9 @@ from storycore_tts import (
     JobCancelled,
     JobLost,
 )
-from storycore_tts.adapters.comfyui.protocol.job import MAX_PROGRESS, Phase
+from storycore_tts.adapters.comfyui.protocol.leaving import MAX_PROGRESS
 from storycore_tts.adapters.comfyui.protocol.messages import Failed, Interrupted
+from storycore_tts.adapters.comfyui.protocol.plan import Phase
 from storycore_tts.domain.progress import Progress, Stage
 
 from .job_driver import (

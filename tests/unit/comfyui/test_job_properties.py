@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from storycore_tts import BackendUnavailable
-from storycore_tts.adapters.comfyui.protocol.job import Phase
 from storycore_tts.adapters.comfyui.protocol.messages import QueueSnapshot
+from storycore_tts.adapters.comfyui.protocol.plan import Phase
 
 from .job_driver import FILE, GRAPH, HISTORY, ID, POLL, RESTORE, SUBMIT, WITHDRAW, JobDriver, entry
 

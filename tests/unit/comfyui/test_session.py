@@ -16,7 +16,6 @@ from storycore_tts import (
     ReferenceAudio,
     SpeechRequest,
 )
-from storycore_tts.adapters.comfyui.lookups import Lookups
 from storycore_tts.domain.jobs import PUT_DOWN
 
 from .memory_server import MemoryComfyUI
@@ -82,43 +81,6 @@ class TestLookups:
         with pytest.raises(GenerationFailed):
             await adapter.clone(clone(3))
         await adapter.aclose()
-
-    async def test_a_question_that_failed_is_asked_again(self):
-        answers = [BackendUnavailable("first"), "second"]
-
-        async def ask() -> str:
-            await asyncio.sleep(1)
-            answer = answers.pop(0)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        lookups = Lookups()
-        calls = [asyncio.ensure_future(lookups.get("key", ask)) for _ in range(3)]
-        errors = await asyncio.gather(*calls, return_exceptions=True)
-        assert [str(error) for error in errors] == ["first"] * 3
-        assert len(set(map(id, errors))) == 3  # each caller may change its own
-        assert await lookups.get("key", ask) == "second"
-
-    async def test_a_caller_who_leaves_takes_the_answer_from_no_one(self):
-        async def ask() -> str:
-            await asyncio.sleep(1)
-            return "answer"
-
-        lookups = Lookups()
-        first, second = (asyncio.ensure_future(lookups.get("key", ask)) for _ in range(2))
-        await asyncio.sleep(0.5)
-        first.cancel()
-        assert await second == "answer"
-        await cancelled(first)
-
-    async def test_answers_are_bounded(self):
-        async def ask() -> None: ...
-
-        lookups = Lookups(limit=3)
-        for number in range(10):
-            await lookups.get(str(number), ask)
-        assert [str(number) in lookups for number in range(10)] == [False] * 7 + [True] * 3
 
 
 @pytest.mark.virtual_clock

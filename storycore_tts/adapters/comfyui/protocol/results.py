@@ -12,8 +12,8 @@ from typing import Any
 
 from storycore_tts.adapters.comfyui.protocol import BACKEND
 from storycore_tts.adapters.comfyui.protocol.graphs import CUSTOM_VOICE, OUTPUT_ID, VOICE_ID
-from storycore_tts.adapters.comfyui.protocol.job import JobDone
 from storycore_tts.adapters.comfyui.protocol.messages import Graph, StoredFile
+from storycore_tts.adapters.comfyui.protocol.plan import JobDone
 from storycore_tts.domain.audio import SAMPLE_RATE, Samples, is_silent
 from storycore_tts.domain.errors import GenerationFailed, RunawayGeneration, SilentAudio
 from storycore_tts.domain.requests import INSTRUCT_UNHEARD

@@ -22,7 +22,7 @@ from websockets.exceptions import InvalidHandshake, WebSocketException
 from storycore_tts.adapters.comfyui.protocol import BACKEND
 from storycore_tts.adapters.comfyui.protocol.messages import parse_frame
 from storycore_tts.adapters.comfyui.transport.reachability import ReachabilityCache
-from storycore_tts.adapters.comfyui.transport.waiting import unbroken, wait_at_most
+from storycore_tts.concurrency.waiting import unbroken, wait_at_most
 from storycore_tts.domain.logs import log_event
 from storycore_tts.settings import QwenTTSConfig
 

@@ -1,4 +1,4 @@
-"""Our waits lose neither what they wait for nor a cancellation."""
+"""Requests lose no cancellation, and leave no connection open."""
 
 from __future__ import annotations
 
@@ -9,35 +9,8 @@ import warnings
 import pytest
 
 from storycore_tts.adapters.comfyui.transport.http import ComfyUIHTTP, tls_context
-from storycore_tts.adapters.comfyui.transport.waiting import Requests, unbroken, wait_at_most
+from storycore_tts.adapters.comfyui.transport.requests import Requests
 from storycore_tts.settings import QwenTTSConfig
-
-
-@pytest.mark.virtual_clock
-async def test_the_event_or_the_time_ends_the_wait():
-    event = asyncio.Event()
-    before = asyncio.all_tasks()
-    assert not await wait_at_most(event, 10)
-    assert asyncio.get_running_loop().time() == pytest.approx(10)
-    asyncio.get_running_loop().call_later(5, event.set)
-    assert await wait_at_most(event, 10)
-    assert asyncio.get_running_loop().time() == pytest.approx(15)
-    await asyncio.sleep(0)
-    assert asyncio.all_tasks() == before
-
-
-@pytest.mark.virtual_clock
-async def test_a_cancellation_that_comes_with_the_event_is_not_lost():
-    """Before Python 3.12, asyncio.wait_for returns as if nothing had happened."""
-    event = asyncio.Event()
-    waiting = asyncio.ensure_future(wait_at_most(event, 10))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    event.set()
-    await asyncio.sleep(0)  # the event's own waiter is done now, and ours not yet
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
 
 
 async def swallows_a_cancellation() -> str:
@@ -85,26 +58,6 @@ async def test_a_result_and_an_error_pass():
     assert await Requests().run(asyncio.sleep(0, "done")) == "done"
     with pytest.raises(LookupError, match="as it is"):
         await Requests().run(fails())
-
-
-async def test_what_must_not_be_broken_off_ends_first():
-    over = asyncio.Event()
-    done = []
-
-    async def clean_up() -> None:
-        await over.wait()
-        done.append("cleaned up")
-
-    waiting = asyncio.ensure_future(unbroken(clean_up()))
-    for _ in range(3):
-        await asyncio.sleep(0)
-        waiting.cancel()
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    over.set()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    assert done == ["cleaned up"]
 
 
 async def test_no_request_swallows_a_cancellation(standin_comfyui):

@@ -7,8 +7,7 @@ from collections.abc import Callable, Coroutine
 from copy import copy
 from typing import Any, TypeVar
 
-from storycore_tts.adapters.comfyui.protocol.failures import closed_error
-from storycore_tts.adapters.comfyui.transport.waiting import consume_exception
+from storycore_tts.concurrency.waiting import consume_exception
 from storycore_tts.domain.errors import TTSError
 
 T = TypeVar("T")
@@ -18,10 +17,12 @@ class Lookups:
     """Remembers answers by their keys. A question that failed is asked again by the next call.
 
     Args:
+        cut_off: Makes the error of a question that was cancelled.
         limit: How many answers are kept; the oldest go first.
     """
 
-    def __init__(self, limit: int = 256) -> None:
+    def __init__(self, cut_off: Callable[[], TTSError], limit: int = 256) -> None:
+        self._cut_off = cut_off
         self._limit = limit
         self._asked: dict[str, asyncio.Task[Any]] = {}
 
@@ -42,7 +43,7 @@ class Lookups:
             task.add_done_callback(lambda ended: self._forget_failure(key, ended))
         await asyncio.wait([task])  # which does not cancel it for the others when we are cancelled
         if task.cancelled():
-            raise closed_error()
+            raise self._cut_off()
         error = task.exception()
         if isinstance(error, TTSError):
             raise copy(error) from error  # each caller judges and changes its own

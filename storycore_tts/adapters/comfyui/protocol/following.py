@@ -1,0 +1,164 @@
+"""A job that a ComfyUI server has, followed by its events, the queue and history to its end."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from storycore_tts.adapters.comfyui.protocol.failures import timed_out_error
+from storycore_tts.adapters.comfyui.protocol.graphs import OUTPUT_ID
+from storycore_tts.adapters.comfyui.protocol.leaving import ServerJob
+from storycore_tts.adapters.comfyui.protocol.messages import (
+    Failed,
+    Interrupted,
+    Outcome,
+    QueueSnapshot,
+    Succeeded,
+    outcome_of_history,
+)
+from storycore_tts.adapters.comfyui.protocol.plan import Command, JobDone, JobPlan, Phase
+from storycore_tts.adapters.comfyui.protocol.run import MAX_POLLS, Silence
+from storycore_tts.domain.errors import BackendUnavailable, TTSError
+from storycore_tts.domain.progress import Progress, Stage
+
+_MAY_RUN = (Phase.SUBMITTING, Phase.SEARCHING, Phase.PAUSING, Phase.FOLLOWING)
+
+
+class FollowedJob(ServerJob):
+    """Judges what the server says of a job."""
+
+    def __init__(self, plan: JobPlan, *, connected: bool) -> None:
+        super().__init__(plan, connected=connected)
+        self._connected = connected
+        self._warnings: tuple[str, ...] = ()
+
+    @property
+    def deadline(self) -> float:
+        """When ``tick`` must be called at the latest."""
+        if self.phase is Phase.FOLLOWING:
+            return min(self._run.ask_at, self._run.soonest_limit(self.plan)[0])
+        return self._wake_at
+
+    def stream_changed(self, *, connected: bool) -> None:
+        """Take note that the event stream connected, or that it broke."""
+        self._connected = connected
+        self._run.unbroken = self._run.unbroken and connected
+
+    def event(self, kind: str, data: Mapping[str, Any], now: float) -> None:
+        """Take an event of this job; ``kind`` and ``data`` are the frame's type and data.
+
+        An event also proves that the server has the job, whatever became of the answer to the POST.
+        """
+        if self.phase not in _MAY_RUN:
+            return
+        self.certain = self.certain or data.get("prompt_id") == self.prompt_id
+        self._run.take(kind, data, self.graph, connected=self._connected, now=now)
+        try:
+            progress = self.plan.read_event(kind, data)
+        except TTSError as error:
+            self._fail(error, now)
+            return
+        if progress is not None:
+            self._run.start(now)
+        self._tell_start()
+        if progress is not None:
+            self._progress.append(progress)
+        if self.phase in (Phase.SEARCHING, Phase.PAUSING):
+            self._found(now)
+        else:
+            self._conclude(now)
+
+    def _found(self, now: float) -> None:
+        self._say(logging.INFO, "job.found")
+        self._follow(now)
+
+    def _follow(self, now: float) -> None:
+        self.phase, self._wake_at, self.may_live = Phase.FOLLOWING, math.inf, True
+        self._run.submitted(now)
+        self._progress.append(Progress(Stage.QUEUED))
+        self._tell_start()  # an event may have overtaken the answer to the POST
+        self._conclude(now)
+
+    def _tell_start(self) -> None:
+        run = self._run
+        if self.phase is Phase.FOLLOWING and run.started_at is not None and not run.start_is_told:
+            run.start_is_told = True
+            self._say(logging.INFO, "job.started")
+            self._progress.append(Progress(Stage.LOADING))
+
+    def _conclude(self, now: float) -> None:
+        """End a job whose events have said everything."""
+        outcome = self._run.outcome()
+        if self.phase is Phase.FOLLOWING and outcome is not None:
+            self._finish(outcome, now)
+
+    def _read_queue(self, snapshot: QueueSnapshot, now: float) -> None:
+        if self.prompt_id not in snapshot.graphs:
+            self._do(Command.FETCH_HISTORY)
+            return
+        self._run.absences = 0
+        if self.prompt_id in snapshot.running:
+            self._run.start(now)
+            self._tell_start()
+        elif self._run.started_at is None:
+            position = len(snapshot.running) + snapshot.pending.index(self.prompt_id)
+            self._progress.append(Progress(Stage.QUEUED, queue_position=position))
+
+    def _is_lost_by(self, entry: Mapping[str, Any] | None, now: float) -> bool:
+        """Read history; tell whether neither it nor the queue accounts for the job, for good."""
+        run, outcome = self._run, outcome_of_history(entry or {})
+        run.unread = Silence()
+        if outcome is not None:
+            self._finish(outcome, now)
+        elif run.ask_again(now) or self._looks_again():
+            return False
+        elif OUTPUT_ID in run.outputs or entry is not None:
+            self._finish(Succeeded(run.outputs), now)
+        return not self.ended
+
+    def _looks_again(self) -> bool:
+        """Count a look at queue and history that found nothing; look again unless it was enough."""
+        self._run.absences += 1
+        if self._run.absences >= MAX_POLLS:
+            return False
+        self._do(Command.POLL_QUEUE)
+        return True
+
+    def _history_unread(self, error: TTSError, now: float) -> None:
+        self._say(logging.DEBUG, "history.unread", error=error)
+        unread = self._run.unread
+        too_long = unread.lasts(now) > self._timeouts.away and unread.failures >= MAX_POLLS
+        if too_long or not isinstance(error, BackendUnavailable):
+            self._fail(error, now)
+        else:
+            self._do(Command.POLL_QUEUE)
+
+    def _is_silent_too_long(self, now: float) -> bool:
+        return self._run.silence.lasts(now) > self._timeouts.away
+
+    def _tick(self, now: float) -> None:
+        if now >= self._run.ask_at:
+            self._run.ask_at = math.inf
+            self._do(Command.FETCH_HISTORY)
+        when, setting, seconds = self._run.soonest_limit(self.plan)
+        if now >= when:
+            self._fail(timed_out_error(setting, seconds), now)
+
+    def _finish(self, outcome: Outcome, now: float) -> None:
+        queued, running = self._run.times(now)
+        self.done = JobDone(
+            outcome, self.prompt_id, self.graph, queued, running, warnings=self._warnings
+        )
+        self.phase = Phase.ENDED
+        self._commands.clear()
+        match outcome:
+            case Succeeded():
+                self._say(logging.INFO, "job.finished", queued=queued, running=running)
+            case Interrupted():
+                self._say(logging.WARNING, "job.failed", error="interrupted")
+            case Failed():
+                where, what = outcome.node_type or None, outcome.exception_type or None
+                self._say(logging.WARNING, "job.failed", node=where, error=what)
+                self._say(logging.DEBUG, "job.failed", message=outcome.message)
