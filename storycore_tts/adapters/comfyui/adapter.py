@@ -14,12 +14,7 @@ from uuid import uuid4
 import httpx
 
 from storycore_tts.adapters.comfyui.downloads import fetch_audio
-from storycore_tts.adapters.comfyui.protocol import BACKEND, graphs, results
-from storycore_tts.adapters.comfyui.protocol.failures import (
-    damaged_upload_error,
-    execution_error,
-    interrupted_error,
-)
+from storycore_tts.adapters.comfyui.protocol import BACKEND, failures, graphs, results
 from storycore_tts.adapters.comfyui.protocol.messages import (
     Failed,
     Graph,
@@ -34,12 +29,7 @@ from storycore_tts.adapters.comfyui.session import Session
 from storycore_tts.adapters.comfyui.transport.http import tls_context
 from storycore_tts.adapters.comfyui.transport.websocket import OpenSocket
 from storycore_tts.domain.audio import Samples, encode
-from storycore_tts.domain.errors import (
-    GenerationFailed,
-    InvalidDataset,
-    NodePackMissing,
-    TTSError,
-)
+from storycore_tts.domain.errors import GenerationFailed, InvalidDataset, NodePackMissing, TTSError
 from storycore_tts.domain.progress import OnProgress, Progress, Stage, forward_only
 from storycore_tts.domain.requests import (
     CloneRequest,
@@ -286,7 +276,7 @@ async def _uploaded(session: Session, reference: _Upload) -> str:
         stored = await session.http.upload(reference.data, reference.name, graphs.FOLDER)
         # Damaged on its way, it would clone another voice, and nothing would say so.
         if await session.http.download(stored) != reference.data:
-            raise damaged_upload_error()
+            raise failures.damaged_upload_error()
         return f"{stored.subfolder}/{stored.filename}" if stored.subfolder else stored.filename
 
     return await session.lookups.get(reference.name, upload)
@@ -302,9 +292,9 @@ async def _finish(
     """Run a job; an outcome other than success is an error."""
     done = await JobRunner(session, plan, report, restore).run()
     if isinstance(done.outcome, Failed):
-        raise execution_error(done.outcome, request=request)
+        raise failures.execution_error(done.outcome, request=request)
     if isinstance(done.outcome, Interrupted):
-        raise interrupted_error()
+        raise failures.stopped_error(ran=True)
     return done
 
 

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias
 
 from storycore_tts.adapters.comfyui.protocol import BACKEND
-from storycore_tts.adapters.comfyui.protocol.failures import closed_error, refused_prompt_error
+from storycore_tts.adapters.comfyui.protocol.failures import closed_error
 from storycore_tts.adapters.comfyui.protocol.job import JobMachine
 from storycore_tts.adapters.comfyui.protocol.plan import Command, JobDone, JobPlan, Phase, Withdrawn
 from storycore_tts.adapters.comfyui.session import Session
-from storycore_tts.adapters.comfyui.transport.http import PromptRefused, SubmissionUncertain
+from storycore_tts.adapters.comfyui.transport.http import SubmissionUncertain
 from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.jobs import PUT_DOWN
 from storycore_tts.domain.logs import log_event
@@ -207,9 +207,6 @@ class JobRunner:
             answer = await self._session.http.submit(
                 machine.graph, prompt_id=machine.prompt_id, client_id=client_id
             )
-        except PromptRefused as refused:
-            error = refused_prompt_error(refused.body, machine.graph)
-            self.tell(machine.submission_refused, error)
         except SubmissionUncertain as uncertain:
             self.tell(machine.submission_uncertain, uncertain.cause)
         except TTSError as error:

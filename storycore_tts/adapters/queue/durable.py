@@ -22,11 +22,7 @@ from storycore_tts.adapters.queue.members import Membership
 from storycore_tts.adapters.queue.runtime import QUEUED, RUNNING, Entry, PutDown, Runtime
 from storycore_tts.adapters.queue.storage import Storage
 from storycore_tts.adapters.queue.tables import Tables
-from storycore_tts.adapters.queue.waiting import (
-    Intervals,
-    Stopped,
-    patiently,
-)
+from storycore_tts.adapters.queue.waiting import Intervals, Stopped, patiently
 from storycore_tts.adapters.queue.watching import Watching
 from storycore_tts.adapters.queue.work import Work, log_bug
 from storycore_tts.concurrency.waiting import all_ended, unbroken, wait_at_most

@@ -59,7 +59,8 @@ MUTANTS = [
     ),
     (
         JOB,
-        "        elif self._run.unbroken:\n            self._fail(removed_error(), now)\n",
+        "        elif self._run.unbroken:\n"
+        "            self._fail(failures.stopped_error(ran=False), now)\n",
         "",
         "a job that another client removed is given to the server again",
         RULES,

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from storycore_tts.adapters.comfyui.protocol.failures import (
     execution_error,
-    interrupted_error,
     node_errors_error,
     refused_prompt_error,
+    stopped_error,
 )
 from storycore_tts.adapters.comfyui.protocol.messages import Failed
 from storycore_tts.domain.errors import (
@@ -317,7 +317,7 @@ def test_a_failure_without_details_is_still_a_failure(failed):
 
 
 def test_an_interruption_is_a_cancelled_job():
-    said = interrupted_error()
+    said = stopped_error(ran=True)
     assert type(said) is JobCancelled
     assert (said.backend, said.retryable) == ("comfyui", False)
     assert "another client" in said.message

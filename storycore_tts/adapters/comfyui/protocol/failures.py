@@ -91,29 +91,13 @@ def execution_error(failed: Failed, *, request: object) -> TTSError:
         request: What was asked for, to tell a wrong checkpoint from a wrong speaker.
     """
     said = f"{failed.exception_type}: {failed.message}".strip(": ")
-    lowered = said.lower()
     where = f"The node {failed.node_type} failed on the ComfyUI server: {said}"
-    if "outofmemory" in lowered or "out of memory" in lowered:
-        return OutOfMemory(
-            where,
-            hint=_MORE_MEMORY_TO_TRAIN if failed.node_type == TRAIN else _MORE_MEMORY,
-            node_type=failed.node_type,
-            node_id=failed.node_id,
-            exception_type=failed.exception_type,
-            backend=BACKEND,
-        )
-    if "unsupported speakers" in lowered and isinstance(request, SpeechRequest):
-        return _unsupported_speaker(request, where)
-    if "audio folder not found" in lowered or "no valid audio/txt pairs" in lowered:
-        return InvalidDataset(
-            where,
-            hint="The dataset is a folder on the server's own disk: recordings, each with a .txt "
-            "of the same name.",
-            backend=BACKEND,
-        )
-    return GenerationFailed(
+    kind, hint = _kind_and_advice(failed.node_type, said.lower(), request)
+    if not issubclass(kind, GenerationFailed):
+        return kind(where, hint=hint, backend=BACKEND)
+    return kind(
         where,
-        hint=_advice(failed.node_type, lowered),
+        hint=hint,
         node_type=failed.node_type,
         node_id=failed.node_id,
         exception_type=failed.exception_type,
@@ -121,23 +105,14 @@ def execution_error(failed: Failed, *, request: object) -> TTSError:
     )
 
 
-def interrupted_error() -> JobCancelled:
-    """Say that somebody else stopped a job of ours."""
-    return JobCancelled(
-        "The job was interrupted on the ComfyUI server by another client or at its page.",
-        hint="Ask again if it was not meant to stop.",
-        backend=BACKEND,
+def stopped_error(*, ran: bool) -> JobCancelled:
+    """Say that another client stopped a job of ours: while it ran, or while it waited."""
+    said = (
+        "The job was interrupted on the ComfyUI server by another client or at its page."
+        if ran
+        else "Another client of the ComfyUI server deleted the job from its queue, or cleared it."
     )
-
-
-def removed_error() -> JobCancelled:
-    """Say that somebody else took a job of ours out of the queue."""
-    return JobCancelled(
-        "Another client of the ComfyUI server deleted the job from its queue, or cleared the "
-        "queue.",
-        hint="Ask again if it was not meant.",
-        backend=BACKEND,
-    )
+    return JobCancelled(said, hint="Ask again if it was not meant to stop.", backend=BACKEND)
 
 
 def lost_error(reason: str) -> JobLost:
@@ -197,31 +172,36 @@ def closed_error() -> BackendUnavailable:
     return BackendUnavailable("The client was closed in mid-job.", backend=BACKEND, retryable=False)
 
 
-def _unsupported_speaker(request: SpeechRequest, where: str) -> UnknownSpeaker:
-    if request.checkpoint is None:
-        return UnknownSpeaker(where, backend=BACKEND)
-    return UnknownSpeaker(
-        where,
-        hint=f"Either the checkpoint has no speaker {request.speaker!r}, or the folder "
-        f"{request.checkpoint} does not exist on the server: the node pack then takes the stock "
-        "model without a word.",
-        backend=BACKEND,
-    )
-
-
-def _advice(node_type: str, lowered: str) -> str | None:
-    if "not compiled with cuda" in lowered or "no nvidia driver" in lowered:
-        if node_type == TRAIN:
-            return "The training node needs a CUDA GPU on that server."
-        return "That server has no CUDA: set tts.qwen.device to auto or cpu."
-    if node_type == TRAIN and "must match the size of tensor" in lowered:
-        return (
+def _kind_and_advice(
+    node_type: str, said: str, request: object
+) -> tuple[type[GenerationFailed | InvalidRequest], str | None]:
+    """Judge what a node of this type said, in lower case: which error it is, and what helps."""
+    trains = node_type == TRAIN
+    if "outofmemory" in said or "out of memory" in said:
+        return OutOfMemory, _MORE_MEMORY_TO_TRAIN if trains else _MORE_MEMORY
+    if "unsupported speakers" in said and isinstance(request, SpeechRequest):
+        return UnknownSpeaker, None if request.checkpoint is None else (
+            f"Either the checkpoint has no speaker {request.speaker!r}, or the folder "
+            f"{request.checkpoint} does not exist on the server: the node pack then takes the "
+            "stock model without a word."
+        )
+    if "audio folder not found" in said or "no valid audio/txt pairs" in said:
+        return InvalidDataset, (
+            "The dataset is a folder on the server's own disk: recordings, each with a .txt of "
+            "the same name."
+        )
+    hint = None
+    if "not compiled with cuda" in said or "no nvidia driver" in said:
+        hint = "That server has no CUDA: set tts.qwen.device to auto or cpu."
+        hint = "The training node needs a CUDA GPU on that server." if trains else hint
+    elif trains and "must match the size of tensor" in said:
+        hint = (
             "The training node cannot train the 0.6B model: take 1.7B (the presets standard and "
             "quality), or the direct backend."
         )
-    if "no space left" in lowered:
-        return "The server's disk is full: make room there."
-    return None
+    elif "no space left" in said:
+        hint = "The server's disk is full: make room there."
+    return GenerationFailed, hint
 
 
 def _sentence(message: object, details: object) -> str:

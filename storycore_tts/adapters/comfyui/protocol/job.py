@@ -25,13 +25,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from storycore_tts.adapters.comfyui.protocol.failures import (
-    lost_error,
-    node_errors_error,
-    other_kind_error,
-    removed_error,
-    went_away_error,
-)
+from storycore_tts.adapters.comfyui.protocol import failures
 from storycore_tts.adapters.comfyui.protocol.following import FollowedJob
 from storycore_tts.adapters.comfyui.protocol.messages import (
     QueueSnapshot,
@@ -39,11 +33,7 @@ from storycore_tts.adapters.comfyui.protocol.messages import (
     graph_of_history,
     outcome_of_history,
 )
-from storycore_tts.adapters.comfyui.protocol.plan import (
-    Command,
-    JobPlan,
-    Phase,
-)
+from storycore_tts.adapters.comfyui.protocol.plan import Command, JobPlan, Phase
 from storycore_tts.adapters.comfyui.protocol.run import Run, Silence
 from storycore_tts.domain.errors import BackendUnavailable, TTSError
 
@@ -96,7 +86,7 @@ class JobMachine(FollowedJob):
         if not self._is_wanted_after_post(now):
             return
         if node_errors:  # the server runs what is left of the graph
-            self._fail(node_errors_error(node_errors), now)
+            self._fail(failures.node_errors_error(node_errors), now)
         else:
             self._say(logging.INFO, "job.submitted")
             self._follow(now)
@@ -146,7 +136,7 @@ class JobMachine(FollowedJob):
         elif self.phase is Phase.SEARCHING:
             self._search_failed(error, now)
         elif self.phase is Phase.FOLLOWING and self._is_silent_too_long(now):
-            self._fail(went_away_error(self._timeouts.away, error), now)
+            self._fail(failures.went_away_error(self._timeouts.away, error), now)
 
     def history_answered(self, entry: Mapping[str, Any] | None, now: float) -> None:
         """Take the job's entry in history; None where there is none."""
@@ -266,7 +256,7 @@ class JobMachine(FollowedJob):
 
     def _pick_up(self, prompt_id: str, graph: Any, now: float) -> None:
         if not self.plan.runs_as(graph):
-            self._fail(other_kind_error(prompt_id), now)
+            self._fail(failures.other_kind_error(prompt_id), now)
             return
         self.graph = graph
         self._is_known_as(prompt_id)
@@ -293,11 +283,12 @@ class JobMachine(FollowedJob):
         """Give the job to the server once more, if the server forgot it."""
         self._say(logging.WARNING, "job.lost")
         if self._run.ended and self._run.unbroken:
-            self._fail(lost_error("it ran, and left nothing in history"), now)
+            self._fail(failures.lost_error("it ran, and left nothing in history"), now)
         elif self._run.unbroken:
-            self._fail(removed_error(), now)
+            self._fail(failures.stopped_error(ran=False), now)
         elif self._warnings:
-            self._fail(lost_error("it was lost twice, though it was submitted again"), now)
+            again = "it was lost twice, though it was submitted again"
+            self._fail(failures.lost_error(again), now)
         else:
             self._warnings = (_GIVEN_AGAIN,)
             self._resubmit_until = now + self._timeouts.away

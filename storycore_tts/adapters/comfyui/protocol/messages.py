@@ -12,7 +12,6 @@ from storycore_tts.domain.progress import Progress, Stage
 
 Node = dict[str, Any]
 Graph = dict[str, Node]
-Frame = Mapping[str, Any]
 
 TRAINING_UPDATE = "qwen3tts_training_update"
 

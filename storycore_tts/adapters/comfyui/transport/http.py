@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from storycore_tts.adapters.comfyui.protocol import BACKEND
-from storycore_tts.adapters.comfyui.protocol.failures import closed_error
+from storycore_tts.adapters.comfyui.protocol.failures import closed_error, refused_prompt_error
 from storycore_tts.adapters.comfyui.protocol.messages import (
     Graph,
     QueueSnapshot,
@@ -25,7 +25,7 @@ from storycore_tts.adapters.comfyui.protocol.messages import (
 )
 from storycore_tts.adapters.comfyui.transport.http_errors import HttpErrors, speaks_tls
 from storycore_tts.adapters.comfyui.transport.reachability import ReachabilityCache
-from storycore_tts.adapters.comfyui.transport.requests import CutOff, Requests
+from storycore_tts.adapters.comfyui.transport.requests import Requests
 from storycore_tts.domain.errors import (
     ConfigurationError,
     InvalidReferenceAudio,
@@ -52,13 +52,11 @@ class ServerInfo:
     Args:
         version: ComfyUI's version, "" when it does not say.
         device: Name of its first device, such as "cuda:0 NVIDIA …".
-        python_version: Of the server's interpreter.
         pytorch_version: Of the server's PyTorch.
     """
 
     version: str
     device: str
-    python_version: str
     pytorch_version: str
 
     def at_least(self, *wanted: int) -> bool:
@@ -76,14 +74,6 @@ class Submitted:
 
     prompt_id: str
     node_errors: Mapping[str, Any]
-
-
-class PromptRefused(Exception):
-    """The server validated the graph and refused it; ``body`` says why."""
-
-    def __init__(self, body: Mapping[str, Any]) -> None:
-        super().__init__("prompt refused")
-        self.body = body
 
 
 class SubmissionUncertain(Exception):
@@ -179,8 +169,6 @@ class ComfyUIHTTP:
             if hung_up and await speaks_tls(self.url, timeout=self._timeouts.connect):
                 raise self._errors.wants_https() from error
             raise self._errors.failure(error) from error
-        except CutOff:
-            raise closed_error() from None
         body = self._checked(response)
         system = body.get("system") if isinstance(body, dict) else None
         if not isinstance(system, dict):
@@ -190,7 +178,6 @@ class ComfyUIHTTP:
         return ServerInfo(
             version=str(system.get("comfyui_version") or ""),
             device=str(first.get("name") or "") if isinstance(first, dict) else "",
-            python_version=str(system.get("python_version") or "").partition(" ")[0],
             pytorch_version=str(system.get("pytorch_version") or ""),
         )
 
@@ -204,9 +191,8 @@ class ComfyUIHTTP:
         """Queue a graph.
 
         Raises:
-            PromptRefused: Validation failed; nothing was queued.
             SubmissionUncertain: It may be queued or not.
-            TTSError: It is certainly not queued.
+            TTSError: It is certainly not queued; validation failed, for instance.
         """
         body = {"prompt": graph, "client_id": client_id, "prompt_id": prompt_id}
         try:
@@ -215,12 +201,12 @@ class ComfyUIHTTP:
             raise self._errors.failure(error) from error
         except httpx.RequestError as error:
             raise SubmissionUncertain(self._errors.failure(error)) from error
-        except CutOff:
-            raise SubmissionUncertain(closed_error()) from None
+        except TTSError as closed:
+            raise SubmissionUncertain(closed) from None
         if response.status_code == httpx.codes.BAD_REQUEST:
             refusal = _parsed(response)
             if isinstance(refusal, dict):
-                raise PromptRefused(refusal)
+                raise refused_prompt_error(refusal, graph)
         if response.is_server_error and response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
             # A proxy that lost patience, or a crash in mid-handling.
             raise SubmissionUncertain(self._errors.status(response))
@@ -323,8 +309,6 @@ class ComfyUIHTTP:
             return await self._request(method, path, **options)
         except httpx.RequestError as error:
             raise self._errors.failure(error) from error
-        except CutOff:
-            raise closed_error() from None
 
     async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         async with self._free:

@@ -8,13 +8,10 @@ from typing import Any, TypeVar
 
 import anyio
 
+from storycore_tts.adapters.comfyui.protocol.failures import closed_error
 from storycore_tts.concurrency.waiting import all_ended
 
 T = TypeVar("T")
-
-
-class CutOff(Exception):
-    """A request was under way when its client was closed."""
 
 
 class Requests:
@@ -34,7 +31,7 @@ class Requests:
         """Await a request; a cancellation of the caller cancels it, and is never swallowed.
 
         Raises:
-            CutOff: ``aclose`` was called meanwhile.
+            BackendUnavailable: ``aclose`` was called meanwhile.
         """
         scope = anyio.CancelScope()
         task = asyncio.ensure_future(_scoped(scope, work))
@@ -42,7 +39,7 @@ class Requests:
         task.add_done_callback(self._scopes.pop)
         await all_ended([task], scope.cancel)
         if task.cancelled():
-            raise CutOff
+            raise closed_error()
         return task.result()
 
     async def aclose(self) -> None:
