@@ -7,7 +7,7 @@ from typing import Any
 
 from storycore_tts.adapters.comfyui.protocol import BACKEND
 from storycore_tts.adapters.comfyui.protocol.graphs import TRAIN
-from storycore_tts.adapters.comfyui.protocol.messages import Failed, Graph
+from storycore_tts.adapters.comfyui.protocol.messages import Failed, Graph, first, mapping
 from storycore_tts.adapters.comfyui.protocol.nodes import NODE_PACK
 from storycore_tts.domain.errors import (
     BackendTimeout,
@@ -45,7 +45,7 @@ def refused_prompt_error(body: Mapping[str, Any], graph: Graph) -> TTSError:
     if isinstance(node_errors, dict) and node_errors:
         return node_errors_error(node_errors)
     error = body.get("error")
-    error = error if isinstance(error, dict) else {"message": error}
+    error = mapping(error) or {"message": error}
     said = _sentence(error.get("message"), error.get("details"))
     kind = error.get("type")
     missing = "does not exist" in said or "not found" in said
@@ -62,23 +62,19 @@ def refused_prompt_error(body: Mapping[str, Any], graph: Graph) -> TTSError:
 def node_errors_error(node_errors: Mapping[str, Any]) -> TTSError:
     """Read the ``node_errors`` of an answer to ``POST /prompt``: the first one, in full."""
     node_id, entry = next(iter(node_errors.items()))
-    entry = entry if isinstance(entry, dict) else {}
-    listed = entry.get("errors")
-    first = listed[0] if isinstance(listed, list) and listed else {}
-    first = first if isinstance(first, dict) else {}
-    node_type = str(entry.get("class_type") or "")
-    said = _sentence(first.get("message"), first.get("details"))
-    if first.get("type") in _VALUE_ERRORS:
-        extra = first.get("extra_info")
-        name = str(extra.get("input_name")) if isinstance(extra, dict) else ""
+    error = mapping(first(mapping(entry).get("errors")))
+    node_type = str(mapping(entry).get("class_type") or "")
+    said = _sentence(error.get("message"), error.get("details"))
+    if error.get("type") in _VALUE_ERRORS:
+        name = str(mapping(error.get("extra_info")).get("input_name"))
         kind = _BY_INPUT.get(name, InvalidRequest)
         return kind(f"The node {node_type} refuses a value: {said}", backend=BACKEND)
     return GenerationFailed(
-        f"ComfyUI refuses the node {node_type} ({first.get('type')}): {said}",
+        f"ComfyUI refuses the node {node_type} ({error.get('type')}): {said}",
         hint=f"Is {NODE_PACK} of another version than 1.0.6? Run storycore-tts doctor.",
         node_type=node_type,
         node_id=str(node_id),
-        exception_type=str(first.get("type") or "") or None,
+        exception_type=str(error.get("type") or "") or None,
         backend=BACKEND,
     )
 

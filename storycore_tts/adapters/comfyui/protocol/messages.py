@@ -16,6 +16,16 @@ Graph = dict[str, Node]
 TRAINING_UPDATE = "qwen3tts_training_update"
 
 
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return an object that a server sent; an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def first(value: Any) -> Any:
+    """Return the first of a list that a server sent; None for anything else."""
+    return value[0] if isinstance(value, list) and value else None
+
+
 @dataclass(frozen=True)
 class QueueSnapshot:
     """Who runs and who waits.
@@ -44,9 +54,7 @@ def read_queue(body: Any) -> QueueSnapshot | None:
     An entry is a list of number, prompt id, graph, extra data and outputs. Pending entries come in
     no order: the number is the order.
     """
-    if not isinstance(body, dict):
-        return None
-    running, pending = body.get("queue_running"), body.get("queue_pending")
+    running, pending = mapping(body).get("queue_running"), mapping(body).get("queue_pending")
     if not isinstance(running, list) or not isinstance(pending, list):
         return None
     under_way, waiting = _entries(running), sorted(_entries(pending), key=_number)

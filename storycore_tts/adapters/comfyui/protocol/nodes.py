@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from storycore_tts.adapters.comfyui.protocol import BACKEND
+from storycore_tts.adapters.comfyui.protocol.messages import first, mapping
 from storycore_tts.domain.errors import (
     GenerationFailed,
     InvalidRequest,
@@ -46,8 +47,8 @@ class InputSpec:
     @classmethod
     def read(cls, name: str, declared: Any, *, required: bool) -> InputSpec:
         """Read one declaration: ``[type or list of choices, options]``."""
-        kind = declared[0] if isinstance(declared, list) and declared else None
-        options = _mapping(declared[1] if isinstance(declared, list) and len(declared) > 1 else {})
+        kind = first(declared)
+        options = mapping(declared[1] if isinstance(declared, list) and len(declared) > 1 else {})
         # Since 2026 a list of choices may be spelled ["COMBO", {"options": [...]}].
         listed = kind if isinstance(kind, list) else options.get("options")
         choices = tuple(str(choice) for choice in listed) if isinstance(listed, list) else None
@@ -86,11 +87,11 @@ class NodeSpec:
                 else "It belongs to ComfyUI itself: update ComfyUI.",
                 backend=BACKEND,
             )
-        sections = _mapping(info.get("input"))
+        sections = mapping(info.get("input"))
         inputs = {
             name: InputSpec.read(name, declaration, required=section == "required")
             for section in ("required", "optional")
-            for name, declaration in _mapping(sections.get(section)).items()
+            for name, declaration in mapping(sections.get(section)).items()
         }
         return cls(class_type, str(info.get("python_module") or ""), inputs)
 
@@ -149,10 +150,6 @@ class NodeSpec:
             hint=f"It takes: {', '.join(choices)}.",
             backend=BACKEND,
         )
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _number(value: Any, otherwise: float) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 
 from storycore_tts.adapters.comfyui.protocol import BACKEND
 from storycore_tts.adapters.comfyui.protocol.graphs import CUSTOM_VOICE, OUTPUT_ID, VOICE_ID
-from storycore_tts.adapters.comfyui.protocol.messages import Graph, StoredFile
+from storycore_tts.adapters.comfyui.protocol.messages import Graph, StoredFile, first, mapping
 from storycore_tts.adapters.comfyui.protocol.plan import JobDone
 from storycore_tts.domain.audio import SAMPLE_RATE, Samples, is_silent
 from storycore_tts.domain.errors import GenerationFailed, RunawayGeneration, SilentAudio
@@ -61,14 +61,12 @@ def audio_output(outputs: Mapping[str, Any]) -> StoredFile:
     Raises:
         GenerationFailed: They name none.
     """
-    output = outputs.get(OUTPUT_ID)
-    files = output.get("audio") if isinstance(output, dict) else None
-    first = files[0] if isinstance(files, list) and files else None
-    if not isinstance(first, dict) or not isinstance(first.get("filename"), str):
+    file = mapping(first(mapping(outputs.get(OUTPUT_ID)).get("audio")))
+    if not isinstance(file.get("filename"), str):
         raise _no_output("names no audio file")
     # The type is passed on as it is: a preview lies in "temp", a saved file in "output".
     return StoredFile(
-        first["filename"], str(first.get("subfolder") or ""), str(first.get("type") or "output")
+        file["filename"], str(file.get("subfolder") or ""), str(file.get("type") or "output")
     )
 
 
@@ -78,11 +76,10 @@ def text_output(outputs: Mapping[str, Any]) -> str:
     Raises:
         GenerationFailed: They show none.
     """
-    output = outputs.get(OUTPUT_ID)
-    texts = output.get("text") if isinstance(output, dict) else None
-    if not isinstance(texts, list) or not texts or not isinstance(texts[0], str):
+    text = first(mapping(outputs.get(OUTPUT_ID)).get("text"))
+    if not isinstance(text, str):
         raise _no_output("names no checkpoint")
-    return texts[0]
+    return text
 
 
 def check_speech(samples: Samples, graph: Graph) -> None:

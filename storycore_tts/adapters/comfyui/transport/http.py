@@ -21,6 +21,8 @@ from storycore_tts.adapters.comfyui.protocol.messages import (
     Graph,
     QueueSnapshot,
     StoredFile,
+    first,
+    mapping,
     read_queue,
 )
 from storycore_tts.adapters.comfyui.transport.http_errors import HttpErrors, speaks_tls
@@ -170,22 +172,18 @@ class ComfyUIHTTP:
                 raise self._errors.wants_https() from error
             raise self._errors.failure(error) from error
         body = self._checked(response)
-        system = body.get("system") if isinstance(body, dict) else None
+        system = mapping(body).get("system")
         if not isinstance(system, dict):
             raise self._errors.not_comfyui("its /system_stats has no 'system'")
-        devices = body.get("devices")
-        first = devices[0] if isinstance(devices, list) and devices else {}
         return ServerInfo(
             version=str(system.get("comfyui_version") or ""),
-            device=str(first.get("name") or "") if isinstance(first, dict) else "",
+            device=str(mapping(first(body.get("devices"))).get("name") or ""),
             pytorch_version=str(system.get("pytorch_version") or ""),
         )
 
     async def node_info(self, class_type: str) -> Mapping[str, Any] | None:
         """Return a node class's entry in ``/object_info``, or None where there is no such class."""
-        body = await self._json("GET", f"/object_info/{class_type}")
-        entry = body.get(class_type) if isinstance(body, dict) else None
-        return entry if isinstance(entry, dict) else None
+        return await self._entry("/object_info", class_type)
 
     async def submit(self, graph: Graph, *, prompt_id: str, client_id: str) -> Submitted:
         """Queue a graph.
@@ -215,18 +213,15 @@ class ComfyUIHTTP:
             raise SubmissionUncertain(
                 self._errors.not_comfyui("its answer to /prompt names no prompt_id")
             )
-        errors = answer.get("node_errors")
-        return Submitted(answer["prompt_id"], errors if isinstance(errors, dict) else {})
+        return Submitted(answer["prompt_id"], mapping(answer.get("node_errors")))
 
     async def history(self, prompt_id: str) -> Mapping[str, Any] | None:
         """Return a finished prompt's entry; None while it waits or runs, and when it is unknown."""
-        body = await self._json("GET", f"/history/{prompt_id}")
-        entry = body.get(prompt_id) if isinstance(body, dict) else None
-        return entry if isinstance(entry, dict) else None
+        return await self._entry("/history", prompt_id)
 
     async def queue(self) -> QueueSnapshot:
         """Return who waits and who runs."""
-        snapshot = read_queue(await self._json("GET", "/queue"))
+        snapshot = read_queue(await self._json("/queue"))
         if snapshot is None:
             raise self._errors.not_comfyui("its /queue lists no queue")
         return snapshot
@@ -238,11 +233,11 @@ class ComfyUIHTTP:
             prompt_id: Whose it is.
             times: How often it may wait there; the server deletes one for each mention.
         """
-        await self._checked_call("POST", "/queue", json={"delete": [prompt_id] * times})
+        await self._post("/queue", {"delete": [prompt_id] * times})
 
     async def interrupt(self, prompt_id: str) -> None:
         """Stop a prompt if it is the one that runs (servers since September 2025)."""
-        await self._checked_call("POST", "/interrupt", json={"prompt_id": prompt_id})
+        await self._post("/interrupt", {"prompt_id": prompt_id})
 
     async def cancel_job(self, prompt_id: str) -> bool:
         """Cancel a prompt wherever it is; tell whether the server knew it.
@@ -281,8 +276,8 @@ class ComfyUIHTTP:
                 "read-only? Its own log says which."
             )
             raise error
-        stored = self._checked(response)
-        if not isinstance(stored, dict) or not isinstance(stored.get("name"), str):
+        stored = mapping(self._checked(response))
+        if not isinstance(stored.get("name"), str):
             raise self._errors.not_comfyui("its answer to an upload names no file")
         return StoredFile(stored["name"], str(stored.get("subfolder") or ""), "input")
 
@@ -298,11 +293,15 @@ class ComfyUIHTTP:
         self._checked(response, json_expected=False)
         return response.content
 
-    async def _json(self, method: str, path: str) -> Any:
-        return self._checked(await self._send(method, path))
+    async def _json(self, path: str) -> Any:
+        return self._checked(await self._send("GET", path))
 
-    async def _checked_call(self, method: str, path: str, **options: Any) -> None:
-        self._checked(await self._send(method, path, **options), json_expected=False)
+    async def _entry(self, route: str, key: str) -> Mapping[str, Any] | None:
+        entry = mapping(await self._json(f"{route}/{key}")).get(key)
+        return entry if isinstance(entry, dict) else None
+
+    async def _post(self, path: str, body: Mapping[str, Any]) -> None:
+        self._checked(await self._send("POST", path, json=body), json_expected=False)
 
     async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:

@@ -66,10 +66,9 @@ class HttpErrors:
                 key="tts.qwen.comfyui",
                 hint="Check tts.qwen.comfyui_url and tts.qwen.comfyui.headers.",
             )
-        return BackendUnavailable(
+        return _unavailable(
             f"The connection to ComfyUI at {self._url} broke: {error or type(error).__name__}.",
-            hint="Look at the server's own log; it may have restarted.",
-            backend=BACKEND,
+            "Look at the server's own log; it may have restarted.",
         )
 
     def status(self, response: httpx.Response) -> TTSError:
@@ -92,36 +91,24 @@ class HttpErrors:
                 retry_after=_seconds(response.headers.get("Retry-After")),
             )
         if response.is_redirect:
-            return BackendUnavailable(
-                said,
-                hint=f"It points to {response.headers.get('Location')}: "
-                "if that is yours, set tts.qwen.comfyui_url to it.",
-                backend=BACKEND,
-                retryable=False,
-            )
+            there = response.headers.get("Location")
+            hint = f"It points to {there}: if that is yours, set tts.qwen.comfyui_url to it."
+            return _unavailable(said, hint, retryable=False)
         if status in (404, 405):
             return self.not_comfyui(f"it answered {status} to {path}")
         if status == httpx.codes.BAD_REQUEST and "https port" in response.text.lower():
             return self.wants_https()  # in the words of nginx
-        return BackendUnavailable(said, hint="Look at the server's own log.", backend=BACKEND)
+        return _unavailable(said, "Look at the server's own log.")
 
     def not_comfyui(self, reason: str) -> BackendUnavailable:
         """Say that somebody else listens there."""
-        return BackendUnavailable(
-            f"The server at {self._url} does not speak like ComfyUI: {reason}.",
-            hint=unreachable_hint(self._url),
-            backend=BACKEND,
-            retryable=False,
-        )
+        said = f"The server at {self._url} does not speak like ComfyUI: {reason}."
+        return _unavailable(said, unreachable_hint(self._url), retryable=False)
 
     def wants_https(self) -> BackendUnavailable:
         """Say that the server speaks TLS, and is asked without."""
-        return BackendUnavailable(
-            f"The server at {self._url} speaks TLS, and the address says http.",
-            hint="Write https:// in tts.qwen.comfyui_url.",
-            backend=BACKEND,
-            retryable=False,
-        )
+        said = f"The server at {self._url} speaks TLS, and the address says http."
+        return _unavailable(said, "Write https:// in tts.qwen.comfyui_url.", retryable=False)
 
     def _timed_out(self, wait: str, seconds: float) -> BackendTimeout:
         return BackendTimeout(
@@ -133,13 +120,9 @@ class HttpErrors:
         )
 
     def _proxy_refused(self, reason: str) -> BackendUnavailable:
-        return BackendUnavailable(
-            f"A proxy on the way to {self._url} refuses: {reason}.",
-            hint=_PROXY_HINT,
-            backend=BACKEND,
-            # Credentials do not come by themselves.
-            retryable="407" not in reason,
-        )
+        said = f"A proxy on the way to {self._url} refuses: {reason}."
+        # Credentials do not come by themselves.
+        return _unavailable(said, _PROXY_HINT, retryable="407" not in reason)
 
     def _unreachable(self, error: httpx.ConnectError) -> BackendUnavailable:
         reason = str(error) or "the connection was refused"
@@ -157,12 +140,12 @@ class HttpErrors:
             hint = "Check tts.qwen.comfyui_url, and whether this machine is on its network."
         elif _goes_through_a_proxy(self._url):
             hint = f"{hint} A proxy is set for it. {_PROXY_HINT}"
-        return BackendUnavailable(
-            f"Cannot reach ComfyUI at {self._url}: {reason}.",
-            hint=hint,
-            backend=BACKEND,
-            retryable=retryable,
-        )
+        said = f"Cannot reach ComfyUI at {self._url}: {reason}."
+        return _unavailable(said, hint, retryable=retryable)
+
+
+def _unavailable(message: str, hint: str, *, retryable: bool = True) -> BackendUnavailable:
+    return BackendUnavailable(message, hint=hint, backend=BACKEND, retryable=retryable)
 
 
 async def speaks_tls(url: str, *, timeout: float) -> bool:
