@@ -188,8 +188,11 @@ def _kind_and_advice(
         )
     hint = None
     if "not compiled with cuda" in said or "no nvidia driver" in said:
-        hint = "That server has no CUDA: set tts.qwen.device to auto or cpu."
-        hint = "The training node needs a CUDA GPU on that server." if trains else hint
+        hint = (
+            "The training node needs a CUDA GPU on that server."
+            if trains
+            else "That server has no CUDA: set tts.qwen.device to auto or cpu."
+        )
     elif trains and "must match the size of tensor" in said:
         hint = (
             "The training node cannot train the 0.6B model: take 1.7B (the presets standard and "
