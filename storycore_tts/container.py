@@ -58,6 +58,7 @@ _NOT_FOR_ADAPTERS = {
     "output_dir",
     "voices_dir",
     "voice_map",
+    "cast",
     "deprecate_legacy",
     "generation",
     "training",

@@ -331,6 +331,9 @@ class QwenTTSConfig(QwenTTSModelConfig):
     """Where voices are stored by name; None: ``voices`` in this program's folder of user data."""
     voice_map: dict[str, VoiceMapping] = Field(default_factory=_voices_of_the_engine)
     """Voice ids of other speech services, and who speaks for them inside StoryCore-Engine."""
+    cast: Annotated[str, Field(min_length=1)] | None = None
+    """Who speaks for the characters of a project inside StoryCore-Engine: a YAML file, which may be
+    missing. None: ``cast.yaml`` in the working directory."""
     deprecate_legacy: bool = False
     """Warn those who still use the engine's old classes; each warning names what replaces it."""
     generation: QwenTTSGenerationConfig = QwenTTSGenerationConfig()

@@ -57,6 +57,34 @@ STYLES: Mapping[str, str] = MappingProxyType(
 )
 """Name of a style -> what ``instruct`` says for it; the 0.6B models do not listen to it."""
 
+EMOTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "neutral": "",
+        "happy": "Happy, with a smile in the voice.",
+        "angry": "Angry, tense and sharp, barely holding back.",
+        "sad": "Sad and heavy, slow, close to tears.",
+        "surprised": "Surprised, with a quick breath and a rising voice.",
+        "fearful": "Fearful, breathless, with a trembling voice.",
+        "determined": "Determined and firm, every word meant.",
+    }
+)
+"""An emotion of the engine's -> what ``instruct`` says for it."""
+
+DIRECTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "whispers": "Whispering.",
+        "shouts": "Shouting, at full voice.",
+        "slowly": "Slowly, with long pauses.",
+        "quickly": "Quickly, without a pause.",
+    }
+)
+"""A voice direction of the engine's -> what ``instruct`` says for it."""
+
+THOUGHT = "An inner thought: quiet, close and private."
+"""What ``instruct`` says for a line that is thought and not spoken aloud."""
+
+_MANNERS = {**STYLES, **EMOTIONS, **DIRECTIONS}
+
 CLONE_PRESETS: Mapping[str, ClonePreset] = MappingProxyType(
     {
         "fast": ClonePreset("0.6B", x_vector_only=True),
@@ -73,6 +101,20 @@ TRAINING_PRESETS: Mapping[str, TrainingPreset] = MappingProxyType(
         "low_vram": TrainingPreset("0.6B", num_epochs=10, learning_rate=2e-5),
     }
 )
+
+
+def manner(*said: str | None) -> str:
+    """Return what ``instruct`` says for styles, emotions and directions, one after the other.
+
+    Args:
+        *said: Names, in any case; other words go on as they are, and None and "" say nothing.
+    """
+    wanted = [words.strip() for words in said if words]
+    found = [_MANNERS.get(words.casefold().replace(" ", "_"), words) for words in wanted]
+    found = [words for words in found if words]
+    if len(found) < 2:
+        return "".join(found)
+    return " ".join(w if w.endswith((".", "!", "?")) else f"{w}." for w in found)
 
 
 def style_instruct(name: str) -> str:

@@ -11,20 +11,28 @@ from storycore_tts.domain.voices import Gender, built_in_speaker, gender_of, is_
 
 _LOCALE = re.compile(r"(?P<language>[a-z]{2,3})[-_](?P<region>[a-z]{2})(?:[-_](?P<rest>.+))?", re.I)
 
-# First names of the voices that Microsoft's services offer in the model's languages: ids of this
-# form come from there. Whoever is missing is spoken by the configured speaker.
+# First names of the voices that Microsoft's services offer in the model's languages, since ids of
+# this form come from there, and such as scripts are full of. Whoever is missing is spoken by the
+# configured speaker.
 _WOMEN = """
-    amala amber ana aria ashley aurora brigitte celeste coralie cora dalia denise elizabeth eloise
-    elsa elvira emma fabiola francisca hollie isabella jane jacqueline jenny josephine katja keiko
-    libby luna maisie mayu michelle molly monica nancy nanami natasha raquel sara seraphina sonia
-    sunhi svetlana vivienne xiaochen xiaohan xiaomo xiaorui xiaoshuang xiaoxiao xiaoyi ximena
-    yvette zira
+    alice amala amber amelia ana anna aria ashley aurora brigitte camille celeste charlotte
+    claire clara cora coralie dalia denise diana eleanor elena elizabeth eloise elsa elvira
+    emily emma eva fabiola francisca grace helen hollie ines irene isabella jacqueline jane
+    jenny josephine julia julie kate katja keiko laura lea lena libby lily lisa louise lucie
+    lucy luna maisie manon maria marie marta mary mayu mia michelle molly monica nanami nancy
+    natasha nina nora olivia rachel raquel rose ruth sara sarah seraphina sofia sonia sophia
+    sophie sunhi svetlana victoria vivienne xiaochen xiaohan xiaomo xiaorui xiaoshuang xiaoxiao
+    xiaoyi ximena yvette zira zoe
 """
 _MEN = """
-    alain alvaro andrew antonio brandon brian christopher claude conrad daichi davis diego dmitry
-    duarte florian giuseppe guy henri hyunsu injoon jacob jason jerome jorge keita killian maurice
-    remy roger ryan steffan thierry thomas tony william yunfeng yunhao yunjian yunxi yunxia yunyang
-    yves
+    adam alain alvaro andrew antonio arthur benjamin brandon brian carlos charles christopher
+    claude conrad daichi daniel david davis diego dmitry duarte edward emile ethan felix florian
+    frank gabriel george giuseppe guy hans henri hugo hyunsu injoon ivan jack jacob jacques
+    james jason jerome john jorge jose joseph juan julien karl keita killian leo leon louis
+    lucas luis marc mark martin matthew maurice max michael michel nathan nicolas noah oliver
+    oscar otto paul pedro peter philippe pierre raphael remy robert roger ryan samuel simon
+    stefan steffan theo thierry thomas tony victor walter william yunfeng yunhao yunjian yunxi
+    yunxia yunyang yves
 """
 _GENDERS: Mapping[str, Gender] = {
     **dict.fromkeys(_WOMEN.split(), "female"),
@@ -33,6 +41,10 @@ _GENDERS: Mapping[str, Gender] = {
     **dict.fromkeys(("male", "man", "boy", "m"), "male"),
 }
 _SUFFIXES = re.compile(r"(multilingual|neural|standard|wavenet|online)+$")
+# What says no more than a woman, a man, or whoever usually speaks: "male", "qwen-female-1".
+_ANYBODY = re.compile(
+    r"(qwen[-_])?(?P<who>female|woman|male|man|narrator|neutral|default)([-_]\d+)?", re.I
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,8 @@ def voice_choice(
 
     What is mapped goes first, in any case; then the names of built-in voices; then the locale that
     the id begins with, which decides the language, while the name behind it decides whether a
-    woman or a man speaks. Whatever else it is goes on as a voice's name, for the backend to judge.
+    woman or a man speaks. "male", "female" and "narrator" are voices too. Whatever else it is goes
+    on as a voice's name, for the backend to judge.
 
     Args:
         voice_id: Such as "fr-FR-Denise", "en-GB-SoniaNeural" or "Ryan".
@@ -69,18 +82,30 @@ def voice_choice(
     by_folded = {name.casefold(): choice for name, choice in mapped.items()}
     if (found := by_folded.get(wanted.casefold())) is not None:
         return found
-    parts = _LOCALE.fullmatch(wanted)
-    if parts is None or is_built_in(wanted):
+    if is_built_in(wanted) or not is_voice_id(wanted):
         return VoiceChoice(wanted)
-    language = language_named(parts["language"])
-    gender = _gender(parts["rest"] or "")
+    anybody, parts = _ANYBODY.fullmatch(wanted), _LOCALE.fullmatch(_own_part(wanted))
+    language = language_named(parts["language"]) if parts is not None and not anybody else None
+    gender = gender_named(anybody["who"] if anybody else (parts and parts["rest"]) or "")
     if not gender or gender_of(default_speaker) == gender:
         return VoiceChoice(default_speaker, language)
-    return VoiceChoice(built_in_speaker(gender, language), language)
+    return VoiceChoice(built_in_speaker(gender, language or ""), language)
 
 
-def _gender(rest: str) -> Gender:
-    for word in re.split(r"[^a-z]+", rest.casefold()):
+def is_voice_id(name: str) -> bool:
+    """Tell whether this has the form of a voice's id: it begins with a locale, or is "male"."""
+    wanted = name.strip()
+    return bool(_ANYBODY.fullmatch(wanted) or _LOCALE.fullmatch(_own_part(wanted)))
+
+
+def gender_named(name: str) -> Gender:
+    """Tell whether a first name, or a word such as "male", is a woman's or a man's, or ""."""
+    for word in re.split(r"[^a-z]+", name.casefold()):
         if gender := _GENDERS.get(_SUFFIXES.sub("", word)):
             return gender
     return ""
+
+
+def _own_part(voice_id: str) -> str:
+    """Return "fr-fr" of "qwen-fr-fr", as one of the engine's pages writes it."""
+    return re.sub(r"^qwen[-_]", "", voice_id, flags=re.I)

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import soundfile
 
@@ -19,7 +18,7 @@ from storycore_tts.domain.audio import UndecodableAudio
 from storycore_tts.domain.errors import InvalidDataset, StorageFailed
 from storycore_tts.domain.progress import OnProgress, Progress, Stage
 from storycore_tts.domain.requests import TrainingRequest
-from storycore_tts.services.files import user_data
+from storycore_tts.services.files import replace_text, user_data
 
 _SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff"})
 _FILE = "trainings.jsonl"
@@ -117,7 +116,7 @@ class TrainingTimes:
             lines = [*self._lines(), json.dumps(asdict(pace))][-_KEPT:]
             try:
                 self.file.parent.mkdir(parents=True, exist_ok=True)
-                _replace(self.file, "".join(f"{line}\n" for line in lines))
+                replace_text(self.file, "".join(f"{line}\n" for line in lines))
             except OSError as error:
                 raise StorageFailed(f"Cannot write to {self.file}: {error.strerror}.") from error
 
@@ -261,16 +260,6 @@ def _seconds(recording: Path) -> float:
         return float(soundfile.info(recording).duration)
     except soundfile.LibsndfileError as error:
         raise UndecodableAudio(f"{recording.name}: {error.error_string}") from error
-
-
-def _replace(file: Path, text: str) -> None:
-    """Write a file beside its place and move it there."""
-    draft = file.with_name(f".{file.name}-{uuid4().hex}")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _step_seconds(alike: Iterable[TrainingPace], clip_seconds: float) -> float:

@@ -9,8 +9,10 @@ import yaml
 
 
 @pytest.fixture(autouse=True)
-def _own_user_data(tmp_path, monkeypatch):
+def _own_places(tmp_path, monkeypatch):
+    """Own user data, and an own working folder: voices of characters are remembered there."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user"))
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from storycore_tts import (
     ConfigurationError,
     InvalidRequest,
     QwenComfyUITTSService,
-    UnknownSpeaker,
     UnsupportedLanguage,
 )
 from storycore_tts.testing.comfyui.log import Submitted
@@ -155,7 +154,6 @@ async def test_voices_are_listed_with_id_language_and_gender_and_others_refused(
     assert {"id": "de-DE-Conrad", "language": "de", "gender": "male"} in voices
     assert {"id": "Ryan", "language": "en", "gender": "male"} in voices
     for voice, error in (
-        ("Emily", UnknownSpeaker),
         ("ar-EG-Salma", UnsupportedLanguage),
         (7, InvalidRequest),
     ):

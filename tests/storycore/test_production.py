@@ -93,7 +93,7 @@ async def test_a_tone_is_a_style_or_words_and_sampling_is_passed_on(service, inp
     assert passed_on.items() <= inputs_of(SPEAK).items()
 
 
-async def test_the_tone_that_is_none_does_not_keep_a_cloned_voice_from_speaking(
+async def test_a_tone_does_not_keep_a_cloned_voice_from_speaking(
     service, inputs_of, tmp_path, recording
 ):
     reference = ReferenceAudio.from_file(recording, transcript="Some words.")
@@ -102,17 +102,16 @@ async def test_the_tone_that_is_none_does_not_keep_a_cloned_voice_from_speaking(
     assert await speaking_character(service, LINE, "mia", None)
     assert inputs_of(CLONE)["ref_text"] == "Some words."
     told = await service.text_to_speech(LINE, voice="Mia", instruct="calm")
-    assert not told.success
-    assert "takes no instruct" in told.error_message
+    assert told.success
+    assert "instruct was ignored" in told.warnings[0]
 
 
 async def test_what_is_refused_is_a_result(service):
-    for voice in ("Emily", "ar-EG-Salma"):
-        result = await service.text_to_speech(LINE, voice=voice)
-        assert (result.success, result.audio_path, result.text) == (False, None, LINE)
-        assert "Use one of" in result.error_message or "Speakers there" in result.error_message
-        with pytest.raises(RuntimeError, match="TTS Failed"):
-            await speaking_character(service, LINE, voice, None)
+    result = await service.text_to_speech(LINE, voice="ar-EG-Salma")
+    assert (result.success, result.audio_path, result.text) == (False, None, LINE)
+    assert "Use one of" in result.error_message
+    with pytest.raises(RuntimeError, match="TTS Failed"):
+        await speaking_character(service, LINE, "ar-EG-Salma", None)
 
 
 async def test_a_backend_that_cannot_even_be_opened_is_a_result(settings, tmp_path, recording):
@@ -190,7 +189,7 @@ async def test_a_registered_voice_speaks_until_it_is_taken_back(service, inputs_
     }.items() <= inputs_of(SPEAK).items()  # fmt: skip
     assert service.unregister_custom_voice("hero")
     assert not service.unregister_custom_voice("hero")
-    assert not (await service.text_to_speech(LINE, voice="hero")).success
+    assert (await service.text_to_speech(LINE, voice="hero")).speaker != "mara"
 
 
 # Cloning and training ---------------------------------------------------------------------------

@@ -103,7 +103,7 @@ async def test_refusals_are_problem_documents_and_the_other_routes_are_there_too
     for wrong in (
         {},
         {"text": ""},
-        {"text": LINE, "voice": "Emily"},
+        {"text": LINE, "voice": "ar-EG-Salma"},
         {"text": LINE, "speed": 9},
         {"text": LINE, "pitch": 0},
     ):

@@ -232,7 +232,7 @@ class Qwen3TTSIntegration:
         sampling = {name: said.pop(name) for name in _SAMPLING if name in said}
         params = _params(said)
         tts = self._speech.tts()
-        request = await lines.request_for(
+        asked = await lines.request_for(
             tts,
             self.config.voice_map,
             text,
@@ -241,7 +241,7 @@ class Qwen3TTSIntegration:
             instruct=self._instruct(params),
             sampling=self.config.generation.sampling(**sampling),
         )
-        await self._write(tts, request, output_path, speed=params.speed, pitch=params.pitch)
+        await self._write(tts, asked.request, output_path, speed=params.speed, pitch=params.pitch)
 
     async def _clone(
         self,

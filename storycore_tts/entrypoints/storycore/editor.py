@@ -46,6 +46,8 @@ class TTSResult:
         sample_rate: In Hz.
         text: What was said.
         voice: The id that was asked for.
+        speaker: The voice that spoke.
+        warnings: What was done in spite of doubts, such as a voice for a character without one.
     """
 
     audio_path: str
@@ -53,6 +55,8 @@ class TTSResult:
     sample_rate: int
     text: str
     voice: str
+    speaker: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 class QwenComfyUITTSService:
@@ -136,7 +140,8 @@ class QwenComfyUITTSService:
         Args:
             text: What to say.
             voice: A built-in or stored voice, an id of ``tts.qwen.voice_map``, or one that begins
-                with a locale; None for the engine's default one.
+                with a locale; anything else is a character's id or name, and ``cast.yaml`` says who
+                speaks, or a fitting voice is chosen and remembered. None for the engine's default.
             speed: 0.25..4; 2 is twice as fast, at the same pitch.
             pitch: 0.5..2; 2 is an octave up, at the same pace.
             output_path: Where to write: .wav, .flac, .mp3, .ogg, .opus or .aac; None for a new wav
@@ -148,10 +153,14 @@ class QwenComfyUITTSService:
         wanted = voice or self._default_voice()
         form = lines.rendering(output_path, speed=speed, pitch=pitch)
         tts = self._speech.tts()
-        request = await lines.request_for(tts, self._speech.config.voice_map, text, wanted)
+        config = self._speech.config
+        asked = await lines.request_for(
+            tts, config.voice_map, text, wanted, cast=lines.casting(config)
+        )
         target = self._files.reserve(output_path, stem="tts")
-        written = await lines.spoken_into(tts, request, target, form)
-        for warning in written.speech.warnings:
+        written = await lines.spoken_into(tts, asked.request, target, form)
+        warnings = (*asked.notes, *written.speech.warnings)
+        for warning in warnings:
             log_event(_log, logging.WARNING, "speech.doubtful", warning=warning)
         return TTSResult(
             audio_path=str(written.path),
@@ -159,6 +168,8 @@ class QwenComfyUITTSService:
             sample_rate=written.speech.sample_rate,
             text=text,
             voice=wanted,
+            speaker=asked.speaker,
+            warnings=warnings,
         )
 
     async def reload(self, config: QwenTTSConfig | str | Path | None = None) -> None:

@@ -17,14 +17,13 @@ from typing import Any
 
 from typing_extensions import Unpack
 
+from storycore_tts.domain.casting import CastVoice
 from storycore_tts.domain.errors import TTSError
-from storycore_tts.domain.languages import AUTO
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.presets import STYLES, clone_preset, training_preset
 from storycore_tts.domain.requests import (
     CloneRequest,
     ReferenceAudio,
-    SpeechRequest,
     TrainingRequest,
 )
 from storycore_tts.entrypoints.client import SamplingOptions
@@ -35,8 +34,6 @@ from storycore_tts.services.training_times import DatasetSize
 from storycore_tts.settings import QwenTTSConfig, load_config
 
 _log = logging.getLogger(__name__)
-
-_NOTHING_SPECIAL = "neutral"  # the engine's way of saying that no tone was asked for
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,8 @@ class QwenTTSGenerationResult:
         duration: In seconds.
         sample_rate: In Hz.
         text: What was to be said.
-        voice: Who was to say it.
+        voice: Who was to say it, as it was asked for.
+        speaker: The voice that said it; "" for a clone.
         error_message: What went wrong, and what to do.
         warnings: What was done in spite of doubts.
         created_at: When.
@@ -86,6 +84,7 @@ class QwenTTSGenerationResult:
     sample_rate: int = 24_000
     text: str = ""
     voice: str = ""
+    speaker: str = ""
     error_message: str | None = None
     warnings: tuple[str, ...] = ()
     created_at: datetime = field(default_factory=datetime.now)
@@ -254,10 +253,12 @@ class QwenTTSService:
         Args:
             text: What to say.
             voice: A registered, built-in or stored voice, an id of ``tts.qwen.voice_map``, or one
-                that begins with a locale; None for the configured one.
+                that begins with a locale; anything else is a character's id or name, and
+                ``cast.yaml`` says who speaks, or a fitting voice is chosen and remembered. None for
+                the configured one.
             language: A language's name, code or locale; None or "Auto" for the voice's own.
-            instruct: How to say it, in words, or the name of a style (``get_voice_instructions``);
-                "neutral" says nothing.
+            instruct: How to say it, in words, or the name of a style (``get_voice_instructions``),
+                an emotion or a direction of the engine's, in any case; "neutral" says nothing.
             output_path: Where to write; None for a new wav.
             **sampling: See ``SamplingOptions``.
         """
@@ -266,11 +267,11 @@ class QwenTTSService:
             tts = self._speech.tts()
             how = {
                 "language": language,
-                "instruct": _instruct(instruct),
+                "instruct": instruct,
                 "sampling": self.config.generation.sampling(**sampling),
             }
-            request = await self._request(tts, text, wanted, how)
-            return await self._spoken(tts, request, output_path, stem="voice", voice=wanted)
+            asked = await self._asked(tts, text, wanted, how)
+            return await self._spoken(tts, asked, output_path, stem="voice", voice=wanted)
         except TTSError as error:
             return _no_speech(error, text, wanted)
 
@@ -309,7 +310,8 @@ class QwenTTSService:
                 sampling=self.config.generation.sampling(**sampling),
             )
             tts = self._speech.tts(chosen.model_choice)
-            return await self._spoken(tts, request, output_path, stem="clone", voice="cloned")
+            asked = lines.Asked(request, "")
+            return await self._spoken(tts, asked, output_path, stem="clone", voice="cloned")
         except TTSError as error:
             return _no_speech(error, target_text, "cloned")
 
@@ -400,22 +402,22 @@ class QwenTTSService:
         """Close the backend; the next request opens it again."""
         await self._speech.aclose()
 
-    async def _request(
+    async def _asked(
         self, tts: TextToSpeech, text: str, voice: str, how: dict[str, Any]
-    ) -> SpeechRequest | CloneRequest:
+    ) -> lines.Asked:
         custom = self._custom.get(voice)
         if custom is None:
-            return await lines.request_for(tts, self.config.voice_map, text, voice, **how)
-        if how["language"] in (None, AUTO):
-            how["language"] = custom.language
-        return await tts.request_for(
-            text, speaker=custom.custom_speaker_name, checkpoint=custom.custom_model_path, **how
-        )
+            cast = lines.casting(self.config)
+            return await lines.request_for(
+                tts, self.config.voice_map, text, voice, cast=cast, **how
+            )
+        known = CastVoice(custom.custom_speaker_name, custom.custom_model_path, custom.language)
+        return await lines.request_in(tts, known, text, **how)
 
     async def _spoken(
         self,
         tts: TextToSpeech,
-        request: SpeechRequest | CloneRequest,
+        asked: lines.Asked,
         output_path: str | PathLike[str] | None,
         *,
         stem: str,
@@ -423,15 +425,16 @@ class QwenTTSService:
     ) -> QwenTTSGenerationResult:
         form = lines.rendering(output_path)
         target = self._files.reserve(output_path, stem=stem)
-        written = await lines.spoken_into(tts, request, target, form)
+        written = await lines.spoken_into(tts, asked.request, target, form)
         return QwenTTSGenerationResult(
             success=True,
             audio_path=str(written.path),
             duration=written.duration,
             sample_rate=written.speech.sample_rate,
-            text=request.text,
+            text=asked.request.text,
             voice=voice,
-            warnings=written.speech.warnings,
+            speaker=asked.speaker,
+            warnings=(*asked.notes, *written.speech.warnings),
         )
 
     def _training(
@@ -458,11 +461,6 @@ def _with_timeout(
     read = config if isinstance(config, QwenTTSConfig) else load_config(config).config
     timeouts = {**dict(read.comfyui.timeouts), "job": float(seconds)}
     return QwenTTSConfig(**{**dict(read), "comfyui": {**dict(read.comfyui), "timeouts": timeouts}})
-
-
-def _instruct(words: str) -> str:
-    """Return the words of a style that is named, nothing for "neutral", and others as they are."""
-    return "" if words == _NOTHING_SPECIAL else STYLES.get(words, words)
 
 
 def _no_speech(error: Exception, text: str, voice: str) -> QwenTTSGenerationResult:

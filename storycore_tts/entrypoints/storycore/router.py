@@ -90,6 +90,7 @@ async def _spoken(service: Service, body: TTSRequest, target: Path) -> None:
     form = lines.rendering(None, speed=body.speed, pitch=body.pitch)
     tts = service.studio.tts()
     voice_map = service.config.voice_map
-    request = await lines.request_for(tts, voice_map, body.text, body.voice)
-    outcome = await service.studio.speak(None, request, form)
+    cast = lines.casting(service.config)
+    asked = await lines.request_for(tts, voice_map, body.text, body.voice, cast=cast)
+    outcome = await service.studio.speak(None, asked.request, form)
     await lines.written(target, outcome.audio)

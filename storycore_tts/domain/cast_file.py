@@ -1,0 +1,144 @@
+"""The text of a ``cast.yaml``: read with the line of each mistake, and written entry by entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import yaml
+
+from storycore_tts.domain.casting import Cast, CastVoice, Role
+from storycore_tts.domain.errors import (
+    ConfigurationError,
+    UnsupportedLanguage,
+    did_you_mean,
+    shown,
+)
+from storycore_tts.domain.languages import language_named
+from storycore_tts.domain.stored_voices import name_key
+
+_KEYS = ("voice", "checkpoint", "language", "instruct", "aliases")
+_EMPTY = "tag:yaml.org,2002:null"
+
+
+def read_cast(text: str, source: str) -> Cast:
+    """Return the cast that a YAML text describes; an empty one has no roles.
+
+    Args:
+        text: ``NAME: {voice: …, checkpoint: …, language: …, instruct: …, aliases: […]}``, of which
+            ``voice`` is needed; ``NAME: VOICE`` for short.
+        source: Where it stands, for messages.
+
+    Raises:
+        ConfigurationError: It is no YAML, or an entry is refused; file, line and key are named.
+    """
+    try:
+        document = yaml.compose(text, yaml.SafeLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        said = getattr(error, "problem", None) or "nothing that a cast looks like"
+        where = f", line {mark.line + 1}" if mark else ""
+        raise ConfigurationError(
+            f"{source}{where} is not valid YAML: {said}.", source=source
+        ) from None
+    if document is None or document.tag == _EMPTY:
+        return Cast()
+    if not isinstance(document, yaml.MappingNode):
+        raise _refused(source, document, "", "must be a mapping of characters to voices")
+    roles: list[Role] = []
+    seen: dict[str, str] = {}
+    for key, value in document.value:
+        role = _role(source, _text(source, key, "a character"), value)
+        for name in (role.name, *role.aliases):
+            if (other := seen.setdefault(name_key(name), role.name)) is not role.name:
+                raise _refused(source, key, role.name, f"is called {name!r}, and so is {other!r}")
+        if role.name in (one.name for one in roles):
+            raise _refused(source, key, role.name, "stands here twice")
+        roles.append(role)
+    return Cast(roles)
+
+
+def written(roles: Iterable[Role], *, newline: str = "\n") -> str:
+    """Return entries as ``read_cast`` takes them, one after the other."""
+    parts = [
+        yaml.safe_dump(
+            {role.name: _fields(role)},
+            allow_unicode=True,
+            sort_keys=False,
+            default_flow_style=None,
+            width=10_000,
+        )
+        for role in roles
+    ]
+    return "".join(parts).replace("\n", newline)
+
+
+def _fields(role: Role) -> dict[str, object]:
+    voice = role.voice
+    fields: dict[str, object] = {
+        "voice": voice.voice,
+        "checkpoint": voice.checkpoint,
+        "language": voice.language,
+        "instruct": voice.instruct,
+        "aliases": list(role.aliases),
+    }
+    return {key: value for key, value in fields.items() if value}
+
+
+def _role(source: str, name: str, node: yaml.Node) -> Role:
+    if isinstance(node, yaml.ScalarNode):
+        return Role(name, CastVoice(_text(source, node, f"{name}.voice")))
+    if not isinstance(node, yaml.MappingNode):
+        raise _refused(source, node, name, "must be a voice, or a mapping with one")
+    fields: dict[str, yaml.Node] = {}
+    for key_node, value in node.value:
+        key = _text(source, key_node, f"a key of {name}")
+        if key not in _KEYS:
+            said = f"is not a key that exists. Allowed: {', '.join(_KEYS)}"
+            raise _refused(source, key_node, f"{name}.{key}", said, did_you_mean(key, _KEYS))
+        if key in fields:
+            raise _refused(source, key_node, f"{name}.{key}", "stands here twice")
+        fields[key] = value
+    if "voice" not in fields:
+        raise _refused(source, node, name, "has no voice")
+    said_of = {
+        key: _text(source, value, f"{name}.{key}")
+        for key, value in fields.items()
+        if key != "aliases"
+    }
+    language = said_of.get("language")
+    if language is not None:
+        try:
+            language = language_named(language)
+        except UnsupportedLanguage as error:
+            raise _refused(source, fields["language"], f"{name}.language", str(error)) from None
+    voice = CastVoice(
+        said_of["voice"], said_of.get("checkpoint"), language, said_of.get("instruct", "")
+    )
+    return Role(name, voice, _aliases(source, name, fields.get("aliases")))
+
+
+def _aliases(source: str, name: str, node: yaml.Node | None) -> tuple[str, ...]:
+    if node is None:
+        return ()
+    if not isinstance(node, yaml.SequenceNode):
+        raise _refused(source, node, f"{name}.aliases", "must be a list of names")
+    return tuple(_text(source, one, f"{name}.aliases") for one in node.value)
+
+
+def _text(source: str, node: yaml.Node, key: str) -> str:
+    """Return a scalar as it is written: an id such as 1 is a name like any other."""
+    if not isinstance(node, yaml.ScalarNode) or node.tag == _EMPTY or not node.value.strip():
+        raise _refused(source, node, key, "must be a name or words, and not empty")
+    return str(node.value).strip()
+
+
+def _refused(
+    source: str, node: yaml.Node, key: str, said: str, suggestion: str = ""
+) -> ConfigurationError:
+    what = f" {key}" if key else ""
+    return ConfigurationError(
+        f"{source}, line {node.start_mark.line + 1}:{what} {said}.{suggestion}",
+        source=source,
+        key=key or None,
+        value=shown(node.value) if isinstance(node, yaml.ScalarNode) else None,
+    )

@@ -1,0 +1,190 @@
+"""Casting: who speaks for a character, and which voice fits one that has no entry in the cast."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from storycore_tts.domain.stored_voices import name_key
+from storycore_tts.domain.voice_ids import gender_named
+from storycore_tts.domain.voices import Gender, Speaker, gender_of
+
+
+@dataclass(frozen=True)
+class Character:
+    """Somebody in a story, and what is known of how they sound.
+
+    Args:
+        id: What the engine calls them: "char_001", a UUID, or the name.
+        name: For people to read; "" where only the id is known.
+        gender: "female", "male", or "" when unknown.
+        age: A number, or a word such as "child" or "elderly".
+        description: Prose about the voice: "deep and commanding".
+        accent: Prose too: "Beijing", "American".
+        language: What they speak, in the model's spelling; None: as configured.
+    """
+
+    id: str
+    name: str = ""
+    gender: Gender = ""
+    age: str = ""
+    description: str = ""
+    accent: str = ""
+    language: str | None = None
+
+    @property
+    def called(self) -> str:
+        """How people know them."""
+        return self.name or self.id
+
+
+@dataclass(frozen=True)
+class CastVoice:
+    """The voice of a character.
+
+    Args:
+        voice: A built-in or a stored voice; with ``checkpoint``, the name that it was trained
+            under.
+        checkpoint: Folder of a fine-tuned model, as the backend sees it.
+        language: In the model's spelling; None: the voice's own, or as configured.
+        instruct: How the character speaks, in words or by the name of a style.
+    """
+
+    voice: str
+    checkpoint: str | None = None
+    language: str | None = None
+    instruct: str = ""
+
+
+@dataclass(frozen=True)
+class Role:
+    """An entry of a cast.
+
+    Args:
+        name: The character's name or id.
+        voice: Who speaks.
+        aliases: Other names and ids of the same character.
+    """
+
+    name: str
+    voice: CastVoice
+    aliases: tuple[str, ...] = ()
+
+
+class Cast:
+    """Characters and their voices; case, and a space for an underscore, make no difference.
+
+    Args:
+        roles: In the order of the file.
+    """
+
+    def __init__(self, roles: Iterable[Role] = ()) -> None:
+        self.roles = tuple(roles)
+        self._by_alias = {name_key(a): role for role in self.roles for a in role.aliases}
+        self._by_name = {name_key(role.name): role for role in self.roles}
+
+    def find(self, name: str) -> Role | None:
+        """Return the role of that name or alias."""
+        key = name_key(name)
+        return self._by_name.get(key) or self._by_alias.get(key)
+
+    def with_role(self, role: Role) -> Cast:
+        """Return the same cast with a role added, or in place of the one of its name."""
+        key = name_key(role.name)
+        return Cast([*(one for one in self.roles if name_key(one.name) != key), role])
+
+
+# What the model card's words for a voice have in common with the words of those who describe one.
+_TRAITS: Mapping[str, str] = {
+    "low": "deep low bass baritone booming commanding authoritative grave menacing",
+    "seasoned": "old older elderly aged senior wise mature veteran weathered grandfather",
+    "mellow": "mellow smooth calm relaxed soothing wise",
+    "young": "young youthful child kid boy girl teen teenager",
+    "youthful": "young youthful child kid boy teen teenager",
+    "playful": "playful child kid girl cute mischievous witty funny",
+    "bright": "bright clear high energetic crisp",
+    "edgy": "edgy sharp cold cynical sarcastic fierce",
+    "warm": "warm kind friendly caring tender motherly wise",
+    "gentle": "gentle soft quiet shy calm delicate",
+    "lively": "lively energetic excited animated bubbly",
+    "husky": "husky hoarse raspy rough gravelly gruff tired",
+    "dynamic": "dynamic strong confident heroic bold energetic determined",
+    "sunny": "sunny cheerful happy optimistic friendly",
+}
+_HEARD_AS: Mapping[str, frozenset[str]] = {
+    trait: frozenset(words.split()) for trait, words in _TRAITS.items()
+}
+_SAY_NOTHING = frozenset(("a", "with", "from", "and", "man", "woman", "slightly"))
+_WORDS = re.compile(r"[^\W\d_]+")
+_SHE = frozenset(("she", "her", "hers", "woman", "girl", "lady", "queen", "elle", "femme", "fille"))
+_HE = frozenset(("he", "his", "him", "man", "boy", "gentleman", "king", "homme", "garçon"))
+_CHILD, _YOUNG, _OLD = 13, 30, 55  # years
+
+
+def fitting(
+    character: Character,
+    speakers: Sequence[Speaker],
+    *,
+    used: Mapping[str, int] | None = None,
+    near: Collection[str] = (),
+) -> Speaker:
+    """Return the voice that fits a character best: the same one for the same arguments.
+
+    A woman is never given a man's voice, nor a man a woman's, unless there is no other. Among
+    those that are left, a voice that nobody has goes before one that is shared; then decides what
+    is known of age, manner, accent and language.
+
+    Args:
+        character: Who needs a voice.
+        speakers: The voices that the backend offers; at least one.
+        used: Name of a voice -> how many characters of the project have it.
+        near: Voices of those who speak in the same scene.
+    """
+    of_others = {name_key(name): count for name, count in (used or {}).items()}
+    beside = {name_key(name) for name in near}
+    gender = character.gender
+    right = [one for one in speakers if gender and gender_of(one.name) == gender]
+
+    def rank(speaker: Speaker) -> tuple[bool, int, int, str]:
+        key = name_key(speaker.name)
+        spread = sha256(f"{name_key(character.id)}\0{key}".encode("utf-8", "surrogatepass"))
+        return key in beside, of_others.get(key, 0), -_fit(character, speaker), spread.hexdigest()
+
+    return min(right or speakers, key=rank)
+
+
+def gender_of_character(prose: str, name: str = "") -> Gender:
+    """Guess from pronouns and the like in prose, then from a first name; "" where nothing tells."""
+    words = list(_words(prose))
+    she, he = (sum(word in known for word in words) for known in (_SHE, _HE))
+    if she != he:
+        return "female" if she > he else "male"
+    return gender_named(" ".join(word for word in _words(name) if len(word) > 1))
+
+
+def _fit(character: Character, speaker: Speaker) -> int:
+    """Return how well a voice fits what is known; what somebody wrote of it counts most."""
+    said = {*_words(f"{character.description} {character.accent}"), *_words_for(character.age)}
+    traits = set(_words(speaker.description)) - _SAY_NOTHING
+    matched = sum(bool(said & _HEARD_AS.get(trait, frozenset((trait,)))) for trait in traits)
+    foreign = {*_words(speaker.language)}
+    native = bool(foreign & said) or (
+        character.language is not None and character.language == speaker.language
+    )
+    return 2 * matched + native
+
+
+def _words(prose: str) -> Iterator[str]:
+    return (found[0].casefold() for found in _WORDS.finditer(prose))
+
+
+def _words_for(age: str) -> Iterable[str]:
+    number = re.search(r"\d{1,3}", age)
+    if number is None:
+        return _words(age)
+    years = int(number[0])
+    if years >= _OLD:
+        return ("elderly",)
+    return ("child",) if years < _CHILD else ("young",) if years < _YOUNG else ()

@@ -1,0 +1,97 @@
+"""The engine's character sheets: what is known of who speaks, read with tolerance."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from storycore_tts.domain.casting import Character, gender_of_character
+from storycore_tts.domain.errors import UnsupportedLanguage
+from storycore_tts.domain.languages import AUTO, language_named
+from storycore_tts.domain.logs import log_event
+from storycore_tts.domain.voice_ids import gender_named
+
+_log = logging.getLogger(__name__)
+
+# Where the engine's wizards, builders and pages keep characters, below a project's folder.
+_PLACES = (
+    "characters/*.json",
+    "data/characters/*.json",
+    "assets/characters/*.json",
+    "characters.json",
+    "character_definitions.json",
+    "project.json",
+    "scenario.json",
+)
+_PROSE = ("description", "visual_description", "description_visuelle", "histoire")
+_LISTS = ("characters", "character_definitions", "personnages")
+
+
+def read_sheets(folder: Path) -> list[Character]:
+    """Return the characters of a project; of two sheets with one id, the first counts.
+
+    A sheet that is damaged is warned of in the log and left out.
+    """
+    found: dict[str, Character] = {}
+    for file in (file for place in _PLACES for file in sorted(folder.glob(place))):
+        try:
+            document = json.loads(file.read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError, RecursionError) as error:
+            kind = type(error).__name__
+            log_event(_log, logging.WARNING, "sheet.damaged", file=str(file), error=kind)
+            continue
+        for sheet in _sheets(document):
+            if character := _character(sheet):
+                found.setdefault(character.id, character)
+    return list(found.values())
+
+
+def _sheets(document: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the sheets of a file: it is one, a list of them, or has such a list."""
+    if isinstance(document, Mapping):
+        listed = [document[key] for key in _LISTS if isinstance(document.get(key), list)]
+        document = [sheet for sheets in listed for sheet in sheets] if listed else [document]
+    for sheet in document if isinstance(document, list) else ():
+        if isinstance(sheet, Mapping):
+            yield sheet
+
+
+def _character(sheet: Mapping[str, Any]) -> Character | None:
+    name = _said(sheet, "name") or _said(sheet, "nom")
+    own_id = _said(sheet, "character_id") or (_said(sheet, "id") if name else "") or name
+    if not own_id:
+        return None
+    looks, voice = (_part(sheet, key) for key in ("visual_identity", "voice_identity"))
+    told = " ".join(_said(sheet, key) for key in _PROSE)
+    said = _said(sheet, "gender") or _said(looks, "gender")
+    return Character(
+        id=own_id,
+        name=name,
+        gender=gender_named(said) if said else gender_of_character(told, name),
+        age=_said(sheet, "age") or _said(sheet, "age_group") or _said(looks, "age_range"),
+        description=_said(voice, "voice_type") or _said(sheet, "voice_inflection"),
+        accent=f"{_said(voice, 'accent')} {_said(voice, 'dialect')}".strip(),
+        language=_language(_said(voice, "language") or _said(sheet, "language")),
+    )
+
+
+def _part(sheet: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    part = sheet.get(key)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _said(part: Mapping[str, Any], key: str) -> str:
+    value = part.get(key)
+    is_said = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return str(value).strip() if is_said else ""
+
+
+def _language(said: str) -> str | None:
+    with suppress(UnsupportedLanguage):
+        found = language_named(said)
+        return None if found == AUTO else found
+    return None

@@ -1,0 +1,293 @@
+"""A project's cast: a file that people write, beside it the voices that others were given.
+
+``cast.yaml`` says who speaks for whom. A character without an entry is given a fitting voice once,
+and ``cast.assigned.yaml`` remembers it, so that every process and every later run finds the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from storycore_tts.domain.cast_file import read_cast, written
+from storycore_tts.domain.casting import Cast, CastVoice, Character, Role, fitting
+from storycore_tts.domain.errors import ConfigurationError, UnknownSpeaker
+from storycore_tts.domain.logs import log_event
+from storycore_tts.domain.stored_voices import name_key
+from storycore_tts.domain.voices import Speaker
+from storycore_tts.services.files import locked, replace_text
+
+_log = logging.getLogger(__name__)
+
+_LOOK_EVERY = 1.0  # s
+_HEAD = """\
+# Voices that storycore-tts gave to characters without an entry in the cast. Keep this file, and
+# they keep their voices; to change one, move its entry to the cast.
+"""
+
+ReadSheets = Callable[[Path], Sequence[Character]]
+"""Reads what is known of a project's characters from its folder."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A character with a voice.
+
+    Args:
+        character: With what is known of them.
+        voice: Who speaks.
+        is_cast: The cast says so; otherwise the voice was chosen here.
+        problem: Why another process may choose differently; "" if it will not.
+    """
+
+    character: Character
+    voice: CastVoice
+    is_cast: bool
+    problem: str = ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a result says of it, for people to read."""
+        if self.is_cast:
+            return ()
+        note = f"{self.character.called} is not cast; {self.voice.voice} speaks"
+        return (f"{note}. {self.problem}" if self.problem else note,)
+
+
+class Casting:
+    """The cast of a project, and the voices of those without an entry in it. Its methods block.
+
+    A file that changes is read again, after a second at most. Any number of processes may use one
+    folder at once.
+
+    Args:
+        file: The cast; it may be missing. The folder that it is in is the project's.
+        sheets: Reads what is known of the project's characters.
+        clock: Tells the time in seconds.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        *,
+        sheets: ReadSheets = lambda _: (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.file = file.absolute()
+        self._read_sheets = sheets
+        self._clock = clock
+        self._mutex = threading.RLock()
+        self._looked: float | None = None
+        self._cast = _Read(self.file)
+        self._assigned = _Read(self.file.with_name(f"{self.file.stem}.assigned.yaml"))
+        self._sheets: Sequence[Character] | None = None
+        self._unwritten: tuple[Role, ...] = ()  # where the folder takes no file
+
+    @property
+    def cast(self) -> Cast:
+        """What the file says.
+
+        Raises:
+            ConfigurationError: It is refused.
+        """
+        with self._mutex:
+            self._look()
+            return self._cast.cast
+
+    def characters(self) -> Sequence[Character]:
+        """Return the characters of the project's sheets."""
+        with self._mutex:
+            self._look()
+            if self._sheets is None:
+                self._sheets = self._read_sheets(self.file.parent)
+            return self._sheets
+
+    def find(self, character: Character) -> Part | None:
+        """Return the part of a character who has a voice already, by id or by name.
+
+        Raises:
+            ConfigurationError: One of the two files is refused; it names the line.
+        """
+        with self._mutex:
+            self._look()
+            return self._found(self._known(character))
+
+    def knows(self, name: str) -> bool:
+        """Tell whether this is a character's name or id, in either file or on a sheet.
+
+        Raises:
+            ConfigurationError: One of the two files is refused.
+        """
+        known = self.find(Character(name)) is not None
+        return known or self._sheet_of(Character(name)) is not None
+
+    def assign(
+        self,
+        character: Character,
+        speakers: Sequence[Speaker],
+        *,
+        near: Collection[str] = (),
+        remember: bool = True,
+    ) -> Part:
+        """Return the part of a character, who is given a fitting voice now if there was none.
+
+        Args:
+            character: Who, with what is known; the sheets may know more.
+            speakers: The voices that the backend offers.
+            near: Voices of those who speak in the same scene.
+            remember: Write it down.
+
+        Raises:
+            ConfigurationError: One of the two files is refused.
+            UnknownSpeaker: The backend offers no voice.
+        """
+        if not speakers:
+            raise UnknownSpeaker("The backend offers no voice that could be given to a character.")
+        with self._mutex:
+            self._look()
+            known = self._known(character)
+            if not remember:
+                return self._found(known) or self._chosen(known, speakers, near)[1]
+            try:
+                with locked(self.file.with_name(f".{self.file.stem}.lock")):
+                    return self._assigned_now(known, speakers, near)
+            except OSError as error:
+                why = error.strerror or type(error).__name__
+                return self._kept_in_mind(known, speakers, near, why)
+
+    def _assigned_now(
+        self, known: Character, speakers: Sequence[Speaker], near: Collection[str]
+    ) -> Part:
+        self._assigned.look()  # another process may have been faster
+        if found := self._found(known):
+            return found
+        role, part = self._chosen(known, speakers, near)
+        cast = self._in_mind.with_role(role)
+        replace_text(self._assigned.file, _HEAD + written(cast.roles))
+        self._unwritten = ()
+        self._assigned.look()
+        _tell(known, part)
+        return part
+
+    def _kept_in_mind(
+        self, known: Character, speakers: Sequence[Speaker], near: Collection[str], why: str
+    ) -> Part:
+        if (found := self._found(known)) is not None:
+            return found
+        role, part = self._chosen(known, speakers, near)
+        self._unwritten = (*self._unwritten, role)
+        _tell(known, part, problem=why)
+        return replace(part, problem=self._problem)
+
+    @property
+    def _in_mind(self) -> Cast:
+        """What was assigned, here or by another process, which has the last word."""
+        cast = self._assigned.cast
+        for role in self._unwritten:
+            if cast.find(role.name) is None:
+                free = tuple(alias for alias in role.aliases if cast.find(alias) is None)
+                cast = cast.with_role(replace(role, aliases=free))
+        return cast
+
+    @property
+    def _problem(self) -> str:
+        return f"{self._assigned.file} cannot be written: after a restart it may be another voice"
+
+    def _chosen(
+        self, known: Character, speakers: Sequence[Speaker], near: Collection[str]
+    ) -> tuple[Role, Part]:
+        """Return what is remembered, and the part; a name that has a voice keeps it under a new id."""
+        before = self._in_mind.find(known.name)
+        if before is not None:
+            role = replace(before, aliases=(*before.aliases, known.id))
+        else:
+            roles = [*self._cast.cast.roles, *self._in_mind.roles]
+            used = Counter(name_key(role.voice.voice) for role in roles)
+            voice = CastVoice(
+                fitting(known, speakers, used=used, near=near).name, language=known.language
+            )
+            same = name_key(known.name) in ("", name_key(known.id))
+            role = Role(known.id, voice, () if same else (known.name,))
+        return role, Part(known, role.voice, is_cast=False)
+
+    def _found(self, known: Character) -> Part | None:
+        for name in filter(None, (known.id, known.name)):
+            if role := self._cast.cast.find(name):
+                return Part(known, role.voice, is_cast=True)
+        for cast, problem in (
+            (self._assigned.cast, ""),
+            (Cast(self._unwritten), self._problem),
+        ):
+            if role := cast.find(known.id):
+                called = replace(known, name=known.name or "".join(role.aliases[:1]))
+                return Part(called, role.voice, is_cast=False, problem=problem)
+        return None
+
+    def _known(self, character: Character) -> Character:
+        """Return the character with what the sheets know beside what the caller knows.
+
+        Who is asked for by name alone has the id of the sheet with that name.
+        """
+        if self._cast.cast.find(character.id):
+            return character
+        sheet = self._sheet_of(character)
+        if sheet is None:
+            return character
+        said = {key: value for key, value in vars(character).items() if value}
+        return replace(sheet, **{**said, "id": character.id if character.name else sheet.id})
+
+    def _sheet_of(self, character: Character) -> Character | None:
+        ids, names = {}, {}
+        for sheet in reversed(self.characters()):  # of two with one name, the first
+            ids[name_key(sheet.id)] = names[name_key(sheet.name)] = sheet
+        for name in filter(None, (character.id, character.name)):
+            if (found := ids.get(name_key(name)) or names.get(name_key(name))) is not None:
+                return found
+        return None
+
+    def _look(self) -> None:
+        """Read again what has changed, at most once a second."""
+        now = self._clock()
+        if self._looked is not None and now - self._looked < _LOOK_EVERY:
+            return
+        self._cast.look()
+        self._assigned.look()
+        self._sheets = None
+        self._looked = now
+
+
+class _Read:
+    """A cast file as it was read last."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.cast = Cast()
+        self._stamp: tuple[int, int, int] | None = None
+
+    def look(self) -> None:
+        """Read it again if it has changed; one that is missing is empty."""
+        try:
+            stat = self.file.stat()
+            stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            if stamp == self._stamp:
+                return
+            text = self.file.read_text(encoding="utf-8-sig")
+        except (FileNotFoundError, NotADirectoryError):
+            self.cast, self._stamp = Cast(), None
+            return
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"Cannot read the cast in {self.file}: {error}.", source=str(self.file)
+            ) from None
+        self.cast, self._stamp = read_cast(text, str(self.file)), stamp
+
+
+def _tell(known: Character, part: Part, **more: object) -> None:
+    log_event(
+        _log, logging.INFO, "character.assigned", character=known.id, voice=part.voice.voice, **more
+    )

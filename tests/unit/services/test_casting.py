@@ -1,0 +1,152 @@
+"""A project's cast, and the voices that are given to those without an entry."""
+
+import multiprocessing
+
+import pytest
+
+from storycore_tts.adapters.draft.voices import SPEAKERS
+from storycore_tts.domain.casting import CastVoice, Character
+from storycore_tts.domain.errors import ConfigurationError, UnknownSpeaker
+from storycore_tts.domain.voices import described
+from storycore_tts.services.casting import Casting
+
+NINE = [described(name) for name in SPEAKERS]
+PROCESSES, EACH = 2, 6
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def project(tmp_path, clock):
+    """Returns the project's casting, as another process would open it."""
+    sheets = [Character("uuid-1", "Marie", "female"), Character("uuid-2", "Noir", "male", "67")]
+    return lambda: Casting(tmp_path / "cast.yaml", sheets=lambda _: sheets, clock=clock)
+
+
+def voice_of(casting, character_id, name="", **how):
+    return casting.assign(Character(character_id, name), NINE, **how).voice.voice
+
+
+def test_who_is_not_cast_is_given_a_voice_that_every_process_remembers(project):
+    given = {name: voice_of(project(), name) for name in ("char_001", "1", "uuid-1", "Lea")}
+    assert len(set(given.values())) == 4
+    again = project()
+    for name, voice in reversed(given.items()):
+        part = again.find(Character(name))
+        assert (part.voice.voice, part.is_cast) == (voice, False)
+        assert part.notes == (f"{part.character.called} is not cast; {voice} speaks",)
+
+
+def test_the_cast_has_the_last_word_and_a_change_is_noticed_within_a_second(
+    project, tmp_path, clock
+):
+    casting = project()
+    before = voice_of(casting, "uuid-1")
+    (tmp_path / "cast.yaml").write_text("Marie: {voice: Sohee, language: ko}\n")
+    assert casting.find(Character("uuid-1")).voice.voice == before
+    clock.now += 1
+    part = casting.find(Character("uuid-1"))
+    assert (part.voice, part.is_cast, part.notes) == (
+        CastVoice("Sohee", language="Korean"), True, (),
+    )  # fmt: skip
+    (tmp_path / "cast.yaml").unlink()
+    clock.now += 1
+    assert casting.find(Character("uuid-1")).voice.voice == before
+
+
+def test_voices_of_the_cast_are_not_given_to_others(project, tmp_path):
+    (tmp_path / "cast.yaml").write_text("".join(f"c{n}: {s}\n" for n, s in enumerate(SPEAKERS[1:])))
+    assert voice_of(project(), "char_001") == SPEAKERS[0]
+
+
+def test_a_character_has_one_voice_by_id_and_by_name(project):
+    casting = project()
+    assert voice_of(casting, "Marie") == voice_of(casting, "uuid-1", "Marie")
+    assert casting.find(Character("MARIE")).character.id == "uuid-1"
+    assert voice_of(casting, "Lyra 859") == voice_of(casting, "6a9b61b8", "Lyra 859")
+    assert project().find(Character("6a9b61b8")).voice == casting.find(Character("6a9b61b8")).voice
+    assert casting.knows("noir")
+    assert not casting.knows("somebody")
+
+
+def test_what_a_sheet_knows_decides(project):
+    assert voice_of(project(), "uuid-2") == "Uncle_fu"
+
+
+def test_nothing_is_written_where_it_is_only_asked(project, tmp_path):
+    first = voice_of(project(), "char_001", remember=False)
+    assert list(tmp_path.iterdir()) == []
+    assert voice_of(project(), "char_001") == first
+
+
+def test_a_folder_that_takes_no_file_is_told_of_and_the_voice_is_kept_in_mind(tmp_path, clock):
+    (tmp_path / "file").write_text("")
+    casting = Casting(tmp_path / "file" / "cast.yaml", clock=clock)
+    given = {name: voice_of(casting, name) for name in ("a", "b", "c")}
+    assert len(set(given.values())) == 3
+    for name, voice in given.items():
+        clock.now += 1
+        part = casting.find(Character(name))
+        assert part.voice.voice == voice
+        assert "cast.assigned.yaml cannot be written" in part.notes[0]
+
+
+def test_what_was_kept_in_mind_is_written_as_soon_as_it_can_be(tmp_path, clock):
+    folder = tmp_path / "project"
+    casting = Casting(folder / "cast.yaml", clock=clock)
+    kept = voice_of(casting, "a", "Anna")
+    folder.mkdir()
+    voice_of(casting, "b")
+    assert voice_of(Casting(folder / "cast.yaml", clock=clock), "Anna") == kept
+    assert casting.find(Character("a")).notes == (f"Anna is not cast; {kept} speaks",)
+
+
+@pytest.mark.parametrize("name", ["cast.yaml", "cast.assigned.yaml"])
+@pytest.mark.parametrize("damage", [b"A: {voise: Ryan}", b"\xff\xfe\x00"])
+def test_a_damaged_file_is_named_and_not_overwritten(project, tmp_path, name, damage):
+    (tmp_path / name).write_bytes(damage)
+    with pytest.raises(ConfigurationError, match=name):
+        voice_of(project(), "char_001")
+    assert (tmp_path / name).read_bytes() == damage
+
+
+def test_a_backend_without_voices_is_told(project):
+    with pytest.raises(UnknownSpeaker):
+        project().assign(Character("char_001"), [])
+
+
+def _cast_some(folder, start, first):
+    start.wait()
+    casting = Casting(folder / "cast.yaml")
+    for number in range(first, first + EACH):
+        casting.assign(Character(f"char_{number}"), NINE)
+        casting.assign(Character(f"both_{number - first}"), NINE)
+
+
+def test_processes_that_cast_at_once_lose_nobody_and_agree(tmp_path):
+    spawn = multiprocessing.get_context("spawn")
+    start = spawn.Barrier(PROCESSES)
+    running = [
+        spawn.Process(target=_cast_some, args=(tmp_path, start, number * EACH))
+        for number in range(PROCESSES)
+    ]
+    for one in running:
+        one.start()
+    for one in running:
+        one.join(60)
+        assert one.exitcode == 0
+    casting = Casting(tmp_path / "cast.yaml")
+    names = [f"char_{n}" for n in range(PROCESSES * EACH)] + [f"both_{n}" for n in range(EACH)]
+    voices = [casting.find(Character(name)).voice.voice for name in names]
+    assert len(voices) == 18
+    assert {voices.count(voice) for voice in SPEAKERS} == {2}
