@@ -69,9 +69,11 @@ from .entrypoints.storycore import (
     QwenTTSGenerationResult,
     QwenTTSService,
     QwenTTSVoice,
+    SpokenScene,
     TrainingResult,
     TTSResult,
     install,
+    speak_scene,
     uninstall,
 )
 from .entrypoints.storycore.router import create_editor_router
@@ -161,6 +163,7 @@ __all__ = [
     "SpeechChunk",
     "SpeechRequest",
     "SpeechSynthesizer",
+    "SpokenScene",
     "Stage",
     "StorageFailed",
     "StoredVoice",
@@ -192,6 +195,7 @@ __all__ = [
     "install",
     "load_config",
     "open_tts",
+    "speak_scene",
     "style_instruct",
     "training_preset",
     "uninstall",

@@ -92,8 +92,8 @@ class Cast:
 
     def with_role(self, role: Role) -> Cast:
         """Return the same cast with a role added, or in place of the one of its name."""
-        key = name_key(role.name)
-        return Cast([*(one for one in self.roles if name_key(one.name) != key), role])
+        roles = {name_key(one.name): one for one in self.roles}
+        return Cast((roles | {name_key(role.name): role}).values())
 
 
 # What the model card's words for a voice have in common with the words of those who describe one.
@@ -144,7 +144,7 @@ def fitting(
     """
     of_others = {name_key(name): count for name, count in (used or {}).items()}
     beside = {name_key(name) for name in near}
-    gender = character.gender
+    gender = character.gender or gender_of_character(character.description, character.called)
     right = [one for one in speakers if gender and gender_of(one.name) == gender]
 
     def rank(speaker: Speaker) -> tuple[bool, int, int, str]:

@@ -10,13 +10,14 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from storycore_tts.domain.cast_file import read_cast, written
 from storycore_tts.domain.casting import Cast, CastVoice, Character, Role, fitting
-from storycore_tts.domain.errors import ConfigurationError, UnknownSpeaker
+from storycore_tts.domain.errors import ConfigurationError, StorageFailed, UnknownSpeaker
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.stored_voices import name_key
 from storycore_tts.domain.voices import Speaker
@@ -126,13 +127,27 @@ class Casting:
         known = self.find(Character(name)) is not None
         return known or self._sheet_of(Character(name)) is not None
 
+    def everybody(self) -> list[Character]:
+        """Return all who are known: from the cast, from what was assigned, and from the sheets.
+
+        Raises:
+            ConfigurationError: One of the two files is refused.
+        """
+        with self._mutex:
+            self._look()
+            found: dict[str, Character] = {}
+            for role in (*self._cast.cast.roles, *self._in_mind.roles):
+                names = (role.name, *role.aliases)
+                sheets = (self._sheet_of(Character(name)) for name in names)
+                plain = Character(role.name, "".join(role.aliases[:1]))
+                known = next(filter(None, sheets), plain)
+                found.setdefault(name_key(known.id), known)
+            for sheet in self.characters():
+                found.setdefault(name_key(sheet.id), sheet)
+            return list(found.values())
+
     def assign(
-        self,
-        character: Character,
-        speakers: Sequence[Speaker],
-        *,
-        near: Collection[str] = (),
-        remember: bool = True,
+        self, character: Character, speakers: Sequence[Speaker], *, near: Collection[str] = ()
     ) -> Part:
         """Return the part of a character, who is given a fitting voice now if there was none.
 
@@ -140,25 +155,103 @@ class Casting:
             character: Who, with what is known; the sheets may know more.
             speakers: The voices that the backend offers.
             near: Voices of those who speak in the same scene.
-            remember: Write it down.
 
         Raises:
             ConfigurationError: One of the two files is refused.
             UnknownSpeaker: The backend offers no voice.
         """
-        if not speakers:
-            raise UnknownSpeaker("The backend offers no voice that could be given to a character.")
+        _check(speakers)
         with self._mutex:
             self._look()
             known = self._known(character)
-            if not remember:
-                return self._found(known) or self._chosen(known, speakers, near)[1]
             try:
-                with locked(self.file.with_name(f".{self.file.stem}.lock")):
+                with self._locked():
                     return self._assigned_now(known, speakers, near)
             except OSError as error:
                 why = error.strerror or type(error).__name__
                 return self._kept_in_mind(known, speakers, near, why)
+
+    def proposed(self, people: Iterable[Character], speakers: Sequence[Speaker]) -> list[Part]:
+        """Return the part of each, as ``assign`` would give it; nothing is remembered.
+
+        Raises:
+            ConfigurationError: One of the two files is refused.
+            UnknownSpeaker: The backend offers no voice.
+        """
+        _check(speakers)
+        with self._mutex:
+            self._look()
+            before, parts = self._unwritten, []
+            try:
+                for known in map(self._known, people):
+                    part = self._found(known)
+                    if part is None:
+                        role, part = self._chosen(known, speakers, ())
+                        self._unwritten = (*self._unwritten, role)
+                    parts.append(replace(part, problem=""))
+            finally:
+                self._unwritten = before
+            return parts
+
+    def write_down(self, parts: Iterable[Part]) -> list[Role]:
+        """Add those who are not cast to the cast file, whose other bytes stay as they are.
+
+        Returns:
+            What was added.
+
+        Raises:
+            ConfigurationError: The file is refused, or cannot be added to; it says what to add.
+            StorageFailed: The disk refuses.
+        """
+        with self._mutex:
+            try:
+                with self._locked():
+                    return self._added(parts)
+            except OSError as error:
+                raise StorageFailed(f"Cannot write to {self.file}: {error.strerror}.") from error
+
+    def _added(self, parts: Iterable[Part]) -> list[Role]:
+        self._cast.look()
+        before, cast = self._cast.cast.roles, self._cast.cast
+        for part in parts:
+            who = part.character
+            if cast.find(who.id) is not None:
+                continue
+            role = cast.find(who.called)
+            if role in before:  # then it is the cast that speaks for them
+                continue
+            same = name_key(who.called) == name_key(who.id)
+            aliases = () if same else (who.id,)
+            role = Role(who.called, part.voice) if role is None else role
+            cast = cast.with_role(replace(role, aliases=(*role.aliases, *aliases)))
+        added = list(cast.roles[len(before) :])
+        if added:
+            self._append(added)
+        return added
+
+    def _append(self, added: Sequence[Role]) -> None:
+        data = self.file.read_bytes() if self.file.exists() else b""
+        text = data.decode("utf-8-sig")
+        newline = "\r\n" if "\r\n" in text else "\n"
+        more = written(added, newline=newline)
+        if text and not text.endswith("\n"):
+            more = newline + more
+        try:
+            fits = read_cast(text + more, "").roles == (*self._cast.cast.roles, *added)
+        except ConfigurationError:
+            fits = False
+        if not fits:
+            raise ConfigurationError(
+                f"{self.file} is written in a way that nothing can be added to.",
+                source=str(self.file),
+                hint=f"Add these lines yourself:\n{more}",
+            )
+        with self.file.open("ab") as file:
+            file.write(more.encode("utf-8"))
+        self._cast.look()
+
+    def _locked(self) -> AbstractContextManager[None]:
+        return locked(self.file.with_name(f".{self.file.stem}.lock"))
 
     def _assigned_now(
         self, known: Character, speakers: Sequence[Speaker], near: Collection[str]
@@ -201,7 +294,7 @@ class Casting:
     def _chosen(
         self, known: Character, speakers: Sequence[Speaker], near: Collection[str]
     ) -> tuple[Role, Part]:
-        """Return what is remembered, and the part; a name that has a voice keeps it under a new id."""
+        """Return what is remembered, and the part; a name that has a voice keeps it."""
         before = self._in_mind.find(known.name)
         if before is not None:
             role = replace(before, aliases=(*before.aliases, known.id))
@@ -291,3 +384,8 @@ def _tell(known: Character, part: Part, **more: object) -> None:
     log_event(
         _log, logging.INFO, "character.assigned", character=known.id, voice=part.voice.voice, **more
     )
+
+
+def _check(speakers: Sequence[Speaker]) -> None:
+    if not speakers:
+        raise UnknownSpeaker("The backend offers no voice that could be given to a character.")

@@ -11,6 +11,7 @@ import typer
 from storycore_tts.__about__ import __version__
 from storycore_tts.entrypoints.cli import console, failures
 from storycore_tts.entrypoints.cli.commands import (
+    cast,
     clone,
     demo,
     doctor,
@@ -20,6 +21,7 @@ from storycore_tts.entrypoints.cli.commands import (
     serve,
     speakers,
     standin,
+    storycore,
     train,
     voices,
 )
@@ -60,6 +62,7 @@ for _function in (
     clone.clone,
     train.train,
     speakers.speakers,
+    cast.cast,
     doctor.doctor,
     demo.demo,
     standin.standin,
@@ -69,6 +72,7 @@ for _function in (
     add_command(app, _function)
 app.add_typer(voices.app, name="voices")
 app.add_typer(keys.app, name="keys")
+app.add_typer(storycore.app, name="storycore")
 
 
 def run(argv: Sequence[str] | None) -> int:

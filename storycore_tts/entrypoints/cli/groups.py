@@ -19,7 +19,8 @@ from storycore_tts.entrypoints.cli.failures import guarded
 def add_command(app: typer.Typer, function: Callable[..., int | None]) -> None:
     """Add a function to an app under its own name; its docstring is the help text.
 
-    An underscore at the name's end, as in ``list_``, is not part of the command.
+    An underscore at the name's end, as in ``list_``, is not part of the command; one within it is a
+    hyphen there.
 
     Args:
         app: Where to add it.
@@ -41,7 +42,9 @@ def add_command(app: typer.Typer, function: Callable[..., int | None]) -> None:
     flat = [option for parameter in parameters.values() for option in _flattened(parameter)]
     call.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
-    app.command(name=function.__name__.rstrip("_"), help=inspect.getdoc(function))(call)
+    app.command(
+        name=function.__name__.rstrip("_").replace("_", "-"), help=inspect.getdoc(function)
+    )(call)
 
 
 def _flattened(parameter: inspect.Parameter) -> list[inspect.Parameter]:

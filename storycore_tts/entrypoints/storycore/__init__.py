@@ -18,14 +18,17 @@ from storycore_tts.entrypoints.storycore.production import (
     QwenTTSVoice,
     TrainingResult,
 )
+from storycore_tts.entrypoints.storycore.scenes import SpokenScene, speak_scene
 
 __all__ = [
     "QwenComfyUITTSService",
     "QwenTTSGenerationResult",
     "QwenTTSService",
     "QwenTTSVoice",
+    "SpokenScene",
     "TTSResult",
     "TrainingResult",
     "install",
+    "speak_scene",
     "uninstall",
 ]

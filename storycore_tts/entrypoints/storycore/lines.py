@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from storycore_tts.domain.casting import CastVoice, Character
 from storycore_tts.domain.errors import InvalidRequest, StorageFailed
@@ -93,7 +94,7 @@ async def request_for(
     voice: str,
     *,
     cast: Casting | None = None,
-    **how: object,
+    **how: Any,
 ) -> Asked:
     """Return what is asked of a backend for a line in the voice of an id, or of a character.
 
@@ -150,7 +151,7 @@ async def request_in(
     language: str | None = None,
     instruct: str = "",
     notes: tuple[str, ...] = (),
-    **how: object,
+    **how: Any,
 ) -> Asked:
     """Return what is asked of a backend for a line in a voice that is known.
 
@@ -179,7 +180,7 @@ async def request_in(
         checkpoint=voice.checkpoint,
         language=language,
         instruct=said,
-        **how,  # type: ignore[arg-type]
+        **how,
     )
     return Asked(request, voice.voice, notes)
 

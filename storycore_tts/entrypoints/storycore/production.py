@@ -35,6 +35,9 @@ from storycore_tts.settings import QwenTTSConfig, load_config
 
 _log = logging.getLogger(__name__)
 
+# What the engine passes where its own settings say nothing.
+_OF_NOBODY = ("http://127.0.0.1:7860", "http://127.0.0.1:8188")
+
 
 @dataclass(frozen=True)
 class QwenTTSVoice:
@@ -124,7 +127,8 @@ class QwenTTSService:
     ``close``.
 
     Args:
-        comfyui_url: The ComfyUI server; None, here and below, for what the settings say.
+        comfyui_url: The ComfyUI server; None, here and below, for what the settings say. Where they
+            name one, the addresses that the engine passes while nobody chose any do not count.
         model_choice: "0.6B" or "1.7B".
         device: "auto", "cuda", "mps" or "cpu".
         precision: "bf16" or "fp32".
@@ -147,7 +151,7 @@ class QwenTTSService:
     ) -> None:
         self._speech = SpeechBySize(
             _with_timeout(config, timeout),
-            comfyui_url=comfyui_url,
+            comfyui_url=_address(config, comfyui_url),
             model_choice=model_choice,
             device=device,
             precision=precision,
@@ -450,6 +454,17 @@ class QwenTTSService:
         return TrainingRequest(
             dataset, output_dir, speaker_name, **{**usual, "language": language, **terms}
         )
+
+
+def _address(config: QwenTTSConfig | str | Path | None, given: str | None) -> str | None:
+    """Return the address that goes above the settings, if somebody chose it."""
+    if given not in _OF_NOBODY or isinstance(config, QwenTTSConfig):
+        return given
+    named = load_config(config)
+    if named.sources["comfyui_url"] == "default":
+        return given
+    log_event(_log, logging.INFO, "comfyui_url.from_settings", url=named.config.comfyui_url)
+    return None
 
 
 def _with_timeout(

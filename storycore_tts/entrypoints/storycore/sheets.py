@@ -71,7 +71,7 @@ def _character(sheet: Mapping[str, Any]) -> Character | None:
     return Character(
         id=own_id,
         name=name,
-        gender=gender_named(said) if said else gender_of_character(told, name),
+        gender=gender_named(said) if said else gender_of_character(told),
         age=_said(sheet, "age") or _said(sheet, "age_group") or _said(looks, "age_range"),
         description=_said(voice, "voice_type") or _said(sheet, "voice_inflection"),
         accent=f"{_said(voice, 'accent')} {_said(voice, 'dialect')}".strip(),

@@ -70,7 +70,7 @@ def test_what_is_known_decides(known, voice):
 
 
 def test_those_of_one_scene_differ_even_where_the_project_has_more_characters_than_voices():
-    used = {name: 1 for name in SPEAKERS} | {"Serena": 5}
+    used = dict.fromkeys(SPEAKERS, 1) | {"Serena": 5}
     near = WOMEN - {"Serena"}
     assert fitting(Character("x", gender="female"), NINE, used=used, near=near).name == "Serena"
 

@@ -83,10 +83,43 @@ def test_what_a_sheet_knows_decides(project):
     assert voice_of(project(), "uuid-2") == "Uncle_fu"
 
 
-def test_nothing_is_written_where_it_is_only_asked(project, tmp_path):
-    first = voice_of(project(), "char_001", remember=False)
+def test_what_would_be_given_is_what_is_given_and_nothing_is_written_before(project, tmp_path):
+    casting = project()
+    proposed = casting.proposed([Character("char_001"), *casting.everybody()], NINE)
     assert list(tmp_path.iterdir()) == []
-    assert voice_of(project(), "char_001") == first
+    assert casting.find(Character("char_001")) is None
+    assert len({part.voice.voice for part in proposed}) == 3
+    for part in proposed:
+        assert casting.assign(part.character, NINE).voice == part.voice
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("ending", [True, False])
+def test_the_cast_is_added_to_and_its_other_bytes_stay(project, tmp_path, newline, ending):
+    lines = ["# ours", "STEEL: {voice: Ryan,   aliases: [char_001]} # tired", "'x': Eric"]
+    before = (newline.join(lines) + newline * ending).encode()
+    (tmp_path / "cast.yaml").write_bytes(before)
+    casting = project()
+    voice_of(casting, "char_007")
+    people = [*casting.everybody(), Character("uuid-9", "Marie"), Character("char_001", "Steel")]
+    parts = casting.proposed(people, NINE)
+    assert [role.name for role in casting.write_down(parts)] == ["char_007", "Marie", "Noir"]
+    after = (tmp_path / "cast.yaml").read_bytes()
+    assert after.startswith(before)
+    assert after[len(before) :].count(b"\n") == after[len(before) :].count(newline.encode())
+    for part in parts:
+        found = project().find(Character(part.character.id))
+        assert (found.voice, found.is_cast) == (part.voice, True)
+    assert casting.write_down(parts) == []
+
+
+def test_a_cast_that_cannot_be_added_to_is_left_alone_and_the_lines_are_told(project, tmp_path):
+    (tmp_path / "cast.yaml").write_text("{STEEL: Ryan}\n")
+    casting = project()
+    with pytest.raises(ConfigurationError) as told:
+        casting.write_down(casting.proposed([Character("char_001")], NINE))
+    assert "char_001: {voice:" in told.value.hint
+    assert (tmp_path / "cast.yaml").read_text() == "{STEEL: Ryan}\n"
 
 
 def test_a_folder_that_takes_no_file_is_told_of_and_the_voice_is_kept_in_mind(tmp_path, clock):

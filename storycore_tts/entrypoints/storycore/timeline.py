@@ -1,0 +1,144 @@
+"""Takes on the engine's timeline: its clips, its audio tracks, and the route that takes clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+from uuid import NAMESPACE_URL, uuid5
+
+import httpx
+
+from storycore_tts.domain.errors import (
+    AuthenticationFailed,
+    BackendUnavailable,
+    InvalidRequest,
+)
+from storycore_tts.domain.script import Script, placed
+from storycore_tts.services.takes import Take
+
+_ROUTE = "/api/video-editor/projects/{project}/tracks/{track}/clips"
+_SECONDS = 30.0
+_SHOWN = 300  # characters of an answer in a message
+
+
+def clips(script: Script, takes: Sequence[Take], track_id: str) -> list[dict[str, Any]]:
+    """Return takes as the engine's ``TimelineClip``s; times in seconds."""
+    times = placed((take.line.character.id, take.duration) for take in takes)
+    return [
+        {
+            "id": str(uuid5(NAMESPACE_URL, f"{script.id}/{take.line.id or take.line.number}")),
+            "type": "audio",
+            "track_id": track_id,
+            "start_time": _seconds(start),
+            "end_time": _seconds(end),
+            "name": take.path.stem,
+            "source_start": 0.0,
+            "source_end": _seconds(end - start),
+            "file_path": str(take.path),
+            "metadata": {
+                "scene_id": script.id,
+                "line_id": take.line.id,
+                "character_id": take.line.character.id,
+                "character_name": take.line.character.name,
+                "text": take.line.text,
+                "emotion": take.line.emotion,
+                "speaker": take.speaker,
+                "backend": take.backend,
+                "warnings": list(take.warnings),
+            },
+        }
+        for take, (start, end) in zip(takes, times, strict=True)
+    ]
+
+
+def audio_tracks(placed_clips: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return clips as entries of a shot's ``audio_tracks``; times in seconds, volume in dB."""
+    return [
+        {
+            "id": f"{clip['metadata']['scene_id']}_voice_{clip['name'].lower()}",
+            "name": clip["name"],
+            "type": "voice",
+            "prompt": clip["metadata"]["text"],
+            "start_time": clip["start_time"],
+            "duration": clip["source_end"],
+            "volume": 0.0,
+            "muted": False,
+            "regeneratable": True,
+            "file_path": clip["file_path"],
+        }
+        for clip in placed_clips
+    ]
+
+
+async def post_clips(
+    engine: str,
+    project: str,
+    track: str,
+    posted: Sequence[Mapping[str, Any]],
+    *,
+    token: str | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> list[str]:
+    """Put clips on a track of the engine's timeline, one after the other.
+
+    Args:
+        engine: Its address, such as http://127.0.0.1:8080.
+        project: The id of a project that the engine has.
+        track: The id of one of its tracks.
+        posted: See ``clips``.
+        token: Sent as ``Authorization: Bearer``.
+        transport: Carries the requests; None: the network.
+
+    Returns:
+        The ids that the engine gave them.
+
+    Raises:
+        AuthenticationFailed: The engine asks for another token.
+        BackendUnavailable: It cannot be reached, or fails.
+        InvalidRequest: It has no such project or track, or the address is none.
+    """
+    path = _ROUTE.format(project=quote(project, safe=""), track=quote(track, safe=""))
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    ids: list[str] = []
+    try:
+        async with httpx.AsyncClient(
+            base_url=engine, headers=headers, timeout=_SECONDS, transport=transport
+        ) as client:
+            for clip in posted:
+                # The route reads start and length by these two names, whatever a clip calls them.
+                body = {**clip, "startTime": clip["start_time"], "duration": clip["source_end"]}
+                answer = await client.post(path, json=body)
+                _check(answer, engine, done=len(ids), of=len(posted))
+                ids.append(str(answer.json()["id"]))
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise InvalidRequest(f"{engine!r} is no address: {error}.") from None
+    except httpx.RequestError as error:
+        raise BackendUnavailable(
+            f"StoryCore-Engine at {engine} cannot be reached ({type(error).__name__}); "
+            f"{len(ids)} of {len(posted)} clips are on the track.",
+            hint="Is it running, and is this its address?",
+        ) from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise BackendUnavailable(
+            f"What answers at {engine}{path} is not StoryCore-Engine.", retryable=False
+        ) from error
+    return ids
+
+
+def _check(answer: httpx.Response, engine: str, *, done: int, of: int) -> None:
+    if answer.is_success:
+        return
+    said = f"HTTP {answer.status_code}, {answer.text[:_SHOWN]!r}"
+    message = (
+        f"StoryCore-Engine at {engine} takes no clip: {said}; {done} of {of} are on the track."
+    )
+    if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        raise AuthenticationFailed(message, hint="Give a token that this engine made.")
+    if answer.is_server_error:
+        raise BackendUnavailable(message)
+    raise InvalidRequest(message, hint="Look at the address, the project's id and the track's.")
+
+
+def _seconds(exact: Any) -> float:
+    return round(float(exact), 6)
