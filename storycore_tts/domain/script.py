@@ -50,6 +50,12 @@ class Script:
     title: str
     lines: tuple[Line, ...]
 
+    @property
+    def folder_name(self) -> str:
+        """Name of a folder for its files: the id, if that can be one."""
+        plain = re.fullmatch(r"[A-Za-z0-9_-]{1,64}", self.id)
+        return self.id if plain else plain_name(self.id) or "SCENE"
+
     def file_name(self, line: Line) -> str:
         """Return the name of a line's file, without a suffix: S02_0010_MARIE."""
         found = _UUID.fullmatch(self.id.strip())

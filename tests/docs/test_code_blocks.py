@@ -24,8 +24,8 @@ ARCHITECTURE = "documentation/ARCHITECTURE.md"
 DIRECT = "documentation/DIRECT.md"
 MIGRATION = "documentation/MIGRATION.md"
 EXPLAINED = (
-    "API_REFERENCE", "ARCHITECTURE", "DIRECT", "MIGRATION", "OBSERVABILITY", "QWEN_TTS_INTEGRATION",
-    "RESILIENCE", "SERVICE", "STORYCORE", "TESTING", "VOICES",
+    "API_REFERENCE", "ARCHITECTURE", "CASTING", "DIRECT", "MIGRATION", "OBSERVABILITY",
+    "QWEN_TTS_INTEGRATION", "RESILIENCE", "SERVICE", "STORYCORE", "TESTING", "VOICES",
 )  # fmt: skip
 DOCUMENTS = [
     "README.md",
@@ -98,6 +98,9 @@ def test_our_commands(run, standin_comfyui, tmp_path: Path, code: str):
     """Those of our own command that end by themselves run; the others are not ours to test."""
     tone = 0.3 * np.sin(np.arange(96_000) / 20)
     soundfile.write(tmp_path / "reference.wav", tone, 24_000)
+    dialogue = tmp_path / "data" / "dialogues" / "S02.json"
+    dialogue.parent.mkdir(parents=True)
+    dialogue.write_text('{"lines": [{"character_name": "Marie", "dialogue": "Now!"}]}')
     for command in our_commands(COMFYUI.sub(standin_comfyui.url, code)):
         run(*command, STORYCORE_TTS_COMFYUI_URL=standin_comfyui.url)
 

@@ -221,6 +221,8 @@ def test_what_is_optional_may_be_missing_and_a_uuid_is_cut_short(dialogue):
         "6A9B61B8_0010_ANNA",
         "6A9B61B8_0020_7",
     ]
+    assert script.folder_name == ANNA
+    assert read_dialogue(dialogue(scene_id="../../x")).folder_name == "X"
 
 
 # The engine's timeline --------------------------------------------------------------------------

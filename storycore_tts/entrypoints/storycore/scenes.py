@@ -14,7 +14,7 @@ from typing import Any
 from storycore_tts.domain.casting import Character
 from storycore_tts.domain.errors import InvalidRequest, TTSError, UnknownSpeaker, shown
 from storycore_tts.domain.presets import THOUGHT, manner
-from storycore_tts.domain.script import Line, Script, placed, plain_name
+from storycore_tts.domain.script import Line, Script, placed
 from storycore_tts.domain.voices import find_speaker
 from storycore_tts.entrypoints.sizes import SpeechBySize
 from storycore_tts.entrypoints.storycore import lines, timeline
@@ -115,7 +115,7 @@ async def speak_scene(
     speech = SpeechBySize(config)
     try:
         settings, tts = speech.config, speech.tts()
-        usual = Path(settings.output_dir or _OUTPUT) / (plain_name(script.id) or "SCENE")
+        usual = Path(settings.output_dir or _OUTPUT) / script.folder_name
         folder = (usual if out is None else Path(out)).absolute()
         parts, warnings = await _parts(tts, settings, script)
         ready, failed = await _planned(tts, script, parts)

@@ -5,9 +5,12 @@ import pytest
 from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.presets import (
     CLONE_PRESETS,
+    DIRECTIONS,
+    EMOTIONS,
     STYLES,
     TRAINING_PRESETS,
     clone_preset,
+    manner,
     style_instruct,
     training_preset,
 )
@@ -54,3 +57,18 @@ def test_a_name_that_is_none_is_refused_with_the_list_and_a_guess(find):
             find(name)
     with pytest.raises(InvalidRequest, match="Did you mean 'balanced'"):
         clone_preset("balansed")
+
+
+@pytest.mark.parametrize("name", [*STYLES, *EMOTIONS, *DIRECTIONS])
+def test_styles_emotions_and_directions_are_taken_in_any_case(name):
+    said = manner(name)
+    assert said == manner(name.upper()) == manner(f" {name.title().replace('_', ' ')} ")
+    assert (said == "") == (name == "neutral")
+    assert said != name
+
+
+def test_manners_are_joined_and_other_words_go_on_as_they_are():
+    assert manner("like a pirate") == "like a pirate"
+    assert manner("gravelly", None, "", "Neutral", "whispers") == "gravelly. Whispering."
+    assert manner("neutral", "over the noise") == "over the noise"
+    assert manner() == ""

@@ -41,6 +41,13 @@ def choose(voice_id, mapped=None, default="Ryan"):
         ("Ryan", "Ryan", None),
         ("uncle fu", "uncle fu", None),
         ("mara", "mara", None),
+        ("male", "Ryan", None),
+        ("Female", "Serena", None),
+        ("narrator", "Ryan", None),
+        ("qwen-female-1", "Serena", None),
+        ("qwen-fr-fr", "Ryan", "French"),
+        ("char_001", "char_001", None),
+        ("female lead", "female lead", None),
     ],
 )
 def test_what_an_id_says_decides(voice_id, speaker, language):
@@ -71,6 +78,20 @@ def test_the_engines_own_voices_are_mapped_to_the_nine_and_keep_language_and_gen
         assert gender_of(voice.speaker) == ("female" if name in women else "male")
         assert LANGUAGES[voice.language] == name[:2]
     assert len({voice.speaker for voice in voices.values()}) == len(voices)
+
+
+def test_the_eight_voices_of_the_engines_page_keep_language_and_gender():
+    men = {"fr-FR-Henri", "en-US-Ryan"}
+    mapped = {
+        name: VoiceChoice(v.speaker, v.language) for name, v in QwenTTSConfig().voice_map.items()
+    }
+    for name in (
+        "fr-FR-Denise", "fr-FR-Henri", "en-US-Jenny", "en-US-Ryan", "en-GB-Amelia", "de-DE-Katja",
+        "es-ES-Elvira", "it-IT-Elsa",
+    ):  # fmt: skip
+        voice = choose(name, mapped)
+        assert LANGUAGES[voice.language] == name[:2]
+        assert gender_of(voice.speaker) == ("male" if name in men else "female")
 
 
 def test_each_built_in_voice_is_a_womans_or_a_mans_and_each_language_has_both():
