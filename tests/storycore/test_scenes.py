@@ -123,14 +123,6 @@ async def test_only_what_is_missing_or_has_changed_is_spoken_again(dialogue, com
         assert take.path.read_bytes() == before.get(take.line.id, take.path.read_bytes())
 
 
-async def test_repeated_words_keep_their_own_takes(dialogue, comfyui, server):
-    twice = [line(ANNA, "Anna", "Yes."), line(ANNA, "Anna", "Yes.")]
-    first = await speak_scene(dialogue(twice), config=comfyui)
-    before = [take.path.read_bytes() for take in first.takes]
-    again = await speak_scene(dialogue(twice), config=comfyui)
-    assert [take.path.read_bytes() for take in again.takes] == before
-
-
 async def test_another_voice_or_manner_in_the_cast_is_spoken_again(
     dialogue, comfyui, server, tmp_path
 ):
