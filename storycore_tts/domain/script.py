@@ -7,8 +7,10 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 from storycore_tts.domain.casting import Character
+from storycore_tts.domain.errors import TTSError
 
 _PAUSE, _PAUSE_IN_SPEECH = Fraction(1, 2), Fraction(1, 4)  # s: before another speaker, the same one
 _LONGEST_NAME = 32  # characters
@@ -61,6 +63,49 @@ class Script:
         found = _UUID.fullmatch(self.id.strip())
         scene = plain_name(found[1] if found else self.id) or "SCENE"
         return f"{scene}_{line.number:04d}_{plain_name(line.character.called) or 'CHARACTER'}"
+
+
+@dataclass(frozen=True)
+class Take:
+    """A line that was spoken.
+
+    Args:
+        line: Of the script.
+        path: Its file.
+        speaker: The voice.
+        samples: How many there are.
+        sample_rate: In Hz.
+        backend: Who spoke.
+        warnings: What was done in spite of doubts.
+        is_new: It was spoken now, and not by an earlier run.
+    """
+
+    line: Line
+    path: Path
+    speaker: str
+    samples: int
+    sample_rate: int
+    backend: str
+    warnings: tuple[str, ...]
+    is_new: bool
+
+    @property
+    def duration(self) -> Fraction:
+        """In seconds, exactly."""
+        return Fraction(self.samples, self.sample_rate)
+
+
+@dataclass(frozen=True)
+class NotSpoken:
+    """A line that failed.
+
+    Args:
+        line: Of the script.
+        error: Why.
+    """
+
+    line: Line
+    error: TTSError
 
 
 def plain_name(text: str) -> str:

@@ -9,14 +9,13 @@ import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from storycore_tts.domain.errors import StorageFailed, TTSError
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
-from storycore_tts.domain.script import Line, Script
+from storycore_tts.domain.script import Line, NotSpoken, Script, Take
 from storycore_tts.domain.speech import Speech, write_whole
 from storycore_tts.services.files import replace_text
 from storycore_tts.services.speech import TextToSpeech
@@ -40,49 +39,6 @@ class Planned:
     request: SpeechRequest | CloneRequest
     speaker: str
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Take:
-    """A line that was spoken.
-
-    Args:
-        line: Of the script.
-        path: Its file.
-        speaker: The voice.
-        samples: How many there are.
-        sample_rate: In Hz.
-        backend: Who spoke.
-        warnings: What was done in spite of doubts.
-        is_new: It was spoken now, and not by an earlier run.
-    """
-
-    line: Line
-    path: Path
-    speaker: str
-    samples: int
-    sample_rate: int
-    backend: str
-    warnings: tuple[str, ...]
-    is_new: bool
-
-    @property
-    def duration(self) -> Fraction:
-        """In seconds, exactly."""
-        return Fraction(self.samples, self.sample_rate)
-
-
-@dataclass(frozen=True)
-class NotSpoken:
-    """A line that failed.
-
-    Args:
-        line: Of the script.
-        error: Why.
-    """
-
-    line: Line
-    error: TTSError
 
 
 async def speak_lines(

@@ -23,9 +23,9 @@ from storycore_tts import (
     VoiceLibrary,
     create_editor_router,
 )
+from storycore_tts.adapters.engine.sheets import read_sheets
 from storycore_tts.domain.requests import ReferenceAudio
 from storycore_tts.domain.voices import gender_of
-from storycore_tts.entrypoints.storycore.sheets import read_sheets
 from storycore_tts.testing.comfyui.log import Submitted
 
 from .caller import AIConfig, AIVideoEditorService, speaking_character

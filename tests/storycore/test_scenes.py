@@ -17,9 +17,9 @@ from storycore_tts import (
     UnknownSpeaker,
     speak_scene,
 )
+from storycore_tts.adapters.engine.dialogues import read_dialogue
+from storycore_tts.adapters.engine.timeline import post_clips
 from storycore_tts.domain.presets import manner
-from storycore_tts.entrypoints.storycore.scenes import read_dialogue
-from storycore_tts.entrypoints.storycore.timeline import post_clips
 from storycore_tts.testing.comfyui.log import Submitted
 
 ANNA, TOM = "6a9b61b8-dcff-45d6-bccc-5ecd0bba2ba6", "char_002"

@@ -2,7 +2,7 @@
 
 CASTING = "storycore_tts/services/casting.py"
 RULES = "storycore_tts/domain/casting.py"
-LINES = "storycore_tts/entrypoints/storycore/lines.py"
+LINES = "storycore_tts/services/voicing.py"
 TAKES = "storycore_tts/services/takes.py"
 UNIT = ["tests/unit/services/test_casting.py"]
 SPOKEN = ["tests/storycore/test_scenes.py"]

@@ -10,9 +10,9 @@ from storycore_tts.domain.casting import Character
 from storycore_tts.domain.errors import OutOfMemory, StorageFailed
 from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRequest
 from storycore_tts.domain.sampling import Sampling
-from storycore_tts.domain.script import Line, Script
+from storycore_tts.domain.script import Line, NotSpoken, Script, Take
 from storycore_tts.domain.speech import Speech
-from storycore_tts.services.takes import NotSpoken, Planned, Take, speak_lines, speech_key
+from storycore_tts.services.takes import Planned, speak_lines, speech_key
 
 
 @dataclass

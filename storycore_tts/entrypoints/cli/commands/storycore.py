@@ -110,7 +110,7 @@ def _tell(scene: SpokenScene, *, quiet: bool) -> None:
 
 
 def _post(scene: SpokenScene, engine: str, project: str, track: str, token: str | None) -> None:
-    from storycore_tts.entrypoints.storycore.timeline import post_clips
+    from storycore_tts.adapters.engine.timeline import post_clips
 
     ids = run_async(post_clips(engine, project, track, scene.clips, token=token))
     console.tell(f"{len(ids)} clips posted to {engine}")

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
-
-import httpx
 
 from storycore_tts.domain.errors import (
     AuthenticationFailed,
     BackendUnavailable,
     InvalidRequest,
 )
-from storycore_tts.domain.script import Script, placed
-from storycore_tts.services.takes import Take
+from storycore_tts.domain.script import Script, Take, placed
+
+if TYPE_CHECKING:
+    import httpx
 
 _ROUTE = "/api/video-editor/projects/{project}/tracks/{track}/clips"
 _SECONDS = 30.0
@@ -98,6 +99,8 @@ async def post_clips(
         BackendUnavailable: It cannot be reached, or fails.
         InvalidRequest: It has no such project or track, or the address is none.
     """
+    import httpx  # where clips are posted, and nowhere else
+
     path = _ROUTE.format(project=quote(project, safe=""), track=quote(track, safe=""))
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     ids: list[str] = []
@@ -133,7 +136,7 @@ def _check(answer: httpx.Response, engine: str, *, done: int, of: int) -> None:
     message = (
         f"StoryCore-Engine at {engine} takes no clip: {said}; {done} of {of} are on the track."
     )
-    if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+    if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         raise AuthenticationFailed(message, hint="Give a token that this engine made.")
     if answer.is_server_error:
         raise BackendUnavailable(message)

@@ -1,0 +1,75 @@
+"""A scene on its way to the microphone: who speaks in it, and what is asked for each line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from storycore_tts.domain.errors import TTSError, UnknownSpeaker
+from storycore_tts.domain.script import NotSpoken, Script
+from storycore_tts.domain.voices import find_speaker
+from storycore_tts.services.casting import Casting, Part
+from storycore_tts.services.speech import TextToSpeech
+from storycore_tts.services.takes import Planned
+from storycore_tts.services.voicing import part_of, request_in
+
+
+async def parts_of(
+    tts: TextToSpeech, cast: Casting, script: Script
+) -> tuple[dict[str, Part], tuple[str, ...]]:
+    """Return who speaks in a scene, by id, and in words who shares a voice with whom.
+
+    Whoever has no voice yet is given one that nobody else has in this scene, while there is one.
+
+    Raises:
+        ConfigurationError: The cast is refused.
+        UnknownSpeaker: It names a voice that is nowhere.
+        BackendUnavailable: Nobody could be asked for voices.
+    """
+    speakers = [one.name for one in await tts.speakers()]
+    people = {line.character.id: line.character for line in script.lines}
+    found = {who: await asyncio.to_thread(cast.find, one) for who, one in people.items()}
+    parts = {who: part for who, part in found.items() if part is not None}
+    for who in (who for who, part in found.items() if part is None):
+        near = [part.voice.voice for part in parts.values()]
+        parts[who] = await part_of(tts, cast, people[who], near=near)
+    shared = defaultdict[str, list[str]](list)
+    for part in parts.values():
+        shared[await _checked(tts, part, speakers)].append(part.character.called)
+    return parts, tuple(
+        f"{voice} speaks for {' and '.join(names)}" for voice, names in shared.items() if names[1:]
+    )
+
+
+async def _checked(tts: TextToSpeech, part: Part, speakers: Sequence[str]) -> str:
+    """Return a part's voice, if there is such a voice: nobody speaks before that is known."""
+    voice = part.voice
+    if voice.checkpoint is not None:
+        return voice.voice
+    if await asyncio.to_thread(tts.voices.find, voice.voice) is not None:
+        return voice.voice
+    try:
+        return find_speaker(voice.voice, speakers, backend=tts.backend)
+    except UnknownSpeaker as error:
+        error.message = f"{part.character.called} cannot be heard: {error.message}"
+        raise
+
+
+async def planned(
+    tts: TextToSpeech, script: Script, parts: Mapping[str, Part]
+) -> tuple[list[Planned], list[NotSpoken]]:
+    """Return what is asked for each line, and the lines for which nothing can be asked."""
+    ready: list[Planned] = []
+    failed: list[NotSpoken] = []
+    for line in script.lines:
+        part = parts[line.character.id]
+        try:
+            asked = await request_in(
+                tts, part.voice, line.text, instruct=line.instruct, notes=part.notes
+            )
+        except TTSError as error:
+            failed.append(NotSpoken(line, error))
+        else:
+            ready.append(Planned(line, asked.request, asked.speaker, asked.notes))
+    return ready, failed

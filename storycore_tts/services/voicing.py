@@ -1,0 +1,179 @@
+"""Whose voice a line is spoken in: a voice's id or name, or a character who is cast."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from storycore_tts.domain.casting import CastVoice, Character
+from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.domain.languages import AUTO
+from storycore_tts.domain.presets import manner
+from storycore_tts.domain.requests import CloneRequest, SpeechRequest
+from storycore_tts.domain.stored_voices import name_key
+from storycore_tts.domain.voice_ids import VoiceChoice, is_voice_id, voice_choice
+from storycore_tts.domain.voices import is_built_in
+from storycore_tts.services.casting import Casting, Part
+from storycore_tts.services.speech import TextToSpeech
+
+_DEAF = "is cloned from a recording, and speaks in its manner"
+
+
+class MappedVoice(Protocol):
+    """Who speaks for a voice id, as the settings say it."""
+
+    @property
+    def speaker(self) -> str:
+        """Name of a built-in voice, or of a stored one."""
+
+    @property
+    def language(self) -> str | None:
+        """In the model's spelling; None: the voice's own, or as configured."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a backend is asked for, and what there is to say of the choice.
+
+    Args:
+        request: For ``TextToSpeech.speak``.
+        speaker: The voice that was chosen.
+        notes: For the warnings of the result: who speaks for a character that is not cast.
+    """
+
+    request: SpeechRequest | CloneRequest
+    speaker: str
+    notes: tuple[str, ...] = ()
+
+
+async def request_for(
+    tts: TextToSpeech,
+    voice_map: Mapping[str, MappedVoice],
+    text: str,
+    voice: str,
+    *,
+    cast: Casting | None = None,
+    **how: Any,
+) -> Asked:
+    """Return what is asked of a backend for a line in the voice of an id, or of a character.
+
+    Args:
+        tts: The service.
+        voice_map: Ids that were given a voice.
+        text: What to say.
+        voice: Such as "fr-FR-Denise", or the name of a built-in or stored voice; with a cast,
+            anything else is a character's id or name.
+        cast: Who speaks for characters; None: there are none, and an unknown name is a mistake.
+        **how: See ``TextToSpeech.request_for``; a language goes above that of the voice.
+
+    Raises:
+        ConfigurationError: The cast is refused.
+        InvalidRequest: Something in it is refused.
+        StorageFailed: The stored voice is damaged.
+    """
+    if not isinstance(voice, str):
+        raise InvalidRequest(f"A voice is a string, not {type(voice).__name__}.")
+    if cast is not None and await _is_character(tts, voice_map, voice, cast):
+        part = await part_of(tts, cast, Character(voice.strip()))
+        return await request_in(tts, part.voice, text, notes=part.notes, **how)
+    choice = await _choice(tts, voice_map, voice)
+    return await request_in(tts, CastVoice(choice.speaker, language=choice.language), text, **how)
+
+
+async def part_of(
+    tts: TextToSpeech, cast: Casting, character: Character, *, near: Collection[str] = ()
+) -> Part:
+    """Return who speaks for a character; somebody new is given a voice that is remembered.
+
+    Args:
+        tts: Knows which voices there are.
+        cast: Who speaks for whom.
+        character: Who, with what is known.
+        near: Voices of those who speak in the same scene.
+
+    Raises:
+        ConfigurationError: The cast is refused.
+        BackendUnavailable: Nobody could be asked for voices.
+    """
+    found = await asyncio.to_thread(cast.find, character)
+    if found is not None:
+        return found
+    speakers = await tts.speakers()
+    return await asyncio.to_thread(cast.assign, character, speakers, near=near)
+
+
+async def request_in(
+    tts: TextToSpeech,
+    voice: CastVoice,
+    text: str,
+    *,
+    language: str | None = None,
+    instruct: str = "",
+    notes: tuple[str, ...] = (),
+    **how: Any,
+) -> Asked:
+    """Return what is asked of a backend for a line in a voice that is known.
+
+    Args:
+        tts: The service.
+        voice: Who speaks.
+        text: What to say.
+        language: None or "Auto" for the voice's own.
+        instruct: How to say it, besides the voice's own manner; a voice that is cloned from a
+            recording does not listen, and the notes say so.
+        notes: What is known already.
+        **how: See ``TextToSpeech.request_for``.
+
+    Raises:
+        InvalidRequest: Something in it is refused.
+        StorageFailed: The stored voice is damaged.
+    """
+    said = manner(voice.instruct, instruct)
+    if said and voice.checkpoint is None and await _is_clone(tts, voice.voice):
+        notes, said = (*notes, f"instruct was ignored: {voice.voice} {_DEAF}"), ""
+    if language is None or language == AUTO:
+        language = voice.language
+    request = await tts.request_for(
+        text,
+        speaker=voice.voice,
+        checkpoint=voice.checkpoint,
+        language=language,
+        instruct=said,
+        **how,
+    )
+    return Asked(request, voice.voice, notes)
+
+
+async def _choice(
+    tts: TextToSpeech, voice_map: Mapping[str, MappedVoice], voice: str
+) -> VoiceChoice:
+    mapped = {name: VoiceChoice(one.speaker, one.language) for name, one in voice_map.items()}
+    if await asyncio.to_thread(tts.voices.find, voice) is not None:
+        mapped = {voice: VoiceChoice(voice), **mapped}  # what is mapped has the last word
+    return voice_choice(voice, mapped, default_speaker=tts.defaults.speaker)
+
+
+async def _is_character(
+    tts: TextToSpeech, voice_map: Mapping[str, MappedVoice], voice: str, cast: Casting
+) -> bool:
+    """Tell whether a name is a character's: a voice keeps its name, and whoever is known theirs."""
+    wanted = voice.strip()
+    mapped = {name.casefold() for name in voice_map}
+    if not wanted or wanted.casefold() in mapped or is_built_in(wanted):
+        return False
+    if await asyncio.to_thread(tts.voices.find, wanted) is not None:
+        return False
+    if await asyncio.to_thread(cast.knows, wanted):
+        return True
+    if is_voice_id(wanted):
+        return False
+    return name_key(wanted) not in {name_key(one.name) for one in await tts.speakers()}
+
+
+async def _is_clone(tts: TextToSpeech, name: str) -> bool:
+    if is_built_in(name):
+        return False
+    stored = await asyncio.to_thread(tts.voices.find, name)
+    return stored is not None and stored.kind == "clone"
