@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from storycore_tts.concurrency.waiting import all_ended
 from storycore_tts.domain.errors import StorageFailed, TTSError
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.domain.script import Line, NotSpoken, Script, Take
@@ -95,12 +96,13 @@ async def speak_lines(
         )
 
     tasks = [asyncio.ensure_future(one(*pair)) for pair in zip(planned, keys, strict=True)]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
+
+    def leave() -> None:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+
+    await all_ended(tasks, leave)
+    return [task.result() for task in tasks]
 
 
 def speech_key(request: SpeechRequest | CloneRequest, model: str) -> str:
