@@ -13,7 +13,7 @@ WOMEN = {name for name in SPEAKERS if gender_of(name) == "female"}
 characters = st.lists(
     st.builds(
         Character,
-        st.text(min_size=1, max_size=12),
+        st.integers(0, 10**9).map("char_{}".format),  # not a first name, which tells a gender
         gender=st.sampled_from(["female", "male", ""]),
         age=st.sampled_from(["", "child", "67", "adult"]),
         description=st.sampled_from(["", "deep and commanding", "warm and wise"]),
