@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import (
+    AbstractAsyncContextManager,
     AsyncExitStack,
     asynccontextmanager,
     nullcontext,
@@ -29,18 +31,19 @@ from storycore_tts.adapters.resilience import (
 )
 from storycore_tts.adapters.telemetry import EventLog
 from storycore_tts.domain.errors import BackendUnavailable, ConfigurationError, TTSError
-from storycore_tts.domain.events import Listeners, Reloaded
-from storycore_tts.domain.jobs import JobKind
+from storycore_tts.domain.events import Listener, Listeners, Reloaded
+from storycore_tts.domain.jobs import JobKind, Performer
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.sites import Site
+from storycore_tts.live_settings import LiveSettings, Source, read_settings
 from storycore_tts.ports import Adapter
 from storycore_tts.services.capacity import Capacity
 from storycore_tts.services.files import user_data
 from storycore_tts.services.output import AudioFolder
 from storycore_tts.services.speech import Defaults, TextToSpeech
-from storycore_tts.services.studio import Studio
+from storycore_tts.services.studio import Store, Studio
 from storycore_tts.services.voices import VoiceLibrary
-from storycore_tts.settings import ADAPTER_GROUP, QwenTTSConfig, load_config
+from storycore_tts.settings import ADAPTER_GROUP, QwenTTSConfig, rollout_notice
 
 if TYPE_CHECKING:
     from storycore_tts.adapters.queue import DurableQueue
@@ -109,15 +112,6 @@ def _settings_of_adapters(config: QwenTTSConfig) -> str:
     return config.model_dump_json(exclude=_NOT_FOR_ADAPTERS)
 
 
-def _read(
-    config: QwenTTSConfig | str | Path | None,
-) -> tuple[QwenTTSConfig, QwenTTSConfig | str | Path | None]:
-    """Return settings, and what to read the next time."""
-    if isinstance(config, QwenTTSConfig):
-        return config, config
-    return load_config(config).config, config
-
-
 def _defaults(config: QwenTTSConfig) -> Defaults:
     return Defaults(
         speaker=config.default_speaker,
@@ -127,9 +121,6 @@ def _defaults(config: QwenTTSConfig) -> Defaults:
 
 
 MakeAdapter: TypeAlias = Callable[[str, QwenTTSConfig], Adapter]
-ReadSettings: TypeAlias = Callable[
-    [QwenTTSConfig | str | Path | None], tuple[QwenTTSConfig, QwenTTSConfig | str | Path | None]
-]
 
 
 def assemble(
@@ -207,38 +198,35 @@ class ConfiguredSpeech(TextToSpeech):
     """Speech as the settings say, and as they say from now on when they are read again.
 
     Args:
-        config: The settings to begin with.
+        settings: The settings; those of a file are looked at before each call.
         assemble: Makes the adapter that they describe.
         listeners: Those who hear what happens.
         voices: Where voices are stored by name, until settings are read that name another folder.
-        read: Reads settings again: returns them, and what to read the next time.
     """
 
     def __init__(
         self,
-        config: QwenTTSConfig,
+        settings: LiveSettings,
         assemble: Callable[..., Adapter],
         listeners: Listeners,
         voices: VoiceLibrary,
-        read: ReadSettings = _read,
     ) -> None:
-        self.config = config
-        self._read = read
-        self.source: QwenTTSConfig | str | Path | None = None
-        """What ``reload`` reads; None: the usual places."""
+        self.config = settings.config
+        self._settings = settings
         self._assemble = assemble
-        self._reloading = asyncio.Lock()  # one that read first must not decide last
-        self._switching = Switching(assemble(config=config))
+        self._switching = Switching(assemble(config=self.config))
         watched = Observed(
             self._switching, backend=lambda: self.config.backend, tell=listeners.tell
         )
         super().__init__(
             watched,
-            name=config.backend,
-            defaults=_defaults(config),
+            name=self.config.backend,
+            defaults=_defaults(self.config),
             listeners=listeners,
             voices=voices,
         )
+        _tell_of_rollout(self.config)
+        settings.follow(self.prepare)
 
     @property
     def site(self) -> Site | None:
@@ -250,7 +238,9 @@ class ConfiguredSpeech(TextToSpeech):
     async def at(self, site: Site) -> AsyncIterator[TextToSpeech]:
         """Open the same backend at another site, without a fallback, and close it afterwards."""
         config = self.config.model_copy(update={"comfyui_url": site.url, "fallback": None})
-        there = ConfiguredSpeech(config, self._assemble, self._listeners, self._voices)
+        there = ConfiguredSpeech(
+            LiveSettings(config), self._assemble, self._listeners, self._voices
+        )
         try:
             yield there
         finally:
@@ -269,14 +259,31 @@ class ConfiguredSpeech(TextToSpeech):
             ConfigurationError: They are refused; everything stays as it was.
             BackendUnavailable: A package that the new backend needs is not installed; likewise.
         """
-        async with self._reloading:
-            settings, source = await asyncio.to_thread(self._read, config or self.source)
-            self._switching.switch(self._assemble(config=settings))
-            if settings.voices_dir != self.config.voices_dir:
-                self._voices = VoiceLibrary(settings.voices_dir)
-            self.config, self.source = settings, source
-            self._name, self.defaults = settings.backend, _defaults(settings)
-        self._listeners.tell(Reloaded("", settings.backend))
+        await self._settings.reload(config)
+
+    def prepare(self, config: QwenTTSConfig, *, tell: bool = True) -> Callable[[], None]:
+        """Make the adapter that other settings describe, and return what puts it to use.
+
+        Args:
+            config: The settings.
+            tell: Let listeners hear of it.
+
+        Raises:
+            TTSError: See ``reload``.
+        """
+        adapter = self._assemble(config=config)
+
+        def use() -> None:
+            self._switching.switch(adapter)
+            if config.voices_dir != self.config.voices_dir:
+                self._voices = VoiceLibrary(config.voices_dir)
+            self.config = config
+            self._name, self.defaults = config.backend, _defaults(config)
+            _tell_of_rollout(config)
+            if tell:
+                self._listeners.tell(Reloaded("", config.backend))
+
+        return use
 
     async def end(self) -> None:
         """Close for good: what is under way is broken off, and what comes later is refused.
@@ -285,6 +292,9 @@ class ConfiguredSpeech(TextToSpeech):
         """
         self._switching.refuse()
         await self.aclose()
+
+    async def _ready(self) -> None:
+        await self._settings.refresh()
 
     def _machine(self, backend: str) -> str:
         if backend == "comfyui":
@@ -299,15 +309,30 @@ class Container(containers.DeclarativeContainer):
     listeners = providers.Singleton(_listeners)
     shared = providers.Singleton(SharedAdapters)
     make = providers.Object(make_adapter)
-    read = providers.Object(_read)
+    read = providers.Object(read_settings)
+    clock = providers.Object(time.monotonic)
+    settings = providers.Singleton(LiveSettings, config)
     adapter = providers.Factory(
         assemble, config=config, shared=shared, listeners=listeners, make=make
     )
     audio_folder = providers.Singleton(AudioFolder, config.provided.output_dir)
     voices = providers.Singleton(VoiceLibrary, config.provided.voices_dir)
-    service = providers.Singleton(
-        ConfiguredSpeech, config, adapter.provider, listeners, voices, read
-    )
+    service = providers.Singleton(ConfiguredSpeech, settings, adapter.provider, listeners, voices)
+
+
+def live_settings(source: Source | LiveSettings, *, fixed: tuple[str, ...] = ()) -> LiveSettings:
+    """Return settings that follow their file; those that do already stay as they are.
+
+    Args:
+        source: Settings, the path of a YAML file, or None for the usual places.
+        fixed: Blocks that stay as they are read first.
+
+    Raises:
+        ConfigurationError: The settings are refused.
+    """
+    if isinstance(source, LiveSettings):
+        return source
+    return LiveSettings(source, fixed=fixed, read=Container.read(), clock=Container.clock())
 
 
 @asynccontextmanager
@@ -315,6 +340,9 @@ async def open_tts(
     config: QwenTTSConfig | str | Path | None = None, *, reload_on_hangup: bool = False
 ) -> AsyncIterator[ConfiguredSpeech]:
     """Open the backend that the settings name, and close it afterwards.
+
+    A file is looked at before each call, once a second at most. If it changed, the settings are
+    read again as ``reload`` does; those that are refused are logged, and the old ones stay.
 
     Leaving breaks off what is still under way, and refuses what comes later.
 
@@ -327,9 +355,8 @@ async def open_tts(
         ConfigurationError: The settings are refused.
         BackendUnavailable: A package that the backend needs is not installed.
     """
-    settings, source = _read(config)
-    service: ConfiguredSpeech = Container(config=settings).service()
-    service.source = source
+    settings = live_settings(config)
+    service: ConfiguredSpeech = Container(config=settings.config, settings=settings).service()
     try:
         async with _hangups(service.reload) if reload_on_hangup else nullcontext():
             yield service
@@ -338,35 +365,153 @@ async def open_tts(
 
 
 @asynccontextmanager
-async def open_studio(config: QwenTTSConfig) -> AsyncIterator[Studio]:
+async def open_studio(
+    settings: LiveSettings, *, listener: Listener | None = None, store_when_asked: bool = False
+) -> AsyncIterator[Studio]:
     """Open the backends that the settings offer, and the queue of jobs, and close them afterwards.
+
+    When the settings change, ``backend`` is the usual one from then on. Those that were offered
+    before stay.
+
+    Args:
+        settings: The settings; their block ``server`` is read here only.
+        listener: Hears of everything that the backends do.
+        store_when_asked: Open the store of jobs when it is first needed, and share its folder with
+            other processes.
 
     Raises:
         BackendUnavailable: A package that a backend or the queue needs is not installed.
         StorageFailed: The database of jobs cannot be used.
     """
-    server = config.server
-    async with AsyncExitStack() as stack:
-        backends = {
-            name: await stack.enter_async_context(open_tts(_on(config, name)))
-            for name in dict.fromkeys([config.backend, *server.backends])
-        }
-        capacities = {
-            name: Capacity(name, concurrency=_places(config, name), max_waiting=server.max_waiting)
-            for name in backends
-        }
-        queue = make_queue(config, {name: one.concurrency for name, one in capacities.items()})
-        stack.push_async_callback(queue.aclose)
-        studio = Studio(
-            backends,
-            capacities,
-            queue=queue,
-            uploads=queue.uploads,
-            sites=queue.sites,
-            elsewhere=lambda backend, site: backends[backend].at(site),
-        )
-        await queue.start(studio.perform)
+    async with AsyncExitStack() as stack, AsyncExitStack() as first:
+        backends = _Backends(settings.config, stack)
+        if listener is not None:
+            backends.listeners.add(listener)
+        store = _Store(settings, backends.capacities, share=store_when_asked)
+        first.push_async_callback(store.aclose)
+        studio = Studio(backends.services, backends.capacities, store=store, elsewhere=backends.at)
+        store.perform = studio.perform
+
+        def prepare(config: QwenTTSConfig) -> Callable[[], None]:
+            change = backends.prepare(config)
+
+            def use() -> None:
+                change()
+                studio.usual = config.backend
+                store.offer(backends.capacities)
+
+            return use
+
+        first.callback(settings.follow(prepare))
+        if not store_when_asked:
+            await store()
         yield studio
+
+
+class _Backends:
+    """The backends of a studio.
+
+    Args:
+        config: The settings to begin with.
+        stack: What closes them.
+    """
+
+    def __init__(self, config: QwenTTSConfig, stack: AsyncExitStack) -> None:
+        self._server = config.server
+        self._stack = stack
+        self._shared = SharedAdapters()
+        self.listeners = _listeners()
+        self.services: dict[str, ConfiguredSpeech] = {}
+        self.capacities: dict[str, Capacity] = {}
+        for name in dict.fromkeys([config.backend, *config.server.backends]):
+            self._add(name, self._made(_on(config, name)))
+
+    def prepare(self, config: QwenTTSConfig) -> Callable[[], None]:
+        """Make ready what other settings need; see ``ConfiguredSpeech.prepare``."""
+        usual = config.backend
+        with self._shared.all_or_none():
+            uses = [
+                service.prepare(_on(config, name), tell=name == usual)
+                for name, service in self.services.items()
+            ]
+            new = None if usual in self.services else self._made(config)
+
+        def use() -> None:
+            for one in uses:
+                one()
+            if new is not None:
+                self._add(usual, new)
+                self.listeners.tell(Reloaded("", usual))
+
+        return use
+
+    def at(self, backend: str, site: Site) -> AbstractAsyncContextManager[TextToSpeech]:
+        """Open a backend at another site."""
+        return self.services[backend].at(site)
+
+    def _made(self, config: QwenTTSConfig) -> ConfiguredSpeech:
+        service: ConfiguredSpeech = Container(
+            config=config, shared=self._shared, listeners=self.listeners
+        ).service()
+        return service
+
+    def _add(self, name: str, service: ConfiguredSpeech) -> None:
+        self._stack.push_async_callback(service.end)
+        self.services[name] = service
+        self.capacities[name] = Capacity(
+            name, concurrency=_places(service.config, name), max_waiting=self._server.max_waiting
+        )
+
+
+class _Store:
+    """Where jobs are kept, opened when it is first asked for.
+
+    Args:
+        settings: The settings.
+        capacities: How many jobs each backend does at a time.
+        share: Whether other processes may use the same folder.
+    """
+
+    perform: Performer
+
+    def __init__(
+        self, settings: LiveSettings, capacities: Mapping[str, Capacity], *, share: bool
+    ) -> None:
+        self._settings, self._capacities, self._share = settings, capacities, share
+        self._opening = asyncio.Lock()
+        self._queue: DurableQueue | None = None
+        self._looking: asyncio.Task[None] | None = None
+
+    async def __call__(self) -> Store:
+        """Return it; see ``OpenStore``."""
+        async with self._opening:
+            if self._queue is None:
+                concurrency = {name: one.concurrency for name, one in self._capacities.items()}
+                queue = make_queue(self._settings.config, concurrency, share=self._share)
+                await queue.start(self.perform)
+                self._queue = queue
+                self._looking = asyncio.ensure_future(self._look())
+            return Store(self._queue, self._queue.uploads, self._queue.sites)
+
+    def offer(self, capacities: Mapping[str, Capacity]) -> None:
+        """Do jobs for these backends, too."""
+        for name, one in capacities.items():
+            if self._queue is not None:
+                self._queue.offer(name, one.concurrency)
+
+    async def aclose(self) -> None:
+        """Close it."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait({self._looking})
+        if self._queue is not None:
+            await self._queue.aclose()
+
+    async def _look(self) -> None:
+        """Notice settings that change, for jobs that other processes accepted by them."""
+        while True:
+            await asyncio.sleep(1.0)
+            await self._settings.refresh()
 
 
 @asynccontextmanager
@@ -380,12 +525,15 @@ async def open_reader(config: QwenTTSConfig) -> AsyncIterator[RecordingReader]:
         yield reader
 
 
-def make_queue(config: QwenTTSConfig, concurrency: Mapping[str, int]) -> DurableQueue:
+def make_queue(
+    config: QwenTTSConfig, concurrency: Mapping[str, int], *, share: bool = False
+) -> DurableQueue:
     """Make the queue of jobs that the settings describe.
 
     Args:
         config: The settings.
         concurrency: Jobs at a time, for each backend.
+        share: Whether other processes may use the same folder.
 
     Raises:
         BackendUnavailable: The extra ``server`` is not installed.
@@ -396,6 +544,7 @@ def make_queue(config: QwenTTSConfig, concurrency: Mapping[str, int]) -> Durable
     return DurableQueue(
         Path(server.state_dir) if server.state_dir else user_data() / "service",
         concurrency,
+        share=share,
         database_url=server.database_url,
         max_queued=server.max_queued,
         retention_seconds=server.retention_hours * 3600,
@@ -418,6 +567,11 @@ def _places(config: QwenTTSConfig, backend: str) -> int:
     """Return how many requests a backend does at a time; direct makes batches of them."""
     usual = config.direct.max_batch_size if backend == "direct" else 4
     return config.server.concurrency.get(backend, usual)
+
+
+def _tell_of_rollout(config: QwenTTSConfig) -> None:
+    if notice := rollout_notice(config):
+        log_event(_log, logging.WARNING, "rollout.overrides_backend", notice=notice)
 
 
 @asynccontextmanager

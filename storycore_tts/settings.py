@@ -430,6 +430,29 @@ def load_config(
     return LoadedConfig(config, sources)
 
 
+def settings_files(
+    path: str | Path | None = None, *, environ: Mapping[str, str] | None = None
+) -> tuple[Path, ...]:
+    """Return the file that ``load_config`` reads, or those of which it reads the first.
+
+    Args:
+        path: See ``load_config``.
+        environ: The environment; None for the process's own.
+    """
+    named = path or (os.environ if environ is None else environ).get(CONFIG_VARIABLE)
+    return (Path(named),) if named else tuple(map(Path, _USUAL_FILES))
+
+
+def rollout_notice(config: QwenTTSConfig) -> str | None:
+    """Say that a rollout decides in place of ``backend``; None where it does not."""
+    if config.rollout is None or config.rollout == (config.backend == "comfyui"):
+        return None
+    return (
+        f"tts.qwen.rollout overrides tts.qwen.backend ({config.backend}): {config.rollout:.0%} of "
+        "the requests go to comfyui, the rest to direct. Set rollout: null to let backend decide."
+    )
+
+
 @dataclass(frozen=True)
 class _Layer:
     """Settings from one place."""
@@ -496,10 +519,10 @@ def _default_yaml() -> Any:
 
 
 def _config_file(path: str | Path | None, environment: Mapping[str, str]) -> Path | None:
-    named = path or environment.get(CONFIG_VARIABLE)
-    if named:
-        return Path(named)
-    return next((Path(name) for name in _USUAL_FILES if Path(name).is_file()), None)
+    files = settings_files(path, environ=environment)
+    if len(files) == 1:  # it was named
+        return files[0]
+    return next((file for file in files if file.is_file()), None)
 
 
 def _block_of(document: Any, source: str) -> dict[str, Any]:

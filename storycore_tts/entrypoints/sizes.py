@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 from storycore_tts.adapters.resilience import SharedAdapters
 from storycore_tts.container import ConfiguredSpeech, Container
-from storycore_tts.settings import QwenTTSConfig, load_config
+from storycore_tts.live_settings import LiveSettings, Source, read_settings
+from storycore_tts.settings import QwenTTSConfig
 
 # The engine makes a service for each of its jobs, and closes none: whoever has the same settings
 # shares what they describe, and a model stays loaded from one job to the next.
@@ -23,6 +24,7 @@ class SpeechBySize:
 
     Args:
         config: Settings, the path of a YAML file, or None for the usual places.
+        job_seconds: How long a job may take on ComfyUI; None changes nothing.
         **overrides: Settings that go above those; None changes nothing.
 
     Raises:
@@ -30,12 +32,18 @@ class SpeechBySize:
     """
 
     def __init__(
-        self, config: QwenTTSConfig | str | Path | None = None, **overrides: object
+        self, config: Source = None, *, job_seconds: float | None = None, **overrides: object
     ) -> None:
-        self._source = config
+        self._job_seconds = job_seconds
         self._overrides = {key: value for key, value in overrides.items() if value is not None}
         self._services: dict[str, ConfiguredSpeech] = {}
-        self.config = self._settings(config)
+        self._settings = LiveSettings(config, read=self._read, clock=Container.clock())
+        self._settings.follow(self._prepare)
+
+    @property
+    def config(self) -> QwenTTSConfig:
+        """The settings in force."""
+        return self._settings.config
 
     def tts(self, model_choice: str | None = None) -> ConfiguredSpeech:
         """Return the service whose model has this size; None for the configured one.
@@ -51,23 +59,20 @@ class SpeechBySize:
             ).service()
         return self._services[size]
 
-    async def reload(self, config: QwenTTSConfig | str | Path | None = None) -> None:
+    async def refresh(self) -> None:
+        """Read the settings again if their file has changed; see ``LiveSettings.refresh``."""
+        await self._settings.refresh()
+
+    async def reload(self, config: Source = None) -> None:
         """Read the settings again, and use them for what is asked from now on.
 
         Args:
             config: Settings, or a file, to use instead of what was read last.
 
         Raises:
-            TTSError: See ``ConfiguredSpeech.reload``.
+            TTSError: They are refused, or a package is missing; everything stays as it was.
         """
-        source = self._source if config is None else config
-        settings = self._settings(source)
-        reloaded = set[str]()
-        while left := self._services.keys() - reloaded:  # a size may be opened meanwhile
-            size = left.pop()
-            await self._services[size].reload(sized(settings, size))
-            reloaded.add(size)
-        self.config, self._source = settings, source
+        await self._settings.reload(config)
 
     async def aclose(self) -> None:
         """Close what was opened; the next request opens it again."""
@@ -76,9 +81,23 @@ class SpeechBySize:
             for service in services.values():
                 stack.push_async_callback(service.aclose)
 
-    def _settings(self, source: QwenTTSConfig | str | Path | None) -> QwenTTSConfig:
-        read = source if isinstance(source, QwenTTSConfig) else load_config(source).config
-        return _changed(read, **self._overrides)
+    def _prepare(self, config: QwenTTSConfig) -> Callable[[], None]:
+        with _ADAPTERS.all_or_none():
+            opened = tuple(self._services.items())
+            uses = [service.prepare(sized(config, size)) for size, service in opened]
+
+        def use() -> None:
+            for one in uses:
+                one()
+
+        return use
+
+    def _read(self, source: Source) -> QwenTTSConfig:
+        read = _changed(read_settings(source), **self._overrides)
+        if self._job_seconds is None:
+            return read
+        timeouts = {**dict(read.comfyui.timeouts), "job": float(self._job_seconds)}
+        return _changed(read, comfyui={**dict(read.comfyui), "timeouts": timeouts})
 
 
 def sized(config: QwenTTSConfig, model_choice: str) -> QwenTTSConfig:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from storycore_tts.domain.errors import (
     InvalidRequest,
@@ -193,6 +193,7 @@ class TextToSpeech:
                 without its speaker, for instance.
             StorageFailed: The stored voice is damaged, or the disk refuses.
         """
+        await self._ready()
         if speaker is None and checkpoint is not None:
             raise InvalidRequest(
                 "A fine-tuned checkpoint needs the name of its speaker.",
@@ -239,10 +240,12 @@ class TextToSpeech:
         self, request: SpeechRequest, *, on_progress: OnProgress | None = None
     ) -> Speech:
         """See ``SpeechSynthesizer.synthesize``."""
+        await self._ready()
         return await self._speech().synthesize(request, on_progress=forward_only(on_progress))
 
     async def speakers(self) -> list[Speaker]:
         """See ``SpeechSynthesizer.speakers``."""
+        await self._ready()
         return await self._speech().speakers()
 
     async def clone(
@@ -253,9 +256,10 @@ class TextToSpeech:
         Raises:
             UnsupportedByBackend: This backend cannot clone.
         """
+        await self._ready()
         return await self._cloning().clone(request, on_progress=forward_only(on_progress))
 
-    def synthesize_stream(
+    async def synthesize_stream(
         self, request: SpeechRequest | CloneRequest, *, on_progress: OnProgress | None = None
     ) -> AsyncIterator[SpeechChunk]:
         """See ``StreamingSynthesizer.synthesize_stream``.
@@ -263,8 +267,12 @@ class TextToSpeech:
         Raises:
             UnsupportedByBackend: This backend cannot stream.
         """
+        await self._ready()
         port = self._port(StreamingSynthesizer, self.capabilities.streaming, "stream speech")  # type: ignore[type-abstract]
-        return port.synthesize_stream(request, on_progress=forward_only(on_progress))
+        stream = port.synthesize_stream(request, on_progress=forward_only(on_progress))
+        async with aclosing(cast(Any, stream)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     async def train(
         self, request: TrainingRequest, *, on_progress: OnProgress | None = None
@@ -274,6 +282,7 @@ class TextToSpeech:
         Raises:
             UnsupportedByBackend: This backend cannot train.
         """
+        await self._ready()
         clock = StepClock(forward_only(on_progress), asyncio.get_running_loop().time)
         voice = await self._training().train(request, on_progress=clock)
         size = await size_if_here(request.dataset)
@@ -320,11 +329,15 @@ class TextToSpeech:
 
     async def status(self) -> BackendStatus:
         """See ``Adapter.status``."""
+        await self._ready()
         return await self._adapter.status()
 
     async def aclose(self) -> None:
         """See ``Adapter.aclose``."""
         await self._adapter.aclose()
+
+    async def _ready(self) -> None:
+        """Come before each call, and before anything is looked up for it."""
 
     def _speech(self) -> SpeechSynthesizer:
         return self._port(SpeechSynthesizer, self.capabilities.speech, "speak")  # type: ignore[type-abstract]

@@ -43,6 +43,28 @@ T = TypeVar("T")
 Elsewhere: TypeAlias = Callable[[str, Site], AbstractAsyncContextManager[TextToSpeech]]
 """Opens a backend, given its name, at another site than the configured one."""
 
+
+@dataclass(frozen=True)
+class Store:
+    """Where jobs are kept, and what they need.
+
+    Args:
+        queue: Keeps jobs.
+        uploads: Keeps recordings.
+        sites: Keeps where jobs were begun.
+    """
+
+    queue: JobQueue
+    uploads: UploadStore
+    sites: SiteStore
+
+
+OpenStore: TypeAlias = Callable[[], Awaitable[Store]]
+"""Returns the store; one that is not open yet is opened.
+
+It raises ``StorageFailed`` if the database refuses, or another process has the folder.
+"""
+
 _log = logging.getLogger(__name__)
 _PIECE = 65_536  # bytes of a file that is sent in pieces although it is there as a whole
 
@@ -83,9 +105,7 @@ class Studio:
     Args:
         backends: The services by the names of their adapters; the first one is the usual one.
         capacities: How much each of them does at a time.
-        queue: Keeps jobs.
-        uploads: Keeps recordings.
-        sites: Keeps where jobs were begun.
+        store: Opens what keeps jobs.
         elsewhere: How to go on with them there.
     """
 
@@ -94,22 +114,23 @@ class Studio:
         backends: Mapping[str, TextToSpeech],
         capacities: Mapping[str, Capacity],
         *,
-        queue: JobQueue,
-        uploads: UploadStore,
-        sites: SiteStore,
+        store: OpenStore,
         elsewhere: Elsewhere,
     ) -> None:
         self.backends = backends
         self.capacities = capacities
-        self.queue = queue
-        self.uploads = uploads
-        self._sites = sites
+        self._store = store
         self._elsewhere = elsewhere
-
-    @property
-    def usual(self) -> str:
+        self.usual = next(iter(backends))
         """Name of the backend that does what names none."""
-        return next(iter(self.backends))
+
+    async def queue(self) -> JobQueue:
+        """Return what keeps jobs.
+
+        Raises:
+            StorageFailed: The database refuses, or another process has the folder.
+        """
+        return (await self._store()).queue
 
     def tts(self, backend: str | None = None) -> TextToSpeech:
         """Return the service of a backend; None for the usual one.
@@ -208,7 +229,7 @@ class Studio:
         data = await asyncio.to_thread(
             encode_exactly, recording.samples, int(recording.sample_rate)
         )
-        return await self.uploads.put(owner, data)
+        return await (await self._store()).uploads.put(owner, data)
 
     async def kept(
         self, owner: str, reference: str, *, transcript: str | None = None
@@ -218,7 +239,7 @@ class Studio:
         Raises:
             UploadNotFound: This owner has none under that id, or its time is over.
         """
-        data = await self.uploads.get(owner, reference)
+        data = await (await self._store()).uploads.get(owner, reference)
         return await asyncio.to_thread(ReferenceAudio.from_bytes, data, transcript=transcript)
 
     async def order(
@@ -248,7 +269,8 @@ class Studio:
         self.tts(backend).check(request)
         if reference is None and isinstance(request, CloneRequest):
             reference = await self.keep(terms.owner, request.reference)
-        return await self.queue.submit(
+        queue = await self.queue()
+        return await queue.submit(
             Order(
                 kind=kind_of(request),
                 backend=backend or self.usual,
@@ -263,7 +285,7 @@ class Studio:
         Raises:
             TTSError: See ``TextToSpeech``.
         """
-        fetch = partial(self.uploads.get, order.owner)
+        fetch = partial((await self._store()).uploads.get, order.owner)
         request, rendering = await read(order.kind, order.details, job_id=job_id, fetch=fetch)
 
         async def made(tts: TextToSpeech) -> Speech | TrainedVoice:
@@ -289,7 +311,8 @@ class Studio:
         here = tts.site
         if here is None:
             return await made(tts)
-        begun = await self._sites.find(job_id)
+        sites = (await self._store()).sites
+        begun = await sites.find(job_id)
         if begun not in (None, here) and begun.in_reach:
             try:
                 async with self._elsewhere(backend, begun) as there:
@@ -297,5 +320,5 @@ class Studio:
             except (BackendUnavailable, AuthenticationFailed) as error:
                 log_event(_log, logging.WARNING, "job.begun_anew", job=job_id, reason=error.message)
         if begun != here:
-            await self._sites.note(job_id, here)
+            await sites.note(job_id, here)
         return await made(tts)

@@ -58,8 +58,8 @@ _in_use: DurableQueue | None = None
 class DurableQueue:
     """Jobs in a database, and this process as one that does them: a ``JobQueue``.
 
-    There can be one in a process, and one process with a folder; with PostgreSQL any number of
-    processes share the work. It works on the event loop on which it is started.
+    There can be one in a process. With PostgreSQL any number of processes share the work; with a
+    folder, one does it. It works on the event loop on which it is started.
 
     Args:
         state_dir: Where the files are; made if it is missing, with access for this user only. Not
@@ -67,6 +67,8 @@ class DurableQueue:
         concurrency: Jobs that a process does at a time, for each backend; orders for others are
             refused. 0: this process accepts them and does none. Of processes that share a database
             and do jobs for the same backend, the one that started last sets the number for all.
+        share: Let other processes use the folder too, if they say the same. All of them take jobs
+            and tell of them; one does them, and when it is gone another one does.
         database_url: ``postgresql://user:password@host:port/database``; None: files.
         max_queued: Jobs that may wait in the database, of all who share it; more are refused.
         retention_seconds: How long ended jobs with their sounds, and unused uploads, are kept.
@@ -84,6 +86,7 @@ class DurableQueue:
         state_dir: Path,
         concurrency: Mapping[str, int],
         *,
+        share: bool = False,
         database_url: str | None = None,
         max_queued: int = 10_000,
         retention_seconds: float = 604_800.0,
@@ -92,6 +95,7 @@ class DurableQueue:
         intervals: Intervals | None = None,
     ) -> None:
         self._intervals = intervals = intervals or Intervals()
+        self._share = share
         self._storage = Storage(database_url, state_dir)
         self._tables = Tables(self._storage)
         executor = str(uuid4()) if self._storage.is_postgres else _LOCAL
@@ -163,10 +167,21 @@ class DurableQueue:
         self._tasks = [
             asyncio.ensure_future(self._watching.run()),
             asyncio.ensure_future(self._housekeeping.run(self.in_thread, self._intervals.sweep)),
-            asyncio.ensure_future(self._look_for_lost_jobs()),
+            asyncio.ensure_future(self._do_jobs()),
         ]
         if self._membership is not None:
             self._tasks.append(asyncio.ensure_future(self._membership.run(self.in_thread)))
+
+    def offer(self, backend: str, concurrency: int) -> None:
+        """Take jobs for one more backend, and do them; nothing changes for one that is known.
+
+        Args:
+            backend: Its name.
+            concurrency: Jobs at a time.
+        """
+        if backend not in self._concurrency:
+            self._concurrency[backend] = concurrency
+            self._tasks.append(asyncio.ensure_future(self._offer(backend, concurrency)))
 
     async def submit(self, order: Order) -> Job:
         """Accept a job; see ``JobQueue.submit``."""
@@ -301,13 +316,32 @@ class DurableQueue:
         return self._closing is not None
 
     def _open(self) -> None:
-        self._storage.open()
-        self._tables.create()
-        self._ledger.open()
-        self._runtime.prepare()
-        if self._membership is not None:
-            self._membership.join()
-        self._runtime.launch(self._execute)
+        with self._storage.opening():
+            self._storage.open(share=self._share)
+            self._tables.create()
+            self._ledger.open()
+            self._runtime.prepare()
+            if self._membership is not None:
+                self._membership.join()
+            if self._storage.does_jobs:
+                self._runtime.launch(self._execute)
+
+    def _succeed(self) -> bool:
+        """Do the jobs of a folder if nobody else does any more; tell whether we do them."""
+        if not self._storage.take():
+            return False
+        try:
+            self._runtime.launch(self._execute)
+        except StorageFailed:
+            self._storage.give_back()  # somebody else may have more luck
+            raise
+        return True
+
+    async def _offer(self, backend: str, concurrency: int) -> None:
+        try:
+            await self.patiently(self._runtime.offer, backend, concurrency)
+        except StorageFailed as error:
+            log_event(_logger, logging.ERROR, "queue.database_fails", reason=error.message)
 
     def _shut(self) -> None:
         try:
@@ -459,6 +493,20 @@ class DurableQueue:
     def _is_anothers(self, entry: Entry) -> bool:
         elsewhere = entry.executor != self._runtime.executor
         return entry.status in QUEUED or (entry.status in RUNNING and elsewhere)
+
+    async def _do_jobs(self) -> None:
+        """Wait until it is we who do the jobs, and then see that none is lost."""
+        does_jobs = self._storage.does_jobs
+        while not does_jobs:
+            await asyncio.sleep(self._intervals.members)
+            try:
+                does_jobs = await self.in_thread(self._succeed)
+            except StorageFailed as error:
+                log_event(_logger, logging.WARNING, "queue.database_fails", reason=error.message)
+            else:
+                if does_jobs:
+                    log_event(_logger, logging.INFO, "queue.takes_over", executor=_LOCAL)
+        await self._look_for_lost_jobs()
 
     async def _look_for_lost_jobs(self) -> None:
         """Take up again what the database says we do, and we do not.

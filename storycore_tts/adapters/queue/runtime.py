@@ -98,7 +98,7 @@ class Runtime:
         self,
         storage: Storage,
         executor: str,
-        concurrency: Mapping[str, int],
+        concurrency: dict[str, int],
         polling: float,
         max_attempts: int,
     ) -> None:
@@ -136,12 +136,22 @@ class Runtime:
                 retry_connection_errors=False,
             )
             self._client._sys_db.run_migrations()  # those who may not are those for whom it is done
-            for backend, number in self._concurrency.items():
-                self._client.register_queue(
-                    queue_name(backend),
-                    worker_concurrency=number,
-                    polling_interval_sec=self._polling,
-                )
+        for backend, number in self._concurrency.items():
+            self._register_queue(backend, number)
+
+    def offer(self, backend: str, number: int) -> None:
+        """Do jobs for one more backend; DBOS looks for new queues once a second."""
+        self._concurrency[backend] = number
+        self._register_queue(backend, number)
+        running = dbos_module._dbos_global_instance
+        if running is not None and running._listening_queues is not None:
+            running._listening_queues.append(queue_name(backend))
+
+    def _register_queue(self, backend: str, number: int) -> None:
+        with self._storage.failures():
+            self.client.register_queue(
+                queue_name(backend), worker_concurrency=number, polling_interval_sec=self._polling
+            )
 
     def launch(self, execute: Execute) -> None:
         """Begin to do jobs. To be called from a thread without a loop, lest DBOS adopt it."""

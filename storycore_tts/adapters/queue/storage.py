@@ -70,19 +70,63 @@ class Storage:
         """Return a new engine for the jobs, with connections of its own."""
         return _postgres(self._url) if self.is_postgres else _sqlite(self._url)
 
-    def open(self) -> None:
+    def open(self, *, share: bool = False) -> None:
         """Take the folder, or see whether the server answers; blocks.
+
+        Args:
+            share: Go without the folder while it is another process's.
 
         Raises:
             StorageFailed: The folder is another process's, or the database refuses.
         """
         with self.failures():
-            if not self.is_postgres:
-                self._state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-                self._lock = _taken(self._state_dir)
+            if not self.is_postgres and not self.take() and not share:
+                raise StorageFailed(
+                    f"Another process uses the folder of jobs {self._state_dir}.",
+                    hint="Stop it first. To share the work between processes, give them a "
+                    "PostgreSQL database (server.database_url).",
+                )
             for engine in {self.jobs, self.own}:
                 with engine.connect() as connection:
                     connection.execute(sa.text("SELECT 1"))
+
+    @property
+    def does_jobs(self) -> bool:
+        """Whether this process may do jobs: all may that share a server, and one with a folder."""
+        return self.is_postgres or self._lock is not None
+
+    def take(self) -> bool:
+        """Take the folder, and tell whether it is ours now.
+
+        The system gives it back should we be killed.
+
+        Raises:
+            StorageFailed: The disk refuses.
+        """
+        with self.failures():
+            if self._lock is None:
+                self._lock = _locked(self._state_dir / "lock")
+        return self._lock is not None
+
+    @contextmanager
+    def opening(self) -> Iterator[None]:
+        """Make tables while no other process makes those of the same folder."""
+        if self.is_postgres:
+            yield
+            return
+        with self.failures():
+            self._state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = _locked(self._state_dir / "opening", patience=_BUSY / 1000)
+            if lock is None:
+                raise StorageFailed(
+                    f"Another process has been opening the folder of jobs {self._state_dir} for "
+                    f"{_BUSY / 1000:g} s.",
+                    hint="See what it waits for.",
+                )
+        try:
+            yield
+        finally:
+            lock.close()
 
     @contextmanager
     def one_at_a_time(self) -> Iterator[sa.Connection]:
@@ -103,6 +147,10 @@ class Storage:
         """Close all connections and give the folder back."""
         for engine in {self.jobs, self.own}:
             engine.dispose()
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Leave the folder to other processes."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -129,22 +177,16 @@ class Storage:
         return reason[:300].rstrip(". ")
 
 
-def _taken(folder: Path) -> sqlite3.Connection:
-    """Take a folder for this process. The system gives it back should we be killed."""
-    lock = sqlite3.connect(
-        folder / "lock", timeout=0, isolation_level=None, check_same_thread=False
-    )
+def _locked(file: Path, *, patience: float = 0) -> sqlite3.Connection | None:
+    """Lock a file for this process until the connection is closed; None: another one has it."""
+    lock = sqlite3.connect(file, timeout=patience, isolation_level=None, check_same_thread=False)
     try:
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError as error:
         lock.close()
         if "locked" not in str(error):
             raise
-        raise StorageFailed(
-            f"Another process uses the folder of jobs {folder}.",
-            hint="Stop it first. To share the work between processes, give them a PostgreSQL "
-            "database (server.database_url).",
-        ) from None
+        return None
     return lock
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response, params
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match
 
 from storycore_tts.__about__ import __version__
+from storycore_tts.container import live_settings
 from storycore_tts.entrypoints.http import jobs, openai, page, problems, speech, status
 from storycore_tts.entrypoints.http.problems import documented
 from storycore_tts.entrypoints.http.security.bugs import Bugs
 from storycore_tts.entrypoints.http.security.exposure import check_exposure
 from storycore_tts.entrypoints.http.security.guard import Guard
-from storycore_tts.entrypoints.http.service import lifespan_of
-from storycore_tts.settings import QwenTTSConfig, load_config
+from storycore_tts.entrypoints.http.security.keys import ANYBODY, let_in
+from storycore_tts.entrypoints.http.service import FIXED, OnDemand, lifespan_of
+from storycore_tts.live_settings import LiveSettings, Source
+from storycore_tts.settings import QwenTTSConfig
 
 _ABOUT = """Qwen3-TTS voices: speak, clone and train, at once or as jobs that survive a restart.
 
@@ -27,7 +31,9 @@ _INVALID: dict[int | str, dict[str, Any]] = {422: documented(HTTPStatus.UNPROCES
 """FastAPI would document errors of its own making, which no route of ours answers with."""
 
 
-def create_router(config: QwenTTSConfig | str | Path | None = None) -> APIRouter:
+def create_router(
+    config: QwenTTSConfig | str | Path | LiveSettings | None = None,
+) -> APIRouter:
     """Return all routes, to be included in an app under any prefix.
 
     The app's lifespan opens and closes what they need. Who may ask is the app's own affair, unless
@@ -39,13 +45,51 @@ def create_router(config: QwenTTSConfig | str | Path | None = None) -> APIRouter
     Raises:
         ConfigurationError: The settings are refused.
     """
-    router = APIRouter(lifespan=lifespan_of(_settings(config)), responses=_INVALID)
-    for part in (speech, jobs, status, openai):
-        router.include_router(part.router)
+    settings = live_settings(config, fixed=FIXED)
+    router = APIRouter(lifespan=lifespan_of(settings), responses=_INVALID)
+    for part in (
+        speech.router,
+        speech.references,
+        jobs.router,
+        status.voices,
+        status.router,
+        openai.router,
+    ):
+        router.include_router(part)
     return router
 
 
-def create_app(config: QwenTTSConfig | str | Path | None = None) -> FastAPI:
+def create_embedded_router(
+    config: Source = None, *, prefix: str = "", dependencies: Sequence[params.Depends] = ()
+) -> APIRouter:
+    """Return the routes that speak, clone, train, list voices and tell of jobs.
+
+    Nothing is opened, and no setting read, before the first request. See ``OnDemand``.
+
+    Args:
+        config: Settings, the path of a YAML file, or None for the usual places.
+        prefix: Of these routes; what is included in the router later keeps its own.
+        dependencies: Decide who may ask, in place of the keys in the settings.
+    """
+    on_demand = OnDemand(config)
+
+    async def provide(request: Request) -> None:
+        service = request.state.storycore_tts = await on_demand.service()
+        request.state.storycore_tts_owner = ANYBODY
+        if not dependencies:
+            await let_in(request, service)
+
+    router = APIRouter(
+        lifespan=on_demand.lifespan,
+        dependencies=[*dependencies, Depends(provide)],
+        responses=_INVALID | documented(HTTPStatus.SERVICE_UNAVAILABLE),
+    )
+    for part in (speech.router, jobs.router, status.voices):
+        router.include_router(part, prefix=prefix)
+    return router
+
+
+def create_app(config: QwenTTSConfig | str | Path | LiveSettings | None = None) -> FastAPI:
     """Return the service as an app of its own, with the page at ``/`` and all lines of defence.
 
     Args:
@@ -55,8 +99,9 @@ def create_app(config: QwenTTSConfig | str | Path | None = None) -> FastAPI:
         ConfigurationError: The settings are refused, or they open the service to other machines
             without a key.
     """
-    settings = _settings(config)
-    check_exposure(settings.server)
+    settings = live_settings(config, fixed=FIXED)
+    server = settings.config.server
+    check_exposure(server)
     app = FastAPI(
         title="storycore-tts",
         version=__version__,
@@ -70,19 +115,15 @@ def create_app(config: QwenTTSConfig | str | Path | None = None) -> FastAPI:
     app.add_middleware(Bugs)  # the innermost: its answers pass through the others
     app.add_middleware(
         CORSMiddleware,
-        allow_origins=settings.server.allowed_origins,
+        allow_origins=server.allowed_origins,
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "Range"],
         expose_headers=["*"],
     )
-    app.add_middleware(Guard, settings=settings.server)
+    app.add_middleware(Guard, settings=server)
     for kind in problems.EXPECTED:
         app.add_exception_handler(kind, _explained)
     return app
-
-
-def _settings(config: QwenTTSConfig | str | Path | None) -> QwenTTSConfig:
-    return config if isinstance(config, QwenTTSConfig) else load_config(config).config
 
 
 def _explained(request: Request, error: Exception) -> Response:

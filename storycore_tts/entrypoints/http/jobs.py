@@ -70,7 +70,8 @@ async def jobs(
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> JobList:
     """List your jobs, the youngest first."""
-    found = await service.studio.queue.jobs(owner, state=state, limit=limit, offset=offset)
+    queue = await service.studio.queue()
+    found = await queue.jobs(owner, state=state, limit=limit, offset=offset)
     return JobList(jobs=[JobView.of(job, jobs_path(request)) for job in found])
 
 
@@ -84,7 +85,8 @@ async def job(
     request: Request, job_id: str, service: CurrentService, owner: CurrentOwner
 ) -> Response:
     """Tell how a job stands."""
-    return job_answer(request, await service.studio.queue.get(owner, job_id), HTTPStatus.OK)
+    queue = await service.studio.queue()
+    return job_answer(request, await queue.get(owner, job_id), HTTPStatus.OK)
 
 
 @router.delete(
@@ -97,7 +99,8 @@ async def cancel(
     request: Request, job_id: str, service: CurrentService, owner: CurrentOwner
 ) -> Response:
     """Stop a job, on the backend too; one that has ended stays as it is."""
-    return job_answer(request, await service.studio.queue.cancel(owner, job_id), HTTPStatus.OK)
+    queue = await service.studio.queue()
+    return job_answer(request, await queue.cancel(owner, job_id), HTTPStatus.OK)
 
 
 @router.get("/{job_id}/events", response_class=EventSourceResponse, responses=_EVENTS | _OF_A_JOB)
@@ -105,10 +108,11 @@ async def events(
     request: Request, job_id: str, service: CurrentService, owner: CurrentOwner
 ) -> Response:
     """Follow a job as server-sent events."""
-    await service.studio.queue.get(owner, job_id)  # or 404, while there is a status to send
+    queue = await service.studio.queue()
+    await queue.get(owner, job_id)  # or 404, while there is a status to send
 
     async def changes() -> AsyncIterator[ServerSentEvent]:
-        async with aclosing(service.studio.queue.watch(owner, job_id)) as seen:  # type: ignore[type-var]
+        async with aclosing(queue.watch(owner, job_id)) as seen:  # type: ignore[type-var]
             async for job in seen:
                 view = JobView.of(job, jobs_path(request))
                 yield ServerSentEvent(view.model_dump_json(), event="job")
@@ -126,5 +130,6 @@ async def audio(
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Return the sound file that a job made, or a part of it."""
-    stored = await service.studio.queue.audio(owner, job_id)
+    queue = await service.studio.queue()
+    stored = await queue.audio(owner, job_id)
     return ranged(stored, range_, if_range=if_range, if_none_match=if_none_match)

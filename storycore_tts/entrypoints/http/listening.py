@@ -13,21 +13,23 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from storycore_tts.container import live_settings
 from storycore_tts.domain.errors import ConfigurationError
 from storycore_tts.entrypoints.http import problems
 from storycore_tts.entrypoints.http.app import create_app
 from storycore_tts.entrypoints.http.security.connections import Connection
 from storycore_tts.entrypoints.http.sending import Sending
-from storycore_tts.entrypoints.http.service import lifespan_of
+from storycore_tts.entrypoints.http.service import FIXED, lifespan_of
 
 if TYPE_CHECKING:
+    from storycore_tts.live_settings import LiveSettings
     from storycore_tts.settings import QwenTTSConfig
 
 _FAREWELL = 10  # s that requests under way have to end, once the service was told to stop
 
 
 async def listen(
-    config: QwenTTSConfig,
+    config: QwenTTSConfig | LiveSettings,
     announce: Callable[[str], None],
     *,
     stop: asyncio.Event | None = None,
@@ -46,12 +48,13 @@ async def listen(
         StorageFailed: The database of jobs cannot be used.
         BackendUnavailable: A package that the backend needs is not installed.
     """
-    app = create_app(config)
+    settings = live_settings(config, fixed=FIXED)
+    app = create_app(settings)
     opened: dict[str, Any] = {}
-    server = _Server(_settings(_with_state(app, opened)), stop or asyncio.Event())
+    server = _Server(_uvicorn(_with_state(app, opened)), stop or asyncio.Event())
     # The lifespan is ours, not uvicorn's, which would print a traceback and lose the error.
-    with _bound(config) as listener, server.heeding_signals():
-        async with lifespan_of(config)(app) as state:
+    with _bound(settings.config) as listener, server.heeding_signals():
+        async with lifespan_of(settings)(app) as state:
             opened.update(state)
             announce(_url(listener))
             await server.serve(sockets=[listener])
@@ -132,7 +135,7 @@ class _Server(uvicorn.Server):
             await asyncio.wait(set(self.server_state.tasks), timeout=_FAREWELL)
 
 
-def _settings(app: ASGIApp) -> uvicorn.Config:
+def _uvicorn(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=Connection,

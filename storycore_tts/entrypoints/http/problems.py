@@ -37,6 +37,7 @@ _STATUS: tuple[tuple[type[TTSError], HTTPStatus], ...] = (
     (errors.RecordingTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (errors.UnsupportedRecording, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     (errors.InvalidRequest, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (errors.ConfigurationError, HTTPStatus.SERVICE_UNAVAILABLE),
     (errors.BackendTimeout, HTTPStatus.GATEWAY_TIMEOUT),
     (errors.BackendUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (errors.GenerationFailed, HTTPStatus.BAD_GATEWAY),

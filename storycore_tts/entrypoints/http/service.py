@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    aclosing,
+    asynccontextmanager,
+)
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
@@ -13,11 +18,12 @@ from fastapi import Depends, Request, UploadFile
 from prometheus_client import CollectorRegistry
 
 from storycore_tts.adapters.telemetry import PrometheusMetrics
-from storycore_tts.container import open_reader, open_studio
+from storycore_tts.container import live_settings, open_reader, open_studio
 from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.requests import ReferenceAudio
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.entrypoints.http.security.rates import Rates, Shared
+from storycore_tts.live_settings import LiveSettings, Source
 from storycore_tts.services.studio import Studio
 from storycore_tts.settings import QwenTTSConfig
 
@@ -25,26 +31,37 @@ if TYPE_CHECKING:
     from storycore_tts.adapters.intake import RecordingReader
 
 
+FIXED = ("server",)
+"""What is read once: who may ask, and where the service listens, must not change unseen."""
+
+
 @dataclass(frozen=True)
 class Service:
     """One service.
 
     Args:
-        config: Its settings.
+        settings: Its settings.
         studio: Speaks, at once or as jobs.
         reader: Decodes recordings from strangers.
         registry: Its metrics.
         rates: Counts requests.
         readiness: Whether each backend can be reached, and the job database; anybody may ask, so
             that they are looked at once a second at most.
+        keeps_recordings: Whether a recording that is spoken in at once is kept for later lines.
     """
 
-    config: QwenTTSConfig
+    settings: LiveSettings
     studio: Studio
     reader: RecordingReader
     registry: CollectorRegistry
     rates: Rates
     readiness: Shared[tuple[Mapping[str, bool], bool]]
+    keeps_recordings: bool = True
+
+    @property
+    def config(self) -> QwenTTSConfig:
+        """The settings in force."""
+        return self.settings.config
 
     def sampling(self, given: Mapping[str, Any]) -> Sampling:
         """Return the configured sampling, with what was given in its place; None changes nothing.
@@ -71,28 +88,105 @@ class State(TypedDict):
     storycore_tts: Service
 
 
-def lifespan_of(config: QwenTTSConfig) -> Callable[[Any], AbstractAsyncContextManager[State]]:
+def lifespan_of(
+    config: Source | LiveSettings,
+) -> Callable[[Any], AbstractAsyncContextManager[State]]:
     """Return a lifespan that opens the service."""
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[State]:
-        async with open_studio(config) as studio, open_reader(config) as reader:
-            registry = CollectorRegistry()
-            for tts in studio.backends.values():
-                tts.add_listener(PrometheusMetrics(registry))
-            rates = Rates(config.server.requests_per_minute)
-            async with aclosing(Shared(partial(_readiness, studio), seconds=1.0)) as readiness:
-                service = Service(config, studio, reader, registry, rates, readiness)
-                yield {"storycore_tts": service}
+        async with open_service(live_settings(config, fixed=FIXED)) as service:
+            yield {"storycore_tts": service}
 
     return lifespan
+
+
+@asynccontextmanager
+async def open_service(
+    settings: LiveSettings, *, store_when_asked: bool = False
+) -> AsyncIterator[Service]:
+    """Open a service, and close it afterwards.
+
+    Args:
+        settings: Its settings.
+        store_when_asked: See ``open_studio``.
+
+    Raises:
+        BackendUnavailable: A package that a backend or the queue needs is not installed.
+        StorageFailed: The database of jobs cannot be used.
+    """
+    registry = CollectorRegistry()
+    server = settings.config.server
+    async with (
+        open_studio(
+            settings, listener=PrometheusMetrics(registry), store_when_asked=store_when_asked
+        ) as studio,
+        open_reader(settings.config) as reader,
+        aclosing(Shared(partial(_readiness, studio), seconds=1.0)) as readiness,
+    ):
+        yield Service(
+            settings,
+            studio,
+            reader,
+            registry,
+            Rates(server.requests_per_minute),
+            readiness,
+            keeps_recordings=not store_when_asked,
+        )
+
+
+class OnDemand:
+    """A service inside another app, opened when it is first asked for anything.
+
+    Settings that are refused are an answer (503) until they are mended; the app starts without.
+
+    Args:
+        config: Settings, the path of a YAML file, or None for the usual places.
+    """
+
+    def __init__(self, config: Source) -> None:
+        self._source = config
+        self._opening = asyncio.Lock()
+        self._opened: tuple[asyncio.AbstractEventLoop, AsyncExitStack, Service] | None = None
+
+    async def service(self) -> Service:
+        """Return it, on this event loop.
+
+        Raises:
+            ConfigurationError: The settings are refused.
+            BackendUnavailable: A package that a backend needs is not installed.
+        """
+        loop = asyncio.get_running_loop()
+        if self._opened is None or self._opened[0] is not loop:
+            async with self._opening:
+                if self._opened is None or self._opened[0] is not loop:
+                    self._opened = (loop, *await self._open())
+        service = self._opened[2]
+        await service.settings.refresh()
+        return service
+
+    @asynccontextmanager
+    async def lifespan(self, app: Any) -> AsyncIterator[None]:
+        """Close with the app what was opened meanwhile."""
+        try:
+            yield
+        finally:
+            opened, self._opened = self._opened, None
+            if opened is not None:
+                await opened[1].aclose()
+
+    async def _open(self) -> tuple[AsyncExitStack, Service]:
+        settings = await asyncio.to_thread(live_settings, self._source, fixed=FIXED)
+        async with AsyncExitStack() as stack:
+            service = await stack.enter_async_context(open_service(settings, store_when_asked=True))
+            return stack.pop_all(), service
 
 
 async def _readiness(studio: Studio) -> tuple[Mapping[str, bool], bool]:
     found = await asyncio.gather(*(tts.status() for tts in studio.backends.values()))
     reachable = {name: one.reachable for name, one in zip(studio.backends, found, strict=True)}
     try:
-        await studio.queue.counts()
+        await (await studio.queue()).counts()
     except StorageFailed:
         return reachable, False
     return reachable, True
@@ -100,6 +194,7 @@ async def _readiness(studio: Studio) -> tuple[Mapping[str, bool], bool]:
 
 async def _current(request: Request) -> Service:
     service: Service = request.state.storycore_tts
+    await service.settings.refresh()
     return service
 
 

@@ -41,6 +41,8 @@ from storycore_tts.services.studio import Terms
 
 router = APIRouter(prefix=PREFIX, tags=["speech"], route_class=KeyedRoute)
 
+references = APIRouter(prefix=PREFIX, tags=["speech"], route_class=KeyedRoute)
+
 _LATER: dict[int | str, dict[str, Any]] = {
     202: {"model": JobView, "description": "A job was accepted, as asked for; it is kept."}
 }
@@ -114,11 +116,12 @@ async def clone(
     )
     terms = _terms(owner, form, idempotency_key)
     answer = await _respond(request, service, form, wanted, terms, prefer, reference=kept)
-    answer.headers["Reference-Id"] = kept
+    if kept is not None:
+        answer.headers["Reference-Id"] = kept
     return answer
 
 
-@router.post(
+@references.post(
     "/references",
     status_code=HTTPStatus.CREATED,
     response_description="What is known of the recording.",
@@ -213,15 +216,18 @@ def _new_name(owner: str, idempotency_key: str | None) -> str:
     return sha256(f"{owner}\0{idempotency_key}".encode()).hexdigest()[:32]
 
 
-async def _reference(form: CloneForm, service: Service, owner: str) -> tuple[ReferenceAudio, str]:
-    """Return the recording, and the id under which it is kept from now on."""
+async def _reference(
+    form: CloneForm, service: Service, owner: str
+) -> tuple[ReferenceAudio, str | None]:
+    """Return the recording, and the id under which it is kept from now on, if it is."""
     if (form.reference is None) == (form.reference_id is None):
         raise InvalidRequest(
             "A clone needs a recording.", hint="Send either reference, a file, or reference_id."
         )
     if form.reference is not None:
         recording = await service.recording(form.reference, transcript=form.transcript)
-        return recording, await service.studio.keep(owner, recording)
+        keep = service.keeps_recordings
+        return recording, await service.studio.keep(owner, recording) if keep else None
     assert form.reference_id is not None
     kept = await service.studio.kept(owner, form.reference_id, transcript=form.transcript)
     return kept, form.reference_id
@@ -257,12 +263,12 @@ async def _respond(
 
 async def _audio_of(service: Service, job: Job) -> Response:
     """Wait until a job has ended, and answer with what it made."""
-    owner = job.order.owner
-    async with aclosing(service.studio.queue.watch(owner, job.id)) as changes:  # type: ignore[type-var]
+    owner, queue = job.order.owner, await service.studio.queue()
+    async with aclosing(queue.watch(owner, job.id)) as changes:  # type: ignore[type-var]
         async for seen in changes:
             job = seen
     if job.state is JobState.SUCCEEDED:
-        audio = await service.studio.queue.audio(owner, job.id)
+        audio = await queue.audio(owner, job.id)
         return audio_answer(audio.data, audio.media_type, job.facts)
     another = "The key stands for this job; take another one to try again."
     if job.failure is not None:

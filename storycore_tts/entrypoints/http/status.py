@@ -27,6 +27,7 @@ from storycore_tts.entrypoints.http.security.keys import CurrentOwner, KeyedRout
 from storycore_tts.entrypoints.http.service import CurrentService
 from storycore_tts.services.studio import Studio
 
+voices = APIRouter(tags=["status"], route_class=KeyedRoute)
 router = APIRouter(tags=["status"], route_class=KeyedRoute)
 _open = APIRouter(route_class=ProblemRoute)
 """Without a key: for load balancers."""
@@ -49,7 +50,7 @@ _METRICS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get(f"{PREFIX}/speakers", response_description="The voices.", responses=_OF_SPEAKERS)
+@voices.get(f"{PREFIX}/speakers", response_description="The voices.", responses=_OF_SPEAKERS)
 async def speakers(
     service: CurrentService, owner: CurrentOwner, backend: str | None = None
 ) -> SpeakerList:
@@ -78,7 +79,7 @@ async def speakers(
 async def status(service: CurrentService, owner: CurrentOwner) -> StatusView:
     """Tell how each backend is, and how much there is to do."""
     studio = service.studio
-    counts = await studio.queue.counts()
+    counts = await (await studio.queue()).counts()
     return StatusView(
         version=__version__,
         usual=studio.usual,

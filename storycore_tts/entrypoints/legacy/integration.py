@@ -229,6 +229,7 @@ class Qwen3TTSIntegration:
     async def _generate(
         self, text: str, output_path: str | os.PathLike[str], said: dict[str, Any]
     ) -> None:
+        await self._speech.refresh()
         sampling = {name: said.pop(name) for name in _SAMPLING if name in said}
         params = _params(said)
         tts = self._speech.tts()
@@ -249,6 +250,7 @@ class Qwen3TTSIntegration:
         text: str,
         output_path: str | os.PathLike[str],
     ) -> None:
+        await self._speech.refresh()
         request = CloneRequest(
             text,
             await asyncio.to_thread(ReferenceAudio.from_file, reference_audio_path),

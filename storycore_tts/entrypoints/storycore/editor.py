@@ -113,6 +113,7 @@ class QwenComfyUITTSService:
                 f"This service speaks with {QWEN!r}, not with {model_type!r}.",
                 hint="Set AIConfig.tts_model before storycore_tts.install is called.",
             )
+        await self._speech.refresh()
         await self._speech.tts().speakers()
 
     async def get_available_voices(self) -> list[dict[str, str]]:
@@ -125,6 +126,7 @@ class QwenComfyUITTSService:
         Raises:
             BackendUnavailable: Nobody could be asked.
         """
+        await self._speech.refresh()
         return await lines.listed(self._speech.tts(), self._speech.config.voice_map)
 
     async def text_to_speech(
@@ -150,6 +152,7 @@ class QwenComfyUITTSService:
         Raises:
             TTSError: See ``storycore_tts.domain.errors``.
         """
+        await self._speech.refresh()
         wanted = voice or self._default_voice()
         form = lines.rendering(output_path, speed=speed, pitch=pitch)
         tts = self._speech.tts()

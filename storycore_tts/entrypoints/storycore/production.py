@@ -150,7 +150,8 @@ class QwenTTSService:
         config: QwenTTSConfig | str | Path | None = None,
     ) -> None:
         self._speech = SpeechBySize(
-            _with_timeout(config, timeout),
+            config,
+            job_seconds=timeout,
             comfyui_url=_address(config, comfyui_url),
             model_choice=model_choice,
             device=device,
@@ -177,6 +178,7 @@ class QwenTTSService:
 
     async def check_connection(self) -> bool:
         """Tell whether the backend answers and can speak."""
+        await self._speech.refresh()
         try:
             return (await self._speech.tts().status()).reachable
         except TTSError as error:
@@ -189,6 +191,7 @@ class QwenTTSService:
         Raises:
             BackendUnavailable: Nobody could be asked; an empty list would hide that.
         """
+        await self._speech.refresh()
         tts = self._speech.tts()
         sounds = {speaker.name: speaker.description for speaker in await tts.speakers()}
         found = await lines.listed(tts, self.config.voice_map)
@@ -266,6 +269,7 @@ class QwenTTSService:
             output_path: Where to write; None for a new wav.
             **sampling: See ``SamplingOptions``.
         """
+        await self._speech.refresh()
         wanted = voice or self.config.default_speaker
         try:
             tts = self._speech.tts()
@@ -301,6 +305,7 @@ class QwenTTSService:
             preset: "fast", "balanced" or "quality".
             **sampling: See ``SamplingOptions``.
         """
+        await self._speech.refresh()
         try:
             chosen = clone_preset(preset)
             reference = await asyncio.to_thread(
@@ -338,6 +343,7 @@ class QwenTTSService:
             preset: "quick", "standard", "quality" or "low_vram".
             **terms: More of ``TrainingRequest``, in place of what the preset says.
         """
+        await self._speech.refresh()
         began = time.perf_counter()
         try:
             request = self._training(
@@ -465,17 +471,6 @@ def _address(config: QwenTTSConfig | str | Path | None, given: str | None) -> st
         return given
     log_event(_log, logging.INFO, "comfyui_url.from_settings", url=named.config.comfyui_url)
     return None
-
-
-def _with_timeout(
-    config: QwenTTSConfig | str | Path | None, seconds: float | None
-) -> QwenTTSConfig | str | Path | None:
-    """Return the settings with another limit for a job; unread where it stays as it is."""
-    if seconds is None:
-        return config
-    read = config if isinstance(config, QwenTTSConfig) else load_config(config).config
-    timeouts = {**dict(read.comfyui.timeouts), "job": float(seconds)}
-    return QwenTTSConfig(**{**dict(read), "comfyui": {**dict(read.comfyui), "timeouts": timeouts}})
 
 
 def _no_speech(error: Exception, text: str, voice: str) -> QwenTTSGenerationResult:

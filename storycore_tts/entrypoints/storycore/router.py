@@ -1,35 +1,47 @@
-"""The engine's ``/ai/tts`` over HTTP, and beside it all routes of ours, under one prefix."""
+"""The engine's ``/ai/tts`` over HTTP, with what its page asks besides, and our routes below it."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Literal
-from uuid import uuid4
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response, params
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
 
-from storycore_tts.entrypoints.http.app import create_router
+from storycore_tts.domain.jobs import JobNotFound, Outcome
+from storycore_tts.domain.rendering import Rendering
+from storycore_tts.entrypoints.http.answers import AUDIO, audio_answer
+from storycore_tts.entrypoints.http.app import create_embedded_router
 from storycore_tts.entrypoints.http.disconnects import while_connected
-from storycore_tts.entrypoints.http.problems import documented
+from storycore_tts.entrypoints.http.problems import OF_BACKENDS, documented
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner, KeyedRoute
 from storycore_tts.entrypoints.http.service import CurrentService, Service
 from storycore_tts.entrypoints.storycore import lines
-from storycore_tts.settings import QwenTTSConfig, load_config
-
-_REFUSALS = documented(
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
-)
+from storycore_tts.settings import QwenTTSConfig
 
 PREFIX = "/api/video-editor"
 """Where the engine's ``VIDEO_EDITOR_ROUTER`` is."""
 
+OUTPUT = "output/tts"
+"""Where files go while ``tts.qwen.output_dir`` says nothing: below what the engine serves."""
 
-class TTSRequest(BaseModel):
+_OF_SPEECH = documented(HTTPStatus.UNPROCESSABLE_ENTITY, *OF_BACKENDS)
+_OF_A_FILE = documented(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+class LineToSpeak(BaseModel):
     """A line, as the engine's own endpoint takes it."""
 
     text: str
@@ -44,53 +56,165 @@ class TTSRequest(BaseModel):
     )
 
 
-class TTSResponse(BaseModel):
-    """The engine's own answer; here the file is there when it comes."""
+class SpokenLine(BaseModel):
+    """A line that was spoken; the poll answers the same."""
 
     job_id: str
     status: Literal["completed"] = "completed"
-    audio_path: str
+    audio_path: str = Field(description="The file, on the machine of the service.")
+    audio_url: str = Field(description="Where the file can be had, below the server's root.")
+    duration: float = Field(description="Seconds.")
+    backend: str = Field(description="Who spoke: another one than configured after a fallback.")
+    warnings: list[str] = Field(description="What was done in spite of doubts.")
 
 
-def create_editor_router(config: QwenTTSConfig | str | Path | None = None) -> APIRouter:
+class PreviewRequest(BaseModel):
+    """A voice to listen to, as the engine's page asks for it."""
+
+    voiceId: str = Field(description="A voice, or an id such as fr-FR-Denise.")  # noqa: N815
+    text: str = "Bonjour, voici un exemple de cette voix."
+
+
+def create_editor_router(
+    config: QwenTTSConfig | str | Path | None = None,
+    *,
+    dependencies: Sequence[params.Depends] = (),
+) -> APIRouter:
     """Return a router that goes before the engine's ``VIDEO_EDITOR_ROUTER`` and speaks.
 
-    ``/api/video-editor/ai/tts`` answers as the engine's own endpoint does, with a file that holds
-    speech; the file lies in ``tts.qwen.output_dir``. All routes of ``create_router`` are below
-    ``/api/video-editor`` too. Of two routers with the same path the app takes the one that was
-    included first.
+    ``/api/video-editor/ai/tts`` answers as the engine's own endpoint does, when the file is there;
+    it lies in ``tts.qwen.output_dir``, or in ``output/tts``. Below it are its poll, and the routes
+    that generate, clone, train, list speakers and tell of jobs; ``/api/tts/preview`` is beside it.
+    Of two routers with the same path the app takes the one that was included first.
+
+    Nothing is read or opened before the first request; what is wrong with the settings is an answer
+    then (503), until it is mended.
 
     Args:
         config: Settings, the path of a YAML file, or None for the usual places.
-
-    Raises:
-        ConfigurationError: The settings are refused.
+        dependencies: Decide who may ask, such as ``[Depends(verify_jwt_token)]``; then the keys in
+            the settings do not count here.
     """
-    settings = config if isinstance(config, QwenTTSConfig) else load_config(config).config
-    files = lines.folder(settings.output_dir)
-    router = APIRouter(prefix=PREFIX)
-    speaking = APIRouter(route_class=KeyedRoute, tags=["speech"])
-
-    @speaking.post("/ai/tts", response_description="The file is there.", responses=_REFUSALS)
-    async def text_to_speech(
-        request: Request, body: TTSRequest, service: CurrentService, owner: CurrentOwner
-    ) -> TTSResponse:
-        """Speak a line into a file on this machine."""
-        job_id = str(uuid4())
-        target = files.reserve(None, stem=f"tts-{job_id}")
-        await while_connected(request, _spoken(service, body, target))
-        return TTSResponse(job_id=job_id, audio_path=str(target))
-
-    router.include_router(create_router(settings))
-    router.include_router(speaking)
+    router = create_embedded_router(config, prefix=PREFIX, dependencies=dependencies)
+    router.include_router(_twin)
     return router
 
 
-async def _spoken(service: Service, body: TTSRequest, target: Path) -> None:
+@asynccontextmanager
+async def _described(app: Any) -> AsyncIterator[None]:
+    """Let the app's document describe our routes where it has others of the same path, behind ours.
+
+    FastAPI answers with the first of two, and describes the last.
+    """
+    theirs = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document: dict[str, Any] = theirs()
+        ours = get_openapi(title="", version="", routes=_twin.routes)
+        for path in ours["paths"].keys() & document["paths"].keys():
+            document["paths"][path].update(ours["paths"][path])
+        return document
+
+    app.openapi = openapi
+    try:
+        yield
+    finally:
+        app.openapi = theirs
+
+
+_twin = APIRouter(route_class=KeyedRoute, tags=["speech"], lifespan=_described)
+
+
+@_twin.post(f"{PREFIX}/ai/tts", response_description="The file is there.", responses=_OF_SPEECH)
+async def text_to_speech(
+    request: Request, body: LineToSpeak, service: CurrentService, owner: CurrentOwner
+) -> SpokenLine:
+    """Speak a line into a file on this machine."""
     form = lines.rendering(None, speed=body.speed, pitch=body.pitch)
-    tts = service.studio.tts()
-    voice_map = service.config.voice_map
-    cast = lines.casting(service.config)
-    asked = await lines.request_for(tts, voice_map, body.text, body.voice, cast=cast)
-    outcome = await service.studio.speak(None, asked.request, form)
+    job_id = str(uuid4())
+    target = await asyncio.to_thread(_reserved, _file(service, job_id))
+    outcome = await _spoken(request, service, body.text, body.voice, form)
     await lines.written(target, outcome.audio)
+    told = {name: outcome.facts[name] for name in ("duration", "backend", "warnings")}
+    record = {"job_id": job_id, "audio_path": str(target), **told}
+    await lines.written(target.with_suffix(".json"), json.dumps(record).encode())
+    return SpokenLine(**record, audio_url=_url(request, target, job_id))
+
+
+@_twin.get(f"{PREFIX}/ai/tts/{{job_id}}", responses=_OF_A_FILE)
+async def poll(
+    request: Request, job_id: str, service: CurrentService, owner: CurrentOwner
+) -> SpokenLine:
+    """Tell of a line that was spoken, by whatever process of this service."""
+    file = _file(service, job_id)
+    record = json.loads(await asyncio.to_thread(_kept, file.with_suffix(".json")))
+    return SpokenLine(**record, audio_url=_url(request, file, job_id))
+
+
+@_twin.get(
+    f"{PREFIX}/ai/tts/{{job_id}}/audio", response_class=Response, responses=AUDIO | _OF_A_FILE
+)
+async def sound(job_id: str, service: CurrentService, owner: CurrentOwner) -> Response:
+    """Return the sound file of such a line."""
+    file = _file(service, job_id)
+    await asyncio.to_thread(_kept, file.with_suffix(".json"))
+    return FileResponse(file, media_type="audio/wav")
+
+
+@_twin.post("/api/tts/preview", response_class=Response, responses=AUDIO | _OF_SPEECH)
+async def preview(
+    request: Request, body: PreviewRequest, service: CurrentService, owner: CurrentOwner
+) -> Response:
+    """Speak a line, and answer with the sound."""
+    outcome = await _spoken(request, service, body.text, body.voiceId, lines.rendering(None))
+    return audio_answer(outcome.audio, outcome.media_type, outcome.facts)
+
+
+async def _spoken(
+    request: Request, service: Service, text: str, voice: str, form: Rendering
+) -> Outcome:
+    tts = service.studio.tts()
+    voice_map, cast = service.config.voice_map, lines.casting(service.config)
+    asked = await lines.request_for(tts, voice_map, text, voice, cast=cast)
+    outcome = await while_connected(request, service.studio.speak(None, asked.request, form))
+    warnings = [*asked.notes, *outcome.facts["warnings"]]
+    return replace(outcome, facts={**outcome.facts, "warnings": warnings})
+
+
+def _file(service: Service, job_id: str) -> Path:
+    """Return where the sound of a line is; beside it, as JSON, is what is told of it.
+
+    Raises:
+        JobNotFound: Such an id is never handed out.
+    """
+    try:
+        name = str(UUID(job_id))
+    except ValueError:
+        raise JobNotFound("There is no such job.") from None
+    return Path(service.config.output_dir or OUTPUT).absolute() / f"tts-{name}.wav"
+
+
+def _reserved(file: Path) -> Path:
+    return lines.folder(file.parent).reserve(file, stem="tts")
+
+
+def _kept(record: Path) -> bytes:
+    try:
+        return record.read_bytes()
+    except FileNotFoundError:
+        raise JobNotFound(
+            "There is no such job.", hint="Its files may have been removed from output_dir."
+        ) from None
+
+
+def _url(request: Request, file: Path, job_id: str) -> str:
+    """Return where the app serves a file: from a folder of its own if it can, else by a route."""
+    root = request.scope.get("root_path", "")
+    for route in request.app.routes:
+        if isinstance(route, Mount) and isinstance(route.app, StaticFiles):
+            for folder in route.app.all_directories:
+                served = Path(folder).absolute()
+                if file.is_relative_to(served):
+                    inside = file.relative_to(served).as_posix()
+                    return f"{root}{route.path}/{quote(inside)}"
+    return f"{root}{PREFIX}/ai/tts/{job_id}/audio"

@@ -23,7 +23,7 @@ from storycore_tts.ports import SiteStore
 from storycore_tts.services.capacity import Capacity
 from storycore_tts.services.orders import written
 from storycore_tts.services.speech import Defaults, TextToSpeech
-from storycore_tts.services.studio import Studio
+from storycore_tts.services.studio import Store, Studio
 
 HERE, THERE = Site("http://here.example:8188"), Site("http://there.example:8188")
 OUT_OF_REACH = Site("http://127.0.0.1:8188", "no machine of that name")
@@ -73,11 +73,13 @@ class Begun:
         self.studio = Studio(
             {"comfyui": tts(Speaking(HERE, self.said), name="comfyui", defaults=Defaults())},
             {"comfyui": Capacity("comfyui", concurrency=1, max_waiting=1)},
-            queue=None,
-            uploads=SimpleNamespace(get=pytest.fail),  # no line of ours has a recording
-            sites=self.sites,
+            store=self.store,
             elsewhere=elsewhere,
         )
+
+    async def store(self):
+        no_recording = SimpleNamespace(get=pytest.fail)  # no line of ours has one
+        return Store(None, no_recording, self.sites)
 
     async def goes_on(self):
         details = written(SpeechRequest("Good morning.", "Ryan"), rendering=Rendering("wav"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
@@ -11,6 +11,9 @@ from storycore_tts.domain.errors import BackendUnavailable
 from storycore_tts.entrypoints.cli import console
 from storycore_tts.entrypoints.cli.options import Backend
 from storycore_tts.entrypoints.cli.settings import load
+
+if TYPE_CHECKING:
+    from storycore_tts.settings import QwenTTSConfig
 
 
 def serve(
@@ -30,9 +33,16 @@ def serve(
     """
     import asyncio
 
-    config = load(options).config
+    from storycore_tts.live_settings import LiveSettings
+
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    server = type(config.server)(**{**config.server.model_dump(), **given})
+
+    def read(_: object) -> QwenTTSConfig:
+        config = load(options).config
+        server = type(config.server)(**{**config.server.model_dump(), **given})
+        return config.model_copy(update={"server": server})
+
+    settings = LiveSettings(options.config, fixed=("server",), read=read)
     try:
         from storycore_tts.entrypoints.http.listening import listen
     except ImportError as error:
@@ -42,5 +52,5 @@ def serve(
             retryable=False,
         ) from error
     with suppress(KeyboardInterrupt):  # which is how a service ends; uvicorn passes signals on
-        asyncio.run(listen(config.model_copy(update={"server": server}), console.answer))
+        asyncio.run(listen(settings, console.answer))
     return 0

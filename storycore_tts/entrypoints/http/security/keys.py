@@ -27,28 +27,40 @@ class KeyedRoute(ProblemRoute):
     """
 
     async def admit(self, request: Request) -> None:
-        """Find out whose request it is; see ``CurrentOwner``.
+        """Find out whose request it is; see ``let_in``.
+
+        Inside another app the service is found later, by a dependency, and lets in then.
 
         Raises:
-            Refused: The key is unknown or missing (401), or has been used too often (429).
+            Refused: See ``let_in`` and ``check_body``.
         """
-        service: Service = request.state.storycore_tts
-        keys = service.config.server.api_keys
-        given = await _bearer(request)
-        owner: str | None = ANYBODY
-        if keys:
-            owner = owner_of(given.credentials, keys) if given else None
-        if owner is None:
-            raise Refused(
-                HTTPStatus.UNAUTHORIZED,
-                "Invalid API key." if given else "This service needs a key.",
-                hint="Send Authorization: Bearer KEY; the service's operator has keys.",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
-        if keys:  # on a machine of one's own there is nobody to share it with
-            service.rates.count(owner)
-        request.state.storycore_tts_owner = owner
+        service: Service | None = getattr(request.state, "storycore_tts", None)
+        if service is not None:
+            await let_in(request, service)
         await check_body(request)
+
+
+async def let_in(request: Request, service: Service) -> None:
+    """Find out whose request it is; see ``CurrentOwner``.
+
+    Raises:
+        Refused: The key is unknown or missing (401), or has been used too often (429).
+    """
+    keys = service.config.server.api_keys
+    given = await _bearer(request)
+    owner: str | None = ANYBODY
+    if keys:
+        owner = owner_of(given.credentials, keys) if given else None
+    if owner is None:
+        raise Refused(
+            HTTPStatus.UNAUTHORIZED,
+            "Invalid API key." if given else "This service needs a key.",
+            hint="Send Authorization: Bearer KEY; the service's operator has keys.",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    if keys:  # on a machine of one's own there is nobody to share it with
+        service.rates.count(owner)
+    request.state.storycore_tts_owner = owner
 
 
 async def _owner(
