@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
@@ -195,3 +196,14 @@ async def test_nothing_is_pickled_and_the_format_has_a_version(queue):
         assert {tuple(row) for row in rows} == {kept}
         stored = connection.execute(sa.text("SELECT output, error FROM workflow_output"))
         assert [(out[0], error) for out, error in stored] == [("{", None)] * 3
+
+
+async def test_a_backend_that_is_offered_later_gets_its_jobs_done(queue, workshop):
+    late = replace(order(), backend="comfyui")
+    with pytest.raises(InvalidRequest):
+        await queue.submit(late)
+    queue.offer("comfyui", 1)
+    job = await queue.submit(late)
+    assert (await ended(queue, job)).state is JobState.SUCCEEDED
+    queue.offer("comfyui", 1)
+    assert workshop.calls == [job.id]

@@ -28,10 +28,10 @@ NOBODY = {"concurrency": {"draft": 0}}
 class Worker:
     """A process of ``worker.py``; killed at the latest when the block ends."""
 
-    def __init__(self, place, log, mode="wait"):
+    def __init__(self, place, log, mode="wait", *more):
         arguments = [place["state_dir"], place.get("database_url", ""), log]
         self.process = subprocess.Popen(
-            [sys.executable, WORKER, *map(str, arguments), mode],
+            [sys.executable, WORKER, *map(str, arguments), mode, *more],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -144,3 +144,43 @@ async def test_of_two_processes_one_is_told_to_cancel_and_one_is_killed(shared, 
     assert sorted(starts.values()) == [1] * (2 * AT_ONCE) + [2] * AT_ONCE
     assert max(ends.values()) == 1
     assert (await queue.get("ann", cancelled.id)).state is JobState.CANCELLED
+
+
+async def test_of_those_who_share_a_folder_another_goes_on_when_the_one_that_works_is_killed(
+    folder, opened, workshop, tmp_path
+):
+    """Until then it takes jobs, watches and cancels them, and does none."""
+    log = tmp_path / "log"
+    with Worker(folder, log, "held", "share") as worker:
+        await asyncio.to_thread(worker.ready)
+        queue = await opened(folder, workshop, share=True, concurrency={"draft": AT_ONCE})
+        cancelled, *jobs = [await queue.submit(order(str(n))) for n in range(2 * AT_ONCE)]
+        for job in (cancelled, *jobs[: AT_ONCE - 1]):
+            await until(queue, job, lambda state: state.progress)
+        assert (await queue.cancel("ann", cancelled.id)).state is JobState.CANCELLED
+        await until(queue, jobs[AT_ONCE - 1], lambda state: state.progress)  # in its place
+        assert not workshop.calls
+        worker.process.kill()
+        worker.process.wait()
+        for job in jobs:
+            assert (await ended(queue, job)).state is JobState.SUCCEEDED
+    starts, ends = logged(log)
+    assert (len(starts), len(ends)) == (AT_ONCE + 1, 0)
+    assert sorted(workshop.calls) == sorted(job.id for job in jobs)
+    assert (await queue.get("ann", cancelled.id)).state is JobState.CANCELLED
+
+
+async def test_those_who_share_a_folder_may_come_at_the_same_time(tmp_path, opened, workshop):
+    place = {"state_dir": tmp_path / "new"}
+    with contextlib.ExitStack() as stack:
+        workers = [
+            stack.enter_context(Worker(place, tmp_path / "log", "wait", "share")) for _ in range(3)
+        ]
+        for worker in workers:
+            await asyncio.to_thread(worker.ready)
+        queue = await opened(place, workshop, share=True)
+        jobs = [await queue.submit(order(str(n))) for n in range(6)]
+        await check_all_ended_once(queue, jobs, tmp_path / "log")
+        for worker in workers:
+            await asyncio.to_thread(worker.finish)
+    assert not workshop.calls

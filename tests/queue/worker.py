@@ -1,8 +1,8 @@
 """A process that does jobs, for tests that kill it.
 
-Arguments: folder, URL or "", file to log to, and a mode. "wait": it works until its input ends.
-"held": so, too, but its jobs stand still until a line of input comes. "drain": it ends when no job
-is left. Logs a line for each start and end of a job.
+Arguments: folder, URL or "", file to log to, a mode, and perhaps "share". "wait": it works until
+its input ends. "held": so, too, but its jobs stand still until a line of input comes. "drain": it
+ends when no job is left. Logs a line for each start and end of a job.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from storycore_tts.domain.progress import Progress, Stage
 
 
 async def main() -> None:
-    folder, url, log, mode = sys.argv[1:]
+    folder, url, log, mode, *share = sys.argv[1:]
     lines = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     may_go_on = asyncio.Event()
     if mode != "held":
@@ -35,6 +35,7 @@ async def main() -> None:
     queue = DurableQueue(
         Path(folder),
         {"draft": 4},
+        share=bool(share),
         database_url=url or None,
         max_attempts=1000,
         intervals=Intervals(polling=0.05),

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.staticfiles import StaticFiles
 
@@ -28,9 +29,18 @@ async def verify_token(
         raise HTTPException(401, "Not authenticated", headers={"WWW-Authenticate": "Bearer"})
 
 
-def host(config=None, *, output=None, dependencies=(Depends(verify_token),)):
+TOKEN_NEEDED = (Depends(verify_token),)
+
+
+def host(config=None, *, output=None, dependencies=TOKEN_NEEDED):
     """Return the app, with our router before its own, as a migration includes it."""
     app = FastAPI()
+
+    @app.middleware("http")
+    async def name_the_worker(request: Request, call_next):
+        response = await call_next(request)
+        response.headers["x-worker"] = str(os.getpid())
+        return response
 
     @app.get("/health")
     async def health():
@@ -58,5 +68,5 @@ def host(config=None, *, output=None, dependencies=(Depends(verify_token),)):
 
 
 if "HOST_SETTINGS" in os.environ:
-    os.makedirs("output", exist_ok=True)
+    Path("output").mkdir(exist_ok=True)
     app = host(os.environ["HOST_SETTINGS"], output="output")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -208,9 +209,8 @@ async def test_a_recording_that_is_spoken_in_at_once_needs_no_store(
 ):
     server = standin_comfyui_factory(instant=True)
     client = await client_of(host(own(backend="comfyui", comfyui_url=server.url)))
-    with Path(recording).open("rb") as sound:
-        files = {"reference": sound}
-        answer = await client.post(CLONE, data={"text": LINE, "x_vector_only": "1"}, files=files)
+    files = {"reference": await asyncio.to_thread(Path(recording).read_bytes)}
+    answer = await client.post(CLONE, data={"text": LINE, "x_vector_only": "1"}, files=files)
     assert answer.status_code == 200, answer.text
     assert not (folder / "state").exists()
 

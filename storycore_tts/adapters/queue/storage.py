@@ -115,7 +115,6 @@ class Storage:
             yield
             return
         with self.failures():
-            self._state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = _locked(self._state_dir / "opening", patience=_BUSY / 1000)
             if lock is None:
                 raise StorageFailed(
@@ -179,6 +178,7 @@ class Storage:
 
 def _locked(file: Path, *, patience: float = 0) -> sqlite3.Connection | None:
     """Lock a file for this process until the connection is closed; None: another one has it."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = sqlite3.connect(file, timeout=patience, isolation_level=None, check_same_thread=False)
     try:
         lock.execute("BEGIN EXCLUSIVE")
