@@ -6,10 +6,8 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
     asynccontextmanager,
     nullcontext,
 )
@@ -19,7 +17,6 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from dependency_injector import containers, providers
 
-from storycore_tts.adapters.intake import IntakeLimits, RecordingReader
 from storycore_tts.adapters.resilience import (
     Breaker,
     Fallback,
@@ -31,22 +28,18 @@ from storycore_tts.adapters.resilience import (
 )
 from storycore_tts.adapters.telemetry import EventLog
 from storycore_tts.domain.errors import BackendUnavailable, ConfigurationError, TTSError
-from storycore_tts.domain.events import Listener, Listeners, Reloaded
-from storycore_tts.domain.jobs import JobKind, Performer
+from storycore_tts.domain.events import Listeners, Reloaded
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.sites import Site
 from storycore_tts.live_settings import LiveSettings, Source, read_settings
 from storycore_tts.ports import Adapter
-from storycore_tts.services.capacity import Capacity
-from storycore_tts.services.files import user_data
 from storycore_tts.services.output import AudioFolder
 from storycore_tts.services.speech import Defaults, TextToSpeech
-from storycore_tts.services.studio import Store, Studio
 from storycore_tts.services.voices import VoiceLibrary
 from storycore_tts.settings import ADAPTER_GROUP, QwenTTSConfig, rollout_notice
 
 if TYPE_CHECKING:
-    from storycore_tts.adapters.queue import DurableQueue
+    pass
 
 _log = logging.getLogger(__name__)
 
@@ -187,7 +180,7 @@ def assemble(
     )
 
 
-def _listeners() -> Listeners:
+def logged() -> Listeners:
     """Return listeners that begin with the log."""
     listeners = Listeners()
     listeners.add(EventLog())
@@ -306,7 +299,7 @@ class Container(containers.DeclarativeContainer):
     """How the parts fit; every provider can be overridden in a test or by an application."""
 
     config = providers.Dependency(instance_of=QwenTTSConfig)
-    listeners = providers.Singleton(_listeners)
+    listeners = providers.Singleton(logged)
     shared = providers.Singleton(SharedAdapters)
     make = providers.Object(make_adapter)
     read = providers.Object(read_settings)
@@ -362,211 +355,6 @@ async def open_tts(
             yield service
     finally:
         await service.end()
-
-
-@asynccontextmanager
-async def open_studio(
-    settings: LiveSettings, *, listener: Listener | None = None, store_when_asked: bool = False
-) -> AsyncIterator[Studio]:
-    """Open the backends that the settings offer, and the queue of jobs, and close them afterwards.
-
-    When the settings change, ``backend`` is the usual one from then on. Those that were offered
-    before stay.
-
-    Args:
-        settings: The settings; their block ``server`` is read here only.
-        listener: Hears of everything that the backends do.
-        store_when_asked: Open the store of jobs when it is first needed, and share its folder with
-            other processes.
-
-    Raises:
-        BackendUnavailable: A package that a backend or the queue needs is not installed.
-        StorageFailed: The database of jobs cannot be used.
-    """
-    async with AsyncExitStack() as stack, AsyncExitStack() as first:
-        backends = _Backends(settings.config, stack)
-        if listener is not None:
-            backends.listeners.add(listener)
-        store = _Store(settings, backends.capacities, share=store_when_asked)
-        first.push_async_callback(store.aclose)
-        studio = Studio(backends.services, backends.capacities, store=store, elsewhere=backends.at)
-        store.perform = studio.perform
-
-        def prepare(config: QwenTTSConfig) -> Callable[[], None]:
-            change = backends.prepare(config)
-
-            def use() -> None:
-                change()
-                studio.usual = config.backend
-                store.offer(backends.capacities)
-
-            return use
-
-        first.callback(settings.follow(prepare))
-        if not store_when_asked:
-            await store()
-        yield studio
-
-
-class _Backends:
-    """The backends of a studio.
-
-    Args:
-        config: The settings to begin with.
-        stack: What closes them.
-    """
-
-    def __init__(self, config: QwenTTSConfig, stack: AsyncExitStack) -> None:
-        self._server = config.server
-        self._stack = stack
-        self._shared = SharedAdapters()
-        self.listeners = _listeners()
-        self.services: dict[str, ConfiguredSpeech] = {}
-        self.capacities: dict[str, Capacity] = {}
-        for name in dict.fromkeys([config.backend, *config.server.backends]):
-            self._add(name, self._made(_on(config, name)))
-
-    def prepare(self, config: QwenTTSConfig) -> Callable[[], None]:
-        """Make ready what other settings need; see ``ConfiguredSpeech.prepare``."""
-        usual = config.backend
-        with self._shared.all_or_none():
-            uses = [
-                service.prepare(_on(config, name), tell=name == usual)
-                for name, service in self.services.items()
-            ]
-            new = None if usual in self.services else self._made(config)
-
-        def use() -> None:
-            for one in uses:
-                one()
-            if new is not None:
-                self._add(usual, new)
-                self.listeners.tell(Reloaded("", usual))
-
-        return use
-
-    def at(self, backend: str, site: Site) -> AbstractAsyncContextManager[TextToSpeech]:
-        """Open a backend at another site."""
-        return self.services[backend].at(site)
-
-    def _made(self, config: QwenTTSConfig) -> ConfiguredSpeech:
-        service: ConfiguredSpeech = Container(
-            config=config, shared=self._shared, listeners=self.listeners
-        ).service()
-        return service
-
-    def _add(self, name: str, service: ConfiguredSpeech) -> None:
-        self._stack.push_async_callback(service.end)
-        self.services[name] = service
-        self.capacities[name] = Capacity(
-            name, concurrency=_places(service.config, name), max_waiting=self._server.max_waiting
-        )
-
-
-class _Store:
-    """Where jobs are kept, opened when it is first asked for.
-
-    Args:
-        settings: The settings.
-        capacities: How many jobs each backend does at a time.
-        share: Whether other processes may use the same folder.
-    """
-
-    perform: Performer
-
-    def __init__(
-        self, settings: LiveSettings, capacities: Mapping[str, Capacity], *, share: bool
-    ) -> None:
-        self._settings, self._capacities, self._share = settings, capacities, share
-        self._opening = asyncio.Lock()
-        self._queue: DurableQueue | None = None
-        self._looking: asyncio.Task[None] | None = None
-
-    async def __call__(self) -> Store:
-        """Return it; see ``OpenStore``."""
-        async with self._opening:
-            if self._queue is None:
-                concurrency = {name: one.concurrency for name, one in self._capacities.items()}
-                queue = make_queue(self._settings.config, concurrency, share=self._share)
-                await queue.start(self.perform)
-                self._queue = queue
-                self._looking = asyncio.ensure_future(self._look())
-            return Store(self._queue, self._queue.uploads, self._queue.sites)
-
-    def offer(self, capacities: Mapping[str, Capacity]) -> None:
-        """Do jobs for these backends, too."""
-        for name, one in capacities.items():
-            if self._queue is not None:
-                self._queue.offer(name, one.concurrency)
-
-    async def aclose(self) -> None:
-        """Close it."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait({self._looking})
-        if self._queue is not None:
-            await self._queue.aclose()
-
-    async def _look(self) -> None:
-        """Notice settings that change, for jobs that other processes accepted by them."""
-        while True:
-            await asyncio.sleep(1.0)
-            await self._settings.refresh()
-
-
-@asynccontextmanager
-async def open_reader(config: QwenTTSConfig) -> AsyncIterator[RecordingReader]:
-    """Open the reader of recordings from strangers, with the configured limits, and close it."""
-    server = config.server
-    limits = IntakeLimits(
-        max_bytes=int(server.max_upload_megabytes * 2**20), max_seconds=server.max_upload_seconds
-    )
-    async with RecordingReader(limits) as reader:
-        yield reader
-
-
-def make_queue(
-    config: QwenTTSConfig, concurrency: Mapping[str, int], *, share: bool = False
-) -> DurableQueue:
-    """Make the queue of jobs that the settings describe.
-
-    Args:
-        config: The settings.
-        concurrency: Jobs at a time, for each backend.
-        share: Whether other processes may use the same folder.
-
-    Raises:
-        BackendUnavailable: The extra ``server`` is not installed.
-    """
-    from storycore_tts.adapters.queue import DurableQueue
-
-    server = config.server
-    return DurableQueue(
-        Path(server.state_dir) if server.state_dir else user_data() / "service",
-        concurrency,
-        share=share,
-        database_url=server.database_url,
-        max_queued=server.max_queued,
-        retention_seconds=server.retention_hours * 3600,
-        time_limits={
-            JobKind.SPEECH: server.job_seconds,
-            JobKind.CLONE: server.job_seconds,
-            JobKind.TRAINING: server.training_seconds,
-        },
-    )
-
-
-def _on(config: QwenTTSConfig, backend: str) -> QwenTTSConfig:
-    """Return the settings as they are for another backend than the configured one."""
-    if backend == config.backend:
-        return config
-    return config.model_copy(update={"backend": backend, "rollout": None})
-
-
-def _places(config: QwenTTSConfig, backend: str) -> int:
-    """Return how many requests a backend does at a time; direct makes batches of them."""
-    usual = config.direct.max_batch_size if backend == "direct" else 4
-    return config.server.concurrency.get(backend, usual)
 
 
 def _tell_of_rollout(config: QwenTTSConfig) -> None:

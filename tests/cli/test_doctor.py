@@ -55,6 +55,15 @@ def test_the_node_pack_is_missing(there, server):
     assert all(problem["advice"] for problem in comfyui["problems"])
 
 
+def test_a_rollout_that_overrides_the_backend_is_told(cli, tmp_path):
+    file = tmp_path / "mine.yaml"
+    for rollout, said in ((0.0, "0% of the requests go to comfyui"), ("null", None)):
+        file.write_text(f"tts: {{qwen: {{rollout: {rollout}, comfyui_url: {DOWN!r}}}}}")
+        notice = cli("doctor", "--config", str(file), "--json").json["notice"]
+        assert (said in notice) if said else (notice is None)
+        assert ("rollout overrides" in cli("doctor", "--config", str(file)).out) == bool(said)
+
+
 def test_where_each_value_came_from(cli, tmp_path, monkeypatch):
     (tmp_path / "mine.yaml").write_text("tts: {qwen: {generation: {top_p: 0.5}, device: cpu}}")
     monkeypatch.setenv("STORYCORE_TTS_GENERATION__TOP_K", "5")

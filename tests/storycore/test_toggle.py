@@ -106,6 +106,24 @@ async def test_a_file_that_is_edited_changes_who_speaks(
     assert [*seen, len(server.log.of(Submitted))] == [0, 1, 1, 1, 2]
 
 
+async def test_event_loops_of_several_threads_go_on_while_the_file_is_edited(
+    settings, server, a_second_passes
+):
+    service = QwenComfyUITTSService(config=settings(backend="draft", comfyui_url=server.url))
+
+    async def speak(number):
+        for backend in ("comfyui", "draft") * 3:
+            if number == 0:
+                settings(backend=backend, comfyui_url=server.url)
+                a_second_passes()
+            assert (await service.text_to_speech(LINE)).duration > 0
+
+    threads = [asyncio.to_thread(asyncio.run, speak(number)) for number in range(4)]
+    await asyncio.gather(*threads)
+    await service.aclose()
+    assert server.log.of(Submitted)
+
+
 async def test_settings_that_are_given_as_an_object_stay(settings, a_second_passes, monkeypatch):
     from storycore_tts.settings import load_config
 

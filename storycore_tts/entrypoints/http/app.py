@@ -31,9 +31,7 @@ _INVALID: dict[int | str, dict[str, Any]] = {422: documented(HTTPStatus.UNPROCES
 """FastAPI would document errors of its own making, which no route of ours answers with."""
 
 
-def create_router(
-    config: QwenTTSConfig | str | Path | LiveSettings | None = None,
-) -> APIRouter:
+def create_router(config: QwenTTSConfig | str | Path | None = None) -> APIRouter:
     """Return all routes, to be included in an app under any prefix.
 
     The app's lifespan opens and closes what they need. Who may ask is the app's own affair, unless
@@ -45,7 +43,10 @@ def create_router(
     Raises:
         ConfigurationError: The settings are refused.
     """
-    settings = live_settings(config, fixed=FIXED)
+    return _routes(live_settings(config, fixed=FIXED))
+
+
+def _routes(settings: LiveSettings) -> APIRouter:
     router = APIRouter(lifespan=lifespan_of(settings), responses=_INVALID)
     for part in (
         speech.router,
@@ -89,7 +90,7 @@ def create_embedded_router(
     return router
 
 
-def create_app(config: QwenTTSConfig | str | Path | LiveSettings | None = None) -> FastAPI:
+def create_app(config: QwenTTSConfig | str | Path | None = None) -> FastAPI:
     """Return the service as an app of its own, with the page at ``/`` and all lines of defence.
 
     Args:
@@ -99,7 +100,11 @@ def create_app(config: QwenTTSConfig | str | Path | LiveSettings | None = None) 
         ConfigurationError: The settings are refused, or they open the service to other machines
             without a key.
     """
-    settings = live_settings(config, fixed=FIXED)
+    return app_of(live_settings(config, fixed=FIXED))
+
+
+def app_of(settings: LiveSettings) -> FastAPI:
+    """Return the app for settings that are live already; see ``create_app``."""
     server = settings.config.server
     check_exposure(server)
     app = FastAPI(
@@ -110,7 +115,7 @@ def create_app(config: QwenTTSConfig | str | Path | LiveSettings | None = None) 
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    app.include_router(create_router(settings))
+    app.include_router(_routes(settings))
     app.include_router(page.router)
     app.add_middleware(Bugs)  # the innermost: its answers pass through the others
     app.add_middleware(

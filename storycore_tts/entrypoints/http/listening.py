@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from storycore_tts.container import live_settings
 from storycore_tts.domain.errors import ConfigurationError
 from storycore_tts.entrypoints.http import problems
-from storycore_tts.entrypoints.http.app import create_app
+from storycore_tts.entrypoints.http.app import app_of
 from storycore_tts.entrypoints.http.security.connections import Connection
 from storycore_tts.entrypoints.http.sending import Sending
 from storycore_tts.entrypoints.http.service import FIXED, lifespan_of
@@ -49,7 +49,7 @@ async def listen(
         BackendUnavailable: A package that the backend needs is not installed.
     """
     settings = live_settings(config, fixed=FIXED)
-    app = create_app(settings)
+    app = app_of(settings)
     opened: dict[str, Any] = {}
     server = _Server(_uvicorn(_with_state(app, opened)), stop or asyncio.Event())
     # The lifespan is ours, not uvicorn's, which would print a traceback and lose the error.

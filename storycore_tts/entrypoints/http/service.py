@@ -18,7 +18,7 @@ from fastapi import Depends, Request, UploadFile
 from prometheus_client import CollectorRegistry
 
 from storycore_tts.adapters.telemetry import PrometheusMetrics
-from storycore_tts.container import live_settings, open_reader, open_studio
+from storycore_tts.container import live_settings
 from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.requests import ReferenceAudio
 from storycore_tts.domain.sampling import Sampling
@@ -26,6 +26,7 @@ from storycore_tts.entrypoints.http.security.rates import Rates, Shared
 from storycore_tts.live_settings import LiveSettings, Source
 from storycore_tts.services.studio import Studio
 from storycore_tts.settings import QwenTTSConfig
+from storycore_tts.studio_container import open_reader, open_studio
 
 if TYPE_CHECKING:
     from storycore_tts.adapters.intake import RecordingReader
@@ -103,13 +104,13 @@ def lifespan_of(
 
 @asynccontextmanager
 async def open_service(
-    settings: LiveSettings, *, store_when_asked: bool = False
+    settings: LiveSettings, *, on_demand: bool = False
 ) -> AsyncIterator[Service]:
     """Open a service, and close it afterwards.
 
     Args:
         settings: Its settings.
-        store_when_asked: See ``open_studio``.
+        on_demand: Open the store of jobs, and what reads recordings, when they are first needed.
 
     Raises:
         BackendUnavailable: A package that a backend or the queue needs is not installed.
@@ -119,9 +120,9 @@ async def open_service(
     server = settings.config.server
     async with (
         open_studio(
-            settings, listener=PrometheusMetrics(registry), store_when_asked=store_when_asked
+            settings, listener=PrometheusMetrics(registry), store_when_asked=on_demand
         ) as studio,
-        open_reader(settings.config) as reader,
+        open_reader(settings.config, ahead=not on_demand) as reader,
         aclosing(Shared(partial(_readiness, studio), seconds=1.0)) as readiness,
     ):
         yield Service(
@@ -131,7 +132,7 @@ async def open_service(
             registry,
             Rates(server.requests_per_minute),
             readiness,
-            keeps_recordings=not store_when_asked,
+            keeps_recordings=not on_demand,
         )
 
 
@@ -178,7 +179,7 @@ class OnDemand:
     async def _open(self) -> tuple[AsyncExitStack, Service]:
         settings = await asyncio.to_thread(live_settings, self._source, fixed=FIXED)
         async with AsyncExitStack() as stack:
-            service = await stack.enter_async_context(open_service(settings, store_when_asked=True))
+            service = await stack.enter_async_context(open_service(settings, on_demand=True))
             return stack.pop_all(), service
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
@@ -138,7 +138,7 @@ async def text_to_speech(
     told = {name: outcome.facts[name] for name in ("duration", "backend", "warnings")}
     record = {"job_id": job_id, "audio_path": str(target), **told}
     await lines.written(target.with_suffix(".json"), json.dumps(record).encode())
-    return SpokenLine(**record, audio_url=_url(request, target, job_id))
+    return await _answer(request, target, record)
 
 
 @_twin.get(f"{PREFIX}/ai/tts/{{job_id}}", responses=_OF_A_FILE)
@@ -148,7 +148,7 @@ async def poll(
     """Tell of a line that was spoken, by whatever process of this service."""
     file = _file(service, job_id)
     record = json.loads(await asyncio.to_thread(_kept, file.with_suffix(".json")))
-    return SpokenLine(**record, audio_url=_url(request, file, job_id))
+    return await _answer(request, file, record)
 
 
 @_twin.get(
@@ -207,14 +207,19 @@ def _kept(record: Path) -> bytes:
         ) from None
 
 
-def _url(request: Request, file: Path, job_id: str) -> str:
-    """Return where the app serves a file: from a folder of its own if it can, else by a route."""
+async def _answer(request: Request, file: Path, record: dict[str, Any]) -> SpokenLine:
     root = request.scope.get("root_path", "")
+    served = await asyncio.to_thread(_served, request, file)
+    url = served or f"{PREFIX}/ai/tts/{record['job_id']}/audio"
+    return SpokenLine(**record, audio_url=f"{root}{url}")
+
+
+def _served(request: Request, file: Path) -> str | None:
+    """Return where the app serves a file from a folder, if it does."""
     for route in request.app.routes:
         if isinstance(route, Mount) and isinstance(route.app, StaticFiles):
-            for folder in route.app.all_directories:
-                served = Path(folder).absolute()
-                if file.is_relative_to(served):
-                    inside = file.relative_to(served).as_posix()
-                    return f"{root}{route.path}/{quote(inside)}"
-    return f"{root}{PREFIX}/ai/tts/{job_id}/audio"
+            for folder in map(Path, route.app.all_directories):
+                with suppress(ValueError):  # it lies elsewhere
+                    inside = file.resolve().relative_to(folder.resolve())
+                    return f"{route.path}/{quote(inside.as_posix())}"
+    return None

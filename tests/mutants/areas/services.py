@@ -30,11 +30,25 @@ MUTANTS = [
         ["tests/unit/services/test_speech_service.py"],
     ),
     (
-        "storycore_tts/container.py",
-        "        async with self._reloading:\n",
-        "        if True:\n",
+        "storycore_tts/live_settings.py",
+        '        while (first := self._turn.setdefault("", mine)) is not mine:',
+        "        while (first := mine) is not mine:",
         "of two reloads at once, the earlier one may win",
         ["tests/unit/services/test_reload.py"],
+    ),
+    (
+        "storycore_tts/live_settings.py",
+        "            if source is self._source:\n                self._stamp = stamp\n",
+        "",
+        "settings that are refused are read and logged every second",
+        ["tests/unit/settings/test_live.py"],
+    ),
+    (
+        "storycore_tts/live_settings.py",
+        "    return found.st_mtime_ns, found.st_size, found.st_ino",
+        "    return found.st_mtime_ns, found.st_size, 0",
+        "a file that is put in the place of another one of the same time is not noticed",
+        ["tests/unit/settings/test_live.py"],
     ),
     (
         "storycore_tts/services/voices.py",

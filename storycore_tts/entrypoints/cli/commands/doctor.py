@@ -55,14 +55,20 @@ def doctor(backend: Backend, reporting: Reporting) -> int:
 
     Exit status 0 when the configured backend can be used, 3 when it cannot.
     """
+    from storycore_tts.settings import rollout_notice
+
     loaded = settings.load(backend)
     shown = list(_settings(loaded))
     findings = run_async(_examine(loaded.config))
     usable = any(f.usable for f in findings if f.name == loaded.config.backend)
+    notice = rollout_notice(loaded.config)
     if reporting.as_json:
-        console.answer_json(_as_json(loaded.config.backend, usable, shown, findings))
+        answer = _as_json(loaded.config.backend, usable, shown, findings)
+        console.answer_json({**answer, "notice": notice})
     else:
         _print_tables(loaded.config.backend, shown, findings)
+        if notice:
+            console.answer(notice)
     return 0 if usable else failures.UNAVAILABLE
 
 
