@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
@@ -10,6 +11,7 @@ from contextlib import (
     aclosing,
     asynccontextmanager,
 )
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -216,7 +218,7 @@ def make_queue(
 
     server = config.server
     return DurableQueue(
-        Path(server.state_dir) if server.state_dir else user_data() / "service",
+        Path(server.state_dir) if server.state_dir else _usual_folder(share=share),
         concurrency,
         share=share,
         database_url=server.database_url,
@@ -228,6 +230,13 @@ def make_queue(
             JobKind.TRAINING: server.training_seconds,
         },
     )
+
+
+def _usual_folder(*, share: bool) -> Path:
+    """Return where jobs are kept; apps share it that run in the same folder."""
+    if not share:
+        return user_data() / "service"
+    return user_data() / f"app-{sha256(os.fsencode(Path.cwd())).hexdigest()[:16]}"
 
 
 def _on(config: QwenTTSConfig, backend: str) -> QwenTTSConfig:

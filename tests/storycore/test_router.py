@@ -226,7 +226,28 @@ async def test_jobs_are_done_and_told_of_and_the_store_is_opened_for_them(
     sounding(heard, folder, (await client.get(f"{JOBS}/{job['id']}/audio")).content)
 
 
-async def test_a_store_that_is_taken_is_an_answer_on_the_routes_of_jobs(client_of, own, folder):
+async def test_apps_of_different_folders_do_each_its_own_jobs(
+    client_of, settings, folder, monkeypatch
+):
+    file = settings()
+    listed = []
+    for name in ("one", "other"):
+        (folder / name).mkdir()
+        monkeypatch.chdir(folder / name)
+        app = host(file)
+        async with app.router.lifespan_context(app):
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://engine", headers=TOKEN
+            ) as client:
+                await client.post(GENERATE, json={"text": LINE}, headers=ASYNC)
+                listed.append((await client.get(JOBS)).json()["jobs"])
+    assert [len(jobs) for jobs in listed] == [1, 1]
+
+
+async def test_a_store_that_cannot_be_opened_is_an_answer_on_the_routes_of_jobs(
+    client_of, own, folder
+):
     (folder / "state").mkdir()
     (folder / "state" / "store.sqlite").mkdir()  # a disk's refusal
     client = await client_of(host(own()))
