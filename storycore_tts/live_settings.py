@@ -41,6 +41,7 @@ class LiveSettings:
 
     Args:
         source: Where they come from. Settings that are given as an object stay as they are.
+        above: Those that these are made from, which are looked at in their place.
         fixed: Blocks that stay as they were read first.
         read: Reads a source.
         clock: Tells seconds.
@@ -53,11 +54,13 @@ class LiveSettings:
         self,
         source: Source = None,
         *,
+        above: LiveSettings | None = None,
         fixed: tuple[str, ...] = (),
         read: Callable[[Source], QwenTTSConfig] = read_settings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source, self._fixed, self._read, self._clock = source, fixed, read, clock
+        self._above = above
         self._stamp = _stamp(source)
         self._looked = clock()
         self._turn: dict[str, Future[None]] = {}
@@ -78,6 +81,8 @@ class LiveSettings:
 
         Those that are refused are logged, once for each change, and the old ones stay.
         """
+        if self._above is not None:
+            await self._above.refresh()
         if not self._is_due():
             return
         async with self._alone():

@@ -54,8 +54,10 @@ class SpeechBySize:
         """
         size = self.config.model_choice if model_choice is None else model_choice
         if size not in self._services:
+            config = sized(self.config, size)
+            settings = LiveSettings(config, above=self._settings)
             self._services[size] = Container(
-                config=sized(self.config, size), shared=_ADAPTERS
+                config=config, settings=settings, shared=_ADAPTERS
             ).service()
         return self._services[size]
 

@@ -138,6 +138,13 @@ async def test_the_one_who_really_spoke_is_named_and_the_reason(client_of, own):
     assert await polled(client, answer["job_id"]) == answer
 
 
+async def test_who_speaks_for_a_character_that_is_not_cast_is_told(client_of, own):
+    client = await client_of(host(own()))
+    answer = (await client.post(SPEAK, json={"text": LINE, "voice": "char_001"})).json()
+    assert any("char_001" in warning for warning in answer["warnings"])
+    assert await polled(client, answer["job_id"]) == answer
+
+
 async def test_a_preview_is_the_sound_itself(client_of, own, heard, folder):
     client = await client_of(host(own()))
     body = {"voiceId": "fr-FR-Denise", "text": LINE}

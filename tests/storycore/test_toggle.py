@@ -9,6 +9,7 @@ from dependency_injector import providers
 
 from storycore_tts import Qwen3TTSIntegration, QwenComfyUITTSService, QwenTTSService, open_tts
 from storycore_tts.container import Container
+from storycore_tts.entrypoints.sizes import SpeechBySize
 from storycore_tts.testing.comfyui.log import Submitted
 
 LINE = "Bonjour, ceci est un test."
@@ -77,6 +78,15 @@ async def spoken_by_the_old_class(config, toggled, out):
             assert await asyncio.to_thread(service.generate_voice, LINE, out)
 
 
+async def spoken_by_a_service_that_was_handed_out(config, toggled, out):
+    speech = SpeechBySize(config)
+    tts = speech.tts()
+    for toggle in toggled:
+        toggle()
+        assert (await tts.say(LINE)).duration > 0
+    await speech.aclose()
+
+
 @pytest.mark.parametrize(
     "spoken",
     [
@@ -85,6 +95,7 @@ async def spoken_by_the_old_class(config, toggled, out):
         spoken_by_the_editor,
         spoken_by_the_production,
         spoken_by_the_old_class,
+        spoken_by_a_service_that_was_handed_out,
     ],
 )
 async def test_a_file_that_is_edited_changes_who_speaks(
