@@ -8,7 +8,6 @@ from collections import defaultdict
 
 import psutil
 import pytest
-from hypothesis import settings
 
 from storycore_tts.adapters.queue import DurableQueue, Intervals
 from storycore_tts.adapters.queue.runtime import Runtime
@@ -18,9 +17,6 @@ from storycore_tts.domain.errors import OutOfMemory
 from storycore_tts.domain.jobs import JobKind, Order, Outcome
 from storycore_tts.domain.progress import Progress, Stage
 
-# No deadline: busy machines are slow now and then.
-settings.register_profile("queue", deadline=None, max_examples=25)
-settings.load_profile("queue")
 
 FAST = {"polling": 0.05, "retry": 0.1, "members": 0.2}
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from storycore_tts.adapters.queue import documents
@@ -24,6 +24,7 @@ from storycore_tts.domain.jobs import (
 )
 from storycore_tts.domain.progress import Progress, Stage
 
+few = settings(max_examples=25)
 texts = st.text(st.characters())  # halves of surrogate pairs, too
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 values = st.recursive(
@@ -92,6 +93,7 @@ def ledger():
     return made
 
 
+@few
 @given(orders)
 def test_an_order_comes_back_as_it_was(order):
     document = documents.of_order(order)
@@ -101,6 +103,7 @@ def test_an_order_comes_back_as_it_was(order):
     assert job.state is JobState.QUEUED
 
 
+@few
 @given(details, texts, st.binary(), failures, news, st.integers(0, 2**42))
 def test_an_outcome_comes_back_as_it_was(facts, media_type, audio, failure, progress, at):
     order = documents.of_order(Order(JobKind.SPEECH, "draft", {}, "ann"))
@@ -117,6 +120,7 @@ def test_an_outcome_comes_back_as_it_was(facts, media_type, audio, failure, prog
     assert job.created <= job.started <= job.ended
 
 
+@few
 @given(orders, orders, texts)
 def test_a_key_stands_for_one_order(one, other, key):
     one, other = replace(one, idempotency_key=key), replace(other, idempotency_key=key)
@@ -131,6 +135,7 @@ def test_a_key_stands_for_one_order(one, other, key):
             book.accept(other)
 
 
+@few
 @given(orders, texts, texts, texts, texts)
 def test_others_keys_stand_for_other_jobs(order, owner, key, other_owner, other_key):
     assume((owner, key) != (other_owner, other_key))
@@ -140,6 +145,7 @@ def test_others_keys_stand_for_other_jobs(order, owner, key, other_owner, other_
     assert one.id != other.id
 
 
+@few
 @given(details, st.sampled_from(["{}", "x {} y", "{}{}", "{}-"]))
 def test_uploads_are_found_wherever_they_are_named(some, around):
     upload_id = "up_" + "0123456789abcdef" * 3

@@ -1,12 +1,9 @@
 import copy
 
 import pytest
-from hypothesis import settings
 
 from storycore_tts.adapters.comfyui.protocol.nodes import NodeSpec
 
-settings.register_profile("no deadline", deadline=None)  # busy machines are slow now and then
-settings.load_profile("no deadline")
 
 SPEAKERS = ["Aiden", "Dylan", "Eric", "Ono_anna", "Ryan", "Serena", "Sohee", "Uncle_fu", "Vivian"]
 LANGUAGES = [

@@ -284,7 +284,10 @@ def test_a_node_that_would_not_clone_is_refused(clone, missing):
         clone(CloneRequest("Hi.", REFERENCE, x_vector_only=True), **{missing: None})
 
 
-quick = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    max_examples=100,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 
 
 @quick

@@ -3,10 +3,6 @@ import io
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import settings
-
-settings.register_profile("no deadline", deadline=None)  # busy machines are slow now and then
-settings.load_profile("no deadline")
 
 
 def _tone(seconds: float = 1.0, rate: int = 24_000, loudness: float = 0.5) -> np.ndarray:

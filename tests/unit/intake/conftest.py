@@ -6,12 +6,8 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
-from hypothesis import settings
 
 from storycore_tts.adapters.intake import RecordingReader
-
-settings.register_profile("no deadline", deadline=None)  # busy machines are slow now and then
-settings.load_profile("no deadline")
 
 
 def _recording(

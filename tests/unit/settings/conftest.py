@@ -1,10 +1,6 @@
 import pytest
-from hypothesis import settings
 
 from storycore_tts.settings import load_config
-
-settings.register_profile("no deadline", deadline=None)  # busy machines are slow now and then
-settings.load_profile("no deadline")
 
 
 @pytest.fixture(autouse=True)

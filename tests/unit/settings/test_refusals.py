@@ -188,7 +188,10 @@ def loads_or_refuses(path, text):
     assert isinstance(loaded, LoadedConfig) or refusal.source == str(path)
 
 
-quick = settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    max_examples=80,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 yamlish = st.text(
     st.sampled_from(list("tsqwen:abc{}[]&*!|>-?%@#'\"\\ \n\t,.0123e+~<=/ü\x00\ud83d"))
 )

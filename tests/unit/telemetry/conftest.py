@@ -3,7 +3,6 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import settings
 
 from storycore_tts import (
     AttemptFailed,
@@ -18,8 +17,6 @@ from storycore_tts import (
     Timings,
 )
 
-settings.register_profile("no deadline", deadline=None)  # busy machines are slow now and then
-settings.load_profile("no deadline")
 
 DOWN = BackendUnavailable("ComfyUI at 127.0.0.1:8188 refused the connection.", hint="Start it.")
 FAILED = GenerationFailed("It choked on 'My diary'.")
