@@ -17,7 +17,6 @@ from storycore_tts.domain.errors import OutOfMemory
 from storycore_tts.domain.jobs import JobKind, Order, Outcome
 from storycore_tts.domain.progress import Progress, Stage
 
-
 FAST = {"polling": 0.05, "retry": 0.1, "members": 0.2}
 
 

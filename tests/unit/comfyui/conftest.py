@@ -4,7 +4,6 @@ import pytest
 
 from storycore_tts.adapters.comfyui.protocol.nodes import NodeSpec
 
-
 SPEAKERS = ["Aiden", "Dylan", "Eric", "Ono_anna", "Ryan", "Serena", "Sohee", "Uncle_fu", "Vivian"]
 LANGUAGES = [
     "Auto",

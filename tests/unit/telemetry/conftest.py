@@ -17,7 +17,6 @@ from storycore_tts import (
     Timings,
 )
 
-
 DOWN = BackendUnavailable("ComfyUI at 127.0.0.1:8188 refused the connection.", hint="Start it.")
 FAILED = GenerationFailed("It choked on 'My diary'.")
 SAY = ("synthesize", "comfyui")
