@@ -253,6 +253,16 @@ def test_sheets_of_all_kinds_are_read_and_damaged_ones_warned_of(tmp_path, caplo
     assert "damaged.json" in caplog.text
 
 
+def test_sheets_of_an_engines_projects_are_read_and_an_id_with_two_meanings_tells_nothing(tmp_path):
+    for project, name, story in (("a", "Lou", "Une femme."), ("b", "Max", "Un homme.")):
+        told = {"id": "char_001", "nom": name, "histoire": story}
+        sheet(tmp_path, f"projects/{project}/characters/char_001.json", told)
+        other = {"character_id": "uuid-1", "name": "Anna", "gender": "female"}  # the same in both
+        sheet(tmp_path, f"projects/{project}/characters/uuid-1.json", other)
+    found = {one.id: one.gender for one in read_sheets(tmp_path)}
+    assert found == {"uuid-1": "female", "Lou": "female", "Max": "male"}
+
+
 @examples(max_examples=60, deadline=None)
 @given(
     document=st.recursive(

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,29 @@ _LISTS = ("characters", "character_definitions", "personnages")
 
 
 def read_sheets(folder: Path) -> list[Character]:
-    """Return the characters of a project; of two sheets with one id, the first counts.
+    """Return the characters of a project, or of all projects below an engine's folder.
 
-    A sheet that is damaged is warned of in the log and left out.
+    Of two sheets with one id in a project, the first counts. An id that projects give to different
+    characters tells nothing: those are known by their names alone. A sheet that is damaged is
+    warned of in the log and left out.
     """
+    found = _of_project(folder)
+    others: dict[str, set[Character]] = {}
+    for project in sorted(folder.glob("projects/*/")):
+        for own_id, character in _of_project(project).items():
+            others.setdefault(own_id, set()).add(character)
+    for own_id, characters in others.items():
+        if len(characters) == 1:
+            found.setdefault(own_id, *characters)
+            continue
+        log_event(_log, logging.WARNING, "sheet.ambiguous", character=own_id)
+        for character in sorted(characters, key=lambda one: one.name):
+            if character.name:
+                found.setdefault(character.name, replace(character, id=character.name))
+    return list(found.values())
+
+
+def _of_project(folder: Path) -> dict[str, Character]:
     found: dict[str, Character] = {}
     for file in (file for place in _PLACES for file in sorted(folder.glob(place))):
         try:
@@ -47,7 +67,7 @@ def read_sheets(folder: Path) -> list[Character]:
         for sheet in _sheets(document):
             if character := _character(sheet):
                 found.setdefault(character.id, character)
-    return list(found.values())
+    return found
 
 
 def _sheets(document: Any) -> Iterator[Mapping[str, Any]]:
