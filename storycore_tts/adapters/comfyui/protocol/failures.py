@@ -142,8 +142,7 @@ def missing_model_error(said: str, model: str, cause: TTSError | None = None) ->
     """
     ended = f" {cause.message}" if cause else ""
     return BackendUnavailable(
-        f"The ComfyUI server has not all of the model: {said}, and it could not download it."
-        f"{ended}",
+        f"The ComfyUI server lacks a model: {said}, and it could not download it.{ended}",
         hint=how_to_install(model),
         backend=BACKEND,
         retryable=False,
