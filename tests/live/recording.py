@@ -261,8 +261,10 @@ def differences(there: Any, here: Any, where: str = "") -> Iterator[tuple[str, s
     elif isinstance(there, list) and isinstance(here, list):
         if where.endswith(("order", "cancelled", "messages")) and _names(there) != _names(here):
             yield where, _brief(_names(there)), _brief(_names(here))
-        elif there and here and not isinstance(there[0], str):
-            yield from differences(there[0], here[0], f"{where}[0]")
+        else:
+            pairs = enumerate(zip(there, here, strict=False))
+            for index, (one, other) in pairs:
+                yield from differences(one, other, f"{where}[{index}]")
     elif _kind(there) != _kind(here):
         yield where, _kind(there), _kind(here)
     elif where in ("log", "unknown", "") and there != here:

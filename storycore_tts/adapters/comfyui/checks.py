@@ -68,13 +68,19 @@ async def why_it_failed(
         if checkpoint and checkpoint_was_found(await _log_of(session), checkpoint) is False:
             session.checkpoints[checkpoint] = False
             return failures.missing_checkpoint_error(checkpoint)
-    elif type(error) is GenerationFailed and error.hint is None and checkpoint is None:
+    elif isinstance(error, GenerationFailed) and checkpoint is None and _is_of_files(error):
         said = (await session.installed()).missing(model)
         if said is not None:
             session.forget_installed()
             session.not_downloaded.add(model)
             return failures.missing_model_error(said, model, error)
     return error
+
+
+def _is_of_files(error: GenerationFailed) -> bool:
+    """Tell whether a node could not get at files: transformers and the Hub raise nothing else."""
+    kind = error.exception_type or ""
+    return error.hint is None and (kind == "OSError" or kind.startswith("huggingface_hub."))
 
 
 async def check_checkpoint(session: Session, path: str) -> None:
