@@ -14,6 +14,7 @@ from storycore_tts import (
     QwenTTSConfig,
     SpeechRequest,
     Stage,
+    TrainingRequest,
 )
 from storycore_tts.adapters.comfyui import ComfyUIAdapter
 from storycore_tts.testing.comfyui import NodeError
@@ -48,6 +49,14 @@ async def test_it_is_waited_for_once_only(without_models, make_adapter):
     for _ in range(2):
         with pytest.raises(BackendUnavailable, match="could not download it"):
             await adapter.synthesize(LINE)
+    assert len(without_models.log.submitted) == 1
+
+
+async def test_a_training_names_the_model_that_it_lacks(without_models, make_adapter, tmp_path):
+    adapter = make_adapter(without_models.url)
+    for _ in range(2):
+        with pytest.raises(BackendUnavailable, match="Base is not in models"):
+            await adapter.train(TrainingRequest(str(tmp_path), str(tmp_path / "out"), "hero"))
     assert len(without_models.log.submitted) == 1
 
 

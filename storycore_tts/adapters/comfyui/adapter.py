@@ -147,6 +147,8 @@ class ComfyUIAdapter:
         """See ``VoiceTrainer.train``. The folders of the request are on the server's own disk."""
         session = self._session()
         spec = await session.spec(graphs.TRAIN)
+        base = graphs.base_model(request.model_choice)
+        lacks = await checks.missing_model(session, base)
         job = _job_id(request)
         node_id = f"train-{job}"
         losses: dict[int, float] = {}
@@ -167,8 +169,12 @@ class ComfyUIAdapter:
             read_event=read_event,
             limit="training",
             known=request.job_id is not None,
+            begins=lambda: Progress(Stage.LOADING, message=_download(lacks)),
         )
-        done = await _finish(session, plan, request, forward_only(on_progress))
+        try:
+            done = await _finish(session, plan, request, forward_only(on_progress))
+        except GenerationFailed as error:
+            raise await checks.why_it_failed(session, error, base, None) from error.__cause__
         trained = done.graph[node_id]["inputs"]
         return TrainedVoice(
             checkpoint_path=results.text_output(done.outputs),
@@ -273,7 +279,7 @@ class ComfyUIAdapter:
         def begins() -> Progress:
             if memory is not None and session.in_memory == memory:
                 return Progress(Stage.GENERATING, 0.0)
-            return Progress(Stage.LOADING, message=voice.loading)
+            return Progress(Stage.LOADING, message=_download(voice.lacks))
 
         def read_event(kind: str, data: Mapping[str, Any]) -> Progress | None:
             if kind == "execution_success":
@@ -358,11 +364,6 @@ class _Voice:
     lacks: str | None
     warnings: tuple[str, ...]
 
-    @property
-    def loading(self) -> str:
-        """What is said while the model is loaded."""
-        return f"{self.lacks}: the server tries to download it" if self.lacks else ""
-
 
 @dataclass(frozen=True)
 class _Spoken:
@@ -407,6 +408,11 @@ async def _uploaded(session: Session, reference: _Upload) -> str:
         return f"{path} [{stored.type}]"
 
     return await session.lookups.get(reference.name, upload)
+
+
+def _download(lacks: str | None) -> str:
+    """Return what is said while a model is loaded of which something is missing."""
+    return f"{lacks}: the server tries to download it" if lacks else ""
 
 
 async def _finish(

@@ -33,6 +33,7 @@ from .storage import OutsideFolder, Storage
 
 THROTTLE = 0.1
 """Seconds between two reports of progress on newer servers."""
+OFFLINE = "We couldn't connect to 'https://huggingface.co' to load the files"
 _NOT_FOUND = "Custom model path not found or invalid"
 SHORTEST_REFERENCE = 0.04
 """Seconds; below that the pack's mel spectrogram cannot be padded."""
@@ -153,9 +154,7 @@ class NodeRun:
         slow = self.take(fault.SlowModelLoad)
         await pause(slow.seconds if slow else self.server.options.model_load_seconds)
         if checkpoint is None and not is_installed(self.server.options, kind, size):
-            raise NodeFailed(
-                "OSError", "We couldn't connect to 'https://huggingface.co' to load the files"
-            )
+            raise NodeFailed("OSError", OFFLINE)
         self.model.key, self.model.checkpoint = key, checkpoint
         self.server.model_loaded(f"{kind} {size}")
 

@@ -124,7 +124,7 @@ def training(request: TrainingRequest, spec: NodeSpec, *, node_id: str) -> Graph
         InvalidRequest: The server's node does not take one of the values.
     """
     train = {
-        "init_model": f"Qwen/Qwen3-TTS-12Hz-{request.model_choice}-Base",
+        "init_model": base_model(request.model_choice),
         "tokenizer": TOKENIZER,
         "audio_folder": request.dataset,
         "output_dir": request.output_dir,
@@ -210,8 +210,13 @@ def model_in_memory(graph: Graph) -> tuple[object, ...] | None:
 
 def models(config: QwenTTSConfig) -> tuple[str, ...]:
     """Return the models that the server would load for these settings."""
-    stem = f"Qwen/Qwen3-TTS-12Hz-{config.model_choice}"
-    return (f"{stem}-CustomVoice", f"{stem}-Base")
+    size = config.model_choice
+    return (f"Qwen/Qwen3-TTS-12Hz-{size}-CustomVoice", base_model(size))
+
+
+def base_model(size: str) -> str:
+    """Return the model of a size that clones, and that a training starts from."""
+    return f"Qwen/Qwen3-TTS-12Hz-{size}-Base"
 
 
 TOKENIZER = "Qwen/Qwen3-TTS-Tokenizer-12Hz"  # which each of them needs
