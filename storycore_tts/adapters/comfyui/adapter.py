@@ -3,47 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
 import httpx
 
-from storycore_tts.adapters.comfyui import checks
-from storycore_tts.adapters.comfyui.downloads import fetch_audio
-from storycore_tts.adapters.comfyui.protocol import BACKEND, failures, graphs, results
-from storycore_tts.adapters.comfyui.protocol.devices import device_to_send
+from storycore_tts.adapters.comfyui import checks, speaking
+from storycore_tts.adapters.comfyui.protocol import BACKEND, graphs, results
 from storycore_tts.adapters.comfyui.protocol.messages import (
-    Failed,
-    Graph,
-    Interrupted,
-    speech_progress,
     training_progress,
 )
-from storycore_tts.adapters.comfyui.protocol.nodes import NODE_PACK, NodeSpec
-from storycore_tts.adapters.comfyui.protocol.plan import GIVEN_AGAIN, JobDone, JobPlan
-from storycore_tts.adapters.comfyui.runner import JobRunner
+from storycore_tts.adapters.comfyui.protocol.nodes import NODE_PACK
+from storycore_tts.adapters.comfyui.protocol.plan import JobPlan
 from storycore_tts.adapters.comfyui.session import Session
-from storycore_tts.adapters.comfyui.transport.http import ServerInfo, tls_context
+from storycore_tts.adapters.comfyui.transport.http import tls_context
 from storycore_tts.adapters.comfyui.transport.websocket import OpenSocket
-from storycore_tts.domain.audio import Samples, encode
 from storycore_tts.domain.errors import (
     GenerationFailed,
     InvalidDataset,
-    JobLost,
     NodePackMissing,
     TTSError,
-    UnknownSpeaker,
 )
 from storycore_tts.domain.progress import OnProgress, Progress, Stage, forward_only
 from storycore_tts.domain.requests import (
     CLONE_INSTRUCT_UNHEARD,
     CloneRequest,
-    ReferenceAudio,
     SpeechRequest,
     TrainingRequest,
 )
@@ -95,11 +82,11 @@ class ComfyUIAdapter:
         """See ``SpeechSynthesizer.synthesize``."""
         session, began = self._session(), _now()
         model, _ = graphs.models(self._config)
-        voice = await self._voice(session, graphs.CUSTOM_VOICE, model, request.checkpoint)
+        voice = await speaking.look_at(session, graphs.CUSTOM_VOICE, model, request.checkpoint)
         job, seed = _job_id(request), _seed(request.sampling.seed)
         graph = graphs.custom_voice(request, voice.config, voice.spec, seed=seed, job=job)
-        plan = self._speaking(request, graph, job, session, voice)
-        spoken = await self._speak(session, request, plan, voice, forward_only(on_progress))
+        plan = speaking.plan_of(session, request, graph, job, voice)
+        spoken = await speaking.speak(session, request, plan, voice, forward_only(on_progress))
         return spoken.speech(seconds=_now() - began, warnings=voice.warnings)
 
     async def speakers(self) -> list[Speaker]:
@@ -114,28 +101,28 @@ class ComfyUIAdapter:
         session, began = self._session(), _now()
         report = forward_only(on_progress)
         _, model = graphs.models(self._config)
-        voice = await self._voice(session, graphs.VOICE_CLONE, model, request.checkpoint)
+        voice = await speaking.look_at(session, graphs.VOICE_CLONE, model, request.checkpoint)
         report(Progress(Stage.UPLOADING))
-        reference = await asyncio.to_thread(_Upload.of, request.reference)
+        reference = await asyncio.to_thread(speaking.Upload.of, request.reference)
         is_known = reference.name in session.lookups
 
         async def restore() -> None:
             session.lookups.forget(reference.name)
-            await _uploaded(session, reference)
+            await speaking.uploaded(session, reference)
 
         job, seed = _job_id(request), _seed(request.sampling.seed)
-        uploaded = await _uploaded(session, reference)
+        uploaded = await speaking.uploaded(session, reference)
         graph = graphs.voice_clone(
             request, voice.config, voice.spec, seed=seed, job=job, uploaded=uploaded
         )
-        plan = self._speaking(request, graph, job, session, voice)
+        plan = speaking.plan_of(session, request, graph, job, voice)
         try:
-            spoken = await self._speak(session, request, plan, voice, report, restore)
+            spoken = await speaking.speak(session, request, plan, voice, report, restore)
         except GenerationFailed as error:
             if not (is_known and error.exception_type == "custom_validation_failed"):
                 raise
             await restore()  # its file was deleted on the server since we uploaded it
-            spoken = await self._speak(session, request, plan, voice, report, restore)
+            spoken = await speaking.speak(session, request, plan, voice, report, restore)
         warnings = (*voice.warnings, *request.warnings())
         if request.instruct and "instruct" not in voice.spec.inputs:
             warnings = (*warnings, CLONE_INSTRUCT_UNHEARD)
@@ -169,10 +156,10 @@ class ComfyUIAdapter:
             read_event=read_event,
             limit="training",
             known=request.job_id is not None,
-            begins=lambda: Progress(Stage.LOADING, message=_download(lacks)),
+            begins=lambda: Progress(Stage.LOADING, message=speaking.downloading(lacks)),
         )
         try:
-            done = await _finish(session, plan, request, forward_only(on_progress))
+            done = await speaking.finish(session, plan, request, forward_only(on_progress))
         except GenerationFailed as error:
             raise await checks.why_it_failed(session, error, base, None) from error.__cause__
         trained = done.graph[node_id]["inputs"]
@@ -205,7 +192,9 @@ class ComfyUIAdapter:
                 problems.append(Problem(error.message, error.hint or "Look at the server's log."))
         if speaks:
             problems += await checks.missing_models(session)
-            device, changed = self._device(await session.spec(graphs.CUSTOM_VOICE), server)
+            device, changed = speaking.device_for(
+                self._config, await session.spec(graphs.CUSTOM_VOICE), server
+            )
             details["device sent"] = "; ".join([device, *changed])
         return BackendStatus(
             backend=BACKEND,
@@ -246,189 +235,6 @@ class ComfyUIAdapter:
                 open_socket=self._open_socket,
             )
         return session
-
-    def _device(self, spec: NodeSpec, server: ServerInfo) -> tuple[str, tuple[str, ...]]:
-        offered, there = spec.choices("device"), server.device_types
-        return device_to_send(self._config.device, offered=offered, there=there)
-
-    async def _voice(
-        self, session: Session, class_type: str, model: str, checkpoint: str | None
-    ) -> _Voice:
-        """Look at the server before a job is given to it."""
-        spec, server = await session.spec(class_type), await session.server()
-        device, warnings = self._device(spec, server)
-        config, lacks = self._config.model_copy(update={"device": device}), None
-        if checkpoint is None:
-            lacks = await checks.missing_model(session, model)
-        else:
-            await checks.check_checkpoint(session, checkpoint)
-        return _Voice(spec, config, model, checkpoint, lacks, warnings)
-
-    def _speaking(
-        self,
-        request: SpeechRequest | CloneRequest,
-        graph: Graph,
-        job: str,
-        session: Session,
-        voice: _Voice,
-    ) -> JobPlan:
-        if voice.checkpoint and session.checkpoints.get(voice.checkpoint) is False:
-            graphs.reload_model(graph)  # the server may still hold the stock model in its place
-        memory = graphs.model_in_memory(graph)
-
-        def begins() -> Progress:
-            if memory is not None and session.in_memory == memory:
-                return Progress(Stage.GENERATING, 0.0)
-            return Progress(Stage.LOADING, message=_download(voice.lacks))
-
-        def read_event(kind: str, data: Mapping[str, Any]) -> Progress | None:
-            if kind == "execution_success":
-                session.in_memory = memory
-            progress = speech_progress(kind, data, voice_node=graphs.VOICE_ID)
-            is_loading = progress is not None and progress.stage is Stage.LOADING
-            return begins() if is_loading else progress
-
-        return JobPlan(
-            graph,
-            prompt_id=job,
-            node_id=graphs.VOICE_ID,
-            timeouts=self._timeouts,
-            read_event=read_event,
-            known=request.job_id is not None,
-            has_files=isinstance(request, CloneRequest),
-            begins=begins,
-        )
-
-    async def _speak(
-        self,
-        session: Session,
-        request: SpeechRequest | CloneRequest,
-        plan: JobPlan,
-        voice: _Voice,
-        report: OnProgress,
-        restore: Callable[[], Awaitable[None]] | None = None,
-    ) -> _Spoken:
-        """Run a graph that ends in a sound, and return the sound if it is speech."""
-        done, verified = await self._run(session, request, plan, voice, report, restore)
-        breaks = session.breaks
-        report(Progress(Stage.DOWNLOADING))
-        try:
-            samples = await fetch_audio(session, results.audio_output(done.outputs))
-        except JobLost:
-            if session.breaks == breaks:
-                raise
-            if restore is not None:  # a server that starts deletes recordings and speech alike
-                await restore()
-            done, verified = await self._run(session, request, plan, voice, report, restore)
-            done = replace(done, warnings=(*done.warnings, GIVEN_AGAIN))
-            samples = await fetch_audio(session, results.audio_output(done.outputs))
-        results.check_speech(samples, done.graph)
-        report(Progress(Stage.DOWNLOADING, 1.0))
-        return _Spoken(samples, done, verified)
-
-    async def _run(
-        self,
-        session: Session,
-        request: SpeechRequest | CloneRequest,
-        plan: JobPlan,
-        voice: _Voice,
-        report: OnProgress,
-        restore: Callable[[], Awaitable[None]] | None,
-    ) -> tuple[JobDone, bool]:
-        """Run a graph, and tell whether the checkpoint in it is known to have spoken."""
-        try:
-            done = await _finish(session, plan, request, report, restore)
-        except (GenerationFailed, UnknownSpeaker) as error:
-            found = await checks.why_it_failed(session, error, voice.model, voice.checkpoint)
-            raise found from error.__cause__
-        return done, await checks.spoke_with(session, done.graph, voice.spec)
-
-
-@dataclass(frozen=True)
-class _Voice:
-    """What the server was found to have, before a job is given to it.
-
-    Args:
-        spec: The node that speaks.
-        config: The settings, with the device that is sent.
-        model: The stock model that the node would load.
-        checkpoint: What it is to load instead.
-        lacks: What is missing of the model, if the server will have to download it.
-        warnings: For the result.
-    """
-
-    spec: NodeSpec
-    config: QwenTTSConfig
-    model: str
-    checkpoint: str | None
-    lacks: str | None
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Spoken:
-    """A sound, the job that made it, and whether its checkpoint is known to have spoken."""
-
-    samples: Samples
-    done: JobDone
-    verified: bool
-
-    def speech(self, *, seconds: float, warnings: tuple[str, ...]) -> Speech:
-        return results.speech(
-            self.samples, self.done, seconds=seconds, verified=self.verified, warnings=warnings
-        )
-
-
-@dataclass(frozen=True)
-class _Upload:
-    """A reference as it is stored on the server: under a name that its content gives it."""
-
-    data: bytes
-    name: str
-
-    @classmethod
-    def of(cls, reference: ReferenceAudio) -> _Upload:
-        data = encode(reference.padded(), reference.sample_rate, ".wav")
-        return cls(data, f"{hashlib.sha256(data).hexdigest()[:40]}.wav")
-
-
-async def _uploaded(session: Session, reference: _Upload) -> str:
-    """Store a reference on the server unless it is there, and return how LoadAudio calls it.
-
-    Raises:
-        TTSError: It could not be sent, or arrived damaged.
-    """
-
-    async def upload() -> str:
-        stored = await session.http.upload(reference.data, reference.name, graphs.FOLDER)
-        # Damaged on its way, it would clone another voice, and nothing would say so.
-        if await session.http.download(stored) != reference.data:
-            raise failures.damaged_upload_error()
-        path = f"{stored.subfolder}/{stored.filename}" if stored.subfolder else stored.filename
-        return f"{path} [{stored.type}]"
-
-    return await session.lookups.get(reference.name, upload)
-
-
-def _download(lacks: str | None) -> str:
-    """Return what is said while a model is loaded of which something is missing."""
-    return f"{lacks}: the server tries to download it" if lacks else ""
-
-
-async def _finish(
-    session: Session,
-    plan: JobPlan,
-    request: SpeechRequest | CloneRequest | TrainingRequest,
-    report: OnProgress,
-    restore: Callable[[], Awaitable[None]] | None = None,
-) -> JobDone:
-    """Run a job; an outcome other than success is an error."""
-    done = await JobRunner(session, plan, report, restore).run()
-    if isinstance(done.outcome, Failed):
-        raise failures.execution_error(done.outcome, request=request)
-    if isinstance(done.outcome, Interrupted):
-        raise failures.stopped_error(ran=True)
-    return done
 
 
 def _check_dataset_size(progress: Progress, request: TrainingRequest) -> None:

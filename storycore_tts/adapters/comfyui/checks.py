@@ -69,7 +69,10 @@ async def why_it_failed(
             session.checkpoints[checkpoint] = False
             return failures.missing_checkpoint_error(checkpoint)
     elif isinstance(error, GenerationFailed) and checkpoint is None and _is_of_files(error):
-        said = (await session.installed()).missing(model)
+        try:
+            said = (await session.installed()).missing(model)
+        except BackendUnavailable:
+            return error
         if said is not None:
             session.forget_installed()
             session.not_downloaded.add(model)

@@ -9,7 +9,7 @@ SESSION = "storycore_tts/adapters/comfyui/session.py"
 LOOKUPS = "storycore_tts/concurrency/lookups.py"
 CHECKS = "storycore_tts/adapters/comfyui/checks.py"
 INSTALLED = "storycore_tts/adapters/comfyui/protocol/installed.py"
-ADAPTER = "storycore_tts/adapters/comfyui/adapter.py"
+SPEAKING = "storycore_tts/adapters/comfyui/speaking.py"
 HTTP = "storycore_tts/adapters/comfyui/transport/http.py"
 WAITING = "storycore_tts/concurrency/waiting.py"
 RULES = ["tests/unit/comfyui/test_job.py"]
@@ -266,9 +266,9 @@ MUTANTS = [
         ["tests/comfyui/test_checkpoints.py"],
     ),
     (
-        ADAPTER,
-        "            graphs.reload_model(graph)  # ",
-        "            pass  # ",
+        SPEAKING,
+        "        graphs.reload_model(graph)  # ",
+        "        pass  # ",
         "a checkpoint that came later is not loaded, as the stock model holds its place",
         ["tests/comfyui/test_checkpoints.py"],
     ),
@@ -287,9 +287,9 @@ MUTANTS = [
         ["tests/unit/comfyui/test_installed.py"],
     ),
     (
-        ADAPTER,
-        "            if session.breaks == breaks:\n                raise\n",
-        "            raise\n",
+        SPEAKING,
+        "        if session.breaks == breaks:\n            raise\n",
+        "        raise\n",
         "speech that a restart deleted before it was fetched is lost",
         ["tests/comfyui/test_restarts.py"],
     ),
