@@ -86,7 +86,7 @@ class QwenTTSModelConfig(_Block):
 
     model_choice: Literal["0.6B", "1.7B"] = "1.7B"
     """Size of the model; the small one needs less memory and does not listen to ``instruct``."""
-    device: Literal["auto", "cuda", "mps", "cpu"] = "cuda"
+    device: Literal["auto", "cuda", "mps", "xpu", "cpu"] = "cuda"
     """Where it runs: on the server, with ComfyUI."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of its weights; fp32 needs twice the memory."""
@@ -148,8 +148,9 @@ class ComfyUITimeouts(_Block):
     """A whole job, from submission to result."""
     training: Seconds = 172_800.0
     """A whole training."""
-    away: Seconds = 10.0
-    """With a job under way, for a server that went away to come back."""
+    away: Seconds = 60.0
+    """With a job under way, for a server that went away to come back; a restart takes half a
+    minute."""
     cancel: Seconds = 5.0
     """To tell the server that we are leaving."""
 

@@ -28,8 +28,9 @@ _PAD_SECONDS = 0.5  # of silence after a reference
 _LOUDEST = 2.0  # lossy codecs overshoot full scale by less
 _GOOD_REFERENCE = (3.0, 15.0)  # s; outside it the model swallows words or leaks the reference
 
-# A warning of those who speak with that model.
+# Warnings of those who speak with what does not listen.
 INSTRUCT_UNHEARD = "the 0.6B model does not listen to instruct; choose model_choice 1.7B"
+CLONE_INSTRUCT_UNHEARD = "this backend's clones do not listen to instruct"
 
 
 @dataclass(frozen=True)
@@ -217,6 +218,8 @@ class CloneRequest:
         project: Whose line this is, for a gradual rollout: the same project, the same backend.
         job_id: An id of yours for this job, a UUID: asked again with the same id, a backend that
             still knows the job picks it up instead of doing it twice. None: a fresh one.
+        instruct: How to say it, in words, where the backend's clones listen to it; a warning of the
+            result says where they do not.
 
     Raises:
         InvalidRequest: Nothing to say, too much to say, a transcript is missing, or a job_id that
@@ -232,10 +235,12 @@ class CloneRequest:
     checkpoint: str | None = None
     project: str = ""
     job_id: str | None = None
+    instruct: str = ""
 
     def __post_init__(self) -> None:
         _set(self, text=speakable(self.text), language=language_named(self.language))
         _check_job(self)
+        _set(self, instruct=speakable(self.instruct, what="instruct") if self.instruct else "")
         if self.reference.transcript is None and not self.x_vector_only:
             raise InvalidRequest(
                 "Cloning needs to know what is said in the reference.",

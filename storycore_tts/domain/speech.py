@@ -32,7 +32,7 @@ class Speech:
         samples: float32, shape (n,), −1..1, mono.
         sample_rate: In Hz.
         backend: Name of the adapter that spoke.
-        model: The model or checkpoint that spoke.
+        model: The model or checkpoint that spoke; "" where that is not known, as a warning says.
         speaker: The voice, in the backend's spelling; "" for a clone.
         language: As it was asked for, in the model's spelling.
         seed: The seed that was used, asked for or fresh; None where the backend has none.

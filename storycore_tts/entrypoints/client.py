@@ -220,6 +220,7 @@ class QwenTTSComfyUIClient:
         x_vector_only: bool | None = None,
         language: str | None = None,
         custom_model_path: str | None = None,
+        instruct: str = "",
         output_path: str | PathLike[str] | None = None,
         on_progress: OnProgress | None = None,
         **sampling: Unpack[SamplingOptions],
@@ -236,6 +237,8 @@ class QwenTTSComfyUIClient:
             language: A language's name, code or locale; None for the stored voice's own, then for
                 the configured one.
             custom_model_path: Folder of another Base model on the server; None for the stock one.
+            instruct: How to say it, in words, where the node listens to it; a warning of the result
+                says where it does not.
             output_path: Where to write: .wav, .flac, .mp3, .ogg, .opus or .aac; None for a new wav.
             on_progress: Hears how far the job is.
             **sampling: See ``SamplingOptions``.
@@ -255,6 +258,7 @@ class QwenTTSComfyUIClient:
             language=self._language(own_language if language is None else language),
             sampling=self.config.generation.sampling(**sampling),
             checkpoint=custom_model_path,
+            instruct=instruct,
         )
         return await self._speak(request, "clone", output_path, on_progress)
 

@@ -125,10 +125,10 @@ def other_server() -> Iterator[str]:
 
 async def test_a_wrong_server_or_speaker_is_explained(standin_comfyui_factory, other_server: str):
     url = standin_comfyui_factory(instant=True).url
-    without_cuda = standin_comfyui_factory(instant=True, has_cuda=False).url
+    without_models = standin_comfyui_factory(instant=True, models=[]).url
     locked = standin_comfyui_factory(instant=True, token="secret").url
     for error, quoted in (
-        (await said(without_cuda), "tts.qwen.device"),
+        (await said(without_models), "lacks a model"),
         (await said(locked), "answered 401 Unauthorized"),
         (await said(url.replace("http:", "https:")), "plain HTTP"),
         (await said(url, speaker="Emily"), "'Emily'"),

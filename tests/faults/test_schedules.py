@@ -110,6 +110,7 @@ class Schedule:
         self.asked: list[Job] = []
         self.excused: set[type[Exception]] = set() if self.calm else {*mishaps.STRANGE}
         self.restarts: list[int] = []  # how long the log was then
+        self.said: dict[str, list[tuple[Any, Any]]] = {}
         self.made_again, self.forgetful = 0, False
         self.gates_after_the_end: set[str] = set()
         self.told: list[RequestStarted | RequestFinished] = []
@@ -231,7 +232,10 @@ class Schedule:
     async def restart(self) -> None:
         self.steps.append("restart")
         down = self.draw.choice((0.0, 0.05))
-        await asyncio.to_thread(self.server.restart, down_seconds=down)
+        await asyncio.to_thread(self.server.kill)
+        self.keep_what_it_said()  # which is gone when it starts again
+        await asyncio.sleep(down)
+        await asyncio.to_thread(self.server.start)
         self.restarts.append(len(self.server.log.records))
 
     async def cut_the_sockets(self) -> None:
@@ -325,17 +329,25 @@ class Schedule:
             self.is_what_the_server_said(job, result)
 
     def is_what_the_server_said(self, job: Job, result: Any) -> None:
+        self.keep_what_it_said()
         heard = []
-        for path in (self.server.storage.root / "output").rglob(f"{result.job_id}_*.flac"):
-            with soundfile.SoundFile(path) as file:
-                said = json.loads(file.comment)["prompt"]
-                assert job.mark in str(said), f"{job.mark} got {said}"
-                heard.append(file.read(dtype="float32"))
+        for said, samples in self.said.get(result.job_id, ()):
+            assert job.mark in str(said), f"{job.mark} got {said}"
+            heard.append(samples)
         assert any(np.array_equal(result.samples, samples) for samples in heard), (
             f"{job.mark}: not what the server said"
         )
         if job.kind == "speak":
             assert result.speaker == job.speaker
+
+    def keep_what_it_said(self) -> None:
+        """Take what the server has written, graphs and samples, out of its folder, by job."""
+        for path in (self.server.storage.root / "temp").glob("ComfyUI_temp_*.flac"):
+            with soundfile.SoundFile(path) as file:
+                graph = json.loads(file.comment)["prompt"]
+                job = graph["output"]["inputs"]["job"]
+                self.said.setdefault(job, []).append((graph, file.read(dtype="float32")))
+            path.unlink()
 
     def each_request_was_told_of_once(self) -> None:
         begun = Counter(e.request_id for e in self.told if isinstance(e, RequestStarted))
@@ -370,8 +382,8 @@ class Schedule:
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
         self.world.complaints.clear()
-        for folder in (self.server.storage.root / "output", self.world.folder / "trained"):
-            shutil.rmtree(folder, ignore_errors=True)
+        self.keep_what_it_said()
+        shutil.rmtree(self.world.folder / "trained", ignore_errors=True)
 
 
 def generated(records: Iterable[logged.Record]) -> Counter[str]:

@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,12 +36,20 @@ def asked(tts: ConfiguredSpeech, number: int, voice: ReferenceAudio) -> asyncio.
     return asyncio.ensure_future(tts.say(text, speaker=SPEAKERS[number % 2]))
 
 
-def check_audio(folder: Path, speech: Speech, number: int) -> None:
+def written(folder: Path) -> dict[str, tuple[Any, Any]]:
+    """The graphs, and the samples, of what the server wrote, by job."""
+    found = {}
+    for path in folder.rglob("*.flac"):
+        with soundfile.SoundFile(path) as file:
+            graph = json.loads(file.comment)["prompt"]
+            found[graph["output"]["inputs"]["job"]] = (graph, file.read(dtype="float32"))
+    return found
+
+
+def check_audio(wrote: dict[str, tuple[Any, Any]], speech: Speech, number: int) -> None:
     """What came back is what the server wrote for that text, and for that voice."""
-    [path] = folder.rglob(f"{speech.job_id}_*.flac")
-    with soundfile.SoundFile(path) as file:
-        graph = json.loads(file.comment)["prompt"]
-        assert np.array_equal(file.read(dtype="float32"), speech.samples)
+    graph, samples = wrote[speech.job_id]
+    assert np.array_equal(samples, speech.samples)
     values = {key: value for node in graph.values() for key, value in node["inputs"].items()}
     assert f"This is number {number}." in (values.get("text"), values.get("target_text"))
     if number % 3 != 2:
@@ -72,14 +81,16 @@ async def test_jobs_survive_a_killed_server(tmp_path: Path, modern: bool, count:
             await asyncio.wait_for(until_done(jobs, 4), PATIENCE)
             known = {job.result().job_id for job in jobs if job.done()}
             await asyncio.to_thread(server.kill)
+            wrote = written(tmp_path / "temp")  # which is emptied at the next start
             before = {one: server.log.executions(one) for one in server.log.submitted}
             await asyncio.to_thread(server.start)
             spoken = await asyncio.wait_for(asyncio.gather(*jobs), PATIENCE)
 
         assert len({speech.job_id for speech in spoken}) == count
         assert sorted(before.values()) == [0] * (count - 5) + [1] * 5
+        wrote = {**wrote, **written(tmp_path / "temp")}
         for number, speech in enumerate(spoken):
-            check_audio(tmp_path / "output", speech, number)
+            check_audio(wrote, speech, number)
             again = speech.job_id not in known
             assert any("given it again" in said for said in speech.warnings) == again
             assert server.log.submitted.count(speech.job_id) == 1 + again

@@ -121,6 +121,9 @@ def test_a_recording_is_cloned_and_kept_for_the_next_line(http, comfyui):
     assert again.headers["reference-id"] == known
     assert node_inputs(comfyui)["x_vector_only"] is True
 
+    told = http.post(CLONE, data=form | {"reference_id": known, "instruct": "Whisper."})
+    assert "clones do not listen to instruct" in told.headers["speech-warnings"]
+
     ahead = http.post("/ai/tts/qwen/references", files=sent(reference=recording(seconds=5.0)))
     assert ahead.status_code == 201, ahead.text
     assert ahead.json()["duration"] == pytest.approx(5.0, abs=0.01)

@@ -2,8 +2,8 @@
 
 ``protocol`` holds what ComfyUI expects and means, without any I/O: graphs, nodes, messages, errors,
 and the state machine that follows a job. ``transport`` moves bytes and knows nothing of speech.
-``session`` is one event loop's connection, ``runner`` drives a job's state machine over it, and
-``adapter`` is the three ports.
+``session`` is one event loop's connection, ``runner`` drives a job's state machine over it,
+``checks`` asks the server what it has, ``speaking`` is one line, and ``adapter`` the three ports.
 """
 
 from __future__ import annotations

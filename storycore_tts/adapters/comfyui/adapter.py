@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
 import httpx
 
-from storycore_tts.adapters.comfyui.downloads import fetch_audio
-from storycore_tts.adapters.comfyui.protocol import BACKEND, failures, graphs, results
+from storycore_tts.adapters.comfyui import checks, speaking
+from storycore_tts.adapters.comfyui.protocol import BACKEND, graphs, results
 from storycore_tts.adapters.comfyui.protocol.messages import (
-    Failed,
-    Graph,
-    Interrupted,
-    speech_progress,
     training_progress,
 )
 from storycore_tts.adapters.comfyui.protocol.nodes import NODE_PACK
-from storycore_tts.adapters.comfyui.protocol.plan import JobDone, JobPlan
-from storycore_tts.adapters.comfyui.runner import JobRunner
+from storycore_tts.adapters.comfyui.protocol.plan import JobPlan
 from storycore_tts.adapters.comfyui.session import Session
 from storycore_tts.adapters.comfyui.transport.http import tls_context
 from storycore_tts.adapters.comfyui.transport.websocket import OpenSocket
-from storycore_tts.domain.audio import Samples, encode
-from storycore_tts.domain.errors import GenerationFailed, InvalidDataset, NodePackMissing, TTSError
+from storycore_tts.domain.errors import (
+    GenerationFailed,
+    InvalidDataset,
+    NodePackMissing,
+    TTSError,
+)
 from storycore_tts.domain.progress import OnProgress, Progress, Stage, forward_only
 from storycore_tts.domain.requests import (
+    CLONE_INSTRUCT_UNHEARD,
     CloneRequest,
-    ReferenceAudio,
     SpeechRequest,
     TrainingRequest,
 )
@@ -84,12 +81,13 @@ class ComfyUIAdapter:
     ) -> Speech:
         """See ``SpeechSynthesizer.synthesize``."""
         session, began = self._session(), _now()
-        spec = await session.spec(graphs.CUSTOM_VOICE)
+        model, _ = graphs.models(self._config)
+        voice = await speaking.look_at(session, graphs.CUSTOM_VOICE, model, request.checkpoint)
         job, seed = _job_id(request), _seed(request.sampling.seed)
-        graph = graphs.custom_voice(request, self._config, spec, seed=seed, job=job)
-        plan = self._speaking(request, graph, job)
-        samples, done = await self._speak(session, request, plan, forward_only(on_progress))
-        return results.speech(samples, done, seconds=_now() - began)
+        graph = graphs.custom_voice(request, voice.config, voice.spec, seed=seed, job=job)
+        plan = speaking.plan_of(session, request, graph, job, voice)
+        spoken = await speaking.speak(session, request, plan, voice, forward_only(on_progress))
+        return spoken.speech(seconds=_now() - began, warnings=voice.warnings)
 
     async def speakers(self) -> list[Speaker]:
         """See ``SpeechSynthesizer.speakers``."""
@@ -102,30 +100,33 @@ class ComfyUIAdapter:
         """See ``VoiceCloner.clone``."""
         session, began = self._session(), _now()
         report = forward_only(on_progress)
-        spec = await session.spec(graphs.VOICE_CLONE)
+        _, model = graphs.models(self._config)
+        voice = await speaking.look_at(session, graphs.VOICE_CLONE, model, request.checkpoint)
         report(Progress(Stage.UPLOADING))
-        reference = await asyncio.to_thread(_Upload.of, request.reference)
+        reference = await asyncio.to_thread(speaking.Upload.of, request.reference)
         is_known = reference.name in session.lookups
 
         async def restore() -> None:
             session.lookups.forget(reference.name)
-            await _uploaded(session, reference)
+            await speaking.uploaded(session, reference)
 
         job, seed = _job_id(request), _seed(request.sampling.seed)
-        uploaded = await _uploaded(session, reference)
+        uploaded = await speaking.uploaded(session, reference)
         graph = graphs.voice_clone(
-            request, self._config, spec, seed=seed, job=job, uploaded=uploaded
+            request, voice.config, voice.spec, seed=seed, job=job, uploaded=uploaded
         )
-        plan = self._speaking(request, graph, job)
+        plan = speaking.plan_of(session, request, graph, job, voice)
         try:
-            samples, done = await self._speak(session, request, plan, report, restore)
+            spoken = await speaking.speak(session, request, plan, voice, report, restore)
         except GenerationFailed as error:
             if not (is_known and error.exception_type == "custom_validation_failed"):
                 raise
             await restore()  # its file was deleted on the server since we uploaded it
-            samples, done = await self._speak(session, request, plan, report, restore)
-        seconds = _now() - began
-        return results.speech(samples, done, seconds=seconds, warnings=request.warnings())
+            spoken = await speaking.speak(session, request, plan, voice, report, restore)
+        warnings = (*voice.warnings, *request.warnings())
+        if request.instruct and "instruct" not in voice.spec.inputs:
+            warnings = (*warnings, CLONE_INSTRUCT_UNHEARD)
+        return spoken.speech(seconds=_now() - began, warnings=warnings)
 
     async def train(
         self, request: TrainingRequest, *, on_progress: OnProgress | None = None
@@ -133,6 +134,8 @@ class ComfyUIAdapter:
         """See ``VoiceTrainer.train``. The folders of the request are on the server's own disk."""
         session = self._session()
         spec = await session.spec(graphs.TRAIN)
+        base = graphs.base_model(request.model_choice)
+        lacks = await checks.missing_model(session, base)
         job = _job_id(request)
         node_id = f"train-{job}"
         losses: dict[int, float] = {}
@@ -153,8 +156,12 @@ class ComfyUIAdapter:
             read_event=read_event,
             limit="training",
             known=request.job_id is not None,
+            begins=lambda: Progress(Stage.LOADING, message=speaking.downloading(lacks)),
         )
-        done = await _finish(session, plan, request, forward_only(on_progress))
+        try:
+            done = await speaking.finish(session, plan, request, forward_only(on_progress))
+        except GenerationFailed as error:
+            raise await checks.why_it_failed(session, error, base, None) from error.__cause__
         trained = done.graph[node_id]["inputs"]
         return TrainedVoice(
             checkpoint_path=results.text_output(done.outputs),
@@ -183,6 +190,12 @@ class ComfyUIAdapter:
             except TTSError as error:
                 details[class_type] = "missing" if isinstance(error, NodePackMissing) else "unknown"
                 problems.append(Problem(error.message, error.hint or "Look at the server's log."))
+        if speaks:
+            problems += await checks.missing_models(session)
+            device, changed = speaking.device_for(
+                self._config, await session.spec(graphs.CUSTOM_VOICE), server
+            )
+            details["device sent"] = "; ".join([device, *changed])
         return BackendStatus(
             backend=BACKEND,
             reachable=speaks,
@@ -222,80 +235,6 @@ class ComfyUIAdapter:
                 open_socket=self._open_socket,
             )
         return session
-
-    def _speaking(self, request: SpeechRequest | CloneRequest, graph: Graph, job: str) -> JobPlan:
-        voice = graphs.VOICE_ID
-        return JobPlan(
-            graph,
-            prompt_id=job,
-            node_id=voice,
-            timeouts=self._timeouts,
-            read_event=lambda kind, data: speech_progress(kind, data, voice_node=voice),
-            known=request.job_id is not None,
-            has_files=isinstance(request, CloneRequest),
-        )
-
-    async def _speak(
-        self,
-        session: Session,
-        request: SpeechRequest | CloneRequest,
-        plan: JobPlan,
-        report: OnProgress,
-        restore: Callable[[], Awaitable[None]] | None = None,
-    ) -> tuple[Samples, JobDone]:
-        """Run a graph that ends in a sound, and return the sound if it is speech."""
-        done = await _finish(session, plan, request, report, restore)
-        report(Progress(Stage.DOWNLOADING))
-        samples = await fetch_audio(session, results.audio_output(done.outputs))
-        results.check_speech(samples, done.graph)
-        report(Progress(Stage.DOWNLOADING, 1.0))
-        return samples, done
-
-
-@dataclass(frozen=True)
-class _Upload:
-    """A reference as it is stored on the server: under a name that its content gives it."""
-
-    data: bytes
-    name: str
-
-    @classmethod
-    def of(cls, reference: ReferenceAudio) -> _Upload:
-        data = encode(reference.padded(), reference.sample_rate, ".wav")
-        return cls(data, f"{hashlib.sha256(data).hexdigest()[:40]}.wav")
-
-
-async def _uploaded(session: Session, reference: _Upload) -> str:
-    """Store a reference on the server unless it is there, and return how LoadAudio calls it.
-
-    Raises:
-        TTSError: It could not be sent, or arrived damaged.
-    """
-
-    async def upload() -> str:
-        stored = await session.http.upload(reference.data, reference.name, graphs.FOLDER)
-        # Damaged on its way, it would clone another voice, and nothing would say so.
-        if await session.http.download(stored) != reference.data:
-            raise failures.damaged_upload_error()
-        return f"{stored.subfolder}/{stored.filename}" if stored.subfolder else stored.filename
-
-    return await session.lookups.get(reference.name, upload)
-
-
-async def _finish(
-    session: Session,
-    plan: JobPlan,
-    request: SpeechRequest | CloneRequest | TrainingRequest,
-    report: OnProgress,
-    restore: Callable[[], Awaitable[None]] | None = None,
-) -> JobDone:
-    """Run a job; an outcome other than success is an error."""
-    done = await JobRunner(session, plan, report, restore).run()
-    if isinstance(done.outcome, Failed):
-        raise failures.execution_error(done.outcome, request=request)
-    if isinstance(done.outcome, Interrupted):
-        raise failures.stopped_error(ran=True)
-    return done
 
 
 def _check_dataset_size(progress: Progress, request: TrainingRequest) -> None:

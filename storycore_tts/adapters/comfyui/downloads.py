@@ -53,7 +53,7 @@ async def _fetch(session: Session, file: StoredFile) -> Samples:
     if data is None:
         raise JobLost(
             f"ComfyUI finished the job, but its file {file.filename} is gone.",
-            hint="Does something clean the server's output folder? Ask again.",
+            hint="Does something clean the server's temp folder? Ask again.",
             backend=BACKEND,
             retryable=False,
         )

@@ -17,8 +17,17 @@ import httpx
 
 from storycore_tts.adapters.comfyui.protocol import BACKEND
 from storycore_tts.adapters.comfyui.protocol.failures import closed_error
+from storycore_tts.adapters.comfyui.protocol.installed import (
+    MODEL_FOLDER,
+    InstalledModels,
+    names_of_files,
+)
 from storycore_tts.adapters.comfyui.protocol.messages import TRAINING_UPDATE
-from storycore_tts.adapters.comfyui.protocol.nodes import NodeSpec
+from storycore_tts.adapters.comfyui.protocol.nodes import (
+    OTHER_PACKS,
+    NodeSpec,
+    missing_node_error,
+)
 from storycore_tts.adapters.comfyui.transport.http import ComfyUIHTTP, ServerInfo
 from storycore_tts.adapters.comfyui.transport.websocket import EventStream, OpenSocket
 from storycore_tts.concurrency.lookups import Lookups
@@ -31,6 +40,8 @@ if TYPE_CHECKING:
     from storycore_tts.adapters.comfyui.runner import JobRunner
 
 _log = logging.getLogger(__name__)
+
+_MODELS = f"/models/{MODEL_FOLDER}"
 
 # s between two polls of the queue, which serve all jobs at once
 _POLL_EVERY = 2.0  # while jobs are under way and events flow
@@ -73,6 +84,10 @@ class Session:
             open_socket,
         )
         self.lookups = Lookups(closed_error)
+        self.breaks = 0  # how often the event stream broke, as it does when the server restarts
+        self.in_memory: object = None  # what a model that was used last is known by
+        self.not_downloaded: set[str] = set()  # models that the server lacks and cannot get
+        self.checkpoints: dict[str, bool] = {}  # what the server's log said of them
         self.closing = False
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
@@ -108,9 +123,37 @@ class Session:
 
         async def ask() -> NodeSpec:
             await self.server()  # a server that is no ComfyUI must not look like a missing node
-            return NodeSpec.read(class_type, await self.http.node_info(class_type))
+            info = await self.http.node_info(class_type)
+            if info is None:
+                raise missing_node_error(class_type, await self._other_packs())
+            return NodeSpec.read(class_type, info)
 
         return await self.lookups.get(f"/object_info/{class_type}", ask)
+
+    async def _other_packs(self) -> list[str]:
+        """Return the packs that speak in nodes of their own, which this adapter does not know."""
+        return [
+            pack
+            for class_type, pack in OTHER_PACKS.items()
+            if await self.http.node_info(class_type) is not None
+        ]
+
+    async def installed(self) -> InstalledModels:
+        """Return the models that the server has, as far as it tells; asked once."""
+
+        async def ask() -> InstalledModels:
+            files = names_of_files(await self.http.told(_MODELS))
+            if files is None:
+                return InstalledModels(None)
+            # Where the node pack looks too.
+            others = names_of_files(await self.http.told("/models/TTS")) or frozenset()
+            return InstalledModels(files | others)
+
+        return await self.lookups.get(_MODELS, ask)
+
+    def forget_installed(self) -> None:
+        """Ask again which models there are."""
+        self.lookups.forget(_MODELS)
 
     @contextmanager
     def following(self, job: JobRunner) -> Iterator[None]:
@@ -183,8 +226,12 @@ class Session:
                 job.tell(job.machine.event, kind, data)
 
     def _stream_changed(self) -> None:
-        if not self.stream.connected:
-            self.lookups.forget()  # a server that restarted may have other nodes and no uploads
+        if not self.stream.connected:  # a server that restarted may have forgotten everything
+            self.lookups.forget()
+            self.breaks += 1
+            self.in_memory = None
+            self.not_downloaded.clear()
+            self.checkpoints.clear()
         for job in self._jobs:
             job.machine.stream_changed(connected=self.stream.connected)
         self.poll_queue()

@@ -32,6 +32,7 @@ from storycore_tts.domain.audio import SAMPLE_RATE, is_silent
 from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.progress import OnProgress, Progress, forward_only
 from storycore_tts.domain.requests import (
+    CLONE_INSTRUCT_UNHEARD,
     INSTRUCT_UNHEARD,
     CloneRequest,
     SpeechRequest,
@@ -207,7 +208,8 @@ class DirectAdapter:
         line = Line(request.text, request.language, request.sampling, request.token_budget)
         if isinstance(request, CloneRequest):
             line = replace(line, reference=request.reference, x_vector_only=request.x_vector_only)
-            warnings = request.warnings()
+            unheard = (CLONE_INSTRUCT_UNHEARD,) if request.instruct else ()
+            warnings = (*unheard, *request.warnings())
         else:
             speaker = find_speaker(request.speaker, card.speakers, backend=BACKEND)
             line = replace(line, speaker=speaker, instruct=request.instruct)

@@ -72,7 +72,7 @@ def place(config: QwenTTSModelConfig, hardware: Hardware) -> Placement:
     kind = config.device
     if kind == "auto":
         kind = "cuda" if hardware.cuda else "mps" if hardware.mps else "cpu"
-    if not {"cuda": bool(hardware.cuda), "mps": hardware.mps, "cpu": True}[kind]:
+    if not {"cuda": bool(hardware.cuda), "mps": hardware.mps, "cpu": True}.get(kind, False):
         raise BackendUnavailable(
             f"tts.qwen.device is {kind!r}, and torch finds no such device here.",
             hint="Set tts.qwen.device: auto (or cpu), or install the build of torch for your GPU.",

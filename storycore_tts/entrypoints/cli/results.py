@@ -75,7 +75,8 @@ def report(speech: Speech, path: Path, reporting: Reporting) -> None:
 def summary(speech: Speech) -> str:
     """Return one line on how the speech was made."""
     seed = "" if speech.seed is None else f", seed {speech.seed}"
-    return f"{speech.duration:.1f} s, {speech.model} on {speech.backend}{seed}"
+    model = speech.model or "a model that is not known"
+    return f"{speech.duration:.1f} s, {model} on {speech.backend}{seed}"
 
 
 def as_json(speech: Speech, path: Path) -> dict[str, Any]:

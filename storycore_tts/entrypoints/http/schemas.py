@@ -136,6 +136,9 @@ class CloneForm(Line):
     x_vector_only: bool = Field(
         default=False, description="Take the timbre only; needs no transcript."
     )
+    instruct: str = Field(
+        default="", description="How to say it, in words, where the backend's clones listen."
+    )
     preset: ClonePresetName | None = Field(
         default=None, description="Whether the timbre only; for a model of this service's size."
     )

@@ -113,6 +113,7 @@ async def clone(
         language=form.language or tts.defaults.language,
         sampling=service.sampling(form.sampling),
         project=form.project,
+        instruct=form.instruct,
     )
     terms = _terms(owner, form, idempotency_key)
     answer = await _respond(request, service, form, wanted, terms, prefer, reference=kept)

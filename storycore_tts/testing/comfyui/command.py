@@ -25,6 +25,7 @@ def serve(options: Options) -> int:
     """Serve until SIGINT or SIGTERM. The first line on stdout says where."""
     log = StandInLog(options.log_file)
     storage = Storage(options.data_dir, in_memory=options.instant)
+    storage.forget_temp()
     try:
         asyncio.run(_serve(options, log, storage))
     finally:
@@ -60,12 +61,16 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         seconds_per_step=given.seconds_per_step,
         model_load_seconds=given.model_load_seconds,
         node_pack=not given.no_node_pack,
+        pack=given.pack,
+        models=_words(given.models),
+        other_nodes=_words(given.other_nodes),
         checkpoints=dict(given.checkpoint),
         server_paths=dict(given.server_path),
         token=given.token,
         path_prefix=given.path_prefix,
         data_dir=given.data_dir,
         has_cuda=not given.no_cuda,
+        other_device=given.other_device,
         max_upload_size=given.max_upload_size,
         history_limit=given.history_limit,
         log_file=given.log,
@@ -87,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--seconds-per-step", type=float, default=0.0, metavar="S", help="slow generation down")
     add("--model-load-seconds", type=float, default=0.0, metavar="S", help="slow loading down")
     add("--no-node-pack", action="store_true", help="as if the Qwen-TTS nodes were not installed")
+    add("--pack", choices=("1.0.6", "1.0.7", "next"), default=usual.pack, help="of which version")
+    add("--models", default=",".join(usual.models), metavar="NAME[,NAME]", help="models it has")
+    add("--other-nodes", default="", metavar="CLASS[,CLASS]", help="nodes of other packs")
     add(
         "--checkpoint", type=_checkpoint, action="append", default=[],
         metavar="PATH=SPEAKER[,SPEAKER]", help="a fine-tuned checkpoint; may be repeated",
@@ -98,11 +106,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--token", help="demand this bearer token")
     add("--path-prefix", default="", help="serve below this path")
     add("--data-dir", type=Path, help="folder for input, output and temp (a temporary one)")
-    add("--no-cuda", action="store_true", help="as on a machine without a GPU")
+    add("--no-cuda", action="store_true", help="as on a machine without a GPU of NVIDIA's")
+    add("--other-device", choices=("cpu", "mps", "xpu"), default="cpu", help="what it has then")
     add("--max-upload-size", type=int, default=usual.max_upload_size, metavar="BYTES")
     add("--history-limit", type=int, default=usual.history_limit, metavar="ENTRIES")
     add("--log", type=Path, metavar="FILE", help="write what happens there, as JSON lines")
     return parser
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in text.split(",") if word)
 
 
 def _checkpoint(text: str) -> tuple[str, list[str]]:

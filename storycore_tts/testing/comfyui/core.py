@@ -16,6 +16,7 @@ from .checkpoints import Checkpoints
 from .executor import Executor
 from .faults import Faults, HttpFault
 from .http_faults import strike
+from .installation import ServerLog
 from .jobs import History, JobQueue
 from .log import ModelLoaded, Request, StandInLog
 from .object_info import NodeCatalogue
@@ -39,7 +40,8 @@ class Core:
         self.faults = faults
         self.storage = storage
         self.checkpoints = Checkpoints(options.checkpoints, options.on_disk)
-        self.catalogue = NodeCatalogue(faults, node_pack=options.node_pack)
+        self.catalogue = NodeCatalogue(faults, options)
+        self.printed = ServerLog()
         self.history = History(options.history_limit)
         self.queue = JobQueue(log, faults)
         self.sockets = Sockets(log, faults, self.queue_info, self.features)
@@ -70,8 +72,8 @@ class Core:
 
     def system_stats(self) -> dict[str, Any]:
         """What /system_stats answers."""
-        kind = "cuda" if self.options.has_cuda else "cpu"
-        name = "cuda:0 NVIDIA Stand-in : cudaMallocAsync" if self.options.has_cuda else "cpu"
+        kind = "cuda" if self.options.has_cuda else self.options.other_device
+        name = "cuda:0 NVIDIA Stand-in : cudaMallocAsync" if self.options.has_cuda else kind
         memory = {
             "vram_total": 24 * GIB,
             "vram_free": 22 * GIB,
@@ -93,7 +95,12 @@ class Core:
                 "argv": ["main.py"],
             },
             "devices": [
-                {"name": name, "type": kind, "index": 0 if kind == "cuda" else None, **memory}
+                {
+                    "name": name,
+                    "type": kind,
+                    "index": 0 if kind in ("cuda", "xpu") else None,
+                    **memory,
+                }
             ],
         }
 

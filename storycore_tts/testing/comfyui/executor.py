@@ -83,6 +83,7 @@ class Executor:
         while True:
             job = await self.queue.take()
             self.log.add(Started(prompt_id=job.prompt_id))
+            self.server.printed.print("got prompt")
             self._interrupted = False
             run = JobRun(self, job)
             outcome = await run.execute()
@@ -90,9 +91,7 @@ class Executor:
             self._write_history(job, run.history_entry(outcome))
             self.sockets.last_node = None
             self.queue.done()
-            if job.client_id is not None and not (
-                outcome == "error" and self.server.options.modern
-            ):
+            if job.client_id is not None:
                 self.sockets.send(
                     "executing", {"node": None, "prompt_id": job.prompt_id}, job.client_id
                 )

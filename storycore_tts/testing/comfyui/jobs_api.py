@@ -54,6 +54,7 @@ def _waiting(job: Job, status: str) -> dict[str, Any]:
         "id": job.prompt_id,
         "status": status,
         "priority": job.number,
+        "create_time": job.extra_data["create_time"],
         "outputs_count": 0,
         "previewable_outputs_count": 0,
     }
@@ -78,6 +79,7 @@ def _finished(job_id: str, entry: HistoryEntry) -> dict[str, Any]:
         "id": job_id,
         "status": status,
         "priority": entry["prompt"][0],
+        "create_time": entry["prompt"][3]["create_time"],
         "outputs_count": len(files),
         "previewable_outputs_count": len(files),
         "execution_start_time": messages.get("execution_start", {}).get("timestamp"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -12,8 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from . import faults as fault
-from .checkpoints import Checkpoints
+from .checkpoints import Checkpoint, Checkpoints
 from .faults import Faults, HoldPoint
+from .installation import ServerLog, is_installed
 from .options import Options
 from .speech import (
     SAMPLE_RATE,
@@ -28,6 +31,10 @@ from .speech import (
 )
 from .storage import OutsideFolder, Storage
 
+THROTTLE = 0.1
+"""Seconds between two reports of progress on newer servers."""
+OFFLINE = "We couldn't connect to 'https://huggingface.co' to load the files"
+_NOT_FOUND = "Custom model path not found or invalid"
 SHORTEST_REFERENCE = 0.04
 """Seconds; below that the pack's mel spectrogram cannot be padded."""
 
@@ -60,6 +67,7 @@ class Server(Protocol):
     faults: Faults
     storage: Storage
     checkpoints: Checkpoints
+    printed: ServerLog
 
     def stock_speakers(self) -> Collection[str]:
         """Speakers of the stock model, in lower case."""
@@ -73,9 +81,10 @@ class Server(Protocol):
 
 @dataclass
 class ModelSlot:
-    """The one model that the pack keeps in memory."""
+    """The one model that the pack keeps in memory; without a checkpoint it is the stock one."""
 
     key: tuple[str, ...] | None = None
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass
@@ -93,6 +102,8 @@ class NodeRun:
     check_interrupt: Callable[[], None]
     interrupt: Callable[[], None]
     inputs: dict[str, Any] = field(default_factory=dict)
+    clock: Callable[[], float] = time.monotonic
+    _reported_at: float = -math.inf
 
     @property
     def context(self) -> dict[str, str | None]:
@@ -112,7 +123,15 @@ class NodeRun:
         await self.server.faults.pass_gate(at, **self.context)
 
     def progress(self, value: int, total: int) -> None:
-        """Report progress. As in ComfyUI this is where an interruption is noticed."""
+        """Report progress. As in ComfyUI this is where an interruption is noticed.
+
+        Newer servers report the first step, the last one, and else one in a tenth of a second.
+        """
+        now = self.clock()
+        is_due = value >= total or now - self._reported_at >= THROTTLE
+        if self.server.options.modern and not is_due:
+            return
+        self._reported_at = now
         self.check_interrupt()
         self.report(value, total)
 
@@ -130,10 +149,22 @@ class NodeRun:
         key = (kind, size, device, self.inputs["precision"], attention, path)
         if key == self.model.key and attention in ("sdpa", "eager"):
             return
+        self.model.key = None
+        checkpoint = self._find(path.strip())
         slow = self.take(fault.SlowModelLoad)
         await pause(slow.seconds if slow else self.server.options.model_load_seconds)
-        self.model.key = key
+        if checkpoint is None and not is_installed(self.server.options, kind, size):
+            raise NodeFailed("OSError", OFFLINE)
+        self.model.key, self.model.checkpoint = key, checkpoint
         self.server.model_loaded(f"{kind} {size}")
+
+    def _find(self, path: str) -> Checkpoint | None:
+        """The checkpoint; one that does not exist is only printed, and the stock model speaks."""
+        checkpoint = self.server.checkpoints.at(path)
+        if path:
+            found = "Using custom model path" if checkpoint else _NOT_FOUND
+            self.server.printed.print(f"{'🔧' if checkpoint else '⚠️'} [Qwen3-TTS] {found}: {path}")
+        return checkpoint
 
     async def generate(self, speaking: Speaking) -> Audio:
         """Speak, within the token budget, with whatever the script does to the audio."""
@@ -181,9 +212,7 @@ async def custom_voice(run: NodeRun) -> Result:
     run.progress(1, 3)
     await run.load_model("CustomVoice", inputs["model_choice"])
     run.progress(2, 3)
-    path = inputs.get("custom_model_path", "").strip()
-    # A path that does not exist is only logged by the pack: the stock model speaks.
-    checkpoint = run.server.checkpoints.at(path)
+    path, checkpoint = inputs.get("custom_model_path", "").strip(), run.model.checkpoint
     if checkpoint and checkpoint.kind != "custom_voice":
         raise _wrong_kind(checkpoint.kind, checkpoint.size, "generate_custom_voice")
     speaker = inputs.get("custom_speaker_name", "").strip() or inputs["speaker"]
@@ -217,7 +246,7 @@ async def voice_clone(run: NodeRun) -> Result:
     run.progress(2, 3)
     if not isinstance(reference, Audio):
         raise NodeFailed("RuntimeError", "Unsupported reference audio format")
-    checkpoint = run.server.checkpoints.at(inputs.get("custom_model_path", "").strip())
+    checkpoint = run.model.checkpoint
     if checkpoint and checkpoint.kind != "base":
         wrong = _wrong_kind(checkpoint.kind, checkpoint.size, "generate_voice_clone")
         raise _generation_failed(wrong.message)
@@ -313,7 +342,8 @@ def _saved(run: NodeRun, kind: str, prefix: str) -> Result:
         raise NodeFailed("OSError", "[Errno 28] No space left on device")
     storage = run.server.storage
     try:
-        subfolder, name = storage.next_name(kind, prefix, ".flac")
+        suffix = ".flac" if run.server.options.modern else "_.flac"
+        subfolder, name = storage.next_name(kind, prefix, suffix)
     except OutsideFolder as exc:
         words = "**** ERROR: Saving image outside the output folder is not allowed."
         raise NodeFailed("Exception", f"{words}\n full_output_folder: {exc}") from exc

@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from .faults import Faults, InputLimits, NodeMissing, NodePackMissing, SpeakerList
+from .options import Options
 
 NodeInfo = dict[str, Any]
 PACK_PREFIX = "FB_Qwen3TTS"
@@ -25,9 +26,9 @@ def _recorded() -> Mapping[str, NodeInfo]:
 class NodeCatalogue:
     """The nodes that are installed, changed by what the script says about them."""
 
-    def __init__(self, faults: Faults, *, node_pack: bool) -> None:
+    def __init__(self, faults: Faults, options: Options) -> None:
         self._faults = faults
-        self._node_pack = node_pack
+        self._options = options
         self._seen = -1
         self._nodes: dict[str, NodeInfo] = {}
 
@@ -43,13 +44,21 @@ class NodeCatalogue:
         nodes = dict(self.nodes())
         if "LoadAudio" in nodes:
             nodes["LoadAudio"] = copy.deepcopy(nodes["LoadAudio"])
-            nodes["LoadAudio"]["input"]["required"]["audio"][0] = list(names)
+            audio = nodes["LoadAudio"]["input"]["required"]["audio"]
+            if self._options.modern:
+                audio[1]["options"] = list(names)
+            else:
+                audio[0] = list(names)
         return nodes
 
     def _build(self) -> dict[str, NodeInfo]:
         nodes = copy.deepcopy(dict(_recorded()))
         missing = {fault.node for fault in self._faults.active(NodeMissing)}
-        pack_missing = not self._node_pack or self._faults.active(NodePackMissing)
+        pack_missing = not self._options.node_pack or self._faults.active(NodePackMissing)
+        _update(nodes, self._options.pack)
+        nodes |= {name: _foreign(name) for name in self._options.other_nodes}
+        if self._options.modern:
+            _modernise(nodes)
         for name in list(nodes):
             if name in missing or (pack_missing and name.startswith(PACK_PREFIX)):
                 del nodes[name]
@@ -60,6 +69,39 @@ class NodeCatalogue:
             if node := nodes.get(limits.node):
                 _limit(node, limits)
         return nodes
+
+
+def _update(nodes: dict[str, NodeInfo], pack: str) -> None:
+    """Make the voices' nodes those of a newer pack."""
+    if pack == "1.0.6":
+        return
+    for name, node in nodes.items():
+        required, optional = node["input"].get("required", {}), node["input"].get("optional", {})
+        if name.startswith(PACK_PREFIX) and "device" in required:
+            required["device"][0].append("xpu")
+            if pack == "next":
+                optional.pop("config", None)
+    if pack == "next":
+        words = ["STRING", {"multiline": True, "default": ""}]
+        nodes["FB_Qwen3TTSVoiceClone"]["input"]["optional"]["instruct"] = words
+
+
+def _foreign(name: str) -> NodeInfo:
+    return {
+        "input": {"required": {}}, "input_order": {"required": []}, "output": [],
+        "output_is_list": [], "output_name": [], "name": name, "display_name": name,
+        "python_module": f"custom_nodes.{name}", "category": "TTS", "output_node": False,
+    }  # fmt: skip
+
+
+def _modernise(nodes: dict[str, NodeInfo]) -> None:
+    """Add what servers of 2026 say of every node, and spell ComfyUI's own choices as they do."""
+    for node in nodes.values():
+        node |= {"is_input_list": False, "search_aliases": [], "essentials_category": None}
+        node.setdefault("description", "")
+    audio = nodes["LoadAudio"]["input"]["required"]["audio"]
+    options = audio[1] if len(audio) > 1 else {}
+    nodes["LoadAudio"]["input"]["required"]["audio"] = ["COMBO", {**options, "options": audio[0]}]
 
 
 def _limit(node: NodeInfo, limits: InputLimits) -> None:

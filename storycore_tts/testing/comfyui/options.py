@@ -8,6 +8,14 @@ from pathlib import Path
 
 OLD_VERSION = "0.3.64"
 MODERN_VERSION = "0.36.0"
+MODELS = (
+    "Qwen3-TTS-12Hz-0.6B-Base",
+    "Qwen3-TTS-12Hz-0.6B-CustomVoice",
+    "Qwen3-TTS-12Hz-1.7B-Base",
+    "Qwen3-TTS-12Hz-1.7B-CustomVoice",
+    "Qwen3-TTS-12Hz-1.7B-VoiceDesign",
+    "Qwen3-TTS-Tokenizer-12Hz",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +28,7 @@ class Options:
     version: str | None = None
     """What /system_stats says; None: 0.3.64, or 0.36.0 when `modern`."""
     modern: bool = False
-    """Behave as ComfyUI of 2026 does: UUID prompt ids, /api/jobs, missing_node_type."""
+    """Behave as ComfyUI of 2026 does: UUID prompt ids, /api/jobs, throttled progress."""
     instant: bool = False
     """No speech synthesis and no files: a one-second tone from memory, about 1 ms a job."""
     seconds_per_step: float = 0.0
@@ -29,6 +37,14 @@ class Options:
     """Seconds that loading a model takes."""
     node_pack: bool = True
     """Whether the Qwen-TTS nodes are installed."""
+    pack: str = "1.0.6"
+    """Version of the Qwen-TTS nodes: "1.0.6"; "1.0.7", with device xpu; or "next", whose clones
+    take instruct."""
+    other_nodes: Sequence[str] = ()
+    """Classes of other packs that the server has too; they take nothing and do nothing."""
+    models: Sequence[str] = MODELS
+    """Folders of models below models/qwen-tts. The server has no internet: loading any other model
+    fails after `model_load_seconds`."""
     checkpoints: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Server paths of fine-tuned checkpoints and their speakers; no speakers: a base model."""
     server_paths: Mapping[str, Path] = field(default_factory=dict)
@@ -41,6 +57,8 @@ class Options:
     """Where input, output and temp lie; None: a temporary folder."""
     has_cuda: bool = True
     """Without it device "cuda" and training raise, as on a CPU build of torch."""
+    other_device: str = "cpu"
+    """What it computes on without CUDA: "cpu", "mps" or "xpu"."""
     max_upload_size: int = 104_857_600
     """Bytes; larger requests get 413."""
     history_limit: int = 10_000

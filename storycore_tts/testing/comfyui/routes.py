@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.parse
 import uuid
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,7 @@ from aiohttp import web
 
 from . import faults as fault
 from . import jobs_api
+from .installation import ROOT, model_files
 from .jobs import Job
 from .log import InterruptRequested, Submitted, Uploaded
 from .storage import FOLDERS, MEDIA_TYPES, OutsideFolder
@@ -47,6 +49,9 @@ class Routes:
             "/object_info": self.object_info,
             "/object_info/{node}": self.object_info_of,
             "/view": self.view,
+            "/models/{folder}": self.models,
+            "/internal/logs": self.printed,
+            "/internal/folder_paths": self.folder_paths,
         }
         post: dict[str, Endpoint] = {
             "/prompt": self.submit,
@@ -66,6 +71,7 @@ class Routes:
             app.router.add_get(f"{prefix}/api/jobs", self.jobs)
             app.router.add_get(f"{prefix}/api/jobs/{{job_id}}", self.job)
             app.router.add_post(f"{prefix}/api/jobs/{{job_id}}/cancel", self.cancel_job)
+            app.router.add_post(f"{prefix}/api/jobs/cancel", self.cancel_jobs)
         # ComfyUI serves its web page's files from everywhere else.
         app.router.add_get("/{tail:.*}", self.no_such_file)
 
@@ -95,6 +101,22 @@ class Routes:
         known = core.catalogue.with_files(core.storage.inputs()) if name == "LoadAudio" else None
         nodes = known or core.catalogue.nodes()
         return web.json_response({name: nodes[name]} if name in nodes else {})
+
+    async def models(self, request: web.Request) -> web.Response:
+        """GET /models/{folder}: the files below a folder of models; 404 for one without a name."""
+        options = self._core.options
+        if request.match_info["folder"] != "qwen-tts" or not options.node_pack:
+            return web.Response(status=404)
+        return web.json_response(model_files(options))
+
+    async def folder_paths(self, request: web.Request) -> web.Response:
+        """GET /internal/folder_paths: where folders of models lie."""
+        known = {"qwen-tts": [ROOT]} if self._core.options.node_pack else {}
+        return web.json_response(known)
+
+    async def printed(self, request: web.Request) -> web.Response:
+        """GET /internal/logs: what the server printed last."""
+        return web.json_response(self._core.printed.text)
 
     async def no_such_file(self, request: web.Request) -> web.Response:
         """GET of anything else."""
@@ -133,6 +155,8 @@ class Routes:
         extra = dict(body.get("extra_data", {}))
         if "client_id" in body:
             extra["client_id"] = body["client_id"]
+        if core.options.modern:
+            extra["create_time"] = int(time.time() * 1000)
         self._enqueue(Job(number, str(prompt_id), graph, extra, verdict.outputs))
         answer = {"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors}
         return answer, 200
@@ -240,16 +264,27 @@ class Routes:
 
     async def cancel_job(self, request: web.Request) -> web.Response:
         """POST /api/jobs/{id}/cancel."""
-        core, job_id = self._core, request.match_info["job_id"]
+        return web.json_response({"cancelled": self._cancel(request.match_info["job_id"])})
+
+    async def cancel_jobs(self, request: web.Request) -> web.Response:
+        """POST /api/jobs/cancel: {"job_ids": [id, …]}; those that have ended do no harm."""
+        body = json.loads(await request.text())
+        job_ids = body.get("job_ids") if isinstance(body, dict) else None
+        if not isinstance(job_ids, list):
+            return web.json_response({"error": "job_ids must be a list"}, status=400)
+        if invalid := [str(job_id) for job_id in job_ids if jobs_api.bad_id(job_id)]:
+            error = {"error": "job_ids contains invalid id(s)", "invalid_ids": invalid}
+            return web.json_response(error, status=400)
+        cancelled = [self._cancel(job_id) for job_id in job_ids]
+        return web.json_response({"cancelled": any(cancelled)})
+
+    def _cancel(self, job_id: str) -> bool:
+        core = self._core
         if core.queue.running and core.queue.running.prompt_id == job_id:
             core.log.add(InterruptRequested(prompt_id=job_id))
             core.executor.interrupt()
-            return web.json_response({"cancelled": True})
-        if core.queue.delete([job_id]):
-            return web.json_response({"cancelled": True})
-        if core.history.get(job_id) is not None:
-            return web.json_response({"cancelled": False})
-        return web.json_response({"error": "Job not found"}, status=404)
+            return True
+        return bool(core.queue.delete([job_id]))
 
     # Files
 

@@ -66,6 +66,7 @@ class StandInComfyUI:
             raise RuntimeError("the stand-in is running already")
         if self._storage is None:
             self._storage = Storage(self.options.data_dir, in_memory=self.options.instant)
+        self._storage.forget_temp()
         ready: queue.SimpleQueue[OSError | None] = queue.SimpleQueue()
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._serve(ready)), name="standin-comfyui", daemon=True
@@ -79,7 +80,7 @@ class StandInComfyUI:
 
     def stop(self) -> None:
         """Stop listening, cut all connections, remove temporary files."""
-        self._halt()
+        self.kill()
         self.faults.release_all()
         if self._storage is not None:
             self._storage.close()
@@ -90,12 +91,11 @@ class StandInComfyUI:
         """Crash and come back on the same port after `down_seconds`.
 
         Sockets are cut without a close frame (1006). Queue, history, cache and model are
-        forgotten; files, log and script stay.
+        forgotten, the temp folder is emptied; other files, log and script stay.
         """
-        self._halt()
+        self.kill()
         if down_seconds:
             time.sleep(down_seconds)
-        self.storage.forget_temp()
         self.start()
 
     def cut_sockets(self) -> None:
@@ -107,7 +107,8 @@ class StandInComfyUI:
         """Open every gate."""
         self.faults.release_all()
 
-    def _halt(self) -> None:
+    def kill(self) -> None:
+        """Crash: cut all connections, and leave the files; `start` brings it back."""
         if self._thread is None:
             return
         if self._loop is not None and self._stop is not None:

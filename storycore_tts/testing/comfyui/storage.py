@@ -39,6 +39,7 @@ class Storage:
 
     def forget_temp(self) -> None:
         """What a start of ComfyUI does: the temp folder is emptied."""
+        self._memory = {key: data for key, data in self._memory.items() if key[0] != "temp"}
         shutil.rmtree(self.root / "temp", ignore_errors=True)
         (self.root / "temp").mkdir(parents=True, exist_ok=True)
 
@@ -78,7 +79,7 @@ class Storage:
         (self.folder(kind, subfolder) / name).unlink(missing_ok=True)
 
     def next_name(self, kind: str, prefix: str, suffix: str) -> tuple[str, str]:
-        """Subfolder and file name that come next for a prefix: "a/b" → "a", "b_00001_.flac"."""
+        """Subfolder and file name that come next: "a/b", "_.flac" → "a", "b_00001_.flac"."""
         subfolder, stem = os.path.split(os.path.normpath(prefix))
         folder = self.folder(kind, subfolder)
         if self._in_memory:
@@ -86,7 +87,7 @@ class Storage:
             self._counters[kind, prefix] = count
         else:
             count = _highest(folder, stem) + 1
-        return subfolder, f"{stem}_{count:05}_{suffix}"
+        return subfolder, f"{stem}_{count:05}{suffix}"
 
     # Uploads and what LoadAudio names
 
@@ -140,6 +141,6 @@ def _normal(path: Path) -> Path:
 def _highest(folder: Path, stem: str) -> int:
     if not folder.is_dir():
         return 0
-    pattern = re.compile(re.escape(stem) + r"_(\d+)_")
+    pattern = re.compile(re.escape(stem) + r"_(\d+)[_.]")
     found = (pattern.match(entry.name) for entry in folder.iterdir())
     return max((int(match[1]) for match in found if match), default=0)

@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 
 from .checkpoints import write_checkpoint
-from .nodes import NodeFailed, NodeRun, Result, pause
+from .nodes import OFFLINE, NodeFailed, NodeRun, Result, pause
 from .speech import Audio, Speaking, encode, instant_audio, speak
 
 AUDIO_SUFFIXES = {".wav", ".mp3", ".flac", ".ogg", ".m4a"}
@@ -29,6 +29,8 @@ async def train(run: NodeRun) -> Result:
     # Training drops whatever model the voice nodes had loaded.
     run.model.key = None
     await pause(run.server.options.model_load_seconds)
+    if inputs["init_model"].rpartition("/")[2] not in run.server.options.models:
+        raise NodeFailed("OSError", OFFLINE)
     pairs = count_pairs(folder)
     say(run, f"Encoding {pairs} samples...")
     if not pairs:

@@ -7,6 +7,9 @@ RUN = "storycore_tts/adapters/comfyui/protocol/run.py"
 RUNNER = "storycore_tts/adapters/comfyui/runner.py"
 SESSION = "storycore_tts/adapters/comfyui/session.py"
 LOOKUPS = "storycore_tts/concurrency/lookups.py"
+CHECKS = "storycore_tts/adapters/comfyui/checks.py"
+INSTALLED = "storycore_tts/adapters/comfyui/protocol/installed.py"
+SPEAKING = "storycore_tts/adapters/comfyui/speaking.py"
 HTTP = "storycore_tts/adapters/comfyui/transport/http.py"
 WAITING = "storycore_tts/concurrency/waiting.py"
 RULES = ["tests/unit/comfyui/test_job.py"]
@@ -200,8 +203,8 @@ MUTANTS = [
     ),
     (
         SESSION,
-        "            self.lookups.forget()  # a server",
-        "            pass  # a server",
+        "            self.lookups.forget()\n            self.breaks",
+        "            self.breaks",
         "a server that restarted is believed to have the nodes and files of before",
         ["tests/unit/comfyui/test_session.py"],
     ),
@@ -247,5 +250,47 @@ MUTANTS = [
         "            pass\n",
         "a cancellation during a clean-up is swallowed",
         ["tests/unit/concurrency/test_waiting.py"],
+    ),
+    (
+        CHECKS,
+        "    if session.checkpoints.get(path) is False:\n",
+        "    if False:\n",
+        "the stock model speaks in place of a missing checkpoint, without a word",
+        ["tests/comfyui/test_checkpoints.py"],
+    ),
+    (
+        CHECKS,
+        "    return session.checkpoints.get(path, False)\n",
+        "    return True\n",
+        "a result claims a checkpoint that nothing tells of",
+        ["tests/comfyui/test_checkpoints.py"],
+    ),
+    (
+        SPEAKING,
+        "        graphs.reload_model(graph)  # ",
+        "        pass  # ",
+        "a checkpoint that came later is not loaded, as the stock model holds its place",
+        ["tests/comfyui/test_checkpoints.py"],
+    ),
+    (
+        CHECKS,
+        "    if model in session.not_downloaded:\n",
+        "    if False:\n",
+        "each job waits anew for a model that the server cannot download",
+        ["tests/comfyui/test_installed.py"],
+    ),
+    (
+        INSTALLED,
+        '        if any("/" not in folder for folder in places):\n',
+        "        if places:\n",
+        "a model in a folder where the node pack does not look counts as installed",
+        ["tests/unit/comfyui/test_installed.py"],
+    ),
+    (
+        SPEAKING,
+        "        if session.breaks == breaks:\n            raise\n",
+        "        raise\n",
+        "speech that a restart deleted before it was fetched is lost",
+        ["tests/comfyui/test_restarts.py"],
     ),
 ]

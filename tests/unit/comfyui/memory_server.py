@@ -56,6 +56,8 @@ class MemoryComfyUI:
         self.held: dict[str, asyncio.Event] = {}
         self.refused: list[dict[str, Any]] = []  # bodies of 400 for the next submissions
         self.nonsense: dict[str, bytes] = {}  # what to answer instead, by the start of the path
+        self.told: dict[str, Any] = {}  # answers below /models and /internal
+        self.device = ""  # what the server computes on, such as "cpu"
         self.files: dict[str, bytes] = {}
         self.queue: dict[str, dict[str, Any]] = {}
         self.submitted: list[str] = []
@@ -86,7 +88,7 @@ class MemoryComfyUI:
 
     def finish(self, prompt_id: str) -> None:
         del self.queue[prompt_id]
-        output = {"audio": [{"filename": f"{prompt_id}.flac", "type": "output", "subfolder": ""}]}
+        output = {"audio": [{"filename": f"{prompt_id}.flac", "type": "temp", "subfolder": ""}]}
         self.files[f"{prompt_id}.flac"] = self._sound
         self.send("executed", prompt_id=prompt_id, node="output", output=output)
         self.send("execution_success", prompt_id=prompt_id)
@@ -122,7 +124,8 @@ class MemoryComfyUI:
     def _get(self, path: list[str], request: httpx.Request) -> tuple[int, Any]:
         match path:
             case ["system_stats"]:
-                return 200, {"system": {"comfyui_version": self.version}, "devices": []}
+                devices = [{"name": self.device, "type": self.device}] if self.device else []
+                return 200, {"system": {"comfyui_version": self.version}, "devices": devices}
             case ["object_info", class_type]:
                 return 200, {class_type: OBJECT_INFO[class_type]}
             case ["queue"]:
@@ -130,6 +133,10 @@ class MemoryComfyUI:
                 return 200, {"queue_running": listed[:1], "queue_pending": listed[1:]}
             case ["history", _]:
                 return 200, {}
+            case ["models" | "internal", _]:
+                return (
+                    (200, self.told["/".join(path)]) if "/".join(path) in self.told else (404, b"")
+                )
             case _:
                 found = self.files.get(request.url.params["filename"])
                 return (200, found) if found is not None else (404, b"")
@@ -161,7 +168,7 @@ class MemoryComfyUI:
         name, _, rest = rest.partition(b'"')
         _, _, rest = rest.partition(b"\r\n\r\n")
         self.files[name.decode()] = rest.rpartition(b"\r\n--")[0]
-        return 200, {"name": name.decode(), "subfolder": "storycore_tts", "type": "input"}
+        return 200, {"name": name.decode(), "subfolder": "storycore_tts", "type": "temp"}
 
     def _submit(self, body: dict[str, Any]) -> tuple[int, Any]:
         if self.refused:

@@ -39,10 +39,7 @@ MODEL_AND_SAMPLING = {
     "temperature": 1.0,
     "repetition_penalty": 1.05,
 }
-SAVED = {
-    "class_type": "SaveAudio",
-    "inputs": {"audio": ["voice", 0], "filename_prefix": "storycore_tts/job-1"},
-}
+SHOWN = {"class_type": "PreviewAudio", "inputs": {"audio": ["voice", 0], "job": "job-1"}}
 
 
 @pytest.fixture
@@ -64,7 +61,7 @@ def clone(spec):
             spec("VoiceClone", **changed),
             seed=7,
             job="job-1",
-            uploaded="storycore_tts/abc.wav",
+            uploaded="storycore_tts/abc.wav [temp]",
         )
 
     return clone
@@ -85,7 +82,7 @@ def test_the_graph_of_a_built_in_voice(speak):
                 "custom_speaker_name": "",
             },
         },
-        "output": SAVED,
+        "output": SHOWN,
     }
 
 
@@ -104,7 +101,7 @@ def test_the_graph_of_a_fine_tuned_voice(speak):
                 "custom_speaker_name": "Mia",
             },
         },
-        "output": SAVED,
+        "output": SHOWN,
     }
 
 
@@ -112,7 +109,10 @@ def test_the_graph_of_a_fine_tuned_voice(speak):
 def test_the_graph_of_a_clone(clone, only, ref_text):
     request = CloneRequest("Hello there.", REFERENCE, x_vector_only=only, language="English")
     assert clone(request) == {
-        "reference": {"class_type": "LoadAudio", "inputs": {"audio": "storycore_tts/abc.wav"}},
+        "reference": {
+            "class_type": "LoadAudio",
+            "inputs": {"audio": "storycore_tts/abc.wav [temp]"},
+        },
         "voice": {
             "class_type": "FB_Qwen3TTSVoiceClone",
             "inputs": {
@@ -125,7 +125,7 @@ def test_the_graph_of_a_clone(clone, only, ref_text):
                 **MODEL_AND_SAMPLING,
             },
         },
-        "output": SAVED,
+        "output": SHOWN,
     }
 
 
@@ -192,13 +192,13 @@ def test_the_settings_choose_the_model(speak):
     )
 
 
-def test_each_job_writes_a_file_of_its_own(spec):
+def test_no_job_is_answered_from_the_cache_of_another(spec):
     request, node = SpeechRequest("Hi.", "Ryan"), spec("CustomVoice")
     first, second = (
         workflows.custom_voice(request, CONFIG, node, seed=7, job=job)["output"]["inputs"]
         for job in ("a", "b")
     )
-    assert first["filename_prefix"] != second["filename_prefix"]
+    assert first["job"] != second["job"]
 
 
 def test_an_unknown_speaker_is_refused_with_the_servers_list(speak):

@@ -20,7 +20,7 @@ def test_auto_takes_the_best_there_is(hardware, device):
     assert placed(hardware).device == device
 
 
-@pytest.mark.parametrize(("device", "hardware"), [("cuda", APPLE), ("mps", GPU)])
+@pytest.mark.parametrize(("device", "hardware"), [("cuda", APPLE), ("mps", GPU), ("xpu", NOTHING)])
 def test_a_device_that_is_not_there_is_refused(device, hardware):
     with pytest.raises(BackendUnavailable, match="device: auto"):
         placed(hardware, device=device)

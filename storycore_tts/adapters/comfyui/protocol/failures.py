@@ -7,6 +7,7 @@ from typing import Any
 
 from storycore_tts.adapters.comfyui.protocol import BACKEND
 from storycore_tts.adapters.comfyui.protocol.graphs import TRAIN
+from storycore_tts.adapters.comfyui.protocol.installed import MODEL_FOLDER
 from storycore_tts.adapters.comfyui.protocol.messages import Failed, Graph, first, mapping
 from storycore_tts.adapters.comfyui.protocol.nodes import NODE_PACK
 from storycore_tts.domain.errors import (
@@ -33,6 +34,7 @@ _MORE_MEMORY_TO_TRAIN = (  # the node cannot train the smaller model
     "Free GPU memory there, train with a smaller batch_size, or on the direct backend, which can "
     "train the 0.6B model."
 )
+_TRANSFORMERS = "python -m pip install transformers==4.57.3"
 _BY_INPUT: dict[str, type[InvalidRequest]] = {
     "speaker": UnknownSpeaker,
     "language": UnsupportedLanguage,
@@ -130,6 +132,42 @@ def damaged_upload_error() -> BackendUnavailable:
     )
 
 
+def missing_model_error(said: str, model: str, cause: TTSError | None = None) -> BackendUnavailable:
+    """Say that the server lacks a model, and could not download it.
+
+    Args:
+        said: What is missing.
+        model: Its repository on the Hugging Face Hub.
+        cause: How its download ended, just now.
+    """
+    ended = f" {cause.message}" if cause else ""
+    return BackendUnavailable(
+        f"The ComfyUI server lacks a model: {said}, and it could not download it.{ended}",
+        hint=how_to_install(model),
+        backend=BACKEND,
+        retryable=False,
+    )
+
+
+def how_to_install(model: str) -> str:
+    """Say how a model gets to where the node pack looks for it."""
+    name = model.rpartition("/")[2]
+    return (
+        f"Put it into ComfyUI/models/{MODEL_FOLDER}/{name} on the server, for instance with: "
+        f"hf download {model} --local-dir ComfyUI/models/{MODEL_FOLDER}/{name}"
+    )
+
+
+def missing_checkpoint_error(path: str) -> InvalidRequest:
+    """Say that a checkpoint is not there; the stock model would speak, or has spoken."""
+    return InvalidRequest(
+        f"There is no checkpoint {path} on the ComfyUI server: the node pack would speak with the "
+        "stock model.",
+        hint="checkpoint is a folder on the server's own disk, as the server sees it.",
+        backend=BACKEND,
+    )
+
+
 def other_kind_error(prompt_id: str) -> InvalidRequest:
     """Say that a job id is in use for something else."""
     return InvalidRequest(
@@ -191,7 +229,7 @@ def _kind_and_advice(
         hint = (
             "The training node needs a CUDA GPU on that server."
             if trains
-            else "That server has no CUDA: set tts.qwen.device to auto or cpu."
+            else "That server has no CUDA: set tts.qwen.device to auto."
         )
     elif trains and "must match the size of tensor" in said:
         hint = (
@@ -200,6 +238,11 @@ def _kind_and_advice(
         )
     elif "no space left" in said:
         hint = "The server's disk is full: make room there."
+    elif "qwen3ttstalkerconfig" in said or "'qwen_tts' package failed to import" in said:
+        hint = (
+            "ComfyUI's Python there has another version of transformers than the node pack needs: "
+            f"{_TRANSFORMERS}, with the Python that runs ComfyUI, and restart it."
+        )
     return GenerationFailed, hint
 
 

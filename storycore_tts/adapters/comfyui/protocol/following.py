@@ -86,7 +86,7 @@ class FollowedJob(ServerJob):
         if self.phase is Phase.FOLLOWING and run.started_at is not None and not run.start_is_told:
             run.start_is_told = True
             self._say(logging.INFO, "job.started")
-            self._progress.append(Progress(Stage.LOADING))
+            self._progress.append(self.plan.begins())
 
     def _conclude(self, now: float) -> None:
         """End a job whose events have said everything."""

@@ -1,8 +1,8 @@
 """From a request to a ComfyUI graph. Pure functions, one per node that speaks or trains.
 
-Every graph ends in a node that writes something: ComfyUI refuses one that does not. The audio's
-file name is unique to the job, because ComfyUI answers a graph that it just ran from its cache and
-would name a file of the past, which may be gone.
+Every graph ends in a node that writes something: ComfyUI refuses one that does not. What is spoken
+is a preview, which lies in a folder that ComfyUI empties when it starts, as it then forgets its
+history.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TRAIN = "FB_Qwen3TTSTrain"
 SPEAKING_AND_TRAINING = (CUSTOM_VOICE, VOICE_CLONE, TRAIN)
 
 VOICE_ID, REFERENCE_ID, OUTPUT_ID = "voice", "reference", "output"  # node ids within a graph
-FOLDER = "storycore_tts"  # below ComfyUI's input and output folders
+FOLDER = "storycore_tts"  # of references, below ComfyUI's folder of temporary files
 
 # Without these the node speaks in a voice that nobody asked for.
 _NEVER_DROPPED = ("custom_model_path", "custom_speaker_name", "ref_audio", "x_vector_only")
@@ -45,7 +45,7 @@ def custom_voice(
         config: Which model, and on what device.
         spec: The node FB_Qwen3TTSCustomVoice as the server has it.
         seed: 0..2**64−1.
-        job: A name that no other job has, for the file that it writes.
+        job: A name that no other job has.
 
     Raises:
         InvalidRequest: The server's node does not take one of the values.
@@ -69,7 +69,7 @@ def custom_voice(
         **_sampling(request, seed, spec),
         **custom,
     }
-    return {VOICE_ID: _node(spec, voice), OUTPUT_ID: _save_audio(VOICE_ID, job)}
+    return {VOICE_ID: _node(spec, voice), OUTPUT_ID: _preview_audio(VOICE_ID, job)}
 
 
 def voice_clone(
@@ -88,8 +88,8 @@ def voice_clone(
         config: Which model, and on what device.
         spec: The node FB_Qwen3TTSVoiceClone as the server has it.
         seed: 0..2**64−1.
-        job: A name that no other job has, for the file that it writes.
-        uploaded: The reference, as the upload's answer names it ("subfolder/name").
+        job: A name that no other job has.
+        uploaded: The reference, as LoadAudio calls it ("subfolder/name [temp]").
 
     Raises:
         InvalidRequest: The server's node does not take one of the values.
@@ -100,6 +100,7 @@ def voice_clone(
         "ref_audio": [REFERENCE_ID, 0],
         "ref_text": "" if request.x_vector_only else request.reference.transcript or "",
         "x_vector_only": request.x_vector_only,
+        "instruct": request.instruct,
         "custom_model_path": request.checkpoint or "",
         **_model(config),
         **_sampling(request, seed, spec),
@@ -107,7 +108,7 @@ def voice_clone(
     return {
         REFERENCE_ID: {"class_type": "LoadAudio", "inputs": {"audio": uploaded}},
         VOICE_ID: _node(spec, voice),
-        OUTPUT_ID: _save_audio(VOICE_ID, job),
+        OUTPUT_ID: _preview_audio(VOICE_ID, job),
     }
 
 
@@ -123,8 +124,8 @@ def training(request: TrainingRequest, spec: NodeSpec, *, node_id: str) -> Graph
         InvalidRequest: The server's node does not take one of the values.
     """
     train = {
-        "init_model": f"Qwen/Qwen3-TTS-12Hz-{request.model_choice}-Base",
-        "tokenizer": "Qwen/Qwen3-TTS-Tokenizer-12Hz",
+        "init_model": base_model(request.model_choice),
+        "tokenizer": TOKENIZER,
         "audio_folder": request.dataset,
         "output_dir": request.output_dir,
         "speaker_name": request.speaker_name,
@@ -153,9 +154,10 @@ def _node(spec: NodeSpec, inputs: dict[str, Any]) -> Node:
     return {"class_type": spec.class_type, "inputs": spec.fit(inputs)}
 
 
-def _save_audio(source: str, job: str) -> Node:
-    inputs = {"audio": [source, 0], "filename_prefix": f"{FOLDER}/{job}"}
-    return {"class_type": "SaveAudio", "inputs": inputs}
+def _preview_audio(source: str, job: str) -> Node:
+    # ComfyUI passes over the input that it does not know. Without it, it would answer a graph that
+    # it just ran from its cache, and name a file of the past, which may be gone.
+    return {"class_type": "PreviewAudio", "inputs": {"audio": [source, 0], "job": job}}
 
 
 def _model(config: QwenTTSConfig) -> dict[str, Any]:
@@ -190,10 +192,34 @@ def _plain(text: str) -> str:
     return _PAUSE_MARK.sub("[break =", text)
 
 
+def reload_model(graph: Graph) -> None:
+    """Let the node load its model even if it holds one: it never keeps one for "auto"."""
+    voice = graph[VOICE_ID]["inputs"]
+    if "attention" in voice:
+        voice["attention"] = "auto"
+
+
+def model_in_memory(graph: Graph) -> tuple[object, ...] | None:
+    """Return what the node pack knows the one model by that it keeps; None where it keeps none."""
+    voice = graph[VOICE_ID]["inputs"]
+    if voice.get("unload_model_after_generate") or voice.get("attention") == "auto":
+        return None
+    names = ("model_choice", "device", "precision", "attention", "custom_model_path")
+    return (graph[VOICE_ID]["class_type"], *map(voice.get, names))
+
+
 def models(config: QwenTTSConfig) -> tuple[str, ...]:
     """Return the models that the server would load for these settings."""
-    stem = f"Qwen/Qwen3-TTS-12Hz-{config.model_choice}"
-    return (f"{stem}-CustomVoice", f"{stem}-Base")
+    size = config.model_choice
+    return (f"Qwen/Qwen3-TTS-12Hz-{size}-CustomVoice", base_model(size))
+
+
+def base_model(size: str) -> str:
+    """Return the model of a size that clones, and that a training starts from."""
+    return f"Qwen/Qwen3-TTS-12Hz-{size}-Base"
+
+
+TOKENIZER = "Qwen/Qwen3-TTS-Tokenizer-12Hz"  # which each of them needs
 
 
 _INPUTS_OF_1_0_6 = {

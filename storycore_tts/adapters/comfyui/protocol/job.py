@@ -33,7 +33,7 @@ from storycore_tts.adapters.comfyui.protocol.messages import (
     graph_of_history,
     outcome_of_history,
 )
-from storycore_tts.adapters.comfyui.protocol.plan import Command, JobPlan, Phase
+from storycore_tts.adapters.comfyui.protocol.plan import GIVEN_AGAIN, Command, JobPlan, Phase
 from storycore_tts.adapters.comfyui.protocol.run import Run, Silence
 from storycore_tts.domain.errors import BackendUnavailable, TTSError
 
@@ -41,8 +41,6 @@ MAX_SUBMISSIONS = 3  # of one job that the server does not seem to take
 
 _BEFORE_SUBMISSION = (0.1, 0.4)  # s before the second submission, twice that before the third
 _BEFORE_RESUBMISSION = (0.3, 0.7)  # s between attempts to give a job to a server that is just back
-
-_GIVEN_AGAIN = "the ComfyUI server lost the job under way, and was given it again"
 
 
 class JobMachine(FollowedJob):
@@ -290,7 +288,7 @@ class JobMachine(FollowedJob):
             again = "it was lost twice, though it was submitted again"
             self._fail(failures.lost_error(again), now)
         else:
-            self._warnings = (_GIVEN_AGAIN,)
+            self._warnings = (GIVEN_AGAIN,)
             self._resubmit_until = now + self._timeouts.away
             self._restore(now)
 

@@ -7,7 +7,7 @@ held against the server at hand, never against a list of ours.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,12 @@ from storycore_tts.domain.errors import (
 )
 
 NODE_PACK = "ComfyUI-Qwen-TTS"
+# A node of each pack that speaks with the same model in nodes of its own.
+OTHER_PACKS = {
+    "Qwen3TTSEngineNode": "TTS-Audio-Suite",
+    "Qwen3Loader": "ComfyUI-Qwen3-TTS (by DarioFT)",
+    "AILab_Qwen3TTSCustomVoice": "ComfyUI-QwenTTS (by 1038lab)",
+}
 
 
 @dataclass(frozen=True)
@@ -71,22 +77,8 @@ class NodeSpec:
     inputs: Mapping[str, InputSpec]
 
     @classmethod
-    def read(cls, class_type: str, info: Mapping[str, Any] | None) -> NodeSpec:
-        """Read a class's entry in ``/object_info``.
-
-        Raises:
-            NodePackMissing: The server has no such node.
-        """
-        if info is None:
-            raise NodePackMissing(
-                f"The ComfyUI server has no node {class_type}.",
-                hint=f"Install the node pack {NODE_PACK} (by flybirdxx) there, with "
-                "ComfyUI-Manager or into custom_nodes/, and restart ComfyUI; its log tells why a "
-                "pack did not load."
-                if class_type.startswith("FB_")
-                else "It belongs to ComfyUI itself: update ComfyUI.",
-                backend=BACKEND,
-            )
+    def read(cls, class_type: str, info: Mapping[str, Any]) -> NodeSpec:
+        """Read a class's entry in ``/object_info``."""
         sections = mapping(info.get("input"))
         inputs = {
             name: InputSpec.read(name, declaration, required=section == "required")
@@ -150,6 +142,17 @@ class NodeSpec:
             hint=f"It takes: {', '.join(choices)}.",
             backend=BACKEND,
         )
+
+
+def missing_node_error(class_type: str, other_packs: Sequence[str]) -> NodePackMissing:
+    """Say that a server has no such node, and which packs it has that are not meant."""
+    others = f" It has {', '.join(other_packs)}, whose nodes are others." if other_packs else ""
+    return NodePackMissing(
+        f"The ComfyUI server has no node {class_type}.{others}",
+        hint=f"Install the node pack {NODE_PACK} (by flybirdxx) there, with ComfyUI-Manager or "
+        "into custom_nodes/, and restart ComfyUI; its log tells why a pack did not load.",
+        backend=BACKEND,
+    )
 
 
 def _number(value: Any, otherwise: float) -> float:

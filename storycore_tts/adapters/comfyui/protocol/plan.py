@@ -8,10 +8,13 @@ from enum import Enum
 from typing import Any, Literal
 
 from storycore_tts.adapters.comfyui.protocol.messages import Graph, Outcome, Succeeded
-from storycore_tts.domain.progress import Progress
+from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.settings import ComfyUITimeouts
 
 OnEvent = Callable[[str, Mapping[str, Any]], "Progress | None"]
+
+
+GIVEN_AGAIN = "the ComfyUI server lost the job under way, and was given it again"
 
 
 class Command(Enum):
@@ -51,6 +54,7 @@ class JobPlan:
         limit: Which of the timeouts is that of the whole job.
         known: An earlier call may have submitted it: pick it up if the server knows it.
         has_files: The graph needs files that a server that restarted may have lost.
+        begins: What is reported when the job starts to run.
     """
 
     graph: Graph
@@ -61,6 +65,7 @@ class JobPlan:
     limit: Literal["job", "training"] = "job"
     known: bool = False
     has_files: bool = False
+    begins: Callable[[], Progress] = lambda: Progress(Stage.LOADING)
 
     def runs_as(self, found: object) -> bool:
         """Tell whether a graph has the nodes of this one, so that it can be read like it."""

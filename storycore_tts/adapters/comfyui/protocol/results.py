@@ -20,11 +20,20 @@ from storycore_tts.domain.requests import INSTRUCT_UNHEARD
 from storycore_tts.domain.speech import Speech, Timings
 from storycore_tts.domain.text import TOKENS_PER_SECOND
 
+_UNVERIFIED = (
+    "the ComfyUI server does not tell whether it has loaded the checkpoint {}: where the folder is "
+    "missing it speaks with the stock model"
+)
 _FRAME = int(SAMPLE_RATE / TOKENS_PER_SECOND)  # samples of one codec frame
 
 
 def speech(
-    samples: Samples, done: JobDone, *, seconds: float, warnings: tuple[str, ...] = ()
+    samples: Samples,
+    done: JobDone,
+    *,
+    seconds: float,
+    verified: bool,
+    warnings: tuple[str, ...] = (),
 ) -> Speech:
     """Say what was spoken, and how.
 
@@ -32,6 +41,7 @@ def speech(
         samples: What was downloaded.
         done: The job that made them.
         seconds: From the call to now.
+        verified: The server is known to have loaded the checkpoint, if there is one.
         warnings: What the request itself warns of.
     """
     node = done.graph[VOICE_ID]
@@ -40,11 +50,14 @@ def speech(
     spoken_by = voice.get("custom_speaker_name" if checkpoint else "speaker")
     if voice.get("instruct") and size == "0.6B":
         warnings = (*warnings, INSTRUCT_UNHEARD)
+    model = checkpoint or f"Qwen/Qwen3-TTS-12Hz-{size}-{'Base' if is_clone else 'CustomVoice'}"
+    if not verified:
+        model, warnings = "", (*warnings, _UNVERIFIED.format(checkpoint))
     return Speech(
         samples=samples,
         sample_rate=SAMPLE_RATE,
         backend=BACKEND,
-        model=checkpoint or f"Qwen/Qwen3-TTS-12Hz-{size}-{'Base' if is_clone else 'CustomVoice'}",
+        model=model,
         speaker="" if is_clone else str(spoken_by),
         language=str(voice.get("language", "Auto")),
         seed=voice.get("seed"),

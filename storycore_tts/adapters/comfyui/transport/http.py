@@ -55,11 +55,13 @@ class ServerInfo:
         version: ComfyUI's version, "" when it does not say.
         device: Name of its first device, such as "cuda:0 NVIDIA …".
         pytorch_version: Of the server's PyTorch.
+        device_types: What it computes on, such as ("cuda",); () when it does not say.
     """
 
     version: str
     device: str
     pytorch_version: str
+    device_types: tuple[str, ...] = ()
 
     def at_least(self, *wanted: int) -> bool:
         """Tell whether the version is known and not older than (0, 3, 60), for instance."""
@@ -175,15 +177,24 @@ class ComfyUIHTTP:
         system = mapping(body).get("system")
         if not isinstance(system, dict):
             raise self._errors.not_comfyui("its /system_stats has no 'system'")
+        devices = body.get("devices")
+        types = [mapping(d).get("type") for d in (devices if isinstance(devices, list) else [])]
         return ServerInfo(
             version=str(system.get("comfyui_version") or ""),
-            device=str(mapping(first(body.get("devices"))).get("name") or ""),
+            device=str(mapping(first(devices)).get("name") or ""),
             pytorch_version=str(system.get("pytorch_version") or ""),
+            device_types=tuple(kind for kind in types if isinstance(kind, str)),
         )
 
     async def node_info(self, class_type: str) -> Mapping[str, Any] | None:
         """Return a node class's entry in ``/object_info``, or None where there is no such class."""
         return await self._entry("/object_info", class_type)
+
+    async def told(self, path: str) -> Any:
+        """Return what the server answers to a question that it need not know; None without JSON."""
+        response = await self._send("GET", path)
+        body = _parsed(response) if response.is_success else _NOT_JSON
+        return None if body is _NOT_JSON else body
 
     async def submit(self, graph: Graph, *, prompt_id: str, client_id: str) -> Submitted:
         """Queue a graph.
@@ -252,7 +263,7 @@ class ComfyUIHTTP:
         return isinstance(body, dict) and body.get("cancelled") is not False
 
     async def upload(self, data: bytes, filename: str, subfolder: str) -> StoredFile:
-        """Store a file in the server's input folder.
+        """Store a file in the server's folder of temporary files.
 
         Raises:
             InvalidReferenceAudio: The server finds it too large.
@@ -261,7 +272,7 @@ class ComfyUIHTTP:
             "POST",
             "/upload/image",  # also for audio: the server has no other route
             files={"image": (filename, data)},
-            data={"subfolder": subfolder, "type": "input"},
+            data={"subfolder": subfolder, "type": "temp"},
         )
         if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
             raise InvalidReferenceAudio(
@@ -272,14 +283,14 @@ class ComfyUIHTTP:
         if response.status_code in (500, httpx.codes.INSUFFICIENT_STORAGE):
             error = self._errors.status(response)
             error.hint = (
-                "The server cannot store the reference. Is its disk full, or its input folder "
+                "The server cannot store the reference. Is its disk full, or its temp folder "
                 "read-only? Its own log says which."
             )
             raise error
         stored = mapping(self._checked(response))
         if not isinstance(stored.get("name"), str):
             raise self._errors.not_comfyui("its answer to an upload names no file")
-        return StoredFile(stored["name"], str(stored.get("subfolder") or ""), "input")
+        return StoredFile(stored["name"], str(stored.get("subfolder") or ""), "temp")
 
     async def download(self, file: StoredFile) -> bytes | None:
         """Return a file's bytes; None when it is not there any more."""

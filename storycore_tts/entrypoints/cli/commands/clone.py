@@ -53,6 +53,10 @@ def clone(
             "--checkpoint", metavar="FOLDER", help="Another Base model, as the backend sees it."
         ),
     ] = None,
+    instruct: Annotated[
+        str,
+        Option("--instruct", metavar="WORDS", help="How to say it, where the backend listens."),
+    ] = "",
     output: Output,
     sampling: SamplingOptions,
     backend: Backend,
@@ -78,6 +82,7 @@ def clone(
         language=config.default_language if language is None else language,
         sampling=sampling.over(config),
         checkpoint=checkpoint,
+        instruct=instruct,
     )
     results.make_speech(
         request,
