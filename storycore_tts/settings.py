@@ -49,7 +49,12 @@ _NOT_SETTINGS = (
 _MOST_LEAVES = 1000  # values in one file; an alias in YAML can stand for any number of them
 _LONGEST_URL = 2000
 _DEEPEST = 3  # parts of a key, as in comfyui.timeouts.idle
-_USUAL_FILES = ("storycore-tts.yaml", "config/storycore-tts.yaml", "config/default.yaml")
+_USUAL_FILES = (
+    "storycore-tts.yaml",
+    "config/storycore-tts.yaml",
+    "data/storycore-tts.yaml",  # StoryCore-Engine's container has data/, and no config/
+    "config/default.yaml",
+)
 
 _SECRETS = ("headers", "api_keys", "database_url")  # their values are in no message
 _USER_AND_PASSWORD = re.compile(r"(?<=//)[^/]*@")
@@ -401,8 +406,9 @@ def load_config(
 
     Args:
         path: A YAML file with a ``tts.qwen`` block, among whatever else. None: the file that
-            STORYCORE_TTS_CONFIG names, else ``storycore-tts.yaml``, ``config/storycore-tts.yaml``
-            or ``config/default.yaml`` in the working directory, else the defaults alone.
+            STORYCORE_TTS_CONFIG names, else ``storycore-tts.yaml``, ``config/storycore-tts.yaml``,
+            ``data/storycore-tts.yaml`` or ``config/default.yaml`` in the working directory, else
+            the defaults alone.
         environ: The environment; None for the process's own.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -52,6 +52,32 @@ def result_of(future: Future[T]) -> T:
     except BaseException:
         future.cancel()  # if it is still running, the interrupt came from this thread
         raise
+
+
+class Calls:
+    """Coroutines that callers wait for, in a loop that begins with the first of them."""
+
+    def __init__(self) -> None:
+        self._thread: LoopThread | None = None
+        self._opening = threading.Lock()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for a coroutine; see ``result_of``."""
+        with self._opening:  # one loop for all calls, and none that is being closed
+            self._thread = self._thread or LoopThread()
+            future = self._thread.start(work)
+        return result_of(future)
+
+    def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """End the loop, after a last coroutine of it; calls that still wait are cut short."""
+        with self._opening:  # a new call waits until everything is closed
+            thread, self._thread = self._thread, None
+            if thread is None:
+                return
+            try:
+                result_of(thread.start(last()))
+            finally:
+                thread.close()
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

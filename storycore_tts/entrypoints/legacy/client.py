@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from storycore_tts.domain.speech import TrainedVoice
 from storycore_tts.entrypoints.client import QwenTTSComfyUIClient as Client
+from storycore_tts.entrypoints.client import VoiceResult
+from storycore_tts.entrypoints.legacy.blocking import Calls
 from storycore_tts.entrypoints.legacy.deprecations import deprecated
 from storycore_tts.settings import QwenTTSConfig
 
@@ -35,6 +39,73 @@ class QwenTTSComfyUIClient(Client):
     async def close(self) -> None:
         """Close the connections of this event loop; ``aclose`` under its old name."""
         await self.aclose()
+
+
+class QwenTTSComfyUIClientSync:
+    """The client for programs that do not await; calls block, and may come from any thread.
+
+    Its methods take what those of ``storycore_tts.QwenTTSComfyUIClient`` take, and fail with the
+    same exceptions. It may be used again after ``close``.
+
+    Args:
+        config: Settings; None for the defaults.
+    """
+
+    def __init__(self, config: QwenTTSConfig | None = None) -> None:
+        self._client = Client(config)
+        self._calls = Calls()
+        deprecated(
+            self._client.config,
+            "qwen_tts_comfyui.QwenTTSComfyUIClientSync",
+            "storycore_tts.QwenTTSComfyUIClient",
+        )
+
+    def generate_voice(self, *args: Any, **how: Any) -> VoiceResult:
+        """Speak in a built-in or stored voice."""
+        return self._calls.run(self._client.generate_voice(*args, **how))
+
+    def generate_custom_voice(self, *args: Any, **how: Any) -> VoiceResult:
+        """Speak in the voice of a fine-tuned model."""
+        return self._calls.run(self._client.generate_custom_voice(*args, **how))
+
+    def clone_voice(self, *args: Any, **how: Any) -> VoiceResult:
+        """Speak in the voice of a recording."""
+        return self._calls.run(self._client.clone_voice(*args, **how))
+
+    def train_model(self, *args: Any, **how: Any) -> TrainedVoice:
+        """Fine-tune a Base model to one speaker."""
+        return self._calls.run(self._client.train_model(*args, **how))
+
+    def close(self) -> None:
+        """Close the connections; calls that other threads are waiting for are cut short."""
+        self._calls.close(self._client.aclose)
+
+
+@dataclass
+class QwenTTSVoiceCloneConfig:
+    """What a clone is made from: ``client.clone_voice(**config.arguments())``.
+
+    Args:
+        ref_audio: The recording, a file on this machine.
+        ref_text: What is said in it, word for word; "" where that is not known.
+        target_text: What to say.
+        x_vector_only: Take the timbre only, even where there is a transcript.
+        custom_model_path: Folder of another Base model on the server; "" for the stock one.
+    """
+
+    ref_audio: str | None = None
+    ref_text: str = ""
+    target_text: str = ""
+    x_vector_only: bool = False
+    custom_model_path: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return asdict(self)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what ``clone_voice`` takes of them: those that say something."""
+        return {name: value for name, value in self.to_dict().items() if value}
 
 
 def create_client(

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import re
-import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRe
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.speech import Speech
 from storycore_tts.domain.voices import built_in_speaker
-from storycore_tts.entrypoints.legacy.blocking import LoopThread, result_of
+from storycore_tts.entrypoints.legacy.blocking import Calls
 from storycore_tts.entrypoints.legacy.deprecations import deprecated
 from storycore_tts.entrypoints.legacy.prompts import EMOTIONS, prompt
 from storycore_tts.entrypoints.sizes import SpeechBySize
@@ -137,8 +136,7 @@ class Qwen3TTSIntegration:
             precision=None if self.legacy.use_gpu else "fp32",
         )
         deprecated(self._speech.config, "Qwen3TTSIntegration", "storycore_tts.open_tts")
-        self._thread: LoopThread | None = None
-        self._opening = threading.Lock()
+        self._calls = Calls()
 
     def __enter__(self) -> Qwen3TTSIntegration:
         return self
@@ -202,24 +200,13 @@ class Qwen3TTSIntegration:
 
         Calls that other threads are waiting for are cut short and answer with False.
         """
-        with self._opening:  # a new call waits until everything is closed
-            thread, self._thread = self._thread, None
-            if thread is None:
-                return
-            try:
-                result_of(thread.start(self._speech.aclose()))
-            finally:
-                thread.close()
+        self._calls.close(self._speech.aclose)
 
     def _done(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
         """Do some work in the thread, and tell whether it succeeded."""
-        coroutine = work()
-        with self._opening:  # one loop for all calls, and none that is being closed
-            self._thread = self._thread or LoopThread()
-            future = self._thread.start(coroutine)
         self.last_error = None
         try:
-            result_of(future)
+            self._calls.run(work())
         except TTSError as error:
             self.last_error = error
             log_event(_log, logging.ERROR, "speech.failed", error=type(error).__name__)

@@ -12,6 +12,10 @@ from storycore_tts.entrypoints.storycore.editor import (
     install,
     uninstall,
 )
+from storycore_tts.entrypoints.storycore.factories import (
+    create_qwen_tts_service,
+    create_tts_service,
+)
 from storycore_tts.entrypoints.storycore.production import (
     QwenTTSGenerationResult,
     QwenTTSService,
@@ -28,6 +32,8 @@ __all__ = [
     "SpokenScene",
     "TTSResult",
     "TrainingResult",
+    "create_qwen_tts_service",
+    "create_tts_service",
     "install",
     "speak_scene",
     "uninstall",

@@ -1,21 +1,11 @@
 """A StoryCore-Engine checkout on its way from its own speech code to this package.
 
 The rules are functions from texts to texts: which phase a checkout is in and why, and what its
-files look like in another. Who reads and writes the files is no business of theirs.
+files look like in another. How files are read and written, and what git has, is told to them.
 """
 
-from storycore_tts.services.migration.checkout import SETTINGS, WATCHED, Checkout
-from storycore_tts.services.migration.errors import (
-    AnchorNotFound,
-    CannotGoBack,
-    LocalChanges,
-    MigrationRefused,
-    NotACheckout,
-    NotWritable,
-    UnfitFile,
-)
+from storycore_tts.services.migration.checkout import SETTINGS, WATCHED, Checkout, Lines
 from storycore_tts.services.migration.planning import (
-    Change,
     Evidence,
     Plan,
     evidence,
@@ -23,27 +13,26 @@ from storycore_tts.services.migration.planning import (
     plan,
     reached,
 )
-from storycore_tts.services.migration.regions import Region
-from storycore_tts.services.migration.steps import LAST, PHASES, Finding
+from storycore_tts.services.migration.steps import (
+    LAST,
+    PHASES,
+    REQUIREMENT_STEP,
+    SETTINGS_STEP,
+    USUAL_SETTINGS,
+)
 
 __all__ = [
     "LAST",
     "PHASES",
+    "REQUIREMENT_STEP",
     "SETTINGS",
+    "SETTINGS_STEP",
+    "USUAL_SETTINGS",
     "WATCHED",
-    "AnchorNotFound",
-    "CannotGoBack",
-    "Change",
     "Checkout",
     "Evidence",
-    "Finding",
-    "LocalChanges",
-    "MigrationRefused",
-    "NotACheckout",
-    "NotWritable",
+    "Lines",
     "Plan",
-    "Region",
-    "UnfitFile",
     "evidence",
     "phase_of",
     "plan",

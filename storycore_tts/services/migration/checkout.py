@@ -1,25 +1,36 @@
-"""A StoryCore-Engine checkout as texts: what the rules see, and what they return."""
+"""A StoryCore-Engine checkout as texts: what the rules see, and what they return.
+
+A text holds one character for each byte of its file (latin-1): whatever the encoding is, all that
+is not ours comes back as it was.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from storycore_tts.services.migration.errors import NotACheckout
-from storycore_tts.services.migration.regions import Put, Region, put_in, take_out
+from storycore_tts.services.migration.errors import CannotGoBack, NotACheckout
+from storycore_tts.services.migration.regions import Put, Region, put_in, regions_in, take_out
 
 REQUIREMENTS = "requirements.txt"
 AI_SERVICE = "backend/video_editor_ai_service.py"
 MAIN_API = "backend/main_api.py"
+AUTH = "backend/auth.py"
+TTS_SERVICE = "backend/qwen_tts_service.py"
 INTEGRATION = "src/qwen3_tts_integration.py"
 PROMPTS = "src/qwen3_tts_prompt_strategy.py"
-TTS_SERVICE = "backend/qwen_tts_service.py"
-OLD_CLIENT = "src/qwen_tts_comfyui/__init__.py"
-SETTINGS = ("storycore-tts.yaml", "config/storycore-tts.yaml", "config/default.yaml")
-"""Where settings are looked for, in the order in which the package looks for them itself."""
+OLD_PACKAGE = "src/qwen_tts_comfyui/__init__.py"
+OLD_CLIENT = "src/qwen_tts_comfyui/client.py"
+OLD_CONFIG = "src/qwen_tts_comfyui/config.py"
+SETTINGS = "data/storycore-tts.yaml"
+"""Where settings go: the engine's container has data/, as a volume, and neither config/ nor src/."""
 
-WATCHED = (REQUIREMENTS, AI_SERVICE, MAIN_API, INTEGRATION, PROMPTS, TTS_SERVICE, OLD_CLIENT)
 _NEEDED = (REQUIREMENTS, AI_SERVICE, MAIN_API)
+_OTHERS = (AUTH, TTS_SERVICE, INTEGRATION, PROMPTS, OLD_PACKAGE, OLD_CLIENT, OLD_CONFIG)
+WATCHED = (*_NEEDED, *_OTHERS)
+
+Lines = Mapping[str, Sequence[str]]
+"""Name of an edit -> its lines, where users may choose them."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +40,16 @@ class Checkout:
     Args:
         texts: Path, relative and with slashes -> text; a file that is not there is not in it.
         settings: Path of the YAML file that holds ``tts.qwen``, or will.
-        regions: Our lines in these files, in the order in which they came.
+        lines: What edits write that were chosen.
+        ids: Path -> the id that git has for the content.
+        replaced: Such an id, of what our lines replaced -> the text.
     """
 
     texts: Mapping[str, str]
-    settings: str = SETTINGS[-1]
-    regions: tuple[Region, ...] = field(default=())
+    settings: str = SETTINGS
+    lines: Lines = field(default_factory=dict)
+    ids: Mapping[str, str] = field(default_factory=dict)
+    replaced: Mapping[str, str] = field(default_factory=dict)
 
     def check(self) -> None:
         """Refuse what is no StoryCore-Engine.
@@ -49,20 +64,47 @@ class Checkout:
                 hint="Name the folder that holds backend/, src/ and requirements.txt.",
             )
 
-    def with_put(self, put: Put, *, phase: int, name: str) -> Checkout:
-        """Return the checkout with lines of ours in one of its files."""
-        text, region = put_in(self.texts.get(put.path), put, phase=phase, name=name)
-        # A record of marks that are gone from their file speaks of lines that are gone as well.
-        others = tuple(known for known in self.regions if known.name != name)
-        texts = {**self.texts, put.path: text}
-        return replace(self, texts=texts, regions=(*others, region))
+    def regions(self) -> Iterator[tuple[str, Region]]:
+        """Yield our regions, each with its path.
 
-    def without(self, region: Region) -> Checkout:
-        """Return the checkout as it was before a region of ours."""
+        Raises:
+            LocalChanges: Marks are no longer one pair.
+        """
+        for path, text in self.texts.items():
+            for region in regions_in(path, text):
+                yield path, region
+
+    def written(self) -> Lines:
+        """Return what stands between our marks: name -> lines."""
+        return {
+            region.name: self.texts[path][region.span[1] : region.span[2]]
+            .replace("\r\n", "\n")
+            .split("\n")[:-1]
+            for path, region in self.regions()
+        }
+
+    def with_put(self, put: Put, name: str) -> Checkout:
+        """Return the checkout with lines of ours in one of its files."""
+        text = put_in(self.texts.get(put.path), put, name)
+        return replace(self, texts={**self.texts, put.path: text})
+
+    def back_to(self, phase: int) -> Checkout:
+        """Return the checkout without our lines of later phases.
+
+        Raises:
+            CannotGoBack: Git lacks what some of them replaced.
+            LocalChanges: Marks are no longer one pair.
+        """
+        later = [one for one in self.regions() if one[1].phase > phase]
+        if not later:
+            return self
+        path, region = max(later, key=lambda one: one[1].phase)  # the last of a new file goes last
         texts = dict(self.texts)
-        if region.path in texts:
-            rest = take_out(texts.pop(region.path), region)
-            if rest is not None:
-                texts[region.path] = rest
-        regions = tuple(known for known in self.regions if known != region)
-        return replace(self, texts=texts, regions=regions)
+        old = self.replaced.get(region.replaces or "", None if region.replaces else "")
+        if old is None:
+            raise CannotGoBack(
+                f"git does not have {region.replaces}, which {path} was before.",
+                hint="In a shallow clone, git fetch --unshallow gets it.",
+            )
+        rest = take_out(texts.pop(path), region, old)
+        return replace(self, texts=texts if rest is None else {**texts, path: rest}).back_to(phase)

@@ -5,19 +5,18 @@
     InvalidRequest
     └── MigrationRefused
         ├── NotACheckout     the folder holds no StoryCore-Engine
+        ├── NotInGit         git could not take the changes back
         ├── AnchorNotFound   the place that an edit belongs to is not there
-        ├── LocalChanges     somebody changed lines, or a file, that we would overwrite
+        ├── LocalChanges     a file that would be written holds changes that are not committed
         ├── UnfitFile        a link, an encoding or a syntax that cannot be edited safely
-        └── CannotGoBack     the phase was not reached by our edits, or their record is gone
-    StorageFailed
-    └── NotWritable          a file or a folder is read-only
+        └── CannotGoBack     the phase was not reached by our edits, or git lacks what was there
 
 Nothing was written when one of them is raised.
 """
 
 from __future__ import annotations
 
-from storycore_tts.domain.errors import InvalidRequest, StorageFailed
+from storycore_tts.domain.errors import InvalidRequest
 
 
 class MigrationRefused(InvalidRequest):
@@ -28,12 +27,16 @@ class NotACheckout(MigrationRefused):
     """The folder holds no StoryCore-Engine."""
 
 
+class NotInGit(MigrationRefused):
+    """The folder, or a file of it, is not under git, which is what takes changes back."""
+
+
 class AnchorNotFound(MigrationRefused):
     """The place that an edit belongs to is not in the file."""
 
 
 class LocalChanges(MigrationRefused):
-    """Lines between our marks, or a file that we would overwrite, were changed by somebody."""
+    """A file that would be written holds changes that are neither committed nor ours."""
 
 
 class UnfitFile(MigrationRefused):
@@ -41,8 +44,4 @@ class UnfitFile(MigrationRefused):
 
 
 class CannotGoBack(MigrationRefused):
-    """The phase was not reached by edits of ours, or their record is gone."""
-
-
-class NotWritable(StorageFailed):
-    """A file or a folder of the checkout is read-only."""
+    """The phase was not reached by edits of ours, or git lacks what they replaced."""

@@ -2,86 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from storycore_tts.services.migration import checkout
 
-_PACKAGE = "storycore_tts"
+_OURS = "storycore_tts"
+_LEGACY = "storycore_tts.entrypoints.legacy.client"  # "qwen_tts_comfyui" would import itself there
+
+_CLIENT = {_LEGACY: ["QwenTTSComfyUIClient", "QwenTTSComfyUIClientSync", "create_client"]}
+_CONFIG = {
+    _LEGACY: ["QwenTTSVoiceCloneConfig"],
+    _OURS: [
+        "QwenTTSConfig",
+        "QwenTTSGenerationConfig",
+        "QwenTTSModelConfig",
+        "QwenTTSTrainingConfig",
+    ],
+}
+_SERVICE = [
+    "QwenTTSGenerationResult",
+    "QwenTTSService",
+    "QwenTTSVoice",
+    "TrainingResult",
+    "create_qwen_tts_service",
+]
+_RESULTS = ["TrainedVoice as TrainingResult", "VoiceResult as AudioResult"]
+_PACKAGE = {
+    _LEGACY: [*_CLIENT[_LEGACY], *_CONFIG[_LEGACY]],
+    _OURS: [*_CONFIG[_OURS], *_RESULTS],
+}
+
+MODULES = {
+    checkout.INTEGRATION: ("phase-3-integration", {_OURS: ["Qwen3TTSIntegration"]}),
+    checkout.PROMPTS: ("phase-3-prompts", {_OURS: ["Qwen3TTSPromptStrategy"]}),
+    checkout.TTS_SERVICE: ("phase-3-service", {_OURS: _SERVICE}),
+    checkout.OLD_PACKAGE: ("phase-3-package", _PACKAGE),
+    checkout.OLD_CLIENT: ("phase-3-client", _CLIENT),
+    checkout.OLD_CONFIG: ("phase-3-config", _CONFIG),
+}
+"""Path of an old module -> what marks call its new lines, and which names they import from where."""
 
 
-@dataclass(frozen=True)
-class ThinModule:
-    """A module that hands on names of ours under its old path.
-
-    Args:
-        path: The old module, relative to the checkout.
-        name: What the marks around its new content call it.
-        purpose: The docstring's first sentence.
-        imports: A module of ours -> what is imported from it, perhaps "as" something else.
-    """
-
-    path: str
-    name: str
-    purpose: str
-    imports: Mapping[str, tuple[str, ...]]
-
-    def lines(self) -> list[str]:
-        """Return its source."""
-        imported = [(module, what) for module, all_ in self.imports.items() for what in all_]
-        names = sorted(what.split()[-1] for _, what in imported)
-        return [
-            f'"""{self.purpose} Spoken by storycore-tts; kept for old imports."""',
-            "",
-            *(f"from {module} import {what}" for module, what in imported),
-            "",
-            "__all__ = [",
-            *(f'    "{name}",' for name in names),
-            "]",
-        ]
-
-
-MODULES = (
-    ThinModule(
-        checkout.INTEGRATION,
-        "phase-3-integration",
-        "Qwen3-TTS for callers that do not await.",
-        {_PACKAGE: ("Qwen3TTSIntegration",)},
-    ),
-    ThinModule(
-        checkout.PROMPTS,
-        "phase-3-prompts",
-        "Prompts for voices and emotions.",
-        {_PACKAGE: ("Qwen3TTSPromptStrategy",)},
-    ),
-    ThinModule(
-        checkout.TTS_SERVICE,
-        "phase-3-service",
-        "The speech service of the film production.",
-        {
-            _PACKAGE: (
-                "QwenTTSGenerationResult",
-                "QwenTTSService",
-                "QwenTTSVoice",
-                "TrainingResult",
-            )
-        },
-    ),
-    ThinModule(
-        checkout.OLD_CLIENT,
-        "phase-3-client",
-        "The first client of ComfyUI.",
-        # Not from the package of that name in our wheel: here it would import itself.
-        {
-            f"{_PACKAGE}.entrypoints.legacy.client": ("QwenTTSComfyUIClient", "create_client"),
-            _PACKAGE: (
-                "QwenTTSConfig",
-                "QwenTTSGenerationConfig",
-                "QwenTTSModelConfig",
-                "QwenTTSTrainingConfig",
-                "TrainedVoice as TrainingResult",
-                "VoiceResult as AudioResult",
-            ),
-        },
-    ),
-)
+def lines_of(path: str) -> Iterator[str]:
+    """Yield the source of the module that takes the place of an old one."""
+    imported = [(module, what) for module, all_ in MODULES[path][1].items() for what in all_]
+    yield '"""Spoken by storycore-tts; kept for old imports."""'
+    yield ""
+    for module, what in imported:
+        yield f"from {module} import {what}"
+    yield ""
+    yield "__all__ = ["
+    for name in sorted(what.split()[-1] for _, what in imported):
+        yield f'    "{name}",'
+    yield "]"

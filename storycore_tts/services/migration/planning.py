@@ -1,41 +1,34 @@
-"""From a checkout and a wish to the texts that fulfil it."""
+"""From a checkout and a wish to the texts that fulfil it.
+
+What is to be is always reckoned from what is committed. A file that differs from that is written
+over only if the difference is what an earlier call wrote, all of it or the part that it came to.
+"""
 
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
-from storycore_tts.services.migration.checkout import Checkout
-from storycore_tts.services.migration.errors import CannotGoBack, MigrationRefused
-from storycore_tts.services.migration.regions import names_in
+from storycore_tts.services.migration.checkout import MAIN_API, REQUIREMENTS, Checkout, Lines
+from storycore_tts.services.migration.errors import CannotGoBack, LocalChanges, MigrationRefused
+from storycore_tts.services.migration.regions import regions_in
 from storycore_tts.services.migration.steps import (
     LAST,
-    PHASES,
     STEPS,
     Finding,
+    Step,
+    has_tokens,
     names_lost,
-    steps_of,
+    required,
 )
+
+Evidence: TypeAlias = list[tuple[Step, Finding]]
+"""What shows that steps are done, or that they are not."""
 
 _CONTEXT = 3  # lines around a change
 _NO_NEWLINE = "\n\\ No newline at end of file\n"
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What shows that a step of a phase is done, or that it is not.
-
-    Args:
-        phase: The phase that the step belongs to.
-        name: The step.
-        counts: Whether the phase is reached only with it.
-        finding: What was found, and where.
-    """
-
-    phase: int
-    name: str
-    counts: bool
-    finding: Finding
 
 
 @dataclass(frozen=True)
@@ -62,7 +55,8 @@ class Change:
             "/dev/null" if self.after is None else f"b/{self.path}",
             n=_CONTEXT,
         )
-        return "".join(line if line.endswith("\n") else f"{line}{_NO_NEWLINE}" for line in lines)
+        whole = (line if line.endswith("\n") else f"{line}{_NO_NEWLINE}" for line in lines)
+        return "".join(whole).encode("latin-1").decode(errors="replace")
 
 
 @dataclass(frozen=True)
@@ -90,11 +84,28 @@ class Plan:
 
     @property
     def warnings(self) -> list[str]:
-        """What somebody may miss afterwards."""
-        return list(names_lost(self.before, self.after)) if self.target > self.start else []
+        """What users of the engine may notice afterwards."""
+        if self.target <= self.start:
+            return []
+        changed = {change.path: change.after or "" for change in self.changes}
+        found = list(names_lost(self.before, self.after))
+        if "create_editor_router" in changed.get(MAIN_API, ""):
+            found.append(
+                f"{MAIN_API}: speech routes answer only those who send a token of the engine."
+                if has_tokens(self.before)
+                else f"{MAIN_API}: the engine asks for no token, so everyone who reaches it can"
+                " let it speak, unless tts.qwen.server.api_keys says otherwise."
+            )
+        line = required(changed.get(REQUIREMENTS, ""))
+        if line and "file:" in line.group():
+            found.append(
+                f"{REQUIREMENTS}: this address is on this machine. The engine's image, and other"
+                " machines, need an https address of a wheel: --requirement takes it."
+            )
+        return found
 
 
-def evidence(checkout: Checkout) -> list[Evidence]:
+def evidence(checkout: Checkout) -> Evidence:
     """Look at every step.
 
     Raises:
@@ -102,63 +113,90 @@ def evidence(checkout: Checkout) -> list[Evidence]:
         UnfitFile: A file of it cannot be read.
     """
     checkout.check()
-    return [Evidence(s.phase, s.name, s.counts, s.look(checkout)) for s in STEPS]
+    return [(step, step.look(checkout)) for step in STEPS]
 
 
-def phase_of(found: list[Evidence]) -> int:
+def phase_of(found: Evidence) -> int:
     """Return the last phase that is complete, as are all before it."""
-    for phase in range(1, len(PHASES)):
-        if any(e.counts and not e.finding.done for e in found if e.phase == phase):
-            return phase - 1
-    return LAST
+    missing = [step.phase for step, finding in found if not finding.done]
+    return min([LAST + 1, *missing]) - 1
 
 
-def plan(checkout: Checkout, target: int) -> Plan:
+def reached(checkout: Checkout) -> int:
+    """Return the furthest phase that has left anything in the files, complete or not."""
+    regions = [region.phase for _, region in checkout.regions()]
+    return max([phase_of(evidence(checkout)), *regions])
+
+
+def plan(now: Checkout, committed: Checkout, target: int, asked: Lines) -> Plan:
     """Find the edits that take a checkout to a phase, forwards or back.
+
+    Args:
+        now: The checkout as it is.
+        committed: The same as git has it.
+        target: The phase.
+        asked: Lines that were chosen for this call; others are as they are, or as usual.
 
     Raises:
         MigrationRefused: They cannot be made; the message says where and why.
     """
     if not 0 <= target <= LAST:
         raise MigrationRefused(f"There is no phase {target}: they are 0 to {LAST}.")
+    start = phase_of(evidence(now))
+    shown = {name: now.written().get(name, lines) for name, lines in now.lines.items()}
+    after = _at_phase(replace(committed, lines={**shown, **asked}), target)
+    for name, lines in asked.items():
+        if after.written().get(name) != list(lines):
+            raise MigrationRefused(
+                f"{name} is not written on the way to phase {target}.",
+                hint="--requirement and --rollout are for the way to phase 1; then the lines are"
+                " yours to change.",
+            )
+    ours = [committed, *_phases(replace(committed, lines=shown))]
+    foreign = {
+        path: now.texts.get(path)
+        for path in sorted({*now.texts, *committed.texts, *after.texts})
+        if not any(now.texts.get(path) == one.texts.get(path) for one in ours)
+    }
+    refused = [p for p, text in foreign.items() if _marks(p, text) != _marks(p, after.texts.get(p))]
+    if refused:
+        raise LocalChanges(
+            f"Changes that are not committed, in files to be written: {', '.join(refused)}.",
+            hint="Commit them, or put them aside with git stash.",
+        )
+    texts = {path: text for path, text in {**after.texts, **foreign}.items() if text is not None}
+    return Plan(start, target, now, replace(after, texts=texts))
+
+
+def _at_phase(checkout: Checkout, target: int) -> Checkout:
+    checkout = checkout.back_to(target)
     start = phase_of(evidence(checkout))
-    back = reached(checkout) > target
-    after = _gone_back(checkout, target) if back else _gone_on(checkout, start, target)
-    return Plan(start, target, checkout, after)
-
-
-def reached(checkout: Checkout) -> int:
-    """Return the furthest phase that has left anything in the files, complete or not."""
-    regions = [r.phase for r in checkout.regions if r.name in _names(checkout, r.path)]
-    return max([phase_of(evidence(checkout)), *regions])
-
-
-def _gone_on(checkout: Checkout, start: int, target: int) -> Checkout:
-    for phase in range(start + 1, target + 1):
-        for step in steps_of(phase):
+    for step in STEPS:
+        if start < step.phase <= target:
             checkout = step.taken(checkout)
-    return checkout
-
-
-def _gone_back(checkout: Checkout, target: int) -> Checkout:
-    for region in reversed(checkout.regions):
-        if region.phase > target:
-            checkout = checkout.without(region)
     found = evidence(checkout)
     phase = phase_of(found)
-    left = [e.finding for e in found if e.counts and e.phase == phase and e.finding.line]
+    done = [finding for step, finding in found if step.phase == phase]
+    left = [f"{finding.path}, line {finding.line}" for finding in done if finding.line]
     if phase > target and left:  # without anything left, there is no file that could go back
-        where = "; ".join(f"{finding.path}, line {finding.line}" for finding in left)
         raise CannotGoBack(
-            f"Phase {phase} is not all ours to take back: {where}.",
-            hint="It was done by hand, or the record in .storycore-tts-migration is gone: undo it"
-            " with git.",
+            f"Phase {phase} is not ours to take back: {'; '.join(left)}.",
+            hint="It was reached by hand; take it back by hand, or with git.",
         )
     return checkout
 
 
-def _names(checkout: Checkout, path: str) -> set[str]:
-    return names_in(checkout.texts.get(path, ""))
+def _phases(committed: Checkout) -> Iterator[Checkout]:
+    """Yield what an earlier call may have made of what is committed."""
+    for phase in range(LAST + 1):
+        try:
+            yield _at_phase(committed, phase)
+        except MigrationRefused:
+            continue
+
+
+def _marks(path: str, text: str | None) -> list[str]:
+    return [region.name for region in regions_in(path, text or "")]
 
 
 def _lines(text: str | None) -> list[str]:

@@ -2,50 +2,72 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from storycore_tts.__about__ import __version__
-from storycore_tts.services.migration import yaml_source
-from storycore_tts.services.migration.checkout import AI_SERVICE, MAIN_API, REQUIREMENTS, Checkout
-from storycore_tts.services.migration.errors import AnchorNotFound
-from storycore_tts.services.migration.modules import MODULES, ThinModule
-from storycore_tts.services.migration.python_source import (
-    before_include,
-    behind_attribute,
-    behind_preamble,
-    check_result,
+from storycore_tts.services.migration.checkout import (
+    AI_SERVICE,
+    AUTH,
+    MAIN_API,
+    REQUIREMENTS,
+    Checkout,
+)
+from storycore_tts.services.migration.errors import AnchorNotFound, MigrationRefused, UnfitFile
+from storycore_tts.services.migration.modules import MODULES, lines_of
+from storycore_tts.services.migration.reading import (
+    MISSING,
     import_line,
     parsed,
     public_names,
+    setting,
+    settings,
 )
-from storycore_tts.services.migration.regions import Put, line_at, put_in
+from storycore_tts.services.migration.regions import Put, line_at
 
 PHASES = (
     "nothing yet",
     "alongside",
-    "feature flag and rollout",
+    "feature flag",
     "old modules hand on to the package",
     "direct is deprecated",
 )
 """What each phase is called; the index is its number."""
 
 LAST = len(PHASES) - 1
+REQUIREMENT_STEP, SETTINGS_STEP = "phase-1-requirement", "phase-1-settings"
+"""The steps whose lines may be chosen."""
+
+USUAL_SETTINGS = (
+    "tts:",
+    "  qwen:",
+    "    backend: comfyui                     # comfyui, direct or draft",
+    "    comfyui_url: http://127.0.0.1:8188   # ComfyUI Desktop listens on port 8000",
+    "    model_choice: 1.7B",
+    "    default_speaker: Ryan",
+)
+
 _OURS = "storycore_tts"
-_REQUIREMENT = f"storycore-tts[direct,server]>={__version__}"
 _REQUIRED = re.compile(
     r"^[ \t]*(?:-e[ \t]+\S*)?storycore[-_.]+tts(?=[ \t\r]*(?:[\[<>=!~@;#]|$)).*",
     re.IGNORECASE | re.MULTILINE,
 )
-_SETTINGS = (
-    "backend: comfyui                     # comfyui or direct",
-    "comfyui_url: http://127.0.0.1:8188   # ComfyUI Desktop listens on port 8000",
-    "model_choice: 1.7B",
-    "default_speaker: Ryan",
-)
-_ROLLOUT = "0 to 1: the share of requests that go to ComfyUI, the rest to direct"
-_WARN = "the old classes warn whoever uses them"
+_INCLUDE = re.compile(r"^([ \t]*)(\w+)\.include_router\(\s*VIDEO_EDITOR_ROUTER\b", re.MULTILINE)
+_SERVICE = '''
+class TTSService(TTSService):  # noqa: F811
+    """The engine's own service, or that of storycore-tts where tts_model is "qwen"."""
+
+    def __new__(cls, config=None):
+        chosen = config or ai_config
+        if chosen.tts_model != "qwen":
+            return super().__new__(cls)
+        from storycore_tts import create_tts_service
+
+        return create_tts_service(chosen)
+'''.strip().splitlines()
+_BY_HAND = "Put it there by hand, as documentation/MIGRATION.md shows, and run this again."
 
 
 @dataclass(frozen=True)
@@ -74,57 +96,86 @@ class Step:
         name: What the marks around its lines call it.
         look: Tells whether it is done.
         edit: Does it, where it is not.
-        counts: Whether the phase is reached only with it.
     """
 
     phase: int
     name: str
     look: Callable[[Checkout], Finding]
     edit: Callable[[Checkout], Put]
-    counts: bool = True
 
     def taken(self, checkout: Checkout) -> Checkout:
-        """Return the checkout with this step done."""
-        if self.look(checkout).done:
+        """Return the checkout with this step done.
+
+        Raises:
+            MigrationRefused: It cannot be done, or its lines would not do what they should.
+        """
+        finding = self.look(checkout)
+        if finding.done:
             return checkout
-        return checkout.with_put(self.edit(checkout), phase=self.phase, name=self.name)
+        edited = checkout.with_put(self.edit(checkout), self.name)
+        try:
+            finding = self.look(edited)
+        except UnfitFile:
+            finding = Finding(False, finding.path, None, finding.says)
+        if not finding.done:
+            raise AnchorNotFound(
+                f"{finding.path} has no place for the lines of {self.name}.", hint=_BY_HAND
+            )
+        return edited
+
+
+def required(text: str) -> re.Match[str] | None:
+    """Return where a file of requirements names this package."""
+    return _REQUIRED.search(text)
+
+
+def has_tokens(checkout: Checkout) -> bool:
+    """Tell whether the engine has a dependency that asks for a token."""
+    text = checkout.texts.get(AUTH)
+    return text is not None and "verify_jwt_token" in public_names(parsed(AUTH, text))
 
 
 def _look_requirement(checkout: Checkout) -> Finding:
     text = checkout.texts[REQUIREMENTS]
-    found = _REQUIRED.search(text)
+    found = required(text)
     if found is None:
         return Finding(False, REQUIREMENTS, None, "storycore-tts is not required")
-    line = found.group().strip()
-    return Finding(True, REQUIREMENTS, line_at(text, found.start()), line)
+    return Finding(True, REQUIREMENTS, line_at(text, found.start()), found.group().strip())
 
 
 def _edit_requirement(checkout: Checkout) -> Put:
-    text = checkout.texts[REQUIREMENTS]
-    if text.rstrip("\r\n").endswith("\\"):
+    if checkout.texts[REQUIREMENTS].rstrip("\r\n").endswith("\\"):
         raise AnchorNotFound(f"{REQUIREMENTS}: its last line goes on, so none can be added.")
-    return Put(REQUIREMENTS, len(text), len(text), [_REQUIREMENT])
+    return Put(REQUIREMENTS, checkout.lines[REQUIREMENT_STEP])
 
 
-def _settings_text(checkout: Checkout) -> str:
-    return checkout.texts.get(checkout.settings, "")
+def _look_setting(checkout: Checkout, *keys: str) -> tuple[Any, int | None]:
+    """Return what the settings say of a key, and a line that names it."""
+    text = checkout.texts.get(checkout.settings, "")
+    value = setting(checkout.settings, text, *keys)
+    at = text.find(f"{keys[-1] if keys else 'qwen'}:")
+    return value, None if value is MISSING else line_at(text, max(at, 0))
 
 
 def _look_settings(checkout: Checkout) -> Finding:
-    path = checkout.settings
-    found = yaml_source.setting(path, _settings_text(checkout))
-    if found is None:
-        return Finding(False, path, None, "there is no tts.qwen")
-    return Finding(True, path, found.line, "tts.qwen is there")
+    value, line = _look_setting(checkout)
+    says = "there is no tts.qwen" if value is MISSING else "tts.qwen is there"
+    return Finding(value is not MISSING, checkout.settings, line, says)
 
 
 def _edit_settings(checkout: Checkout) -> Put:
-    return yaml_source.block_put(checkout.settings, _settings_text(checkout), _SETTINGS)
+    path = checkout.settings
+    if "tts" in settings(path, checkout.texts.get(path, "")):
+        raise AnchorNotFound(f"{path} has other settings below tts.", hint=_BY_HAND)
+    return Put(path, checkout.lines[SETTINGS_STEP])
 
 
-def _look_import(path: str, name: str, done: str, undone: str) -> Callable[[Checkout], Finding]:
+def _look_import(path: str, done: str, undone: str) -> Callable[[Checkout], Finding]:
     def look(checkout: Checkout) -> Finding:
-        line = import_line(parsed(path, checkout.texts[path]), _OURS, name)
+        text = checkout.texts.get(path)
+        if text is None:
+            return Finding(True, path, None, "there is no such module, and none is needed")
+        line = import_line(parsed(path, text), _OURS)
         return Finding(line is not None, path, line, undone if line is None else done)
 
     return look
@@ -132,110 +183,79 @@ def _look_import(path: str, name: str, done: str, undone: str) -> Callable[[Chec
 
 def _edit_service(checkout: Checkout) -> Put:
     text = checkout.texts[AI_SERVICE]
-    place = behind_attribute(
-        AI_SERVICE, text, owner="AIVideoEditorService", attribute="tts", needs="config"
-    )
-    step = "\t" if "\t" in place.indent else "    "
-    lines = [
-        'if self.config.tts_model == "qwen":',
-        f"{step}from {_OURS} import install",
-        "",
-        f"{step}install(self)",
-    ]
-    put = Put(AI_SERVICE, place.offset, place.offset, lines, place.indent)
-    return _compiling(text, put)
+    for name in (r"class TTSService\b", r"ai_config\b"):
+        if not re.search(rf"^{name}", text, re.MULTILINE):
+            raise AnchorNotFound(f"{AI_SERVICE} has no TTSService and ai_config.", hint=_BY_HAND)
+    return Put(AI_SERVICE, ["", "", *_SERVICE])
 
 
 def _edit_router(checkout: Checkout) -> Put:
-    text = checkout.texts[MAIN_API]
+    found = _INCLUDE.search(checkout.texts[MAIN_API])
+    if found is None:
+        raise AnchorNotFound(f"{MAIN_API} includes no VIDEO_EDITOR_ROUTER.", hint=_BY_HAND)
+    tokens = has_tokens(checkout)
+    asked = "dependencies=[Depends(verify_jwt_token)]" if tokens else ""
+    lines = ["from fastapi import Depends", "", "from backend.auth import verify_jwt_token"]
+    lines = [*(lines if tokens else ()), f"from {_OURS} import create_editor_router", ""]
+    lines.append(f"{found[2]}.include_router(create_editor_router({asked}))")
     # Before the engine's own: of two routes with the same path, the first one answers.
-    app, place = before_include(MAIN_API, text, "VIDEO_EDITOR_ROUTER")
-    lines = [
-        f"from {_OURS} import create_editor_router",
-        "",
-        f"{app}.include_router(create_editor_router())",
-    ]
-    put = Put(MAIN_API, place.offset, place.offset, lines, place.indent)
-    return _compiling(text, put)
+    return Put(MAIN_API, lines, found.start(), found[1])
 
 
-def _compiling(text: str, put: Put) -> Put:
-    check_result(put.path, put_in(text, put, phase=0, name="check")[0])
-    return put
+def _thin(path: str) -> Step:
+    def edit(checkout: Checkout) -> Put:
+        return Put(path, [*lines_of(path)], replaces=checkout.ids[path])
+
+    look = _look_import(path, "hands on to storycore-tts", "still the old code")
+    return Step(3, MODULES[path][0], look, edit)
 
 
-def _thin(module: ThinModule) -> Step:
+def _value(key: str, value: object, *, usual: object, note: str = "") -> Step:
     def look(checkout: Checkout) -> Finding:
-        text = checkout.texts.get(module.path)
-        if text is None:
-            return Finding(True, module.path, None, "there is no such module, and none is needed")
-        line = import_line(parsed(module.path, text), _OURS)
-        says = "still the old code" if line is None else "hands on to storycore-tts"
-        return Finding(line is not None, module.path, line, says)
+        found, line = _look_setting(checkout, key)
+        done = (usual if found is MISSING else found) == value
+        says = "is not set" if found is MISSING else f"is {json.dumps(found, default=str)}"
+        return Finding(done, checkout.settings, line, f"tts.qwen.{key} {says}")
 
     def edit(checkout: Checkout) -> Put:
-        text = checkout.texts[module.path]
-        return Put(module.path, behind_preamble(text), len(text), module.lines())
+        finding, wanted = look(checkout), json.dumps(value)
+        if finding.line is not None:
+            raise MigrationRefused(
+                f"{finding.path}, line {finding.line}: {finding.says}; phase 4 needs {wanted}.",
+                hint="What the settings say is yours to change: do it, and run this again.",
+            )
+        return Put(checkout.settings, [f"{key}: {wanted}  # {note}"], indent="    ")
 
-    return Step(3, module.name, look, edit)
-
-
-def _value(
-    phase: int, key: str, value: str, right: Callable[[object], bool], *, default: object = None,
-    note: str = "", counts: bool = True,
-) -> Step:  # fmt: skip
-    def look(checkout: Checkout) -> Finding:
-        path = checkout.settings
-        found = yaml_source.setting(path, _settings_text(checkout), key)
-        if found is None:
-            return Finding(right(default), path, None, f"tts.qwen.{key} is not set")
-        return Finding(right(found.value), path, found.line, f"tts.qwen.{key}: {found.value}")
-
-    def edit(checkout: Checkout) -> Put:
-        return yaml_source.value_put(
-            checkout.settings, _settings_text(checkout), key, value, note=note
-        )
-
-    return Step(phase, f"phase-{phase}-{key.replace('_', '-')}", look, edit, counts)
+    return Step(4, f"phase-4-{key.replace('_', '-')}", look, edit)
 
 
 STEPS = (
-    Step(1, "phase-1-requirement", _look_requirement, _edit_requirement),
-    Step(1, "phase-1-settings", _look_settings, _edit_settings),
+    Step(1, REQUIREMENT_STEP, _look_requirement, _edit_requirement),
+    Step(1, SETTINGS_STEP, _look_settings, _edit_settings),
     Step(
         2,
         "phase-2-service",
-        _look_import(AI_SERVICE, "install", "installs our service", "does not install our service"),
+        _look_import(AI_SERVICE, "makes our service", "makes no service of ours"),
         _edit_service,
     ),
     Step(
         2,
         "phase-2-router",
-        _look_import(
-            MAIN_API, "create_editor_router", "includes our router", "has no router of ours"
-        ),
+        _look_import(MAIN_API, "includes our router", "has no router of ours"),
         _edit_router,
     ),
-    _value(2, "rollout", "0.0", lambda value: value is not None, note=_ROLLOUT, counts=False),
     *map(_thin, MODULES),
-    _value(4, "backend", "comfyui", lambda value: value == "comfyui", default="comfyui"),
-    _value(4, "rollout", "null", lambda value: value is None),
-    _value(4, "deprecate_legacy", "true", lambda value: value is True, note=_WARN),
+    _value("backend", "comfyui", usual="comfyui"),
+    _value("rollout", None, usual=None),
+    _value("deprecate_legacy", True, usual=False, note="the old classes warn their users"),
 )
 """Every step, in the order in which they are taken."""
 
 
-def steps_of(phase: int) -> Iterator[Step]:
-    """Return the steps of a phase."""
-    return (step for step in STEPS if step.phase == phase)
-
-
 def names_lost(before: Checkout, after: Checkout) -> Iterator[str]:
-    """Say which names of old modules nobody can import any more."""
-    for module in MODULES:
-        old, new = before.texts.get(module.path), after.texts.get(module.path)
-        if old is None or new is None or old == new:
-            continue
-        lost = public_names(parsed(module.path, old)) - public_names(parsed(module.path, new))
+    """Say which names of old modules can no longer be imported."""
+    for path in MODULES:
+        old, new = before.texts.get(path, ""), after.texts.get(path, "")
+        lost = public_names(parsed(path, old)) - public_names(parsed(path, new))
         if lost:
-            yield f"{module.path} no longer has {', '.join(sorted(lost))}."
+            yield f"{path} no longer has {', '.join(sorted(lost))}."

@@ -12,7 +12,7 @@ from storycore_tts.entrypoints.cli import console
 from storycore_tts.entrypoints.cli.options import Reporting
 
 if TYPE_CHECKING:
-    from storycore_tts.services.migration import Checkout, Evidence, Plan
+    from storycore_tts.services.migration import Checkout, Evidence, Lines, Plan
 
 
 def migrate(
@@ -28,12 +28,33 @@ def migrate(
     write: Annotated[
         bool, Option("--write", help="Change the files; without it, the changes are only shown.")
     ] = False,
+    requirement: Annotated[
+        str | None,
+        Option(
+            "--requirement",
+            metavar="ADDRESS",
+            help="What requirements.txt is to install: address of a wheel or of git, or a path."
+            "  [default: where this package was installed from]",
+        ),
+    ] = None,
+    rollout: Annotated[
+        float | None,
+        Option(
+            "--rollout",
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="Share of the requests that go to ComfyUI, the rest to direct; overrides backend."
+            "  [default: backend decides]",
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         Option(
             "--config",
             metavar="FILE",
-            help="YAML file of the checkout that holds tts.qwen.  [default: config/default.yaml]",
+            help="YAML file of the checkout that holds tts.qwen."
+            "  [default: data/storycore-tts.yaml]",
         ),
     ] = None,
     reporting: Reporting,
@@ -41,32 +62,51 @@ def migrate(
     """Take a checkout of StoryCore-Engine to this package, phase by phase.
 
     Says which phase it is in and why, and shows the changes of the next phase as a diff: 1
-    alongside, 2 feature flag and rollout, 3 old modules hand on, 4 direct deprecated. With --write
-    all of them are made, or none. Backups are kept in .storycore-tts-migration.
+    alongside, 2 feature flag, 3 old modules hand on, 4 direct deprecated. With --write they are
+    made. The checkout is under git, which keeps what was there.
     """
-    from storycore_tts.entrypoints.checkout import open_checkout, put_right, settings_path
+    from storycore_tts.entrypoints.checkout import open_checkout
     from storycore_tts.entrypoints.checkout import write as write_all
     from storycore_tts.services.migration import evidence, plan
 
     if undo and to is not None:
         raise InvalidRequest("--undo goes back one phase, --to N to a certain one: give one.")
-    if put_right(checkout):
-        console.tell("A migration that was cut off has been taken back.")
-    opened = open_checkout(checkout, settings_path(checkout, config) if config else None)
-    found = evidence(opened.checkout)
+    opened = open_checkout(checkout, _usual_lines(), config and config.as_posix())
+    found = evidence(opened.now)
     if not reporting.as_json:
         _tell_phase(found)
-    planned = plan(opened.checkout, _target(opened.checkout, to, undo=undo))
+    asked = _asked_lines(opened.now, requirement, rollout)
+    planned = plan(opened.now, opened.committed, _target(opened.now, to, undo=undo), asked)
     _check_settings(planned)
-    backup = write_all(opened, planned) if write else None
+    written = write and write_all(opened, planned)
     if reporting.as_json:
-        console.answer_json(_as_json(opened.root, planned, found, write, backup))
+        console.answer_json(_as_json(opened.root, planned, found, written))
         return
     _tell_changes(planned)
     if write:
-        console.tell(f"written; backups are in {backup}" if backup else "nothing to write")
+        console.tell("written; git diff shows it" if written else "nothing to write")
     elif planned.changes:
         console.tell("Nothing was written; --write does it.")
+
+
+def _usual_lines() -> Lines:
+    from storycore_tts.entrypoints.cli.requirement import requirement_line
+    from storycore_tts.services.migration import REQUIREMENT_STEP, SETTINGS_STEP, USUAL_SETTINGS
+
+    return {REQUIREMENT_STEP: [requirement_line()], SETTINGS_STEP: USUAL_SETTINGS}
+
+
+def _asked_lines(checkout: Checkout, address: str | None, rollout: float | None) -> Lines:
+    from storycore_tts.entrypoints.cli.requirement import requirement_line
+    from storycore_tts.services.migration import REQUIREMENT_STEP, SETTINGS_STEP
+
+    asked = {} if address is None else {REQUIREMENT_STEP: [requirement_line(address)]}
+    if rollout is not None:
+        said = checkout.written().get(SETTINGS_STEP, checkout.lines[SETTINGS_STEP])
+        others = [line for line in said if not line.lstrip().startswith("rollout:")]
+        line = f"    rollout: {rollout}  # what goes to ComfyUI, the rest to direct"
+        asked[SETTINGS_STEP] = [*others, line]
+    return asked
 
 
 def _target(checkout: Checkout, to: int | None, *, undo: bool) -> int:
@@ -91,7 +131,7 @@ def _check_settings(planned: Plan) -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "settings.yaml"
-        copy.write_text(text, encoding="utf-8")
+        copy.write_bytes(text.encode("latin-1"))
         try:
             load_config(copy, environ={})
         except ConfigurationError as error:
@@ -100,13 +140,15 @@ def _check_settings(planned: Plan) -> None:
             ) from None
 
 
-def _tell_phase(found: list[Evidence]) -> None:
+def _tell_phase(found: Evidence) -> None:
     from storycore_tts.services.migration import PHASES, phase_of
 
     number = phase_of(found)
     console.answer(f"phase {number}: {PHASES[number]}")
-    for item in found:
-        console.answer(_line(item))
+    for step, finding in found:
+        done = "done" if finding.done else "open"
+        where = finding.path if finding.line is None else f"{finding.path}:{finding.line}"
+        console.answer(f"  {step.phase} {done}  {where}: {finding.says}")
 
 
 def _tell_changes(planned: Plan) -> None:
@@ -119,16 +161,7 @@ def _tell_changes(planned: Plan) -> None:
         console.answer("".join(change.diff() for change in planned.changes).rstrip("\n"))
 
 
-def _line(item: Evidence) -> str:
-    finding = item.finding
-    done = "done" if finding.done else "open" if item.counts else "    "
-    where = finding.path if finding.line is None else f"{finding.path}:{finding.line}"
-    return f"  {item.phase} {done}  {where}: {finding.says}"
-
-
-def _as_json(
-    root: Path, planned: Plan, found: list[Evidence], write: bool, backup: Path | None
-) -> dict[str, Any]:
+def _as_json(root: Path, planned: Plan, found: Evidence, written: bool) -> dict[str, Any]:
     from storycore_tts.services.migration import PHASES
 
     return {
@@ -137,15 +170,14 @@ def _as_json(
         "title": PHASES[planned.start],
         "evidence": [
             {
-                "phase": item.phase,
-                "step": item.name,
-                "required": item.counts,
-                "done": item.finding.done,
-                "path": item.finding.path,
-                "line": item.finding.line,
-                "says": item.finding.says,
+                "phase": step.phase,
+                "step": step.name,
+                "done": finding.done,
+                "path": finding.path,
+                "line": finding.line,
+                "says": finding.says,
             }
-            for item in found
+            for step, finding in found
         ],
         "target": planned.target,
         "changes": [
@@ -153,6 +185,5 @@ def _as_json(
             for change in planned.changes
         ],
         "warnings": planned.warnings,
-        "written": write and backup is not None,
-        "backup": backup and str(backup),
+        "written": written,
     }

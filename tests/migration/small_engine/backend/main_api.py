@@ -1,25 +1,29 @@
 """The small engine's app."""
 
+import os
+import sys
+from pathlib import Path
 
-class App:
-    """As much of an app as is needed here."""
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-    def __init__(self):
-        self.included = []
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
 
-    def include_router(self, router, prefix=""):
-        self.included.append(router)
+from backend.projects_api import PROJECTS
+from backend.video_editor_api import VIDEO_EDITOR_ROUTER
 
-
-VIDEO_EDITOR_ROUTER = "the engine's own"
-PROJECTS = "another one"
-
-api = App()
-api.include_router(PROJECTS)
+os.makedirs("output", exist_ok=True)
+api = FastAPI()
+api.include_router(PROJECTS, prefix="/api")
 
 # Include the video editor
 api.include_router(
     VIDEO_EDITOR_ROUTER,
     prefix="",
 )
-api.include_router("the last one")
+api.mount("/output", StaticFiles(directory="output"))
+
+
+@api.get("/health")
+def health():
+    return "the app's"

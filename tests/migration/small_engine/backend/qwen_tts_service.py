@@ -1,12 +1,24 @@
-"""Speech for films."""
+"""Speech for films, through a client that lacks a module."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+
+from qwen_tts_comfyui import QwenTTSComfyUIClient
+from qwen_tts_comfyui.workflows import BUILDERS
 
 
 class QwenTTSService:
     """Speaks through ComfyUI."""
 
     def __init__(self, comfyui_url="http://127.0.0.1:8188"):
-        self.comfyui_url = comfyui_url
+        self.client = QwenTTSComfyUIClient(comfyui_url, BUILDERS)
 
 
-def create_qwen_tts_service():
-    return QwenTTSService()
+def create_qwen_tts_service(comfyui_url="http://127.0.0.1:8188"):
+    return QwenTTSService(comfyui_url)
+
+
+def example():
+    """Shows how."""

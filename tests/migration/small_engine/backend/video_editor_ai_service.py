@@ -27,7 +27,6 @@ class TTSService:
 
     def __init__(self, config: AIConfig | None = None):
         self.config = config or ai_config
-        self.tts = "not the anchor: this is another class"
 
 
 class AIVideoEditorService:
@@ -39,3 +38,8 @@ class AIVideoEditorService:
             config,
         )  # à remplacer
         self.crop = CropService(config)
+
+
+def create_tts_service(config: AIConfig | None = None) -> TTSService:
+    """Make a service."""
+    return TTSService(config)

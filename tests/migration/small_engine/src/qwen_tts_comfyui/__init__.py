@@ -1,7 +1,6 @@
 """The first client."""
 
-__all__ = ["QwenTTSComfyUIClient"]
+from .client import QwenTTSComfyUIClient, QwenTTSComfyUIClientSync
+from .config import QwenTTSVoiceCloneConfig
 
-
-class QwenTTSComfyUIClient:
-    """Polls."""
+__all__ = ["QwenTTSComfyUIClient", "QwenTTSComfyUIClientSync", "QwenTTSVoiceCloneConfig"]

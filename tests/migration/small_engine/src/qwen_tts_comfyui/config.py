@@ -1,0 +1,5 @@
+"""What the first client takes."""
+
+
+class QwenTTSVoiceCloneConfig:
+    """A recording and a text."""
