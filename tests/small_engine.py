@@ -1,4 +1,4 @@
-"""An engine of a few lines, with the places that a migration looks for and the traps of the real one."""
+"""An engine of a few lines, with the places that a migration looks for and the real one's traps."""
 
 import shutil
 import subprocess

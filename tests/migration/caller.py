@@ -1,4 +1,4 @@
-"""Calls the small engine in the working directory as its pages and services do: ``caller.py PHASE``."""
+"""Calls the small engine as its pages and services do, from its folder: ``caller.py PHASE``."""
 
 from __future__ import annotations
 

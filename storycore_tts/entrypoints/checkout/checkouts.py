@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,13 +28,11 @@ class OpenCheckout:
 
     Args:
         root: Its folder.
-        paths: The files that matter, there or not, relative and with slashes.
         now: What was read.
         committed: The same as git has it.
     """
 
     root: Path
-    paths: Sequence[str]
     now: Checkout
     committed: Checkout
 
@@ -74,7 +71,7 @@ def open_checkout(root: Path, lines: Lines, settings: str | None = None) -> Open
     committed = replace(now, texts={path: text for path, text in then.items() if text is not None})
     replaced = _replaced(git, now, committed)
     now, committed = (replace(one, replaced=replaced) for one in (now, committed))
-    return OpenCheckout(folder, paths, now, committed)
+    return OpenCheckout(folder, now, committed)
 
 
 def write(opened: OpenCheckout, plan: Plan, *, rename: Rename = Path.replace) -> bool:
@@ -93,7 +90,7 @@ def write(opened: OpenCheckout, plan: Plan, *, rename: Rename = Path.replace) ->
         StorageFailed: The disk refuses.
     """
     root, changes = opened.root, plan.changes
-    for path in opened.paths:
+    for path in (*WATCHED, opened.now.settings):
         clear_draft(root, path)
     for change in changes:
         if read(root, change.path) != change.before:

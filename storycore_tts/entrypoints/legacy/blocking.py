@@ -14,37 +14,50 @@ from storycore_tts.domain.errors import BackendUnavailable
 T = TypeVar("T")
 
 
-class LoopThread:
-    """An event loop in a thread of its own: the caller may run one, or none.
+class Calls:
+    """Coroutines that callers wait for: they may run an event loop, or none.
 
-    It ends with ``close``, or when this object is collected. ``start`` and ``close`` must not run
-    at the same time; everything that was started before ``close`` gets an answer.
+    A loop in a thread of its own begins with the first call. It ends with ``close``, or when this
+    object is collected; everything that was started before gets an answer.
     """
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        thread = threading.Thread(
-            target=_serve, args=(self._loop,), name="storycore-tts legacy", daemon=True
-        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._end: Callable[[], object] = lambda: None
+        self._opening = threading.Lock()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for a coroutine; blocks this thread, and an interrupt cancels the work.
+
+        Raises:
+            BackendUnavailable: The loop was closed before the work was done.
+            BaseException: What the coroutine raises.
+        """
+        with self._opening:  # one loop for all calls, and none that is being closed
+            future = asyncio.run_coroutine_threadsafe(work, self._loop or self._begin())
+        return _result_of(future)
+
+    def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a last coroutine, cut short what still runs, and stop the loop and its threads."""
+        with self._opening:  # a new call waits until everything is closed
+            if self._loop is None:
+                return
+            try:
+                _result_of(asyncio.run_coroutine_threadsafe(last(), self._loop))
+            finally:
+                self._loop = None
+                self._end()
+
+    def _begin(self) -> asyncio.AbstractEventLoop:
+        self._loop = loop = asyncio.new_event_loop()
+        name = "storycore-tts legacy"
+        thread = threading.Thread(target=_serve, args=(loop,), name=name, daemon=True)
         thread.start()
-        self._end = weakref.finalize(self, _stop, self._loop, thread)
-
-    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Start a coroutine on the loop; ``result_of`` waits for it."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
-
-    def close(self) -> None:
-        """Cancel what is running, and stop the loop and its threads; safe to call twice."""
-        self._end()
+        self._end = weakref.finalize(self, _stop, loop, thread)
+        return loop
 
 
-def result_of(future: Future[T]) -> T:
-    """Wait for work that was started; blocks this thread, and an interrupt cancels the work.
-
-    Raises:
-        BackendUnavailable: The loop was closed before the work was done.
-        BaseException: What the coroutine raises.
-    """
+def _result_of(future: Future[T]) -> T:
     try:
         return future.result()
     except CancelledError:
@@ -52,32 +65,6 @@ def result_of(future: Future[T]) -> T:
     except BaseException:
         future.cancel()  # if it is still running, the interrupt came from this thread
         raise
-
-
-class Calls:
-    """Coroutines that callers wait for, in a loop that begins with the first of them."""
-
-    def __init__(self) -> None:
-        self._thread: LoopThread | None = None
-        self._opening = threading.Lock()
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for a coroutine; see ``result_of``."""
-        with self._opening:  # one loop for all calls, and none that is being closed
-            self._thread = self._thread or LoopThread()
-            future = self._thread.start(work)
-        return result_of(future)
-
-    def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """End the loop, after a last coroutine of it; calls that still wait are cut short."""
-        with self._opening:  # a new call waits until everything is closed
-            thread, self._thread = self._thread, None
-            if thread is None:
-                return
-            try:
-                result_of(thread.start(last()))
-            finally:
-                thread.close()
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from storycore_tts.domain.speech import TrainedVoice
 from storycore_tts.entrypoints.client import QwenTTSComfyUIClient as Client
-from storycore_tts.entrypoints.client import VoiceResult
 from storycore_tts.entrypoints.legacy.blocking import Calls
 from storycore_tts.entrypoints.legacy.deprecations import deprecated
 from storycore_tts.settings import QwenTTSConfig
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class QwenTTSComfyUIClient(Client):
@@ -41,6 +44,16 @@ class QwenTTSComfyUIClient(Client):
         await self.aclose()
 
 
+def _waiting(
+    method: Callable[Concatenate[Client, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[QwenTTSComfyUIClientSync, P], T]:
+    @wraps(method)
+    def call(sync: QwenTTSComfyUIClientSync, /, *args: P.args, **how: P.kwargs) -> T:
+        return sync._calls.run(method(sync._client, *args, **how))
+
+    return call
+
+
 class QwenTTSComfyUIClientSync:
     """The client for programs that do not await; calls block, and may come from any thread.
 
@@ -60,21 +73,10 @@ class QwenTTSComfyUIClientSync:
             "storycore_tts.QwenTTSComfyUIClient",
         )
 
-    def generate_voice(self, *args: Any, **how: Any) -> VoiceResult:
-        """Speak in a built-in or stored voice."""
-        return self._calls.run(self._client.generate_voice(*args, **how))
-
-    def generate_custom_voice(self, *args: Any, **how: Any) -> VoiceResult:
-        """Speak in the voice of a fine-tuned model."""
-        return self._calls.run(self._client.generate_custom_voice(*args, **how))
-
-    def clone_voice(self, *args: Any, **how: Any) -> VoiceResult:
-        """Speak in the voice of a recording."""
-        return self._calls.run(self._client.clone_voice(*args, **how))
-
-    def train_model(self, *args: Any, **how: Any) -> TrainedVoice:
-        """Fine-tune a Base model to one speaker."""
-        return self._calls.run(self._client.train_model(*args, **how))
+    generate_voice = _waiting(Client.generate_voice)
+    generate_custom_voice = _waiting(Client.generate_custom_voice)
+    clone_voice = _waiting(Client.clone_voice)
+    train_model = _waiting(Client.train_model)
 
     def close(self) -> None:
         """Close the connections; calls that other threads are waiting for are cut short."""

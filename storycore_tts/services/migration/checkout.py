@@ -23,7 +23,7 @@ OLD_PACKAGE = "src/qwen_tts_comfyui/__init__.py"
 OLD_CLIENT = "src/qwen_tts_comfyui/client.py"
 OLD_CONFIG = "src/qwen_tts_comfyui/config.py"
 SETTINGS = "data/storycore-tts.yaml"
-"""Where settings go: the engine's container has data/, as a volume, and neither config/ nor src/."""
+"""Where settings go: the engine's container has data/, as a volume, and no config/."""
 
 _NEEDED = (REQUIREMENTS, AI_SERVICE, MAIN_API)
 _OTHERS = (AUTH, TTS_SERVICE, INTEGRATION, PROMPTS, OLD_PACKAGE, OLD_CLIENT, OLD_CONFIG)

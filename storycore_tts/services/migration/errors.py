@@ -1,18 +1,4 @@
-"""Why a migration is refused.
-
-::
-
-    InvalidRequest
-    └── MigrationRefused
-        ├── NotACheckout     the folder holds no StoryCore-Engine
-        ├── NotInGit         git could not take the changes back
-        ├── AnchorNotFound   the place that an edit belongs to is not there
-        ├── LocalChanges     a file that would be written holds changes that are not committed
-        ├── UnfitFile        a link, an encoding or a syntax that cannot be edited safely
-        └── CannotGoBack     the phase was not reached by our edits, or git lacks what was there
-
-Nothing was written when one of them is raised.
-"""
+"""Why a migration is refused; nothing was written when one of these is raised."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ MODULES = {
     checkout.OLD_CLIENT: ("phase-3-client", _CLIENT),
     checkout.OLD_CONFIG: ("phase-3-config", _CONFIG),
 }
-"""Path of an old module -> what marks call its new lines, and which names they import from where."""
+"""Path of an old module -> what marks call its new lines, and what they import from where."""
 
 
 def lines_of(path: str) -> Iterator[str]:

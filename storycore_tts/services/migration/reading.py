@@ -32,13 +32,11 @@ def parsed(path: str, text: str) -> ast.Module:
 def import_line(tree: ast.Module, package: str) -> int | None:
     """Return the first line that imports from a package, anywhere in a file."""
     for node in ast.walk(tree):
-        names: list[str] = []
-        if isinstance(node, ast.ImportFrom):
-            names = [node.module or ""]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        if any(f"{name}.".startswith(f"{package}.") for name in names):
-            return node.lineno  # type: ignore[attr-defined]
+        if isinstance(node, ast.ImportFrom | ast.Import):
+            from_ = getattr(node, "module", None)
+            names = [from_] if from_ else [alias.name for alias in node.names]
+            if any(f"{name}.".startswith(f"{package}.") for name in names):
+                return node.lineno
     return None
 
 

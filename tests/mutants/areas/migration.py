@@ -1,28 +1,43 @@
-"""A checkout of the engine is edited as a whole or not at all, and goes back byte for byte."""
+"""A checkout of the engine is edited where nothing is lost, and goes back byte for byte."""
 
 WRITING = "tests/migration/test_writing.py"
 PHASES = "tests/migration/test_phases.py"
 REFUSALS = "tests/migration/test_refusals.py"
+TEXTS = "tests/migration/test_text_edits.py"
 
 MUTANTS = [
     (
-        "storycore_tts/entrypoints/checkout/writing.py",
-        "    except BaseException:\n        put_right(root)\n        raise\n",
-        "    except OSError:\n        put_right(root)\n        raise\n",
-        "an interrupt in the middle of a migration leaves half of it",
+        "storycore_tts/services/migration/planning.py",
+        "    if refused:\n",
+        "    if False:\n",
+        "changes that are not committed are written over",
+        [REFUSALS],
+    ),
+    (
+        "storycore_tts/services/migration/planning.py",
+        "    ours = [committed, *_phases(replace(committed, lines=shown))]",
+        "    ours = [committed]",
+        "what was written but not committed cannot be taken back",
+        [PHASES],
+    ),
+    (
+        "storycore_tts/entrypoints/checkout/checkouts.py",
+        "        clear_draft(root, path)\n",
+        "        pass\n",
+        "a kill leaves a draft for good",
         [WRITING],
     ),
     (
-        "storycore_tts/entrypoints/checkout/writing.py",
-        "    _replaced(pending_file(root), record.as_bytes(), Path.replace)\n",
-        "",
-        "nothing says after a kill what was under way",
+        "storycore_tts/entrypoints/checkout/files.py",
+        "    rename(draft, file)",
+        "    file.write_bytes(draft.read_bytes())\n    rename(draft, file)",
+        "a file is written in place before it is replaced",
         [WRITING],
     ),
     (
-        "storycore_tts/entrypoints/checkout/writing.py",
-        "        if _digest_of(file) != known.before:\n            raise LocalChanges(",
-        "        if False:\n            raise LocalChanges(",
+        "storycore_tts/entrypoints/checkout/checkouts.py",
+        "        if read(root, change.path) != change.before:",
+        "        if False:",
         "a file that was changed while the migration ran is overwritten",
         [WRITING],
     ),
@@ -34,23 +49,23 @@ MUTANTS = [
         [REFUSALS],
     ),
     (
-        "storycore_tts/services/migration/regions.py",
-        "    if not region.for_users and _same_ending(found) != _same_ending(region.after):",
-        "    if False:",
-        "local changes between the marks are thrown away on the way back",
-        [REFUSALS],
+        "storycore_tts/services/migration/steps.py",
+        '    if "tts" in settings(',
+        '    if "speech" in settings(',
+        "a second tts block hides the settings of the first",
+        [REFUSALS, TEXTS],
     ),
     (
-        "storycore_tts/services/migration/yaml_source.py",
-        "    if not same or any(",
-        "    if any(",
-        "an edit of the settings may change others",
-        [REFUSALS, "tests/migration/test_text_edits.py"],
+        "storycore_tts/services/migration/steps.py",
+        "        if not finding.done:\n            raise AnchorNotFound(",
+        "        if False:\n            raise AnchorNotFound(",
+        "lines that are no code or no setting are written",
+        [REFUSALS, TEXTS],
     ),
     (
-        "storycore_tts/services/migration/planning.py",
-        "        if region.phase > target:",
-        "        if region.phase >= target:",
+        "storycore_tts/services/migration/checkout.py",
+        "if one[1].phase > phase]",
+        "if one[1].phase >= phase]",
         "going back goes one phase too far",
         [PHASES],
     ),

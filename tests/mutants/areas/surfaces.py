@@ -20,9 +20,9 @@ MUTANTS = [
         [f"{LEGACY}::test_work_in_threads_has_ended_when_it_is_closed"],
     ),
     (
-        "storycore_tts/entrypoints/legacy/integration.py",
-        "            self._thread = self._thread or LoopThread()",
-        "            self._thread = LoopThread()",
+        "storycore_tts/entrypoints/legacy/blocking.py",
+        "work, self._loop or self._begin())",
+        "work, self._begin())",
         "every call opens connections of its own",
         [LEGACY],
     ),

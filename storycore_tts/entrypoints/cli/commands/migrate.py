@@ -71,7 +71,7 @@ def migrate(
 
     if undo and to is not None:
         raise InvalidRequest("--undo goes back one phase, --to N to a certain one: give one.")
-    opened = open_checkout(checkout, _usual_lines(), config and config.as_posix())
+    opened = open_checkout(checkout, _usual_lines(), config.as_posix() if config else None)
     found = evidence(opened.now)
     if not reporting.as_json:
         _tell_phase(found)

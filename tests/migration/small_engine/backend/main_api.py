@@ -1,18 +1,16 @@
 """The small engine's app."""
 
-import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from backend.projects_api import PROJECTS
+from backend.video_editor_api import VIDEO_EDITOR_ROUTER
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from backend.projects_api import PROJECTS
-from backend.video_editor_api import VIDEO_EDITOR_ROUTER
-
-os.makedirs("output", exist_ok=True)
+Path("output").mkdir(exist_ok=True)
 api = FastAPI()
 api.include_router(PROJECTS, prefix="/api")
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from qwen_tts_comfyui import QwenTTSComfyUIClient
 from qwen_tts_comfyui.workflows import BUILDERS
+
+from qwen_tts_comfyui import QwenTTSComfyUIClient
 
 
 class QwenTTSService:
