@@ -13,6 +13,8 @@ from storycore_tts.domain.errors import BackendUnavailable
 
 T = TypeVar("T")
 
+_NAME = "storycore-tts legacy"  # what the names of a loop's thread, and of its helpers, begin with
+
 
 class Calls:
     """Coroutines that callers wait for: they may run an event loop, or none.
@@ -50,8 +52,7 @@ class Calls:
 
     def _begin(self) -> asyncio.AbstractEventLoop:
         self._loop = loop = asyncio.new_event_loop()
-        name = "storycore-tts legacy"
-        thread = threading.Thread(target=_serve, args=(loop,), name=name, daemon=True)
+        thread = threading.Thread(target=_serve, args=(loop,), name=_NAME, daemon=True)
         thread.start()
         self._end = weakref.finalize(self, _stop, loop, thread)
         return loop
@@ -69,7 +70,7 @@ def _result_of(future: Future[T]) -> T:
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
-    threads = ThreadPoolExecutor(thread_name_prefix="storycore-tts legacy")
+    threads = ThreadPoolExecutor(thread_name_prefix=_NAME)
     loop.set_default_executor(threads)
     try:
         loop.run_forever()
@@ -85,5 +86,5 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
 
 def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
     loop.call_soon_threadsafe(loop.stop)
-    if thread is not threading.current_thread():  # where the garbage collector ran in the thread
+    if not threading.current_thread().name.startswith(_NAME):  # or it would wait for itself
         thread.join()
