@@ -59,7 +59,7 @@ def in_a_film() -> None:
     """Let a character speak."""
     from backend.cine_production_service import speak
 
-    spoken = speak("http://127.0.0.1:7860", "Hello.", character_id="Serena", tone="neutral")
+    spoken = speak("http://127.0.0.1:7860", "Hello.", character_id="char_001", tone="neutral")
     try:
         path = asyncio.run(spoken)
     except ModuleNotFoundError:  # the engine's own client lacks a module
