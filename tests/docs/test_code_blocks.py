@@ -15,6 +15,7 @@ import soundfile
 import yaml
 
 from storycore_tts import QwenTTSConfig, load_config
+from storycore_tts.domain.cast_file import read_cast
 from storycore_tts.testing.service import serving
 
 from .forks import Forks
