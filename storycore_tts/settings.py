@@ -91,14 +91,21 @@ class QwenTTSModelConfig(_Block):
 
     model_choice: Literal["0.6B", "1.7B"] = "1.7B"
     """Size of the model; the small one needs less memory and does not listen to ``instruct``."""
-    device: Literal["auto", "cuda", "mps", "xpu", "cpu"] = "cuda"
-    """Where it runs: on the server, with ComfyUI."""
+    device: str = "cuda"
+    """Where it runs, with ComfyUI on the server: auto, cuda, cuda:1 (by number), mps, xpu, cpu."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of its weights; fp32 needs twice the memory."""
     attention: Literal["auto", "sdpa", "flash_attn", "sage_attn", "eager"] = "auto"
     """The kernel that computes attention; another one than auto must be installed."""
     unload_model_after_generate: bool = False
     """Give the GPU's memory back after every job; the next one loads the model again."""
+
+    @field_validator("device")
+    @classmethod
+    def _device_is_named(cls, value: str) -> str:
+        if re.fullmatch(r"auto|cpu|mps|xpu|cuda(:\d{1,3})?", value) is None:
+            raise ValueError("one of auto, cuda, cuda:N, mps, xpu, cpu")
+        return value
 
 
 class QwenTTSGenerationConfig(_Block):

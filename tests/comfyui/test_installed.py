@@ -111,6 +111,15 @@ async def test_a_server_without_cuda_is_sent_auto_and_says_so(
     assert "auto instead of cuda" in status.details["device sent"]
 
 
+async def test_a_gpu_is_chosen_by_the_server_and_that_is_said(server):
+    adapter = ComfyUIAdapter(QwenTTSConfig(comfyui_url=server.url, device="cuda:1"))
+    speech = await adapter.synthesize(LINE)
+    await adapter.aclose()
+    [graph] = [record.graph for record in server.log.of(Submitted)]
+    assert graph["voice"]["inputs"]["device"] == "cuda"
+    assert "it was sent cuda instead of cuda:1" in speech.warnings[0]
+
+
 @pytest.mark.parametrize(("pack", "taken"), [("1.0.6", False), ("1.0.7", True)])
 async def test_xpu_where_the_node_offers_it(standin_comfyui_factory, pack, taken):
     server = standin_comfyui_factory(

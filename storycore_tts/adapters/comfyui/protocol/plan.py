@@ -17,6 +17,11 @@ OnEvent = Callable[[str, Mapping[str, Any]], "Progress | None"]
 GIVEN_AGAIN = "the ComfyUI server lost the job under way, and was given it again"
 
 
+def loading() -> Progress:
+    """Say that a model is loaded, as at the start of most jobs."""
+    return Progress(Stage.LOADING)
+
+
 class Command(Enum):
     """What the machine asks for; the comments name the methods that answer it."""
 
@@ -65,7 +70,7 @@ class JobPlan:
     limit: Literal["job", "training"] = "job"
     known: bool = False
     has_files: bool = False
-    begins: Callable[[], Progress] = lambda: Progress(Stage.LOADING)
+    begins: Callable[[], Progress] = loading
 
     def runs_as(self, found: object) -> bool:
         """Tell whether a graph has the nodes of this one, so that it can be read like it."""
