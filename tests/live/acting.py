@@ -1,0 +1,167 @@
+"""Checks of characters: who speaks for whom, and a scene that becomes clips."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from speaking import heard
+from workplace import EDITOR, Checkout, Engine, Workplace, expect
+
+TEXT = "We should not have come here."
+
+# The engine's own makers of characters and scenes, called as its services call them.
+_SHEETS = """
+import json, sys, uuid
+from pathlib import Path
+from src.character_wizard.integration_manager import CharacterLibraryManager
+from src.character_wizard.models import CharacterProfile, Gender
+library = CharacterLibraryManager(Path(sys.argv[1]))
+made = []
+for name, gender, age, voice in (
+    ("Marie", "female", "adult", "bright and energetic"),
+    ("Noir", "male", "adult", "deep and commanding"),
+    ("Dubois", "male", "elderly", "warm and wise"),
+    ("Lea", "female", "child", "clear and natural"),
+):
+    sheet = CharacterProfile(character_id=str(uuid.uuid4()), name=name, gender=Gender(gender))
+    sheet.visual_identity.age_range = age
+    sheet.voice_identity.voice_type = voice
+    library.add_character(sheet)
+    made.append(sheet.character_id)
+print(json.dumps(made))
+"""
+
+_PROJECT = """
+import json, sys
+from backend.project_builder import ProjectBuilder
+from backend.story_transformer import StructuredScenario
+people = [{"id": n, "nom": name} for n, name in enumerate(("Marie", "Noir", "Dubois", "Lea"), 1)]
+scenario = StructuredScenario({"titre": "Film"}, people, [], [], {}, [], [])
+builder = ProjectBuilder(scenario, sys.argv[1])
+builder.build_project()
+print(json.dumps([one.id for one in builder.characters]))
+"""
+
+_SCENE = """
+import asyncio, json, random
+from src.ai_character_engine import AICharacterEngine, CharacterArchetype, CharacterGenerationConfig
+from src.ai_enhancement_engine import AIConfig
+from src.automation.dialogue_automation import DialogueAutomation, DialogueContext, DialogueTemplate
+random.seed(7)
+
+async def main():
+    maker = AICharacterEngine(AIConfig())
+    await maker.initialize()
+    kinds = map(CharacterArchetype, ("hero", "villain", "mentor", "sidekick"))
+    wanted = [CharacterGenerationConfig(archetype=kind) for kind in kinds]
+    people = [await maker.generate_character(one) for one in wanted]
+    scene = DialogueAutomation().generate_dialogue(
+        people, DialogueContext(location="Lab"), num_lines=6, template=DialogueTemplate.MULTI_PARTY
+    )
+    print(json.dumps(scene.to_dict()))
+
+asyncio.run(main())
+"""
+
+
+def characters(place: Workplace) -> str:
+    """Four characters of a scene have four voices, the same ones every time."""
+    checkout = place.spoken_copy()
+    kinds = {
+        "sheets of the wizard": checkout.ask(_SHEETS, "projects/film"),
+        "sheets of the project": checkout.ask(_PROJECT, "film"),
+        "numbers": ["1", "2", "3", "4"],
+        "names": ["Marie", "Noir", "Dubois", "Lea"],
+    }
+    found = []
+    for kind, ids in kinds.items():
+        with place.engine(checkout) as engine:
+            first = [_voice_of(place, engine, one) for one in ids]
+            again = [_voice_of(place, engine, one) for one in ids]
+        with place.engine(checkout) as engine:
+            backwards = [_voice_of(place, engine, one) for one in reversed(ids)]
+        expect(len(set(first)) == len(ids), f"{kind}: {dict(zip(ids, first, strict=True))}")
+        expect(first == again, f"{kind}: {first}, then {again}")
+        expect(first == backwards[::-1], f"{kind}: {first}, after a restart {backwards[::-1]}")
+        found.append(f"{kind}: {', '.join(first)}")
+    return "; ".join(found)
+
+
+def _voice_of(place: Workplace, engine: Engine, character: str) -> str:
+    since = place.jobs_asked()
+    step = engine.produced(character, TEXT, tone="Dramatic")
+    path = Path(engine.checkout.root, step["output"]["filename"])
+    expect(path.is_file(), f"{character}: there is no file {path}")
+    speakers = place.speakers_asked(since)
+    expect(len(speakers) == 1, f"{character}: ComfyUI was asked for {speakers}")
+    return speakers[0]
+
+
+def scene(place: Workplace) -> str:
+    """A dialogue of the engine becomes sound, and clips in the engine's own timeline."""
+    checkout = place.spoken_copy()
+    made = checkout.ask(_SCENE)
+    file = f"data/dialogues/{made['scene_id']}.json"
+    with place.engine(checkout) as engine:
+        project = _project(engine)
+        since = place.jobs_asked()
+        told = _spoken(checkout, engine, file, project)
+        lines = made["lines"]
+        clips = told["clips"]
+        expect(len(clips) == len(lines), f"{len(clips)} clips for {len(lines)} lines")
+        end = 0.0
+        for clip in clips:
+            heard(
+                Path(checkout.root, clip["file_path"]).read_bytes(),
+                clip["end_time"] - clip["start_time"],
+            )
+            expect(clip["start_time"] >= end - 1e-6, f"two lines at once: {clip}")
+            end = clip["end_time"]
+        speakers = place.speakers_asked(since)
+        _one_voice_each(lines, speakers)
+        _in_the_timeline(engine, project, clips)
+    return f"{len(clips)} clips, {end:.1f} s, {len(set(speakers))} voices"
+
+
+def _project(engine: Engine) -> str:
+    who = {"email": "live@localhost.org", "password": "long enough", "name": "Live"}
+    engine.call("POST", f"{EDITOR}/auth/register", json=who)
+    token = engine.call("POST", f"{EDITOR}/auth/login", json=who).json()["access_token"]
+    found: str = engine.call(
+        "POST", f"{EDITOR}/projects", params={"authorization": f"Bearer {token}"},
+        json={"name": "Film"},
+    ).json()["id"]  # fmt: skip
+    return found
+
+
+def _spoken(checkout: Checkout, engine: Engine, file: str, project: str) -> dict[str, list[dict]]:  # type: ignore[type-arg]
+    ended = checkout.ours(
+        "storycore", "speak-scene", file, "--engine", engine.url, "--project", project, "--json"
+    )
+    found: dict[str, list[dict]] = json.loads(ended.stdout)  # type: ignore[type-arg]
+    return found
+
+
+def _one_voice_each(lines: list[dict[str, str]], speakers: list[str]) -> None:
+    expect(len(speakers) == len(lines), f"{len(speakers)} of {len(lines)} lines were spoken")
+    voices: dict[str, set[str]] = {}
+    for line, speaker in zip(lines, speakers, strict=True):
+        voices.setdefault(line["character_id"], set()).add(speaker)
+    expect(all(len(of) == 1 for of in voices.values()), f"a character changed voices: {voices}")
+    different = {next(iter(of)) for of in voices.values()}
+    expect(len(different) == len(voices), f"characters share a voice: {voices}")
+
+
+def _in_the_timeline(engine: Engine, project: str, clips: list[dict]) -> None:  # type: ignore[type-arg]
+    """The engine shows its tracks only in the answer to a move: to where the clip is already."""
+    first = clips[0]
+    moved = engine.call(
+        "POST", f"{EDITOR}/projects/{project}/clips/{first['id']}/move",
+        json={"startTime": first["start_time"], "trackId": first["track_id"]},
+    ).json()  # fmt: skip
+    there = [clip for track in moved["project"]["tracks"] for clip in track["clips"]]
+    expect(len(there) == len(clips), f"{len(there)} clips in the timeline, not {len(clips)}")
+    wanted = sorted((round(c["start_time"], 3), round(c["end_time"], 3)) for c in clips)
+    found = sorted((round(c["start_time"], 3), round(c["end_time"], 3)) for c in there)
+    expect(found == wanted, f"{found}, not {wanted}")
