@@ -27,7 +27,7 @@ def there_and_back(place: Workplace) -> str:
     expect(not checkout.git("diff", start), checkout.git("diff", "--stat", start))
     left = checkout.status()
     expect(not left, f"git status: {left}")
-    more = _files(checkout.root) - before - {"output", "uploads"}
+    more = _files(checkout.root) - before
     expect(not more, f"left behind: {sorted(more)}")
     return "every phase answers; no difference, nothing left behind"
 
@@ -176,13 +176,12 @@ def _kill_within(checkout: Checkout, seconds: float) -> None:
 
 
 def _files(root: Path) -> set[str]:
-    """Every file below a folder, whether git sees it or not; what engines write is one folder."""
+    """Every file below a folder, whether git sees it or not; but not what engines write."""
     found = set()
     for path in root.rglob("*"):
         name = path.relative_to(root).as_posix()
-        top = name.split("/", 1)[0]
-        if path.is_file() and top != ".git":
-            found.add(top if top in ("output", "uploads") else name)
+        if path.is_file() and name.split("/", 1)[0] not in (".git", "output", "uploads"):
+            found.add(name)
     return found
 
 

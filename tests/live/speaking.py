@@ -331,8 +331,8 @@ def bad_settings(place: Workplace) -> str:
         played(engine, engine.said(LINE))
         checkout.configure(backend="comfyu")
         time.sleep(NOTICED_SECONDS)
-        told = engine.call("POST", f"{EDITOR}/ai/tts", status=503, json=body).text
-        expect("comfyu" in told, f"the reason is missing: {told[:200]}")
+        told = engine.said(LINE)
+        expect("comfyu'" in str(told["warnings"]), f"the file is refused, and no warning: {told}")
     return refused[:110]
 
 
