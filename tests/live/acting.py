@@ -9,6 +9,8 @@ from typing import Any
 from speaking import heard
 from workplace import EDITOR, Engine, Workplace, expect
 
+from storycore_tts.domain.voices import gender_of
+
 Clip = dict[str, Any]
 
 TEXT = "We should not have come here."
@@ -87,6 +89,8 @@ def characters(place: Workplace) -> str:
         expect(len(set(first)) == len(ids), f"{kind}: {dict(zip(ids, first, strict=True))}")
         expect(first == again, f"{kind}: {first}, then {again}")
         expect(first == backwards[::-1], f"{kind}: {first}, after a restart {backwards[::-1]}")
+        if kind != "numbers":
+            expect(gender_of(first[0]) == "female", f"{kind}: {first[0]} speaks for Marie")
         found.append(f"{kind}: {', '.join(first)}")
     return "; ".join(found)
 
