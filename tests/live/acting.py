@@ -14,6 +14,7 @@ from storycore_tts.domain.voices import gender_of
 Clip = dict[str, Any]
 
 TEXT = "We should not have come here."
+TONE = "Dramatic"
 
 # The engine's own makers of characters and scenes, called as its services call them.
 _SHEETS = """
@@ -97,11 +98,13 @@ def characters(place: Workplace) -> str:
 
 def _voice_of(place: Workplace, engine: Engine, character: str) -> str:
     since = place.jobs_asked()
-    step = engine.produced(character, TEXT, tone="Dramatic")
+    step = engine.produced(character, TEXT, tone=TONE)
     path = Path(engine.checkout.root, step["output"]["filename"])
     expect(path.is_file(), f"{character}: there is no file {path}")
-    speakers = place.speakers_asked(since)
+    speakers = place.asked_for("speaker", since)
     expect(len(speakers) == 1, f"{character}: ComfyUI was asked for {speakers}")
+    manner = place.asked_for("instruct", since)[-1]
+    expect(len(manner) > len(TONE), f"{TONE!r} is said to the model as {manner!r}")
     return speakers[0]
 
 

@@ -72,7 +72,7 @@ def _run(name: str, place: Workplace) -> str:
     except Failed as why:
         result, detail = "FAIL", str(why)
     except Exception:  # noqa: BLE001 - the table goes on; what went wrong is in it
-        result, detail = "FAIL", traceback.format_exc()
+        result, detail = "FAIL", traceback.format_exc(limit=-4)
     print(f"{result}  {name:<15} {time.monotonic() - began:6.1f} s  {detail}", flush=True)
     return result
 

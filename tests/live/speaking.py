@@ -259,7 +259,7 @@ def page(place: Workplace) -> str:
         for voice, gender in PAGE_VOICES.items():
             since = place.jobs_asked()
             seconds += played(engine, engine.said(LINE, voice))
-            speaker = place.speakers_asked(since)[-1]
+            speaker = place.asked_for("speaker", since)[-1]
             expect(gender_of(speaker) == gender, f"{voice} is spoken by {speaker}")
         fast = played(engine, engine.said(LINE, speed=2.0))
         slow = played(engine, engine.said(LINE, speed=1.0))
