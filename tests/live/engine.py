@@ -7,6 +7,8 @@ server and draft. Everything happens in clones of the checkout, in a temporary f
 the stand-in. The exit status is 1 if a check fails.
 """
 
+# ruff: noqa: T201 - it prints its report
+
 from __future__ import annotations
 
 import argparse
