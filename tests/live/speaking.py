@@ -238,8 +238,26 @@ def two_workers(place: Workplace) -> str:
             spoke = set(
                 re.findall(rf'answered by (\d+): .*"POST {EDITOR}/ai/tts HTTP/1.1" 200', engine.log)
             )
+        with ThreadPoolExecutor(4) as pool:
+            for audio in pool.map(as_a_job, [engine] * 6):
+                samples, rate = soundfile.read(io.BytesIO(audio))
+                expect(len(samples) > rate / 4, "a job's sound is too short to be speech")
         expect("Traceback" not in engine.log, f"a traceback: {engine.log[-900:]}")
-    return f"{lines} lines by two processes"
+    return f"{lines} lines and 6 jobs by two processes"
+
+
+def as_a_job(engine: Engine) -> bytes:
+    """Speak a line as a job, asking whatever worker answers; its sound."""
+    asked = {"json": {"text": LINE}, "headers": {"Prefer": "respond-async"}}
+    links = engine.call("POST", f"{EDITOR}/ai/tts/qwen/generate", status=202, **asked).json()[
+        "links"
+    ]
+    deadline = time.monotonic() + 60
+    while (job := engine.call("GET", links["self"]).json())["state"] != "succeeded":
+        expect(job["state"] in ("queued", "running"), f"the job: {job}")
+        expect(time.monotonic() < deadline, f"the job is still {job['state']}")
+        time.sleep(0.2)
+    return engine.call("GET", f"{links['self']}/audio").content
 
 
 def two_engines(place: Workplace) -> str:

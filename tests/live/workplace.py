@@ -174,11 +174,18 @@ class Engine:
         return self.log_file.read_text(encoding="utf-8", errors="replace")
 
     def call(
-        self, method: str, path: str, *, token: str | None = None, status: int = 200, **body: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **body: Any,
     ) -> httpx.Response:
         """Call a route over a connection of its own; "" is no token, None the engine's."""
         bearer = self.token if token is None else token
-        headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+        headers = {**(headers or {}), **({"Authorization": f"Bearer {bearer}"} if bearer else {})}
         with httpx.Client(trust_env=False, timeout=ANSWER_SECONDS) as client:
             answer = client.request(method, f"{self.url}{path}", headers=headers, **body)
         expect(
