@@ -249,14 +249,14 @@ def two_workers(place: Workplace) -> str:
 def as_a_job(engine: Engine) -> bytes:
     """Speak a line as a job, asking whatever worker answers; its sound."""
     asked = {"json": {"text": LINE}, "headers": {"Prefer": "respond-async"}}
-    links = engine.call("POST", f"{EDITOR}/ai/tts/qwen/generate", status=202, **asked).json()[
-        "links"
-    ]
+    job = engine.call("POST", f"{EDITOR}/ai/tts/qwen/generate", status=202, **asked).json()
+    links = job["links"]
     deadline = time.monotonic() + 60
-    while (job := engine.call("GET", links["self"]).json())["state"] != "succeeded":
+    while job["state"] != "succeeded":
         expect(job["state"] in ("queued", "running"), f"the job: {job}")
         expect(time.monotonic() < deadline, f"the job is still {job['state']}")
         time.sleep(0.2)
+        job = engine.call("GET", links["self"]).json()
     return engine.call("GET", f"{links['self']}/audio").content
 
 
