@@ -65,7 +65,17 @@ class LiveSettings:
         self._looked = clock()
         self._turn: dict[str, Future[None]] = {}
         self._followers: list[Prepare] = []
+        self._refused = ""
         self.config = read(source)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a result has to say of the settings: that their file as it is now is refused."""
+        if self._above is not None:
+            return self._above.warnings
+        if not self._refused:
+            return ()
+        return (f"The settings were changed and are refused; those before hold: {self._refused}",)
 
     def follow(self, prepare: Prepare) -> Callable[[], None]:
         """Put settings to use that are read from now on; all who follow do, or none.
@@ -118,11 +128,11 @@ class LiveSettings:
             kept = {name: getattr(self.config, name) for name in self._fixed}
             config = config.model_copy(update=kept)
             uses = [prepare(config) for prepare in self._followers]
-        except TTSError:
+        except TTSError as error:
             if source is self._source:
-                self._stamp = stamp
+                self._stamp, self._refused = stamp, str(error)
             raise
-        self.config, self._source, self._stamp = config, source, stamp
+        self.config, self._source, self._stamp, self._refused = config, source, stamp, ""
         for use in uses:
             use()
 

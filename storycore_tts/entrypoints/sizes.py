@@ -45,6 +45,11 @@ class SpeechBySize:
         """The settings in force."""
         return self._settings.config
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is to be said of the settings; see ``LiveSettings.warnings``."""
+        return self._settings.warnings
+
     def tts(self, model_choice: str | None = None) -> ConfiguredSpeech:
         """Return the service whose model has this size; None for the configured one.
 

@@ -211,6 +211,16 @@ async def test_bad_settings_are_an_answer_until_they_are_mended(client_of, own):
         assert (await client.post(SPEAK, json={"text": LINE})).status_code == 200
 
 
+async def test_answers_say_that_the_settings_are_refused_now(client_of, own, a_second_passes):
+    client = await client_of(host(own()))
+    told = (await client.post(SPEAK, json={"text": LINE})).json()
+    assert not any("drfat" in warning for warning in told["warnings"])
+    own(backend="drfat")
+    a_second_passes()
+    told = (await client.post(SPEAK, json={"text": LINE})).json()
+    assert any("drfat" in warning for warning in told["warnings"])
+
+
 async def test_a_recording_that_is_spoken_in_at_once_needs_no_store(
     client_of, own, folder, recording, standin_comfyui_factory
 ):

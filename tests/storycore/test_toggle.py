@@ -5,29 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from dependency_injector import providers
 
 from storycore_tts import Qwen3TTSIntegration, QwenComfyUITTSService, QwenTTSService, open_tts
-from storycore_tts.container import Container
 from storycore_tts.entrypoints.sizes import SpeechBySize
 from storycore_tts.testing.comfyui.log import Submitted
 
 LINE = "Bonjour, ceci est un test."
-
-
-@pytest.fixture
-def a_second_passes():
-    """Lets a second pass for those who look at files."""
-
-    class Clock:
-        now = 0.0
-
-        def __call__(self):
-            self.now += 1.0
-
-    clock = Clock()
-    with Container.clock.override(providers.Object(lambda: clock.now)):
-        yield clock
 
 
 @pytest.fixture
@@ -115,6 +98,22 @@ async def test_a_file_that_is_edited_changes_who_speaks(
     file = settings(backend="draft", comfyui_url=server.url)
     await spoken(file, toggles, tmp_path / "out.wav")
     assert [*seen, len(server.log.of(Submitted))] == [0, 1, 1, 1, 2]
+
+
+async def test_results_say_that_the_file_is_refused_until_it_is_mended(settings, a_second_passes):
+    file = settings(backend="draft")
+    async with QwenComfyUITTSService(config=file) as editor, QwenTTSService(config=file) as film:
+
+        async def warned():
+            a_second_passes()
+            results = [await editor.text_to_speech(LINE), await film.text_to_speech(LINE, "Ryan")]
+            return ["'drfat'" in " ".join(one.warnings) for one in results]
+
+        assert await warned() == [False, False]
+        settings(backend="drfat")
+        assert await warned() == [True, True]
+        settings(backend="draft")
+        assert await warned() == [False, False]
 
 
 async def test_event_loops_of_several_threads_go_on_while_the_file_is_edited(

@@ -162,7 +162,7 @@ class QwenComfyUITTSService:
         )
         target = self._files.reserve(output_path, stem="tts")
         written = await lines.spoken_into(tts, asked.request, target, form)
-        warnings = (*asked.notes, *written.speech.warnings)
+        warnings = (*self._speech.warnings, *asked.notes, *written.speech.warnings)
         for warning in warnings:
             log_event(_log, logging.WARNING, "speech.doubtful", warning=warning)
         return TTSResult(

@@ -444,7 +444,7 @@ class QwenTTSService:
             text=asked.request.text,
             voice=voice,
             speaker=asked.speaker,
-            warnings=(*asked.notes, *written.speech.warnings),
+            warnings=(*self._speech.warnings, *asked.notes, *written.speech.warnings),
         )
 
     def _training(

@@ -177,7 +177,7 @@ async def _spoken(
     voice_map, cast = service.config.voice_map, lines.casting(service.config)
     asked = await lines.request_for(tts, voice_map, text, voice, cast=cast)
     outcome = await while_connected(request, service.studio.speak(None, asked.request, form))
-    warnings = [*asked.notes, *outcome.facts["warnings"]]
+    warnings = [*service.settings.warnings, *asked.notes, *outcome.facts["warnings"]]
     return replace(outcome, facts={**outcome.facts, "warnings": warnings})
 
 
