@@ -160,9 +160,9 @@ class ComfyUITimeouts(_Block):
     """A whole job, from submission to result."""
     training: Seconds = 172_800.0
     """A whole training."""
-    away: Seconds = 60.0
-    """With a job under way, for a server that went away to come back; a restart takes half a
-    minute."""
+    away: Seconds = 120.0
+    """With a job under way, for a server that went away to come back; a restart takes a
+    minute on a busy machine."""
     cancel: Seconds = 5.0
     """To tell the server that we are leaving."""
 
