@@ -19,10 +19,11 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 3 --dist loadfile $(PYTEST_OPTIONS)
 
-# Adds torch and qwen_tts, so that `make test` covers the direct backend too.
+# Adds torch and qwen_tts, so that `make test` covers the direct backend too; as the guide says for
+# a machine without a GPU.
 direct: $(VENV)/.dev
-	$(INSTALL) '$(TORCH)' -r .ci/direct-requirements.txt
-	$(INSTALL) --no-deps 'qwen-tts==0.1.1'
+	$(INSTALL) '$(TORCH)' -e '.[direct-light]'
+	$(INSTALL) --no-deps 'qwen-tts>=0.1.1,<0.2'
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -28,7 +28,7 @@ from typing import Any
 
 from storycore_tts import QwenTTSConfig, Sampling, SpeechRequest
 from storycore_tts.adapters.direct import DirectAdapter, create
-from storycore_tts.testing.tiny_models import build_tiny_models, install_torchaudio_placeholder
+from storycore_tts.testing.tiny_models import build_tiny_models
 
 LINES = [f"{opening} {number} times." for number in range(16) for opening in ("He ran", "We sang")]
 LONG = "The old house at the end of the road had been empty for years. " * 2
@@ -47,7 +47,6 @@ def main() -> int:
     options.add_argument("--rounds", type=int, default=3, help="of which the medians are taken")
     options.add_argument("--threads", type=int, help="torch's threads on a CPU")
     asked = options.parse_args()
-    install_torchaudio_placeholder()
     if asked.threads:
         import torch
 

@@ -118,9 +118,8 @@ def report(fallback: str, result: dict[str, float]) -> None:
 
 
 def _tiny_models(folder: Path) -> dict[str, str]:
-    from storycore_tts.testing.tiny_models import build_tiny_models, install_torchaudio_placeholder
+    from storycore_tts.testing.tiny_models import build_tiny_models
 
-    install_torchaudio_placeholder()
     return {"1.7B-CustomVoice": str(build_tiny_models(folder).path("custom_voice"))}
 
 

@@ -121,7 +121,6 @@ def test_the_direct_document(run, tiny_places: dict[str, str], tmp_path: Path):
         "STORYCORE_TTS_DIRECT__MODELS": json.dumps(tiny_places),
         "OMP_NUM_THREADS": "1",
     }
-    torchaudio_placeholder(tmp_path)  # where programs run, they import from
     recordings = tmp_path / "recordings"
     recordings.mkdir()
     for number in range(2):
@@ -135,15 +134,6 @@ def test_the_direct_document(run, tiny_places: dict[str, str], tmp_path: Path):
             run(str(tmp_path / "block.py"), **settings)
         for command in our_commands(code) if language == "console" else ():
             run(*command, **settings)
-
-
-def torchaudio_placeholder(folder: Path) -> None:
-    """Write what ``install_torchaudio_placeholder`` puts in place, for another process."""
-    package = folder / "torchaudio" / "compliance"
-    package.mkdir(parents=True)
-    for module in (folder / "torchaudio" / "__init__.py", package / "__init__.py"):
-        module.touch()
-    (package / "kaldi.py").touch()
 
 
 def test_yaml(tmp_path: Path):

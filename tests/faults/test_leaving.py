@@ -198,9 +198,6 @@ from storycore_tts import QwenTTSConfig, SpeechRequest, open_tts
 from storycore_tts.domain.progress import Stage
 
 config, text, stage = json.loads(sys.argv[1]), sys.argv[2], Stage(sys.argv[3])
-if config["backend"] == "direct":
-    from storycore_tts.testing.tiny_models import install_torchaudio_placeholder
-    install_torchaudio_placeholder()
 
 def report(progress):
     if progress.stage is stage:

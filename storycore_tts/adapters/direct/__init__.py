@@ -7,8 +7,10 @@ From the outside in: ``adapter`` turns requests into ``jobs``; ``pool`` keeps th
 in its thread what is done next (``turns`` lets one pool work at a time, ``clock`` is its clock);
 ``batching`` chooses what is spoken together; ``engine`` is the model itself, with the hook
 (``watch``) that follows and stops it. ``checkpoints`` and ``devices`` know which model, and on
-what; ``lookups`` reads a checkpoint's card once for all who ask at the same time; ``prompts`` keeps
-references prepared for cloning; ``streaming`` decodes what is not finished yet.
+what; ``package`` imports ``qwen_tts``, ``loading`` loads with it, ``guard`` holds what was loaded
+against its files, ``installed`` knows which versions work; ``lookups`` reads a checkpoint's card
+once for all who ask at the same time; ``prompts`` keeps references prepared for cloning;
+``streaming`` decodes what is not finished yet.
 """
 
 from __future__ import annotations

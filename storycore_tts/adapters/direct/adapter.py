@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from typing import TypeAlias
 
 from storycore_tts.adapters.direct import failures
@@ -22,10 +21,12 @@ from storycore_tts.adapters.direct.checkpoints import (
 )
 from storycore_tts.adapters.direct.clock import Clock
 from storycore_tts.adapters.direct.devices import Hardware, place
-from storycore_tts.adapters.direct.engine import Engine, load_package
+from storycore_tts.adapters.direct.engine import Engine
 from storycore_tts.adapters.direct.failures import BACKEND
+from storycore_tts.adapters.direct.installed import Installed
 from storycore_tts.adapters.direct.jobs import Call, Job, Line, Result
 from storycore_tts.adapters.direct.lookups import SharedLookup
+from storycore_tts.adapters.direct.package import load_package
 from storycore_tts.adapters.direct.pool import Limits, ModelKey, Pool
 from storycore_tts.adapters.direct.prompts import PromptCache
 from storycore_tts.domain.audio import SAMPLE_RATE, is_silent
@@ -42,8 +43,6 @@ from storycore_tts.domain.speech import Speech, Timings, TrainedVoice
 from storycore_tts.domain.voices import Speaker, described, find_speaker
 from storycore_tts.ports import BackendStatus, Capabilities, Problem, SpeechChunk
 from storycore_tts.settings import QwenTTSConfig
-
-_PACKAGE = "qwen-tts"
 
 LoadModel: TypeAlias = Callable[[Checkpoint, object, QwenTTSConfig, PromptCache], Engine]
 
@@ -221,21 +220,22 @@ class DirectAdapter:
         base = configured_size(self._config, "base", request.model_choice)
         read_card(base)
         with failures.loading(base.name):
+            load_package()
             import torch
 
             placement = place(self._config, Hardware.here())
-            load_package()
             from storycore_tts.adapters.direct import training
         try:
-            voice = training.train(
-                request,
-                base_model=fetched(base),
-                tokenizer=None,
-                device=placement.device,
-                dtype=getattr(torch, placement.dtype),
-                on_progress=call.tell,
-                cancelled=lambda: call.cancelled or self._pool.closed,
-            )
+            with failures.device_watched():
+                voice = training.train(
+                    request,
+                    base_model=fetched(base),
+                    tokenizer=None,
+                    device=placement.device,
+                    dtype=getattr(torch, placement.dtype),
+                    on_progress=call.tell,
+                    cancelled=lambda: call.cancelled or self._pool.closed,
+                )
         except training.TrainingCancelled:
             raise failures.closed() from None  # the caller of a cancelled task does not see it
         return replace(voice, warnings=(*voice.warnings, *placement.warnings))
@@ -243,28 +243,29 @@ class DirectAdapter:
     def _look(self) -> BackendStatus:
         """Find out what is there and what is missing; imports torch."""
         stock = [configured(self._config, "custom_voice"), configured(self._config, "base")]
-        device, details, problems = "", {}, list[Problem]()
+        installed = Installed.here()
+        device, details, problems = "", installed.details(), list[Problem]()
         try:
-            installed = version(_PACKAGE)
+            load_package()
             placement = place(self._config, Hardware.here())
             device = placement.title
             details["precision"] = placement.dtype
             details["attention"] = placement.attention
             for checkpoint in stock:
                 details[checkpoint.name] = _whereabouts(checkpoint)
-        except (PackageNotFoundError, ImportError) as error:
-            installed = ""
-            missing = failures.missing_package(error)
-            problems.append(Problem(missing.message, missing.hint or ""))
+            if misfit := installed.misfit():
+                problems.append(Problem(misfit.message, misfit.advice))
         except TTSError as error:
             problems.append(Problem(error.message, error.hint or ""))
+        if lost := self._pool.lost:
+            problems.append(Problem(lost.message, lost.hint or ""))
         if self._pool.closed:
             problems.append(Problem(failures.closed().message, "Open another one."))
         details["loaded"] = ", ".join(key.checkpoint.name for key in self._pool.loaded) or "nothing"
         return BackendStatus(
             BACKEND,
             reachable=not problems,
-            version=installed,
+            version=installed.version,
             device=device,
             models=tuple(checkpoint.name for checkpoint in stock),
             queue_length=self._pool.length,

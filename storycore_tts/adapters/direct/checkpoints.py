@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from storycore_tts.adapters.direct.failures import BACKEND, missing_package
+from storycore_tts.adapters.direct.failures import BACKEND, importing
 from storycore_tts.domain.errors import BackendUnavailable, InvalidRequest, UnsupportedLanguage
 from storycore_tts.domain.languages import AUTO
 from storycore_tts.settings import QwenTTSConfig
@@ -209,10 +209,8 @@ def _from_hub(repository: str, *, only: str | None = None) -> Path:
 
 def _cached(repository: str) -> Path | None:
     """Return the folder in which the Hub's library keeps a repository, if it has its config."""
-    try:
+    with importing("huggingface_hub"):
         from huggingface_hub import try_to_load_from_cache
-    except ImportError as error:
-        raise missing_package(error) from error
     try:
         found = try_to_load_from_cache(repository, "config.json")
     except ValueError as error:  # no name that a repository could have

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Any
 
 from storycore_tts.adapters.direct.failures import BACKEND
 from storycore_tts.domain.errors import BackendUnavailable
 from storycore_tts.settings import QwenTTSModelConfig
+
+_NOT_FOUND = "torch finds no such device here"
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,7 @@ class Placement:
     """Where and how a model runs.
 
     Args:
-        device: As torch names it: "cuda:0", "mps" or "cpu".
+        device: As torch names it: "cuda:1", "mps" or "cpu".
         title: The same for people.
         dtype: Attribute of torch: "bfloat16" or "float32".
         attention: As transformers names it.
@@ -30,18 +33,31 @@ class Placement:
 
 
 @dataclass(frozen=True)
+class Gpu:
+    """A CUDA device.
+
+    Args:
+        name: The maker's.
+        bf16: It computes in bfloat16 itself; a T4 and a V100 only emulate it.
+        flash: Flash attention runs on it: it is an Ampere or later.
+    """
+
+    name: str
+    bf16: bool = False
+    flash: bool = False
+
+
+@dataclass(frozen=True)
 class Hardware:
     """What this machine has.
 
     Args:
-        cuda: Name of the first CUDA device; "" without one.
-        cuda_bf16: It computes in bfloat16.
+        gpus: CUDA devices, in torch's order.
         mps: There is an Apple GPU.
         flash_attention: The package flash_attn is installed.
     """
 
-    cuda: str = ""
-    cuda_bf16: bool = False
+    gpus: tuple[Gpu, ...] = ()
     mps: bool = False
     flash_attention: bool = False
 
@@ -54,51 +70,81 @@ class Hardware:
         """
         import torch
 
-        cuda = bool(torch.cuda.is_available())
+        return cls.of(torch)
+
+    @classmethod
+    def of(cls, torch: Any) -> Hardware:
+        """Ask a torch."""
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         return cls(
-            cuda=str(torch.cuda.get_device_name(0)) if cuda else "",
-            cuda_bf16=cuda and bool(torch.cuda.is_bf16_supported()),
+            gpus=tuple(_gpu(torch.cuda, number) for number in range(count)),
             mps=bool(torch.backends.mps.is_available()),
-            flash_attention=cuda and find_spec("flash_attn") is not None,
+            flash_attention=count > 0 and find_spec("flash_attn") is not None,
         )
+
+
+def _gpu(cuda: Any, number: int) -> Gpu:
+    ampere = cuda.get_device_capability(number) >= (8, 0)
+    with cuda.device(number):
+        bf16 = bool(cuda.is_bf16_supported(including_emulation=False))
+    return Gpu(str(cuda.get_device_name(number)), bf16=ampere and bf16, flash=ampere)
 
 
 def place(config: QwenTTSModelConfig, hardware: Hardware) -> Placement:
     """Choose where a model runs, as near to the settings as the hardware allows.
 
     Raises:
-        BackendUnavailable: The settings name a device that this machine does not have.
+        BackendUnavailable: The settings name a device that this machine does not have, or that
+            the model does not run on.
     """
-    kind = config.device
+    kind, _, number = config.device.partition(":")
     if kind == "auto":
-        kind = "cuda" if hardware.cuda else "mps" if hardware.mps else "cpu"
-    if not {"cuda": bool(hardware.cuda), "mps": hardware.mps, "cpu": True}.get(kind, False):
-        raise BackendUnavailable(
-            f"tts.qwen.device is {kind!r}, and torch finds no such device here.",
-            hint="Set tts.qwen.device: auto (or cpu), or install the build of torch for your GPU.",
-            backend=BACKEND,
-            retryable=False,
-        )
+        kind = "cuda" if hardware.gpus else "mps" if hardware.mps else "cpu"
+    if kind == "cuda":
+        gpu = _numbered(hardware.gpus, int(number or 0))
+        device, title = f"cuda:{number or 0}", gpu.name
+    else:
+        gpu, device, title = None, kind, kind
+        if kind == "xpu" or (kind == "mps" and not hardware.mps):
+            runs = "the direct backend runs on cuda, mps and cpu"
+            raise _no_device(f"{kind!r}, and {runs if kind == 'xpu' else _NOT_FOUND}")
     warnings = []
     dtype = "bfloat16" if config.precision == "bf16" else "float32"
-    if dtype == "bfloat16" and not (kind == "cuda" and hardware.cuda_bf16):
+    if dtype == "bfloat16" and not (gpu and gpu.bf16):
         dtype = "float32"
-        warnings.append(f"{kind} computes in fp32 here, not in bf16: it needs twice the memory")
-    attention, change = _attention(config.attention, hardware, on_gpu=kind == "cuda", dtype=dtype)
+        warnings.append(f"{title} computes in fp32 here, not in bf16: it needs twice the memory")
+    can_flash = hardware.flash_attention and dtype == "bfloat16" and bool(gpu and gpu.flash)
+    attention, change = _attention(config.attention, can_flash=can_flash)
     warnings += [change] if change else []
-    device = "cuda:0" if kind == "cuda" else kind
-    title = hardware.cuda if kind == "cuda" else kind
     return Placement(device, title, dtype, attention, tuple(warnings))
 
 
-def _attention(wanted: str, hardware: Hardware, *, on_gpu: bool, dtype: str) -> tuple[str, str]:
+def _numbered(gpus: tuple[Gpu, ...], number: int) -> Gpu:
+    if number < len(gpus):
+        return gpus[number]
+    if not gpus:
+        raise _no_device(f"'cuda', and {_NOT_FOUND}")
+    there = ", ".join(f"cuda:{index} ({gpu.name})" for index, gpu in enumerate(gpus))
+    raise _no_device(f"'cuda:{number}', and there is only {there}")
+
+
+def _no_device(told: str) -> BackendUnavailable:
+    return BackendUnavailable(
+        f"tts.qwen.device is {told}.",
+        hint="Set tts.qwen.device: auto (or cpu), or install the build of torch for your GPU.",
+        backend=BACKEND,
+        retryable=False,
+    )
+
+
+def _attention(wanted: str, *, can_flash: bool) -> tuple[str, str]:
     """Return transformers' name of an attention, and a warning if it is not the one wanted."""
-    can_flash = on_gpu and hardware.flash_attention and dtype == "bfloat16"
     if wanted == "auto":
         return ("flash_attention_2" if can_flash else "sdpa"), ""
     if wanted == "flash_attn" and can_flash:
         return "flash_attention_2", ""
     if wanted in ("flash_attn", "sage_attn"):
-        why = "is for ComfyUI" if wanted == "sage_attn" else "needs CUDA, bf16 and its package"
+        needs = "needs an Ampere GPU or a later one, bf16 and its package"
+        why = "is for ComfyUI" if wanted == "sage_attn" else needs
         return "sdpa", f"attention is sdpa: {wanted} {why}"
     return wanted, ""

@@ -16,6 +16,8 @@ from storycore_tts.adapters.direct import failures
 from storycore_tts.adapters.direct.checkpoints import Checkpoint, fetched
 from storycore_tts.adapters.direct.devices import Hardware, Placement, place
 from storycore_tts.adapters.direct.jobs import Job, Piece
+from storycore_tts.adapters.direct.loading import load_model
+from storycore_tts.adapters.direct.package import load_package
 from storycore_tts.adapters.direct.prompts import PromptCache, PromptKey
 from storycore_tts.adapters.direct.streaming import ChunkDecoder
 from storycore_tts.adapters.direct.watch import Abandoned, Watch
@@ -39,7 +41,7 @@ class Take:
     """What came of one row.
 
     Args:
-        samples: At 24 kHz; empty for a stream.
+        samples: At 24 kHz; empty for a stream. They may be NaN or infinite, where the model failed.
         seconds: How much was spoken.
         ran_away: Whether it ended only because its budget did.
     """
@@ -71,9 +73,14 @@ class Engine:
         self._streaming = config.direct
         self._prompts = prompts
         with failures.loading(checkpoint.name):
-            package = load_package()
+            load_package()
             self.placement: Placement = place(config, Hardware.here())
-            self._model: Any = _loaded(package, str(fetched(checkpoint)), self.placement)
+            self._model: Any = load_model(
+                fetched(checkpoint),
+                device=self.placement.device,
+                dtype=self.placement.dtype,
+                attention=self.placement.attention,
+            )
 
     def speak(self, batch: Sequence[Job], seed: int) -> list[Take]:
         """Speak lines that are drawn alike, all at once.
@@ -88,6 +95,7 @@ class Engine:
         Raises:
             OutOfMemory: The batch does not fit.
             GenerationFailed: The model failed.
+            DeviceLost: The GPU has failed, and is lost to this process.
         """
         talker = self._model.model.talker
         with failures.generating(self._name, len(batch)):
@@ -170,7 +178,10 @@ class Engine:
 
         def decode(frames: Sequence[Any]) -> Samples:
             waves, _ = codec.decode([{"audio_codes": torch.stack(list(frames))}])
-            return _clean(waves[0])
+            samples = _clean(waves[0])
+            if not np.isfinite(samples).all():
+                raise failures.not_numbers()
+            return samples
 
         return ChunkDecoder(
             decode,
@@ -226,31 +237,7 @@ def give_back_memory() -> None:
             torch.mps.empty_cache()
 
 
-def load_package() -> Any:
-    """Import ``qwen_tts``; what it prints at that goes to stderr, for stdout is the caller's."""
-    import torch  # noqa: F401 — first, and outside of the redirection: it takes longest
-    import transformers  # noqa: F401
-
-    with contextlib.redirect_stdout(sys.stderr):
-        import qwen_tts
-
-    return qwen_tts
-
-
-def _loaded(package: Any, folder: str, placement: Placement) -> Any:
-    import torch
-
-    model = package.Qwen3TTSModel.from_pretrained(
-        folder,
-        device_map=placement.device,
-        dtype=getattr(torch, placement.dtype),
-        attn_implementation=placement.attention,
-    )
-    talker = model.model.talker
-    # Said once here; transformers would assume the same, and log it at every call.
-    talker.generation_config.pad_token_id = talker.config.codec_eos_token_id
-    return model
-
-
 def _clean(wave: Any) -> Samples:
-    return np.clip(np.asarray(wave, dtype=np.float32), -1.0, 1.0)
+    """Return samples within ±1; some that are no numbers stay so, for the pool to refuse them."""
+    samples = np.asarray(wave, dtype=np.float32)
+    return np.clip(samples, -1.0, 1.0) if np.isfinite(samples).all() else samples

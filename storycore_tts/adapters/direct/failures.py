@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
 
+from storycore_tts.adapters.direct.installed import INSTALL, Installed
 from storycore_tts.domain.errors import (
     BackendUnavailable,
     GenerationFailed,
@@ -16,7 +20,6 @@ from storycore_tts.domain.errors import (
 )
 
 BACKEND = "direct"
-INSTALL = "pip install 'storycore-tts[direct]', with the build of torch for your GPU."
 
 # What torch, transformers and safetensors raise when they fail: RuntimeError (CUDA and shapes),
 # OSError (files, the network), the rest for checkpoints that are not what their config says.
@@ -30,6 +33,17 @@ _LIBRARY_ERRORS = (
     AssertionError,
     MemoryError,
 )
+_INCOMPLETE = (
+    "Is the download complete? The folder needs config.json, model.safetensors and "
+    "speech_tokenizer/. tts.qwen.direct.models names another one."
+)
+# What ends CUDA in a process: each call after it fails too.
+_LOST = (
+    "device-side assert",
+    "illegal memory access",
+    "unspecified launch failure",
+    "device is lost",
+)
 _NO_MEMORY = ("out of memory", "can't allocate memory", "cublas_status_alloc_failed")
 
 
@@ -40,14 +54,14 @@ def loading(model: str) -> Iterator[None]:
         with _damage_named():
             yield
     except ImportError as error:
-        raise missing_package(error) from error
+        raise cannot_import(model, error) from error
     except _LIBRARY_ERRORS as error:
+        _raise_if_lost(error)
         if _is_out_of_memory(error):
             raise _out_of_memory(f"No memory is left to load {model}.", error) from error
         raise BackendUnavailable(
             f"Cannot load {model}: {_first_line(error)}",
-            hint="Is the download complete? The folder needs config.json, model.safetensors and "
-            "speech_tokenizer/. tts.qwen.direct.models names another one.",
+            hint=str(Installed.here().misfit() or _INCOMPLETE),
             backend=BACKEND,
             retryable=False,
         ) from error
@@ -68,11 +82,22 @@ def _damage_named() -> Iterator[None]:
 
 
 @contextmanager
+def device_watched() -> Iterator[None]:
+    """Name what ends the GPU for this process, and let everything else through."""
+    try:
+        yield
+    except RuntimeError as error:
+        _raise_if_lost(error)
+        raise
+
+
+@contextmanager
 def generating(model: str, lines: int) -> Iterator[None]:
     """Translate what fails while ``model`` speaks so many lines at once."""
     try:
         yield
     except _LIBRARY_ERRORS as error:
+        _raise_if_lost(error)
         if _is_out_of_memory(error):
             told = f"{model} ran out of memory while it spoke {lines} line(s) at once."
             raise _out_of_memory(told, error) from error
@@ -84,19 +109,84 @@ def generating(model: str, lines: int) -> Iterator[None]:
         ) from error
 
 
-def missing_package(error: ImportError) -> BackendUnavailable:
-    """Say which package the direct backend misses."""
+@contextmanager
+def importing(package: str) -> Iterator[None]:
+    """Turn whatever keeps a package from being imported into an error that names it.
+
+    Raises:
+        BackendUnavailable: It cannot be imported.
+    """
+    try:
+        yield
+    except (ImportError, *_LIBRARY_ERRORS) as error:
+        raise cannot_import(package, error) from error
+
+
+def cannot_import(name: str, error: Exception) -> BackendUnavailable:
+    """Say which package could not be imported, and what to do.
+
+    Args:
+        name: What was to be imported, or loaded.
+        error: What its import raised.
+    """
+    culprit, module = _culprit(name, error)
+    needed = "" if culprit == name else f", which {name} needs"
+    folder, misfit = _shadow(module), Installed.here().misfit()
+    if folder:
+        hint = f"The folder {folder} hides the package {culprit}: rename it, or work elsewhere."
+    elif isinstance(error, ModuleNotFoundError):
+        hint = f"Install {culprit}, or all that is needed: {INSTALL}"
+    else:
+        hint = str(misfit or f"Install what fits together: {INSTALL}")
     return BackendUnavailable(
-        f"The direct backend needs a package that cannot be imported: {error}.",
-        hint=INSTALL,
+        f"The direct backend cannot import {culprit}{needed}: {_first_line(error)}.",
+        hint=hint,
         backend=BACKEND,
         retryable=False,
     )
 
 
+def _culprit(name: str, error: Exception) -> tuple[str, ModuleType | None]:
+    """Return the package that fails, and the module in which something is missing, if known."""
+    if isinstance(error, ImportError) and error.name:
+        return error.name.partition(".")[0], sys.modules.get(error.name)
+    module = error.obj if isinstance(error, AttributeError) else None
+    if isinstance(module, ModuleType):
+        return module.__name__.partition(".")[0], module
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    modules = [frame for frame in frames if frame.f_code.co_name == "<module>"]
+    return (modules[-1].f_globals["__name__"].partition(".")[0] if modules else name), None
+
+
+def _shadow(module: ModuleType | None) -> Path | None:
+    """Return the folder or file in the working directory that a module was taken from, if any."""
+    if module is None:
+        return None
+    top = sys.modules.get(module.__name__.partition(".")[0], module)
+    file = getattr(top, "__file__", None)
+    for place in map(Path, [file] if file else getattr(top, "__path__", ())):
+        found = place.parent if place.name == "__init__.py" else place
+        if found.resolve().parent == Path.cwd():
+            return found
+    return None
+
+
 def closed() -> BackendUnavailable:
     """Say that nobody works here any more."""
     return BackendUnavailable("The direct adapter is closed.", backend=BACKEND, retryable=False)
+
+
+class DeviceLost(BackendUnavailable):
+    """A kernel on the GPU has failed; nothing runs there any more until the process ends."""
+
+
+def not_numbers() -> GenerationFailed:
+    """Say that samples are NaN or infinite."""
+    return GenerationFailed(
+        "The model made samples that are no numbers (NaN or infinite).",
+        hint="Try tts.qwen.precision: fp32, and check the versions that doctor lists.",
+        backend=BACKEND,
+    )
 
 
 def runaway(seconds: float, tokens: int) -> RunawayGeneration:
@@ -119,6 +209,18 @@ def silence(seconds: float) -> SilentAudio:
         "try tts.qwen.precision: fp32.",
         backend=BACKEND,
     )
+
+
+def _raise_if_lost(error: BaseException) -> None:
+    told = str(error).casefold()
+    if any(phrase in told for phrase in _LOST):
+        raise DeviceLost(
+            f"The GPU has failed, and this process cannot use it any more: {_first_line(error)}.",
+            hint="Start the program again. If it happens again with the same request, try "
+            "tts.qwen.precision: fp32, and CUDA_LAUNCH_BLOCKING=1 to see where.",
+            backend=BACKEND,
+            retryable=False,
+        ) from error
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

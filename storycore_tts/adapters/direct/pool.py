@@ -8,22 +8,30 @@ So no model is unloaded on the strength of what was true before a wait.
 from __future__ import annotations
 
 import atexit
+import math
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from storycore_tts.adapters.direct import failures
 from storycore_tts.adapters.direct.batching import is_full, next_batch
 from storycore_tts.adapters.direct.checkpoints import Checkpoint
 from storycore_tts.adapters.direct.clock import Clock, SystemClock
-from storycore_tts.adapters.direct.engine import Engine, Take
+from storycore_tts.adapters.direct.engine import Engine, Take, give_back_memory
 from storycore_tts.adapters.direct.jobs import Answering, Call, Job, Result
 from storycore_tts.adapters.direct.turns import GENERATION, Turn
 from storycore_tts.domain.audio import is_silent
+from storycore_tts.domain.errors import OutOfMemory
 from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.domain.sampling import fresh_seed
+
+_SMALLER = "there was too little memory to speak {} line(s) at once; spoken again, {} at once"
 
 
 @dataclass(frozen=True)
@@ -108,13 +116,15 @@ class Pool:
         self._thread: threading.Thread | None = None
         self._thread_runs = False
         self.closed = False
+        self.lost: failures.DeviceLost | None = None
+        """The GPU has failed, if it has."""
         _pools.add(self)
 
     def submit(self, key: ModelKey, job: Job) -> None:
         """Let a line wait for its model; cancelling the job takes it out again.
 
         Raises:
-            BackendUnavailable: The pool is closed.
+            BackendUnavailable: The pool is closed, or its GPU has failed.
         """
         with self._changed:
             self._check_open()
@@ -176,6 +186,8 @@ class Pool:
     def _check_open(self) -> None:
         if self.closed:
             raise failures.closed()
+        if self.lost is not None:
+            raise copy(self.lost)
 
     def _next_arrival(self) -> int:
         self._arrivals += 1
@@ -301,7 +313,7 @@ class Pool:
             with self._changed:
                 engines = self._take_engines(self._loaded_models())
             _free(engines)
-            with Answering([exclusive.call]):
+            with Answering([exclusive.call]), self._loss_noted():
                 exclusive.work()
         finally:
             with self._changed:
@@ -333,7 +345,7 @@ class Pool:
 
     def _speak(self, model: _Model, batch: Sequence[Job]) -> None:
         try:
-            with Answering(batch):
+            with Answering(batch), self._loss_noted():
                 self._speak_loaded(model, batch)
         finally:
             with self._changed:
@@ -351,9 +363,31 @@ class Pool:
         for job in batch:
             job.add_warnings(engine.placement.warnings)
             job.tell(Progress(Stage.GENERATING, fraction=0.0))
+        try:
+            self._speak_now(model, engine, batch)
+        except OutOfMemory:
+            if batch[0].streamed:  # what was delivered cannot be taken back
+                raise
+            give_back_memory()
+            half = math.ceil(len(batch) / 2)
+            for part in filter(None, (batch[:half], batch[half:])):
+                with Answering(part):
+                    for job in part:
+                        job.add_warnings([_SMALLER.format(len(batch), len(part))])
+                    self._speak_now(model, engine, part)
+
+    def _speak_now(self, model: _Model, engine: Engine, batch: Sequence[Job]) -> None:
         seed = batch[0].seed if batch[0].seed is not None else fresh_seed()
         for job, take in zip(batch, engine.speak(batch, seed), strict=False):
             self._settle(model, job, take, seed)
+
+    @contextmanager
+    def _loss_noted(self) -> Iterator[None]:
+        try:
+            yield
+        except failures.DeviceLost as error:
+            self.lost = error
+            raise
 
     def _loaded_now(self, model: _Model, batch: Sequence[Job]) -> Engine:
         for job in batch:
@@ -371,6 +405,8 @@ class Pool:
                 model.waiting.insert(0, job)
         elif take.ran_away:
             job.fail(failures.runaway(take.seconds, job.line.budget))
+        elif not np.isfinite(take.samples).all():
+            job.fail(failures.not_numbers())
         elif not job.streamed and is_silent(take.samples):
             job.fail(failures.silence(take.seconds))
         else:

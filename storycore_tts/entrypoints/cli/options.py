@@ -58,7 +58,7 @@ class Backend(Settings):
         str | None, Option("--model-choice", metavar="SIZE", help="0.6B or 1.7B.")
     ] = None
     device: Annotated[
-        str | None, Option("--device", metavar="NAME", help="auto, cuda, mps or cpu.")
+        str | None, Option("--device", metavar="NAME", help="auto, cuda, cuda:1, mps, xpu or cpu.")
     ] = None
     precision: Annotated[
         str | None, Option("--precision", metavar="NAME", help="bf16 or fp32.")

@@ -121,7 +121,7 @@ def create_client(
     Args:
         comfyui_url: The server.
         model_choice: "0.6B" or "1.7B".
-        device: "auto", "cuda", "mps" or "cpu".
+        device: "auto", "cuda", "cuda:1", "mps", "xpu" or "cpu".
         precision: "bf16" or "fp32".
 
     Raises:

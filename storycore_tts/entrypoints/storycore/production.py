@@ -130,7 +130,7 @@ class QwenTTSService:
         comfyui_url: The ComfyUI server; None, here and below, for what the settings say. Where they
             name one, the addresses that the engine passes while nobody chose any do not count.
         model_choice: "0.6B" or "1.7B".
-        device: "auto", "cuda", "mps" or "cpu".
+        device: "auto", "cuda", "cuda:1", "mps", "xpu" or "cpu".
         precision: "bf16" or "fp32".
         timeout: Seconds that one job may take on ComfyUI.
         config: Settings, the path of a YAML file, or None for the usual places.

@@ -32,6 +32,5 @@ the instruction, the reference or the batch; `rigging` explains how.
 """
 
 from .build import Kind, Size, TinyModels, build_tiny_models
-from .placeholder import install_torchaudio_placeholder
 
-__all__ = ["Kind", "Size", "TinyModels", "build_tiny_models", "install_torchaudio_placeholder"]
+__all__ = ["Kind", "Size", "TinyModels", "build_tiny_models"]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from .placeholder import install_torchaudio_placeholder
+from storycore_tts.adapters.direct.package import load_package
+
 from .writing import finished, is_built
 
 Kind = Literal["base", "custom_voice", "voice_design", "tokenizer"]
@@ -63,7 +64,7 @@ def build_tiny_models(
 
     Takes seconds. The same options and the same package versions give the same bytes. A crash
     leaves no half checkpoint; other options replace what was built before. Torch's random state
-    is left as it was. Call `install_torchaudio_placeholder` before you import qwen_tts.
+    is left as it was.
 
     Args:
         folder: Where to put them; made if missing.
@@ -74,7 +75,7 @@ def build_tiny_models(
         seed: Another seed, other voices.
 
     Raises:
-        ImportError: torch or qwen_tts is not installed.
+        BackendUnavailable: torch, qwen_tts or what they need cannot be imported.
         ValueError: No such size.
         FileExistsError: A checkpoint's folder exists and is not ours; nothing of it is touched.
     """
@@ -94,7 +95,7 @@ def build_tiny_models(
     if not missing:
         return models
 
-    install_torchaudio_placeholder()
+    load_package()
     import torch
 
     from .codec import write_codec

@@ -100,7 +100,7 @@ def write_text_tokenizer(folder: Path) -> TextVocabulary:
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {
-        "tokenizer_class": "Qwen2Tokenizer",
+        "tokenizer_class": _tokenizer_class(),
         "processor_class": "Qwen3TTSProcessor",
         "added_tokens_decoder": {
             str(token_id): {
@@ -128,6 +128,17 @@ def write_text_tokenizer(folder: Path) -> TextVocabulary:
     content = json.dumps(config, indent=1)
     (folder / "tokenizer_config.json").write_text(content, encoding="utf-8")
     return text
+
+
+def _tokenizer_class() -> str:
+    """The class that reads tokenizer.json as it is; the package's processor names the first one.
+
+    transformers 5 cuts the texts of a Qwen2Tokenizer in its own way.
+    """
+    import transformers
+
+    old = transformers.__version__.startswith("4.")
+    return "Qwen2Tokenizer" if old else "PreTrainedTokenizerFast"
 
 
 def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:

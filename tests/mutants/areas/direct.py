@@ -4,12 +4,43 @@ POOL = "storycore_tts/adapters/direct/pool.py"
 JOBS = "storycore_tts/adapters/direct/jobs.py"
 LOOKUPS = "storycore_tts/adapters/direct/lookups.py"
 BATCHING = "storycore_tts/adapters/direct/batching.py"
+WATCH = "storycore_tts/adapters/direct/watch.py"
+LOADING = "storycore_tts/adapters/direct/loading.py"
+TRAINING = "storycore_tts/adapters/direct/training/job.py"
 DRAFT = "storycore_tts/adapters/draft/adapter.py"
 POOL_TESTS = "tests/unit/direct/test_pool.py"
 LEAVING_TESTS = "tests/unit/direct/test_leaving.py"
 DRAFT_TESTS = "tests/unit/draft/test_adapter.py"
 
 MUTANTS = [
+    (
+        WATCH,
+        "((layers[-1][:, -1:].clone(),), codes)",
+        "(layers, codes)",
+        "every layer's state of a long batch fills the memory",
+        ["tests/unit/direct/test_speaking.py"],
+    ),
+    (
+        POOL,
+        "batch[:half], batch[half:]",
+        "batch,",
+        "a batch that does not fit is tried again as it was",
+        [POOL_TESTS],
+    ),
+    (
+        LOADING,
+        "        guard.check(tts.model, folder)\n",
+        "",
+        "a model that was loaded wrongly speaks",
+        ["tests/unit/direct/test_guard.py"],
+    ),
+    (
+        TRAINING,
+        'device=self.device, dtype="float32"',
+        'device=self.device, dtype=str(dtype).removeprefix("torch.")',
+        "most updates of a training in bf16 vanish",
+        ["tests/unit/direct_training/test_training.py"],
+    ),
     (
         POOL,
         "idle = (model for model in self._loaded_models() if not model.waiting)",

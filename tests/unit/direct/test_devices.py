@@ -1,10 +1,14 @@
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 
 from storycore_tts import BackendUnavailable, QwenTTSConfig
-from storycore_tts.adapters.direct.devices import Hardware, place
+from storycore_tts.adapters.direct.devices import Gpu, Hardware, place
 
-GPU = Hardware(cuda="NVIDIA H200", cuda_bf16=True, flash_attention=True)
-OLD_GPU = Hardware(cuda="NVIDIA T4")
+H200 = Gpu("NVIDIA H200", bf16=True, flash=True)
+GPU = Hardware((H200,), flash_attention=True)
+OLD_GPU = Hardware((Gpu("NVIDIA T4"),), flash_attention=True)
 APPLE = Hardware(mps=True)
 NOTHING = Hardware()
 
@@ -20,10 +24,58 @@ def test_auto_takes_the_best_there_is(hardware, device):
     assert placed(hardware).device == device
 
 
-@pytest.mark.parametrize(("device", "hardware"), [("cuda", APPLE), ("mps", GPU), ("xpu", NOTHING)])
-def test_a_device_that_is_not_there_is_refused(device, hardware):
-    with pytest.raises(BackendUnavailable, match="device: auto"):
+@pytest.mark.parametrize(
+    ("device", "hardware", "told"),
+    [
+        ("cuda", APPLE, "torch finds no such device"),
+        ("mps", GPU, "torch finds no such device"),
+        ("cuda:1", GPU, r"there is only cuda:0 \(NVIDIA H200\)"),
+        ("xpu", GPU, "runs on cuda, mps and cpu"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused(device, hardware, told):
+    with pytest.raises(BackendUnavailable, match=f"{told}.*device: auto"):
         placed(hardware, device=device)
+
+
+def test_a_gpu_is_chosen_by_its_number():
+    both = Hardware((Gpu("NVIDIA T4"), H200), flash_attention=True)
+    assert (placed(both).title, placed(both, device="cuda").device) == ("NVIDIA T4", "cuda:0")
+    second = placed(both, device="cuda:1")
+    assert (second.device, second.title, second.dtype) == ("cuda:1", "NVIDIA H200", "bfloat16")
+
+
+def machine(*gpus):
+    """A torch on a machine with these GPUs: name, capability, bf16 in hardware."""
+    return SimpleNamespace(
+        cuda=SimpleNamespace(
+            is_available=lambda: bool(gpus),
+            device_count=lambda: len(gpus),
+            get_device_name=lambda number: gpus[number][0],
+            get_device_capability=lambda number: gpus[number][1],
+            device=lambda number: nullcontext(),
+            is_bf16_supported=lambda including_emulation: including_emulation or gpus[0][2],
+        ),
+        backends=SimpleNamespace(mps=SimpleNamespace(is_available=lambda: False)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("gpu", "bf16"),
+    [
+        (("NVIDIA V100", (7, 0), False), False),
+        (("NVIDIA T4", (7, 5), False), False),
+        (("a T4 that claims it", (7, 5), True), False),
+        (("NVIDIA A100", (8, 0), True), True),
+        (("NVIDIA H200", (9, 0), True), True),
+    ],
+)
+def test_emulated_bf16_is_none(gpu, bf16):
+    assert Hardware.of(machine(gpu)).gpus == (Gpu(gpu[0], bf16=bf16, flash=bf16),)
+
+
+def test_a_machine_without_a_gpu():
+    assert Hardware.of(machine()) == Hardware()
 
 
 def test_what_the_hardware_has_is_taken_without_a_word():

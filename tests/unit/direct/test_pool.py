@@ -8,7 +8,14 @@ import weakref
 import numpy as np
 import pytest
 
-from storycore_tts import BackendUnavailable, Progress, RunawayGeneration, Sampling, Stage
+from storycore_tts import (
+    BackendUnavailable,
+    OutOfMemory,
+    Progress,
+    RunawayGeneration,
+    Sampling,
+    Stage,
+)
 from storycore_tts.adapters.direct.jobs import Call, Job, Piece
 
 from .conftest import line, outcome
@@ -182,6 +189,24 @@ async def test_an_unforeseen_error_reaches_the_caller_and_stops_nothing(studio):
     with pytest.raises(ZeroDivisionError):
         await studio.say()
     await studio.say()
+
+
+async def test_a_batch_that_does_not_fit_is_halved_once(studio):
+    studio.pool(window=1.0)
+    studio.errors = [OutOfMemory("no memory")]
+    jobs = [studio.submit(text) for text in "abcd"]
+    spoken = await asyncio.gather(*map(outcome, jobs))
+    assert [len(texts) for texts in studio.spoken] == [4, 2, 2]
+    assert all("4 line(s) at once; spoken again, 2" in one.warnings[0] for one in spoken)
+
+
+async def test_a_half_that_does_not_fit_either_fails_alone(studio):
+    studio.pool(window=1.0)
+    studio.errors = [OutOfMemory("no memory"), OutOfMemory("no memory")]
+    jobs = [studio.submit(text) for text in "abcd"]
+    ends = await asyncio.gather(*map(outcome, jobs), return_exceptions=True)
+    assert [type(end) for end in ends].count(OutOfMemory) == 2
+    assert [len(texts) for texts in studio.spoken] == [4, 2, 2]
 
 
 # Leaving and closing

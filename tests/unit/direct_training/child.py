@@ -14,11 +14,10 @@ from pathlib import Path
 
 from storycore_tts.domain.progress import Progress
 from storycore_tts.domain.requests import TrainingRequest
-from storycore_tts.testing.tiny_models import TinyModels, install_torchaudio_placeholder
+from storycore_tts.testing.tiny_models import TinyModels
 
 
 def main(request: str, models: str, stop: str) -> None:
-    install_torchaudio_placeholder()
     import torch
 
     torch.set_num_threads(1)

@@ -118,6 +118,24 @@ def test_what_was_done_is_not_done_again_and_another_trainings_folder_is_left_al
         train(num_epochs=1)
 
 
+def test_small_updates_in_half_precision_reach_every_weight(tiny_models, train, tmp_path):
+    """Weights in bf16 would swallow most of them."""
+    losses = []
+    half = {"dtype": torch.bfloat16, "on_progress": lambda p: losses.append(p.loss or 0)}
+    with pytest.raises(TrainingCancelled):
+        train({**half, "cancelled": lambda: sum(map(bool, losses)) > 4}, learning_rate=2e-5)
+    base = weights(tiny_models.path("base"))
+    trained = weights(tmp_path / "out" / "training-state-epoch-0")
+    names = [name for name in trained if name.startswith("talker.code_predictor.model.layers")]
+    changed = [(trained[name] != base[name]).float().mean().item() for name in names]
+    assert np.mean(changed) > 0.99
+
+
+def test_a_checkpoint_has_the_precision_that_was_computed_in(train):
+    own = weights(train({"dtype": torch.bfloat16}, num_epochs=1).checkpoint_path)
+    assert {tensor.dtype for tensor in own.values()} == {torch.bfloat16}
+
+
 def test_fewer_batches_than_a_weight_update_wants_still_learn(tiny_models, train):
     elsewhere = {"tokenizer": tiny_models.path("tokenizer")}
     voice = train(elsewhere, num_epochs=1, gradient_accumulation_steps=64)

@@ -9,7 +9,7 @@
         training.json                        what it was trained on, and its losses so far
       training-state-epoch-2/      the last whole epoch: weights, optimizer, training.json
 
-There is one state, of about three times the weights' size; it goes when the last epoch is done.
+There is one state, of three times the weights' size in fp32; it goes when the last epoch is done.
 Each folder is written under another name, brought to the disk, and renamed. What a crash leaves
 under such a name is swept away by the next training in that folder.
 """

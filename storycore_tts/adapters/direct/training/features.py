@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soxr
 import torch
-from qwen_tts import Qwen3TTSTokenizer
 
-from storycore_tts.adapters.direct import failures
+from storycore_tts.adapters.direct.loading import load_codec
 from storycore_tts.adapters.direct.training.cancelling import Cancelled, check
 from storycore_tts.adapters.direct.training.dataset import Dataset, load
 from storycore_tts.domain.audio import SAMPLE_RATE, Samples
@@ -74,11 +73,7 @@ def encode(
         InvalidDataset: A file has gone, or has changed, since it was checked.
         BackendUnavailable: The tokenizer cannot be loaded.
     """
-    # In float32 as upstream, whatever the model trains in: rounding moves sounds to other codes.
-    with failures.loading(codec.name):
-        tokenizer = Qwen3TTSTokenizer.from_pretrained(
-            str(codec), device_map=device, dtype=torch.float32
-        )
+    tokenizer = load_codec(codec, device=device)
     codes = []
     for number, item in enumerate(dataset.recordings):
         check(cancelled)

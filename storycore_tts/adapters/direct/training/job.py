@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from qwen_tts import Qwen3TTSModel
 from safetensors import SafetensorError
 
-from storycore_tts.adapters.direct import failures
 from storycore_tts.adapters.direct.checkpoints import at_home
+from storycore_tts.adapters.direct.loading import load_model
 from storycore_tts.adapters.direct.training import features, voice
 from storycore_tts.adapters.direct.training.cancelling import Cancelled, check
 from storycore_tts.adapters.direct.training.checkpoint import (
@@ -67,8 +66,9 @@ def train(
         base_model: Local folder of a Base model, 0.6B or 1.7B.
         tokenizer: Local folder of the 12 Hz tokenizer; None for the one in ``base_model``.
         device: "cpu", "cuda", "cuda:1", …
-        dtype: Of weights, gradients and optimizer: ``torch.bfloat16`` on a GPU, as upstream;
-            ``torch.float32`` on a CPU.
+        dtype: What is computed in, and of the checkpoints: ``torch.bfloat16`` on a GPU, as
+            upstream; ``torch.float32`` on a CPU. Weights, gradients and optimizer are float32
+            while it trains: 16 bytes for each weight.
         on_progress: Is told of each step, in this thread; what it raises ends the training.
         cancelled: Asked between steps, in this thread.
         seed: 0..2**63; decides the order of the recordings and the samples.
@@ -136,10 +136,8 @@ class _Job:
         """Encode, load, and do the epochs that are left."""
         codes = self._encoded(codec)
         self.on_progress(Progress(Stage.LOADING, message=f"loading {base_model.name}"))
-        with failures.loading(base_model.name), _memory_named(self.request):
-            tts = Qwen3TTSModel.from_pretrained(
-                str(base_model), device_map=self.device, dtype=dtype, attn_implementation="sdpa"
-            )
+        with _memory_named(self.request):
+            tts = load_model(base_model, device=self.device, dtype="float32", attention="sdpa")
         check(self.cancelled)
         examples = [
             features.Example(features.text_ids(tts.processor, item.text), frames)
@@ -148,7 +146,13 @@ class _Job:
         embedding = voice.embed(tts.model, features.recording(self.dataset.reference))
         voice.give(tts.model, self.speaker, embedding)
         training = Training(
-            tts.model, examples, embedding, self.request, device=self.device, seed=self.seed
+            tts.model,
+            examples,
+            embedding,
+            self.request,
+            device=self.device,
+            dtype=dtype,
+            seed=self.seed,
         )
         losses = self._restored(tts.model, training)
         for epoch in training.epochs(len(losses), self.on_progress, self.cancelled):
@@ -158,7 +162,9 @@ class _Job:
             if last or number % self.request.validate_every == 0:
                 voice.settle(tts.model, embedding)
                 sample = self._sample(tts)
-                weights = tts.model.state_dict()
+                weights = {
+                    name: tensor.to(dtype) for name, tensor in tts.model.state_dict().items()
+                }
                 with _disk_named(self.request):
                     self.output.write_checkpoint(
                         losses,

@@ -53,6 +53,8 @@ class Training:
         voice: The speaker's embedding, shape (hidden,), on the model's device.
         request: Learning rate, epochs, batch size, accumulation.
         device: Where the model is.
+        dtype: What is computed in; the weights are float32 in any case. In bfloat16 most updates
+            are too small to change a weight.
         seed: 0..2**63.
     """
 
@@ -64,9 +66,11 @@ class Training:
         request: TrainingRequest,
         *,
         device: str,
+        dtype: torch.dtype,
         seed: int,
     ) -> None:
         self._voice = voice
+        self._dtype = dtype
         self._epochs = request.num_epochs
         self._device = device
         self._seed = seed
@@ -142,7 +146,8 @@ class Training:
                 check(cancelled)
                 # The gradients of an epoch's last batches are applied even if they are too few.
                 with self._accelerator.accumulate(self._model):
-                    loss = recipe.loss(self._model, batch.to(self._device), self._voice)
+                    with self._computing():
+                        loss = recipe.loss(self._model, batch.to(self._device), self._voice)
                     self._accelerator.backward(loss)
                     if self._accelerator.sync_gradients:
                         self._accelerator.clip_grad_norm_(
@@ -153,6 +158,10 @@ class Training:
                 yield float(loss.detach())
         finally:
             self._loader.end()  # accelerate keeps a loader that was left early, for ever
+
+    def _computing(self) -> torch.autocast:
+        half = self._dtype is not torch.float32
+        return torch.autocast(self._device.partition(":")[0], self._dtype, enabled=half)
 
 
 class _Clock:
