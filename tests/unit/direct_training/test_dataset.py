@@ -27,7 +27,8 @@ def test_a_folder_is_read_in_the_order_of_its_names(dataset):
     found = check_dataset(dataset)
     assert [recording.text for recording in found.recordings] == WORDS
     assert found.reference == dataset / "line0.wav"
-    assert found.warnings == ()
+    (below,) = found.warnings
+    assert below.endswith("a recording in folders below it (takes), not looked at")
     assert found.duration == pytest.approx(4 * 1.2)
     assert {recording.sample_rate for recording in found.recordings} == {24_000}
 
@@ -69,6 +70,54 @@ def test_the_same_sound_in_two_formats_is_a_fault_and_the_same_words_twice_are_n
     soundfile.write(dataset / "line2b.flac", samples, rate)
     (dataset / "line2b.txt").write_text("The same again.")
     assert report_of(dataset) == ["line2b.flac: the same sound as line2.wav"]
+
+
+def speech(*, noise=0.0001, ends=0.1, seconds=3.0):
+    """Syllables with pauses between them, and silence at the ends, in seconds."""
+    time = np.arange(int(seconds * 24_000)) / 24_000
+    syllables = 0.4 * np.sin(2 * np.pi * 220 * time) * (time % 0.5 < 0.3)
+    silence = np.zeros(int(ends * 24_000))
+    whole = np.concatenate([silence, syllables, silence])
+    return whole + noise * np.random.default_rng(0).standard_normal(len(whole))
+
+
+@pytest.mark.parametrize(
+    ("samples", "told"),
+    [
+        (speech(), None),
+        (np.clip(4 * speech(), -1, 1), "it is clipped: "),
+        (speech() + 0.05, "it has a DC offset of +0.05"),
+        (speech(noise=0.05), "it is noisy: its pauses are only 1"),
+        (speech(ends=0.8), "it begins with 0.8 s of silence"),
+    ],
+)
+def test_sound_that_would_be_learned_is_told(dataset, samples, told):
+    soundfile.write(dataset / "line1.wav", samples, 24_000, subtype="FLOAT")
+    warnings = [one for one in check_dataset(dataset).warnings if "take about" not in one]
+    assert not warnings if told is None else warnings[0].startswith(f"line1.wav: {told}")
+
+
+def test_folders_below_are_named_where_nothing_else_is(tmp_path):
+    for name in ("anna", "ben"):
+        (tmp_path / name).mkdir()
+        write_recording(tmp_path / name, "one", "One.")
+    (told,) = report_of(tmp_path)
+    assert told.endswith("but 2 recordings in folders below it (anna, ben): name one of these")
+
+
+def test_one_recording_is_little(tmp_path):
+    write_recording(tmp_path, "one", "This is the one.")
+    (told,) = check_dataset(tmp_path).warnings
+    assert told.startswith("one.wav: one recording only")
+
+
+def test_paths_from_the_working_directory_are_told_as_such(dataset, tmp_path, monkeypatch):
+    """Upstream's manifests have them."""
+    (tmp_path / "manifests").mkdir()
+    manifest = jsonl(tmp_path / "manifests", {"audio": "./dataset/line1.wav", "text": "Two."})
+    monkeypatch.chdir(tmp_path)
+    (told,) = report_of(manifest)
+    assert "is in the working directory and not beside train.jsonl" in told
 
 
 def test_what_may_be_meant_so_is_a_warning(dataset):

@@ -11,7 +11,8 @@ Two forms are read:
 Whatever would be trained wrongly, or left out without a word, is an error: audio that cannot be
 read, is silent, too short or too long; words that are missing, empty or cannot be spoken; the same
 sound twice. Whatever may be meant so is a warning: a transcript that no recording belongs to, a
-telephone's sample rate, a pace that nobody speaks at, more than one reference.
+telephone's sample rate, a pace that nobody speaks at, more than one reference, a single recording,
+recordings in folders below, and sound that is clipped, noisy, off centre or silent at its ends.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from storycore_tts.adapters.direct.training.sound import doubts
 from storycore_tts.domain.audio import Samples, UndecodableAudio, decode, is_silent
 from storycore_tts.domain.errors import InvalidDataset, InvalidRequest, shown
 from storycore_tts.domain.text import reading_seconds, speakable
@@ -35,6 +37,7 @@ AUDIO_SUFFIXES = frozenset(
 SHORTEST = 0.5  # s; the codec makes 12.5 frames a second, and nothing is learned from five
 LONGEST = 30.0  # s; memory grows with the longest recording, and long ones are badly cut ones
 _LOWEST_RATE = 16_000  # Hz; below it the consonants are gone, and the voice learns a telephone
+_NAMED = 3  # folders that a message names
 _PACE = (0.25, 2.5)  # reading time over duration; outside it the transcript has other words
 
 
@@ -105,8 +108,14 @@ def check_dataset(folder_or_jsonl: Path) -> Dataset:
             hint="Give a folder of recordings with a .txt beside each, or a .jsonl file.",
         ) from error
     reference = _reference(entries, report)
+    below = _below(source)
     if not entries and not report.errors:
-        report.error(source.name, "holds no recording")
+        where = f" but {below}: name one of these" if below else ""
+        report.error(source.name, f"holds no recording{where}")
+    elif below:
+        report.warning(source.name, f"{below}, not looked at")
+    if len(entries) == 1:
+        report.warning(entries[0].name, "one recording only: a voice takes some minutes of them")
     report.raise_errors()
     assert reference is not None  # there is a recording, and the first one serves if need be
     learned = [(recording.digest, recording.text) for recording in recordings]
@@ -184,6 +193,21 @@ def _folder(folder: Path, report: _Report) -> Iterator[_Entry]:
         report.warning(transcript.name, "no recording belongs to this transcript")
 
 
+def _below(source: Path) -> str:
+    """Return how many recordings lie in which folders below one, in words; "" if none does."""
+    if not source.is_dir():
+        return ""
+    folders = [
+        file.relative_to(source).parts[0]
+        for file in source.glob("*/**/*")
+        if file.suffix.lower() in AUDIO_SUFFIXES and not file.name.startswith(".")
+    ]
+    names = sorted(set(folders))
+    shortened = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+    count = "a recording" if len(folders) == 1 else f"{len(folders)} recordings"
+    return f"{count} in folders below it ({shortened})" if folders else ""
+
+
 def _words(audio: Path, transcript: Path, report: _Report) -> str | None:
     try:
         return transcript.read_text(encoding="utf-8-sig")
@@ -211,6 +235,13 @@ def _lines(file: Path, report: _Report) -> Iterator[_Entry]:
             report.error(name, f"'ref_audio' must be a path, not {shown(reference)}")
             reference = None
         at = file.parent
+        if not (at / audio).exists() and Path(audio).exists():  # as upstream's script reads it
+            report.error(
+                name,
+                f"is in the working directory and not beside {file.name}: paths are relative to "
+                "the manifest. Move it there, or write absolute paths",
+            )
+            continue
         yield _Entry(name, at / audio, text, at / reference if reference else None)
 
 
@@ -240,6 +271,8 @@ def _checked(entry: _Entry, report: _Report) -> Recording | None:
     digest = _digest(samples, sample_rate)
     if not report.is_new(digest, entry.name) or text is None:
         return None
+    for doubt in doubts(samples, sample_rate):
+        report.warning(entry.name, doubt)
     duration = len(samples) / sample_rate
     if sample_rate < _LOWEST_RATE:
         report.warning(entry.name, f"{sample_rate} Hz is a telephone's sound, and will be learned")
@@ -304,5 +337,7 @@ def _reference(entries: list[_Entry], report: _Report) -> Path | None:
             "ref_audio", f"{len(named)} different ones; a voice has one, and {named[0]} is taken"
         )
     if named[0] not in {entry.audio for entry in entries}:
-        _checked_sound(f"ref_audio {named[0]}", named[0], report)
+        name = f"ref_audio {named[0]}"
+        for doubt in doubts(*sound) if (sound := _checked_sound(name, named[0], report)) else ():
+            report.warning(name, doubt)
     return named[0]
