@@ -75,15 +75,15 @@ def killed(place: Workplace) -> str:
     """Killed at any time, it leaves the old state, the new one, or what git can take back."""
     checkout = place.copy()
     start = _files(checkout.root)
-    whole = _seconds_of_a_run(checkout)
+    whole, written = _whole_run(checkout)
     seed = random.SystemRandom().randrange(10**6)
     chance = random.Random(seed)
     states = []
-    for _ in range(KILLS):
-        _kill_within(checkout, chance.uniform(0.1, 1.0) * whole)
+    for number in range(KILLS):
+        seconds = chance.uniform(0.1, 1.0) * whole if number % 2 else 60.0
+        _cut_off(checkout, seconds, chance.choice(written))
         states.append("old" if not checkout.status() else "new" if _is_new(checkout) else "half")
-        checkout.git("checkout", "--quiet", "--", ".")
-        checkout.git("clean", "--quiet", "-d", "--force")
+        _taken_back(checkout)
         expect(not checkout.status(), f"seed {seed}: git cannot take it back: {checkout.status()}")
         hidden = _files(checkout.root) - start
         expect(not hidden, f"seed {seed}: git does not see {sorted(hidden)}")
@@ -153,26 +153,37 @@ def _is_new(checkout: Checkout) -> bool:
     return bool(told["phase"] == 4)
 
 
-def _seconds_of_a_run(checkout: Checkout) -> float:
+def _whole_run(checkout: Checkout) -> tuple[float, list[Path]]:
+    """How long it takes, and what it writes."""
     began = time.monotonic()
     checkout.ours("migrate", "--to", "4", "--write")
     took = time.monotonic() - began
+    written = [checkout.root / line.split()[-1] for line in checkout.status().splitlines()]
+    _taken_back(checkout)
+    return took, written
+
+
+def _taken_back(checkout: Checkout) -> None:
     checkout.git("checkout", "--quiet", "--", ".")
     checkout.git("clean", "--quiet", "-d", "--force")
-    return took
 
 
-def _kill_within(checkout: Checkout, seconds: float) -> None:
+def _cut_off(checkout: Checkout, seconds: float, file: Path) -> None:
+    """Kill a migration after some time, or as soon as it has written a file."""
     child = subprocess.Popen(
         [checkout.command, "migrate", "--to", "4", "--write"],
         cwd=checkout.root, env=dict(checkout.environment),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    try:
-        child.wait(seconds)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
+    end, before = time.monotonic() + seconds, _stamp(file)
+    while child.poll() is None and time.monotonic() < end and _stamp(file) == before:
+        time.sleep(0.0002)
+    child.kill()
+    child.wait()
+
+
+def _stamp(file: Path) -> int:
+    return file.stat().st_ino if file.exists() else 0
 
 
 def _files(root: Path) -> set[str]:
