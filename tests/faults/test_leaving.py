@@ -87,7 +87,8 @@ def backend(
     server = standin_comfyui_factory(instant=True, modern=how == "modern")
     config = QwenTTSConfig(comfyui_url=server.url, fallback=None, comfyui={"timeouts": PATIENT})
     gate = server.faults.hold("queue" if how == "queued" else "running")
-    stage = Stage.QUEUED if how == "queued" else Stage.GENERATING
+    # Not "generating": newer servers report progress ten times a second at most.
+    stage = Stage.QUEUED if how == "queued" else Stage.LOADING
     return Backend(config, REQUEST, stage, server, gate)
 
 

@@ -38,8 +38,8 @@ MUTANTS = [
     ),
     (
         "storycore_tts/live_settings.py",
-        "            if source is self._source:\n                self._stamp = stamp\n",
-        "",
+        "                self._stamp, self._refused = stamp, str(error)",
+        "                self._refused = str(error)",
         "settings that are refused are read and logged every second",
         ["tests/unit/settings/test_live.py"],
     ),
