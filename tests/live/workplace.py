@@ -298,12 +298,7 @@ class Workplace:
         place.mkdir()
         clone = ["git", "clone", "--quiet", str(self._migrated[phase]), str(place / "engine")]
         subprocess.run(clone, check=True)
-        return Checkout(place / "engine", self.python, _environment(place, self.placeholders))
-
-    @property
-    def placeholders(self) -> Path:
-        """Modules that the engine's processes find first; empty unless a check puts some there."""
-        return self.folder / "placeholders"
+        return Checkout(place / "engine", self.python, _environment(place))
 
     def spoken_copy(self, phase: int = 4) -> Checkout:
         """Return a copy at a phase whose settings know this machine's ComfyUI."""
@@ -347,7 +342,7 @@ class Workplace:
             self.comfyui.restart()
 
 
-def _environment(place: Path, modules: Path) -> dict[str, str]:
+def _environment(place: Path) -> dict[str, str]:
     """What the engine's processes find: nothing of this package's settings, no state of others."""
     kept = {
         name: value
@@ -361,7 +356,6 @@ def _environment(place: Path, modules: Path) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",  # the models are too small for more
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(modules), os.environ.get("PYTHONPATH")))),
         "PYTHONUNBUFFERED": "1",
     }
     return {**kept, **own}
