@@ -110,7 +110,8 @@ def _role(source: str, name: str, node: yaml.Node) -> Role:
         try:
             language = language_named(language)
         except UnsupportedLanguage as error:
-            raise _refused(source, fields["language"], f"{name}.language", str(error)) from None
+            why = f"is refused: {error.message.rstrip('.')}"
+            raise _refused(source, fields["language"], f"{name}.language", why) from None
     voice = CastVoice(
         said_of["voice"], said_of.get("checkpoint"), language, said_of.get("instruct", "")
     )

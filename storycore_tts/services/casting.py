@@ -116,7 +116,7 @@ class Casting:
         """
         with self._mutex:
             self._look()
-            return self._found(self._known(character))
+            return self._found(self._known(character), character.id)
 
     def knows(self, name: str) -> bool:
         """Tell whether this is a character's name or id, in either file or on a sheet.
@@ -135,16 +135,19 @@ class Casting:
         """
         with self._mutex:
             self._look()
-            found: dict[str, Character] = {}
-            for role in (*self._cast.cast.roles, *self._in_mind.roles):
+            found: list[Character] = []
+            listed: set[str] = set()
+            by_name = [(role, (*role.aliases, role.name)) for role in self._cast.cast.roles]
+            by_id = [(role, (role.name, *role.aliases)) for role in self._in_mind.roles]
+            for role, (first, *others) in (*by_name, *by_id):
                 names = (role.name, *role.aliases)
                 sheets = (self._sheet_of(Character(name)) for name in names)
-                plain = Character(role.name, "".join(role.aliases[:1]))
-                known = next(filter(None, sheets), plain)
-                found.setdefault(name_key(known.id), known)
-            for sheet in self.characters():
-                found.setdefault(name_key(sheet.id), sheet)
-            return list(found.values())
+                known = next(filter(None, sheets), Character(first, "".join(others[-1:])))
+                keys = {name_key(name) for name in (known.id, *names)}
+                if not keys & listed:
+                    found.append(known)
+                listed |= keys
+            return [*found, *(one for one in self.characters() if name_key(one.id) not in listed)]
 
     def assign(
         self, character: Character, speakers: Sequence[Speaker], *, near: Collection[str] = ()
@@ -166,10 +169,10 @@ class Casting:
             known = self._known(character)
             try:
                 with self._locked():
-                    return self._assigned_now(known, speakers, near)
+                    return self._assigned_now(known, character.id, speakers, near)
             except OSError as error:
                 why = error.strerror or type(error).__name__
-                return self._kept_in_mind(known, speakers, near, why)
+                return self._kept_in_mind(known, character.id, speakers, near, why)
 
     def proposed(self, people: Iterable[Character], speakers: Sequence[Speaker]) -> list[Part]:
         """Return the part of each, as ``assign`` would give it; nothing is remembered.
@@ -183,8 +186,9 @@ class Casting:
             self._look()
             before, parts = self._unwritten, []
             try:
-                for known in map(self._known, people):
-                    part = self._found(known)
+                for character in people:
+                    known = self._known(character)
+                    part = self._found(known, character.id)
                     if part is None:
                         role, part = self._chosen(known, speakers, ())
                         self._unwritten = (*self._unwritten, role)
@@ -220,6 +224,9 @@ class Casting:
             role = cast.find(who.called)
             if role in before:  # then it is the cast that speaks for them
                 continue
+            if role is not None and role.voice != part.voice:  # another character of that name
+                cast = cast.with_role(Role(who.id, part.voice))
+                continue
             same = name_key(who.called) == name_key(who.id)
             aliases = () if same else (who.id,)
             role = Role(who.called, part.voice) if role is None else role
@@ -254,10 +261,10 @@ class Casting:
         return locked(self.file.with_name(f".{self.file.stem}.lock"))
 
     def _assigned_now(
-        self, known: Character, speakers: Sequence[Speaker], near: Collection[str]
+        self, known: Character, asked: str, speakers: Sequence[Speaker], near: Collection[str]
     ) -> Part:
         self._assigned.look()  # another process may have been faster
-        if found := self._found(known):
+        if found := self._found(known, asked):
             return found
         role, part = self._chosen(known, speakers, near)
         cast = self._in_mind.with_role(role)
@@ -268,9 +275,14 @@ class Casting:
         return part
 
     def _kept_in_mind(
-        self, known: Character, speakers: Sequence[Speaker], near: Collection[str], why: str
+        self,
+        known: Character,
+        asked: str,
+        speakers: Sequence[Speaker],
+        near: Collection[str],
+        why: str,
     ) -> Part:
-        if (found := self._found(known)) is not None:
+        if (found := self._found(known, asked)) is not None:
             return found
         role, part = self._chosen(known, speakers, near)
         self._unwritten = (*self._unwritten, role)
@@ -294,21 +306,25 @@ class Casting:
     def _chosen(
         self, known: Character, speakers: Sequence[Speaker], near: Collection[str]
     ) -> tuple[Role, Part]:
-        """Return what is remembered, and the part; a name that has a voice keeps it."""
+        """Return what is remembered, and the part.
+
+        Who was known by name alone keeps the voice; two ids with one name are two characters.
+        """
         before = self._in_mind.find(known.name)
-        if before is not None:
-            role = replace(before, aliases=(*before.aliases, known.id))
+        if before is not None and (before.name, before.aliases) == (known.name, ()):
+            role = replace(before, aliases=(known.id,))
         else:
             roles = [*self._cast.cast.roles, *self._in_mind.roles]
             used = Counter(name_key(role.voice.voice) for role in roles)
             voice = CastVoice(
                 fitting(known, speakers, used=used, near=near).name, language=known.language
             )
-            same = name_key(known.name) in ("", name_key(known.id))
-            role = Role(known.id, voice, () if same else (known.name,))
+            has_alias = before is None and name_key(known.name) not in ("", name_key(known.id))
+            role = Role(known.id, voice, (known.name,) if has_alias else ())
         return role, Part(known, role.voice, is_cast=False)
 
-    def _found(self, known: Character) -> Part | None:
+    def _found(self, known: Character, asked: str) -> Part | None:
+        """Return the part of a character; what was given to the name that is asked for stays."""
         for name in filter(None, (known.id, known.name)):
             if role := self._cast.cast.find(name):
                 return Part(known, role.voice, is_cast=True)
@@ -316,7 +332,7 @@ class Casting:
             (self._assigned.cast, ""),
             (Cast(self._unwritten), self._problem),
         ):
-            if role := cast.find(known.id):
+            if role := cast.find(asked) or cast.find(known.id):
                 called = replace(known, name=known.name or "".join(role.aliases[:1]))
                 return Part(called, role.voice, is_cast=False, problem=problem)
         return None
@@ -332,6 +348,8 @@ class Casting:
         if sheet is None:
             return character
         said = {key: value for key, value in vars(character).items() if value}
+        if name_key(character.name) == name_key(character.id):
+            said.pop("name", None)  # the id once more
         return replace(sheet, **{**said, "id": character.id if character.name else sheet.id})
 
     def _sheet_of(self, character: Character) -> Character | None:

@@ -13,6 +13,7 @@ from storycore_tts.domain.languages import AUTO
 from storycore_tts.domain.presets import manner
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.domain.stored_voices import name_key
+from storycore_tts.domain.text import speakable
 from storycore_tts.domain.voice_ids import VoiceChoice, is_voice_id, voice_choice
 from storycore_tts.domain.voices import is_built_in
 from storycore_tts.services.casting import Casting, Part
@@ -75,6 +76,7 @@ async def request_for(
     """
     if not isinstance(voice, str):
         raise InvalidRequest(f"A voice is a string, not {type(voice).__name__}.")
+    speakable(text)  # a line that is refused gives no character a voice
     if cast is not None and await _is_character(tts, voice_map, voice, cast):
         part = await part_of(tts, cast, Character(voice.strip()))
         return await request_in(tts, part.voice, text, notes=part.notes, **how)

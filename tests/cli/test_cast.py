@@ -71,6 +71,12 @@ def test_a_cast_that_is_complete_asks_no_backend_and_a_wrong_one_names_its_line(
     assert "wrong.yaml, line 1: A.voise" in answer.err
 
 
+def test_a_project_without_characters_is_said(cli):
+    answer = cli("cast", "--backend", "draft")
+    assert (answer.status, answer.out) == (0, "")
+    assert "no characters" in answer.err
+
+
 def test_a_table_on_a_terminal(cli, project, terminal):
     terminal(120)
     shown = cli("cast", "--backend", "draft").out

@@ -139,6 +139,13 @@ async def test_the_router_casts_too(tmp_path, standin_comfyui_factory):
     assert asked(server)["speaker"] == "Sohee"
 
 
+async def test_a_line_that_is_refused_gives_no_character_a_voice(settings, tmp_path):
+    async with QwenTTSService(config=settings()) as service:
+        result = await service.text_to_speech("", voice="Ghost")
+    assert not result.success
+    assert not (tmp_path / "cast.assigned.yaml").exists()
+
+
 async def test_what_is_a_voice_already_stays_one(settings, tmp_path, recording):
     names = ("Ryan", "fr-FR-Denise", "Mia", "en-GB-Amelia", "male")
     cast = "".join(f"{name}: Eric\n" for name in names[:3])

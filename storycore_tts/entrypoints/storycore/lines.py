@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 
 from storycore_tts.adapters.engine.sheets import read_sheets
+from storycore_tts.domain.casting import Character
 from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.ffmpeg import pyav
 from storycore_tts.domain.languages import LANGUAGES, language_named
@@ -76,7 +77,13 @@ def casting(config: QwenTTSConfig) -> Casting:
 
 @lru_cache(maxsize=64)
 def _casting_in(file: Path) -> Casting:
-    return Casting(file, sheets=read_sheets)
+    return Casting(file, sheets=_sheets)
+
+
+def _sheets(folder: Path) -> list[Character]:
+    """Read the sheets beside the cast, and those where the engine runs: data/ may hold the cast."""
+    places = dict.fromkeys((folder, Path.cwd()))
+    return [sheet for place in places for sheet in read_sheets(place)]
 
 
 async def spoken_into(

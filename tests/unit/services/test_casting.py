@@ -79,6 +79,38 @@ def test_a_character_has_one_voice_by_id_and_by_name(project):
     assert not casting.knows("somebody")
 
 
+def test_a_voice_stays_when_a_sheet_joins_its_name_and_its_id(tmp_path, clock):
+    sheets = []
+    casting = Casting(tmp_path / "cast.yaml", sheets=lambda _: sheets, clock=clock)
+    given = {asked: voice_of(casting, asked) for asked in ("char_001", "Marie")}
+    sheets.append(Character("char_001", "Marie", "male"))
+    clock.now += 1
+    assert {asked: voice_of(casting, asked) for asked in given} == given
+
+
+def test_two_ids_with_one_name_are_two_characters(project):
+    casting = project()
+    first, second = (voice_of(casting, one, "Guard") for one in ("g1", "g2"))
+    assert first != second
+    assert [voice_of(project(), one, "Guard") for one in ("g1", "g2", "Guard")] == [
+        first, second, first,
+    ]  # fmt: skip
+
+
+def test_a_name_that_is_the_id_once_more_does_not_hide_that_of_the_sheet(project, tmp_path):
+    (tmp_path / "cast.yaml").write_text("Marie: Sohee\n")
+    assert voice_of(project(), "uuid-1", "uuid-1") == "Sohee"
+
+
+def test_everybody_is_listed_once(project):
+    casting = project()
+    parts = casting.proposed([*casting.everybody(), Character("6a9b61b8", "Lyra 859")], NINE)
+    voice_of(casting, "6a9b61b8", "Lyra 859")
+    casting.write_down(parts)
+    everybody = [(one.id, one.name) for one in project().everybody()]
+    assert everybody == [("uuid-1", "Marie"), ("uuid-2", "Noir"), ("6a9b61b8", "Lyra 859")]
+
+
 def test_what_a_sheet_knows_decides(project):
     assert voice_of(project(), "uuid-2") == "Uncle_fu"
 
@@ -103,7 +135,9 @@ def test_the_cast_is_added_to_and_its_other_bytes_stay(project, tmp_path, newlin
     voice_of(casting, "char_007")
     people = [*casting.everybody(), Character("uuid-9", "Marie"), Character("char_001", "Steel")]
     parts = casting.proposed(people, NINE)
-    assert [role.name for role in casting.write_down(parts)] == ["char_007", "Marie", "Noir"]
+    assert [role.name for role in casting.write_down(parts)] == [
+        "char_007", "Marie", "Noir", "uuid-9",
+    ]  # fmt: skip
     after = (tmp_path / "cast.yaml").read_bytes()
     assert after.startswith(before)
     assert after[len(before) :].count(b"\n") == after[len(before) :].count(newline.encode())

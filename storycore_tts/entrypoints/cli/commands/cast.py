@@ -54,6 +54,8 @@ def cast(
     if reporting.as_json:
         console.answer_json([asdict(row) for row in rows])
         return
+    if not rows:
+        console.tell(f"no characters: neither {casting.file} nor a character sheet names one")
     cells = [tuple(asdict(row).values()) for row in rows]
     if console.stdout_is_terminal():
         console.answer_table(_COLUMNS, cells)
