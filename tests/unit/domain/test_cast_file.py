@@ -43,7 +43,10 @@ def test_an_empty_file_is_an_empty_cast(text):
         ("A:", "line 1: A.voice must be"),
         ("A: [Ryan]", "line 1: A must be a voice"),
         ("A:\n  voice:\n    clone: Mia", "line 3: A.voice must be a name"),
-        ("A: {voice: Ryan, language: Klingon}", r"line 1: A.language is refused: .*Klingon.*[^.]\.$"),
+        (
+            "A: {voice: Ryan, language: Klingon}",
+            r"line 1: A.language is refused: .*Klingon.*[^.]\.$",
+        ),
         ("A: {voice: Ryan, aliases: B}", "line 1: A.aliases must be a list"),
         ("A: {voice: Ryan, voice: Eric}", "line 1: A.voice stands here twice"),
         ("A: Ryan\nA: Eric", "line 2: A stands here twice"),
