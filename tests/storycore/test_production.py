@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,6 +58,11 @@ def dataset(tmp_path, recording):
 
 
 # Speaking ---------------------------------------------------------------------------------------
+
+
+async def test_files_without_a_name_go_below_what_the_engine_serves(service, tmp_path):
+    result = await service.text_to_speech("Hello.", voice="Ryan")
+    assert Path(result.audio_path).parent == tmp_path / "output" / "tts"
 
 
 async def test_a_size_that_is_opened_during_a_reload_has_the_new_settings(settings, server):

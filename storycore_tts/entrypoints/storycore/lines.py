@@ -30,9 +30,10 @@ from storycore_tts.settings import QwenTTSConfig, VoiceMapping
 
 ANY_LANGUAGE = "auto"
 UNKNOWN_GENDER = "unknown"
-
-
 CAST_FILE = "cast.yaml"
+
+OUTPUT = "output/tts"
+"""Where files go while ``tts.qwen.output_dir`` says nothing: below what the engine serves."""
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ class QwenTTSService:
             device=device,
             precision=precision,
         )
-        self._files = lines.folder(self._speech.config.output_dir)
+        self._files = lines.folder(self._speech.config.output_dir or lines.OUTPUT)
         self._custom: dict[str, QwenTTSVoice] = {}
 
     async def __aenter__(self) -> QwenTTSService:
@@ -266,7 +266,8 @@ class QwenTTSService:
             language: A language's name, code or locale; None or "Auto" for the voice's own.
             instruct: How to say it, in words, or the name of a style (``get_voice_instructions``),
                 an emotion or a direction of the engine's, in any case; "neutral" says nothing.
-            output_path: Where to write; None for a new wav.
+            output_path: Where to write; None for a new wav in ``tts.qwen.output_dir``, or in
+                ``output/tts``, which the engine serves.
             **sampling: See ``SamplingOptions``.
         """
         await self._speech.refresh()
@@ -301,7 +302,8 @@ class QwenTTSService:
             ref_text: What is said in the recording, word for word; without it, only the timbre is
                 taken, and the result's warnings say so.
             language: A language's name, code or locale; None or "Auto" lets the model judge.
-            output_path: Where to write; None for a new wav.
+            output_path: Where to write; None for a new wav in ``tts.qwen.output_dir``, or in
+                ``output/tts``, which the engine serves.
             preset: "fast", "balanced" or "quality".
             **sampling: See ``SamplingOptions``.
         """

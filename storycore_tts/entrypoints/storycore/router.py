@@ -34,9 +34,6 @@ from storycore_tts.settings import QwenTTSConfig
 PREFIX = "/api/video-editor"
 """Where the engine's ``VIDEO_EDITOR_ROUTER`` is."""
 
-OUTPUT = "output/tts"
-"""Where files go while ``tts.qwen.output_dir`` says nothing: below what the engine serves."""
-
 _OF_SPEECH = documented(HTTPStatus.UNPROCESSABLE_ENTITY, *OF_BACKENDS)
 _OF_A_FILE = documented(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -191,7 +188,7 @@ def _file(service: Service, job_id: str) -> Path:
         name = str(UUID(job_id))
     except ValueError:
         raise JobNotFound("There is no such job.") from None
-    return Path(service.config.output_dir or OUTPUT).absolute() / f"tts-{name}.wav"
+    return Path(service.config.output_dir or lines.OUTPUT).absolute() / f"tts-{name}.wav"
 
 
 def _reserved(file: Path) -> Path:
