@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from storycore_tts.domain.errors import TTSError, UnknownSpeaker
+from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.script import NotSpoken, Script
-from storycore_tts.domain.voices import find_speaker
 from storycore_tts.services.casting import Casting, Part
 from storycore_tts.services.speech import TextToSpeech
 from storycore_tts.services.takes import Planned
-from storycore_tts.services.voicing import part_of, request_in
+from storycore_tts.services.voicing import part_of, request_in, voice_that_is_there
 
 
 async def parts_of(
@@ -36,24 +35,10 @@ async def parts_of(
         parts[who] = await part_of(tts, cast, people[who], near=near)
     shared = defaultdict[str, list[str]](list)
     for part in parts.values():
-        shared[await _checked(tts, part, speakers)].append(part.character.called)
+        shared[await voice_that_is_there(tts, part, speakers)].append(part.character.called)
     return parts, tuple(
         f"{voice} speaks for {' and '.join(names)}" for voice, names in shared.items() if names[1:]
     )
-
-
-async def _checked(tts: TextToSpeech, part: Part, speakers: Sequence[str]) -> str:
-    """Return a part's voice, if there is such a voice: nobody speaks before that is known."""
-    voice = part.voice
-    if voice.checkpoint is not None:
-        return voice.voice
-    if await asyncio.to_thread(tts.voices.find, voice.voice) is not None:
-        return voice.voice
-    try:
-        return find_speaker(voice.voice, speakers, backend=tts.backend)
-    except UnknownSpeaker as error:
-        error.message = f"{part.character.called} cannot be heard: {error.message}"
-        raise
 
 
 async def planned(

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from storycore_tts.domain.casting import CastVoice, Character
-from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.domain.errors import InvalidRequest, UnknownSpeaker
 from storycore_tts.domain.languages import AUTO
 from storycore_tts.domain.presets import manner
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.domain.stored_voices import name_key
 from storycore_tts.domain.text import speakable
 from storycore_tts.domain.voice_ids import VoiceChoice, is_voice_id, voice_choice
-from storycore_tts.domain.voices import is_built_in
+from storycore_tts.domain.voices import find_speaker, is_built_in
 from storycore_tts.services.casting import Casting, Part
 from storycore_tts.services.speech import TextToSpeech
 
@@ -71,6 +71,7 @@ async def request_for(
 
     Raises:
         ConfigurationError: The cast is refused.
+        UnknownSpeaker: The cast names a voice that is nowhere.
         InvalidRequest: Something in it is refused.
         StorageFailed: The stored voice is damaged.
     """
@@ -79,6 +80,8 @@ async def request_for(
     speakable(text)  # a line that is refused gives no character a voice
     if cast is not None and await _is_character(tts, voice_map, voice, cast):
         part = await part_of(tts, cast, Character(voice.strip()))
+        if part.is_cast:  # what people write down may be a mistake
+            await voice_that_is_there(tts, part, [one.name for one in await tts.speakers()])
         return await request_in(tts, part.voice, text, notes=part.notes, **how)
     choice = await _choice(tts, voice_map, voice)
     return await request_in(tts, CastVoice(choice.speaker, language=choice.language), text, **how)
@@ -104,6 +107,29 @@ async def part_of(
         return found
     speakers = await tts.speakers()
     return await asyncio.to_thread(cast.assign, character, speakers, near=near)
+
+
+async def voice_that_is_there(tts: TextToSpeech, part: Part, speakers: Sequence[str]) -> str:
+    """Return the voice of a part, after a look whether there is such a voice.
+
+    Args:
+        tts: Knows the stored voices.
+        part: Whose voice it is.
+        speakers: The voices of the backend.
+
+    Raises:
+        UnknownSpeaker: There is none; the message names the character.
+    """
+    voice = part.voice
+    if voice.checkpoint is not None:
+        return voice.voice
+    if await asyncio.to_thread(tts.voices.find, voice.voice) is not None:
+        return voice.voice
+    try:
+        return find_speaker(voice.voice, speakers, backend=tts.backend)
+    except UnknownSpeaker as error:
+        error.message = f"{part.character.called} cannot be heard: {error.message}"
+        raise
 
 
 async def request_in(

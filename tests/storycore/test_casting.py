@@ -139,6 +139,13 @@ async def test_the_router_casts_too(tmp_path, standin_comfyui_factory):
     assert asked(server)["speaker"] == "Sohee"
 
 
+async def test_a_voice_of_the_cast_that_is_nowhere_is_told_with_its_character(settings, tmp_path):
+    (tmp_path / "cast.yaml").write_text("MARIE: {voice: Vivienne}\n")
+    async with QwenTTSService(config=settings()) as service:
+        result = await service.text_to_speech(LINE, voice="Marie")
+    assert result.error_message.startswith("Marie cannot be heard: There is no speaker")
+
+
 async def test_a_line_that_is_refused_gives_no_character_a_voice(settings, tmp_path):
     async with QwenTTSService(config=settings()) as service:
         result = await service.text_to_speech("", voice="Ghost")
