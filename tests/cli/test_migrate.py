@@ -37,7 +37,7 @@ def test_phase_after_phase_in_the_working_folder_and_back(cli, small_engine, mon
         answer = cli("migrate", "--write")
         assert answer.status == 0
         assert f"to phase {number}: " in answer.out
-        assert answer.err.endswith("written; git diff shows it\n")
+        assert answer.err.endswith("written; git status and git diff show it\n")
     last = cli("migrate", "--write")
     assert (last.status, last.err) == (0, "nothing to write\n")
     assert last.out.startswith("phase 4: ")
@@ -98,8 +98,18 @@ def test_a_checkout_without_git_is_told_to_make_one(cli, small_engine):
     assert "git init && git add -A && git commit" in answer.err
 
 
+def test_another_folder_is_not_told_to_make_a_repository(cli, tmp_path):
+    answer = cli("migrate", tmp_path)
+    assert answer.status == 2
+    assert "no checkout of StoryCore-Engine" in answer.err
+    assert "git init" not in answer.err
+
+
 def test_a_rollout_only_for_those_who_ask(cli, small_engine, status):
     file = small_engine / SETTINGS
+    cli("migrate", small_engine, "--rollout", 0.5, "--write")
+    cli("migrate", small_engine, "--to", 0, "--write")
+    assert status() == ""
     cli("migrate", small_engine, "--write")
     file.write_text(file.read_text().replace("Ryan", "Serena"))
     cli("migrate", small_engine, "--to", 2, "--rollout", 0.1, "--write")
@@ -108,8 +118,11 @@ def test_a_rollout_only_for_those_who_ask(cli, small_engine, status):
     cli("migrate", small_engine, "--to", 3, "--rollout", 0.25, "--write")
     assert file.read_text().count("rollout:") == file.read_text().count("rollout: 0.25") == 1
     assert "rollout is 0.25" in cli("migrate", small_engine, "--to", 4).err
+    refused = cli("migrate", small_engine, "--to", 0, "--write")
+    assert "git add data/storycore-tts.yaml && git commit" in refused.err
+    commit(small_engine)
     cli("migrate", small_engine, "--to", 0, "--write")
-    assert status() == ""
+    assert not file.exists()
 
 
 def test_settings_that_would_be_refused_are_not_written(cli, small_engine, status):
@@ -127,8 +140,8 @@ def test_what_pip_is_to_install(cli, small_engine, tmp_path):
     wheel.write_bytes(b"")
     of_git = "git+https://example.org/speech.git@main"
     for address, line in (
-        (wheel, f"storycore-tts[server] @ {wheel.as_uri()}"),
-        (of_git, f"storycore-tts[server] @ {of_git}"),
+        (wheel, f"storycore-tts[draft,server] @ {wheel.as_uri()}"),
+        (of_git, f"storycore-tts[draft,server] @ {of_git}"),
         ("storycore_tts[server,media] == 1.0", "storycore_tts[server,media] == 1.0"),
     ):
         answer = cli("migrate", small_engine, "--requirement", address, "--write")
@@ -140,15 +153,15 @@ def test_what_pip_is_to_install(cli, small_engine, tmp_path):
 
 
 NOTED = {
-    '{"url": "file:///src", "dir_info": {"editable": true}}': "storycore-tts[server] @ file:///src",
+    '{"url": "file:///src", "dir_info": {"editable": true}}': "storycore-tts[draft,server] @ file:///src",
     '{"url": "https://a.org/b.git", "vcs_info": {"vcs": "git", "commit_id": "12ab"}}': (
-        "storycore-tts[server] @ git+https://a.org/b.git@12ab"
+        "storycore-tts[draft,server] @ git+https://a.org/b.git@12ab"
     ),
     '{"url": "https://a.org/b.whl", "archive_info": {}}': (
-        "storycore-tts[server] @ https://a.org/b.whl"
+        "storycore-tts[draft,server] @ https://a.org/b.whl"
     ),
-    None: f"storycore-tts[server]>={__version__}  # no release yet: migrate --requirement takes the"
-    " address of a wheel or of git",
+    None: f"storycore-tts[draft,server]>={__version__}  # no release yet: migrate --requirement"
+    " takes the address of a wheel or of git",
 }
 
 

@@ -14,7 +14,7 @@ from storycore_tts.services.migration import (
     plan,
 )
 
-LINES = {REQUIREMENT_STEP: ["storycore-tts[server]"], SETTINGS_STEP: USUAL_SETTINGS}
+LINES = {REQUIREMENT_STEP: ["storycore-tts[draft,server]"], SETTINGS_STEP: USUAL_SETTINGS}
 
 
 @pytest.fixture

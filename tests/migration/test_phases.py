@@ -85,7 +85,9 @@ def test_the_engine_reads_the_settings_here_and_in_its_container(small_engine, m
             shutil.copytree(small_engine / folder, container / folder)
     for place in (small_engine, container):
         monkeypatch.chdir(place)
-        assert load_config(environ={}).sources["comfyui_url"].endswith("storycore-tts.yaml")
+        loaded = load_config(environ={})
+        assert loaded.sources["comfyui_url"].endswith("storycore-tts.yaml")
+        assert (loaded.config.fallback, loaded.config.cast) == ("draft", "data/cast.yaml")
 
 
 @pytest.mark.parametrize("path", ["storycore-tts.yaml", "config/default.yaml"])
@@ -109,6 +111,7 @@ def test_another_file_of_settings_is_found_again(small_engine, contents, go, pha
     for path in ("conf/speech.yaml", "config/default.yaml"):
         go(small_engine, 2, settings=path)
         assert b"  qwen:" in (small_engine / path).read_bytes()
+        assert b"cast:" not in (small_engine / path).read_bytes()  # it is not in data/
         assert phase(small_engine) == 2
         go(small_engine, 0)
         assert git(small_engine, "status", "--porcelain") == ""

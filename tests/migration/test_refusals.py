@@ -1,5 +1,6 @@
 """What cannot be done safely is refused, with the reason, and nothing is touched."""
 
+import shlex
 import shutil
 
 import pytest
@@ -8,6 +9,7 @@ from storycore_tts.services.migration import SETTINGS, plan
 from storycore_tts.services.migration.checkout import AI_SERVICE, MAIN_API, TTS_SERVICE
 from storycore_tts.services.migration.errors import (
     AnchorNotFound,
+    CannotGoBack,
     LocalChanges,
     MigrationRefused,
     NotACheckout,
@@ -142,6 +144,49 @@ def test_changes_that_are_not_committed_are_not_lost(small_engine, contents, go,
     assert contents(small_engine) == before
     commit(small_engine)
     go(small_engine, target)
+
+
+CHANGES = {
+    "between the marks": (b"backend: comfyui", b"backend: draft"),
+    "below them": (b"phase-1-settings <<<\n", b"phase-1-settings <<<\n# mine\n"),
+    "all of it": (b"    default_speaker: Ryan\n", b"# <<<\n"),
+}
+
+
+@pytest.mark.parametrize("path", [SETTINGS, DEFAULT])
+@pytest.mark.parametrize(("old", "new"), CHANGES.values(), ids=CHANGES)
+def test_settings_that_only_their_owner_has_stay_until_they_are_committed(
+    small_engine, contents, go, path, old, new
+):
+    go(small_engine, 2, settings=path)
+    replaced(small_engine, path, old, new)
+    before = contents(small_engine)
+    with pytest.raises(LocalChanges, match=path) as refused:
+        go(small_engine, 0)
+    assert contents(small_engine) == before
+    for command in refused.value.hint.split(" keeps")[0].split(" && "):
+        git(small_engine, *shlex.split(command)[1:])
+    go(small_engine, 0)
+    assert b"qwen:" not in contents(small_engine).get(path, b"")
+    assert git(small_engine, "show", f"HEAD:{path}").encode() == before[path]
+
+
+def test_settings_below_ours_that_mean_nothing_alone(small_engine, contents, go):
+    go(small_engine, 2)
+    mark, mine = (
+        b"# <<< storycore-tts migrate: phase-1-settings <<<\n",
+        b"    routing_key: speaker\n",
+    )
+    replaced(small_engine, SETTINGS, mark, mark + mine)
+    commit(small_engine)
+    before = contents(small_engine)
+    with pytest.raises(CannotGoBack, match="without them: routing_key: speaker"):
+        go(small_engine, 0)
+    assert contents(small_engine) == before
+    replaced(small_engine, SETTINGS, mark + mine, mine + mark)
+    commit(small_engine)
+    go(small_engine, 0)
+    assert not (small_engine / SETTINGS).exists()
 
 
 def test_a_file_that_was_deleted_does_not_come_back(small_engine, go):

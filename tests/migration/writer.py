@@ -16,7 +16,7 @@ from storycore_tts.services.migration import (
 )
 
 ROOT, TARGET, LEFT = Path(sys.argv[1]), int(sys.argv[2]), [None] * int(sys.argv[3])
-LINES = {REQUIREMENT_STEP: ["storycore-tts[server]"], SETTINGS_STEP: USUAL_SETTINGS}
+LINES = {REQUIREMENT_STEP: ["storycore-tts[draft,server]"], SETTINGS_STEP: USUAL_SETTINGS}
 
 
 def rename(new: Path, old: Path) -> None:

@@ -24,13 +24,7 @@ _ENGINE_SETTINGS = "config/default.yaml"
 
 @dataclass(frozen=True)
 class OpenCheckout:
-    """A checkout that was read.
-
-    Args:
-        root: Its folder.
-        now: What was read.
-        committed: The same as git has it.
-    """
+    """A checkout that was read, ``now``, and as git has it."""
 
     root: Path
     now: Checkout
@@ -53,19 +47,20 @@ def open_checkout(root: Path, lines: Lines, settings: str | None = None) -> Open
         UnfitFile: A file in it is a link.
     """
     folder = _folder_of(root)
+    found = {path: read(folder, path) for path in WATCHED}
+    Checkout({path: text for path, text in found.items() if text is not None}).check()
     git = Git(folder)
     settings = settings or _usual_settings(folder, git)
     paths = [*WATCHED, settings]
-    found = {path: read(folder, path) for path in paths}
+    found[settings] = read(folder, settings)
     texts = {path: text for path, text in found.items() if text is not None}
     now = Checkout(texts, settings, lines, git.ids(paths))
-    now.check()
     loose = [path for path in WATCHED if path in texts and path not in now.ids]
     loose += [settings] if settings not in now.ids and git.ignored(settings) else []
     if loose:
         raise NotInGit(
             f"git does not keep {', '.join(loose)}, and could not take changes back.",
-            hint="git add and commit it, or name another file of settings with --config.",
+            hint="git add -f and commit it, or name another file of settings with --config.",
         )
     then = {**texts, **_as_committed(git, now, paths)}
     committed = replace(now, texts={path: text for path, text in then.items() if text is not None})
@@ -140,10 +135,6 @@ def _as_committed(git: Git, now: Checkout, paths: list[str]) -> dict[str, str | 
 
 def _replaced(git: Git, *checkouts: Checkout) -> dict[str, str]:
     """Return what our lines replaced, by its id."""
-    found = {}
-    for checkout in checkouts:
-        for path, region in checkout.regions():
-            data = git.content(path, region.replaces) if region.replaces else None
-            if data is not None and region.replaces:
-                found[region.replaces] = data.decode(BYTEWISE)
-    return found
+    marks = {(path, region.replaces) for one in checkouts for path, region in one.regions()}
+    found = {named: git.content(path, named) for path, named in marks if named}
+    return {named: data.decode(BYTEWISE) for named, data in found.items() if data is not None}

@@ -11,8 +11,8 @@ from storycore_tts.__about__ import __version__
 from storycore_tts.domain.errors import InvalidRequest
 
 _NAME = "storycore-tts"
-# Without "direct": the engine speaks through ComfyUI, and its own torch and transformers stay.
-_WANTED = f"{_NAME}[server]"
+# Without "direct": the engine's own torch and transformers stay. "draft" speaks meanwhile.
+_WANTED = f"{_NAME}[draft,server]"
 _NO_RELEASE = "no release yet: migrate --requirement takes the address of a wheel or of git"
 
 

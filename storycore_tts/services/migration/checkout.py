@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from storycore_tts.services.migration.errors import CannotGoBack, NotACheckout
+from storycore_tts.services.migration.errors import CannotGoBack, NotACheckout, UnfitFile
+from storycore_tts.services.migration.reading import settings
 from storycore_tts.services.migration.regions import Put, Region, put_in, regions_in, take_out
 
 REQUIREMENTS = "requirements.txt"
@@ -92,7 +93,7 @@ class Checkout:
         """Return the checkout without our lines of later phases.
 
         Raises:
-            CannotGoBack: Git lacks what some of them replaced.
+            CannotGoBack: Git lacks what some of them replaced, or other lines need them.
             LocalChanges: Marks are no longer one pair.
         """
         later = [one for one in self.regions() if one[1].phase > phase]
@@ -106,5 +107,23 @@ class Checkout:
                 f"git does not have {region.replaces}, which {path} was before.",
                 hint="In a shallow clone, git fetch --unshallow gets it.",
             )
-        rest = take_out(texts.pop(path), region, old)
+        text = texts.pop(path)
+        rest = take_out(text, region, old)
+        if path == self.settings and region.phase == 1:
+            _check_rest(path, text, rest or "", text[region.span[3] :])
         return replace(self, texts=texts if rest is None else {**texts, path: rest}).back_to(phase)
+
+
+def _check_rest(path: str, text: str, rest: str, below: str) -> None:
+    """Refuse to leave settings behind that mean something else without our lines."""
+    said = {key: value for key, value in settings(path, text).items() if key != "tts"}
+    try:
+        if settings(path, rest) == said:
+            return
+    except UnfitFile:
+        pass
+    lines = " | ".join(line.strip() for line in below.splitlines() if line.strip())
+    raise CannotGoBack(
+        f"{path}: what stands below our lines is no document without them: {lines}",
+        hint="Move it between the marks or remove it, commit that, and run this again.",
+    )

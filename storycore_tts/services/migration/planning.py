@@ -7,6 +7,7 @@ over only if the difference is what an earlier call wrote, all of it or the part
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -19,6 +20,8 @@ from storycore_tts.services.migration.steps import (
     STEPS,
     Finding,
     Step,
+    chosen,
+    edited,
     has_tokens,
     names_lost,
     required,
@@ -61,14 +64,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """A way from one phase to another.
-
-    Args:
-        start: The phase that the checkout is in.
-        target: The phase that it will be in.
-        before: The checkout as it is.
-        after: The checkout as it will be.
-    """
+    """A way from one phase to another, and the checkout ``before`` and ``after`` it."""
 
     start: int
     target: int
@@ -145,8 +141,8 @@ def plan(now: Checkout, committed: Checkout, target: int, asked: Lines) -> Plan:
     start = phase_of(evidence(now))
     shown = {name: now.written().get(name, lines) for name, lines in now.lines.items()}
     after = _at_phase(replace(committed, lines={**shown, **asked}), target)
-    for name, lines in asked.items():
-        if after.written().get(name) != list(lines):
+    for name in asked:
+        if after.written().get(name) != chosen(after, name):
             raise MigrationRefused(
                 f"{name} is not written on the way to phase {target}.",
                 hint="--requirement and --rollout are for the way to phase 1; then the lines are"
@@ -159,10 +155,19 @@ def plan(now: Checkout, committed: Checkout, target: int, asked: Lines) -> Plan:
         if not any(now.texts.get(path) == one.texts.get(path) for one in ours)
     }
     refused = [p for p, text in foreign.items() if _marks(p, text) != _marks(p, after.texts.get(p))]
+    refused += [  # edits between marks that go
+        path
+        for path, region in now.regions()
+        if edited(now.written()[region.name])
+        and region.name not in _marks(path, after.texts.get(path))
+        and path not in refused
+        and now.texts[path] != committed.texts.get(path)
+    ]
     if refused:
         raise LocalChanges(
             f"Changes that are not committed, in files to be written: {', '.join(refused)}.",
-            hint="Commit them, or put them aside with git stash.",
+            hint=f"git add {shlex.join(refused)} && git commit -m 'My changes' keeps them in git;"
+            " then run this again.",
         )
     texts = {path: text for path, text in {**after.texts, **foreign}.items() if text is not None}
     return Plan(start, target, now, replace(after, texts=texts))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,12 +45,15 @@ USUAL_SETTINGS = (
     "tts:",
     "  qwen:",
     "    backend: comfyui                     # comfyui, direct or draft",
+    "    fallback: draft                      # speaks while ComfyUI is away",
     "    comfyui_url: http://127.0.0.1:8188   # ComfyUI Desktop listens on port 8000",
     "    model_choice: 1.7B",
     "    default_speaker: Ryan",
+    "    cast: data/cast.yaml",
 )
 
 _OURS = "storycore_tts"
+_SIGNED = "# storycore-tts migrate wrote "
 _REQUIRED = re.compile(
     r"^[ \t]*(?:-e[ \t]+\S*)?storycore[-_.]+tts(?=[ \t\r]*(?:[\[<>=!~@;#]|$)).*",
     re.IGNORECASE | re.MULTILINE,
@@ -72,14 +76,7 @@ _BY_HAND = "Put it there by hand, as documentation/MIGRATION.md shows, and run t
 
 @dataclass(frozen=True)
 class Finding:
-    """What a look at a file has shown.
-
-    Args:
-        done: Whether the step is done there.
-        path: The file.
-        line: The line that shows it; None where there is none to show.
-        says: What is there, in words.
-    """
+    """What a look at a file has shown, on which line if there is one, and in words."""
 
     done: bool
     path: str
@@ -89,14 +86,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Step:
-    """One edit of a phase.
-
-    Args:
-        phase: The phase that it belongs to.
-        name: What the marks around its lines call it.
-        look: Tells whether it is done.
-        edit: Does it, where it is not.
-    """
+    """One edit of a phase: ``look`` tells whether it is done, and ``edit`` does it if not."""
 
     phase: int
     name: str
@@ -129,6 +119,22 @@ def required(text: str) -> re.Match[str] | None:
     return _REQUIRED.search(text)
 
 
+def chosen(checkout: Checkout, name: str) -> Sequence[str]:
+    """Return the lines that a step writes, below a checksum that tells later edits of them."""
+    in_data = checkout.settings.startswith("data/")  # which the engine's container keeps
+    lines = [line for line in checkout.lines[name] if in_data or line != USUAL_SETTINGS[-1]]
+    return lines if _SIGNED in "".join(lines[:1]) else [_signature(lines), *lines]
+
+
+def edited(lines: Sequence[str]) -> bool:
+    """Tell whether lines of ours differ from their checksum."""
+    return _SIGNED in "".join(lines[:1]) and lines[0] != _signature(lines[1:])
+
+
+def _signature(lines: Sequence[str]) -> str:
+    return f"{_SIGNED}{zlib.crc32(chr(10).join(lines).encode('latin-1')):08x}"
+
+
 def has_tokens(checkout: Checkout) -> bool:
     """Tell whether the engine has a dependency that asks for a token."""
     text = checkout.texts.get(AUTH)
@@ -146,7 +152,7 @@ def _look_requirement(checkout: Checkout) -> Finding:
 def _edit_requirement(checkout: Checkout) -> Put:
     if checkout.texts[REQUIREMENTS].rstrip("\r\n").endswith("\\"):
         raise AnchorNotFound(f"{REQUIREMENTS}: its last line goes on, so none can be added.")
-    return Put(REQUIREMENTS, checkout.lines[REQUIREMENT_STEP])
+    return Put(REQUIREMENTS, chosen(checkout, REQUIREMENT_STEP))
 
 
 def _look_setting(checkout: Checkout, *keys: str) -> tuple[Any, int | None]:
@@ -167,7 +173,7 @@ def _edit_settings(checkout: Checkout) -> Put:
     path = checkout.settings
     if "tts" in settings(path, checkout.texts.get(path, "")):
         raise AnchorNotFound(f"{path} has other settings below tts.", hint=_BY_HAND)
-    return Put(path, checkout.lines[SETTINGS_STEP])
+    return Put(path, chosen(checkout, SETTINGS_STEP))
 
 
 def _look_import(path: str, done: str, undone: str) -> Callable[[Checkout], Finding]:

@@ -69,4 +69,18 @@ MUTANTS = [
         "going back goes one phase too far",
         [PHASES],
     ),
+    (
+        "storycore_tts/services/migration/planning.py",
+        "        if edited(",
+        "        if False and edited(",
+        "edits between our marks that git lacks go with the marks",
+        [REFUSALS],
+    ),
+    (
+        "storycore_tts/services/migration/checkout.py",
+        "        if path == self.settings and region.phase == 1:",
+        "        if False:",
+        "settings are left behind without the keys above them",
+        [REFUSALS],
+    ),
 ]

@@ -84,7 +84,7 @@ def migrate(
         return
     _tell_changes(planned)
     if write:
-        console.tell("written; git diff shows it" if written else "nothing to write")
+        console.tell("written; git status and git diff show it" if written else "nothing to write")
     elif planned.changes:
         console.tell("Nothing was written; --write does it.")
 
