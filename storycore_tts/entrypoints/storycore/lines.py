@@ -88,10 +88,7 @@ def _sheets(folder: Path) -> list[Character]:
 
 
 async def spoken_into(
-    tts: TextToSpeech,
-    request: SpeechRequest | CloneRequest,
-    target: Path,
-    form: Rendering,
+    tts: TextToSpeech, request: SpeechRequest | CloneRequest, target: Path, form: Rendering
 ) -> Written:
     """Speak a line and write its file.
 

@@ -122,8 +122,9 @@ def _check_rest(path: str, text: str, rest: str, below: str) -> None:
             return
     except UnfitFile:
         pass
-    lines = " | ".join(line.strip() for line in below.splitlines() if line.strip())
+    lines = " | ".join(line.strip() for line in below.split("\n") if line.strip())
     raise CannotGoBack(
-        f"{path}: what stands below our lines is no document without them: {lines}",
+        f"{path}: what stands below our lines is no document without them: "
+        + lines.encode("latin-1").decode(errors="replace"),
         hint="Move it between the marks or remove it, commit that, and run this again.",
     )
