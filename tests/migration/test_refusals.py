@@ -149,7 +149,7 @@ def test_changes_that_are_not_committed_are_not_lost(small_engine, contents, go,
 CHANGES = {
     "between the marks": (b"backend: comfyui", b"backend: draft"),
     "below them": (b"phase-1-settings <<<\n", b"phase-1-settings <<<\n# mine\n"),
-    "all of it": (b"    default_speaker: Ryan\n", b"# <<<\n"),
+    "a line is replaced": (b"    default_speaker: Ryan\n", b"# <<<\n"),
 }
 
 
