@@ -101,11 +101,7 @@ def write(opened: OpenCheckout, plan: Plan, *, rename: Rename = Path.replace) ->
 
 
 def _folder_of(root: Path) -> Path:
-    """Return the folder that a path means, links resolved.
-
-    Raises:
-        NotACheckout: There is none.
-    """
+    """Return the folder that a path means, links resolved; NotACheckout if there is none."""
     try:
         folder = root.resolve(strict=True)
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links in a circle

@@ -38,13 +38,7 @@ OUTPUT = "output/tts"
 
 @dataclass(frozen=True)
 class Written:
-    """Speech in a file.
-
-    Args:
-        path: Where it is.
-        duration: Of what is in the file, in seconds.
-        speech: As it was spoken, before pace and pitch were changed.
-    """
+    """A file, its duration in seconds, and the speech before pace and pitch were changed."""
 
     path: Path
     duration: float

@@ -7,6 +7,7 @@ is not ours comes back as it was.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from storycore_tts.services.migration.errors import CannotGoBack, NotACheckout, UnfitFile
@@ -117,11 +118,9 @@ class Checkout:
 def _check_rest(path: str, text: str, rest: str, below: str) -> None:
     """Refuse to leave settings behind that mean something else without our lines."""
     said = {key: value for key, value in settings(path, text).items() if key != "tts"}
-    try:
+    with suppress(UnfitFile):
         if settings(path, rest) == said:
             return
-    except UnfitFile:
-        pass
     lines = " | ".join(line.strip() for line in below.split("\n") if line.strip())
     raise CannotGoBack(
         f"{path}: what stands below our lines is no document without them: "
