@@ -111,6 +111,7 @@ class Schedule:
         self.excused: set[type[Exception]] = set() if self.calm else {*mishaps.STRANGE}
         self.restarts: list[int] = []  # how long the log was then
         self.said: dict[str, list[tuple[Any, Any]]] = {}
+        self.read: set[tuple[int, str]] = set()  # files, by the server's life and their names
         self.made_again, self.forgetful = 0, False
         self.gates_after_the_end: set[str] = set()
         self.told: list[RequestStarted | RequestFinished] = []
@@ -341,13 +342,23 @@ class Schedule:
             assert result.speaker == job.speaker
 
     def keep_what_it_said(self) -> None:
-        """Take what the server has written, graphs and samples, out of its folder, by job."""
-        for path in (self.server.storage.root / "temp").glob("ComfyUI_temp_*.flac"):
+        """Read what the server has written, graphs and samples, by job.
+
+        The files stay: those of other jobs have perhaps not been downloaded yet.
+        """
+        for path in self.files:
+            if (key := (len(self.restarts), path.name)) in self.read:
+                continue
+            self.read.add(key)
             with soundfile.SoundFile(path) as file:
                 graph = json.loads(file.comment)["prompt"]
                 job = graph["output"]["inputs"]["job"]
                 self.said.setdefault(job, []).append((graph, file.read(dtype="float32")))
-            path.unlink()
+
+    @property
+    def files(self) -> list[Path]:
+        """What the server has written since it was started last."""
+        return list((self.server.storage.root / "temp").glob("ComfyUI_temp_*.flac"))
 
     def each_request_was_told_of_once(self) -> None:
         begun = Counter(e.request_id for e in self.told if isinstance(e, RequestStarted))
@@ -382,7 +393,8 @@ class Schedule:
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
         self.world.complaints.clear()
-        self.keep_what_it_said()
+        for path in self.files:
+            path.unlink()
         shutil.rmtree(self.world.folder / "trained", ignore_errors=True)
 
 

@@ -65,13 +65,15 @@ class Storage:
         return path.read_bytes() if path.is_file() else None
 
     def write(self, kind: str, subfolder: str, name: str, data: bytes) -> None:
-        """Write an output."""
+        """Write an output; it is there as a whole, or not at all."""
         if self._in_memory:
             self._memory[kind, subfolder, name] = data
             return
         folder = self.folder(kind, subfolder)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
+        partial = folder / f"{name}.partial"
+        partial.write_bytes(data)
+        partial.replace(folder / name)
 
     def delete(self, kind: str, subfolder: str, name: str) -> None:
         """Remove a file if it is there."""
