@@ -350,10 +350,12 @@ class Schedule:
             if (key := (len(self.restarts), path.name)) in self.read:
                 continue
             self.read.add(key)
-            with soundfile.SoundFile(path) as file:
-                graph = json.loads(file.comment)["prompt"]
-                job = graph["output"]["inputs"]["job"]
-                self.said.setdefault(job, []).append((graph, file.read(dtype="float32")))
+            try:
+                with soundfile.SoundFile(path) as file:
+                    graph, samples = json.loads(file.comment)["prompt"], file.read(dtype="float32")
+            except soundfile.LibsndfileError:
+                continue  # a mishap damaged it, so that no job may end with it
+            self.said.setdefault(graph["output"]["inputs"]["job"], []).append((graph, samples))
 
     @property
     def files(self) -> list[Path]:
