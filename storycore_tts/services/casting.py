@@ -308,11 +308,12 @@ class Casting:
     ) -> tuple[Role, Part]:
         """Return what is remembered, and the part.
 
-        Who was known by name alone keeps the voice; two ids with one name are two characters.
+        A name that has a voice keeps it, except beside another of that name in one scene.
         """
         before = self._in_mind.find(known.name)
-        if before is not None and (before.name, before.aliases) == (known.name, ()):
-            role = replace(before, aliases=(known.id,))
+        beside = {name_key(voice) for voice in near}
+        if before is not None and name_key(before.voice.voice) not in beside:
+            role = replace(before, aliases=(*before.aliases, known.id))
         else:
             roles = [*self._cast.cast.roles, *self._in_mind.roles]
             used = Counter(name_key(role.voice.voice) for role in roles)
