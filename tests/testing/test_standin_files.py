@@ -37,14 +37,21 @@ async def test_files_are_numbered(speaking, connect, voice_graph):
     assert entry["outputs"]["2"]["audio"][0]["filename"] == "cv_00002_.flac"
 
 
-async def test_a_preview_lies_in_the_temp_folder(server, connect, voice_graph):
+async def test_a_preview_lies_in_the_temp_folder_under_a_name_that_never_comes_again(
+    server, connect, voice_graph
+):
     client = await connect(server)
-    graph = voice_graph()
-    graph["2"] = {"class_type": "PreviewAudio", "inputs": {"audio": ["1", 0]}}
-    (file,) = (await client.outcome(graph))["outputs"]["2"]["audio"]
-    assert file["type"] == "temp"
-    assert file["filename"].startswith("ComfyUI_temp_")
-    assert (await client.http.get("/view", params=file)).content.startswith(b"fLaC")
+    names = []
+    for seed in (1, 2):
+        graph = voice_graph(seed=seed)
+        graph["2"] = {"class_type": "PreviewAudio", "inputs": {"audio": ["1", 0]}}
+        (file,) = (await client.outcome(graph))["outputs"]["2"]["audio"]
+        assert file["type"] == "temp"
+        assert (await client.http.get("/view", params=file)).content.startswith(b"fLaC")
+        names.append(file["filename"].removesuffix("_00001_.flac"))
+        server.storage.forget_temp()  # as a restart does
+    assert names[0] != names[1]
+    assert all(name.startswith("ComfyUI_temp_") for name in names)
 
 
 async def test_what_view_refuses_has_no_body(server, connect):

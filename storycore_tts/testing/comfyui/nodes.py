@@ -328,8 +328,9 @@ async def save_audio(run: NodeRun) -> Result:
 
 async def preview_audio(run: NodeRun) -> Result:
     """PreviewAudio: FLAC in the temp folder, under a prefix of its own."""
-    letters = hashlib.sha256(f"{run.server.storage.root} {run.node_id}".encode()).hexdigest()
-    # ComfyUI draws five letters for each node; a digest gives letters without a draw.
+    letters = hashlib.sha256(f"{run.node_id} {run.prompt_id}".encode()).hexdigest()
+    # ComfyUI draws five letters for each file, so that no name comes again after a restart, which
+    # empties the folder. A digest gives letters without a draw.
     tail = "".join("abcdefghijklmnop"[int(digit, 16)] for digit in letters[:5])
     return _saved(run, "temp", f"ComfyUI_temp_{tail}")
 
