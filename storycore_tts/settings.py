@@ -628,8 +628,10 @@ def _refusal(block: type[_Block], error: ValidationError) -> ConfigurationError:
     key, value, kind = str(first["loc"][0]), first["input"], first["type"]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, ConfigurationError):
-        inner = ".".join([*map(str, first["loc"]), cause.key or ""])
+        inner = ".".join([*map(str, first["loc"]), *filter(None, [cause.key])])
         return _refused(inner, cause.value, cause.allowed or "", unknown_key=cause.unknown_key)
+    if kind == "missing":  # the value is the whole block
+        return _refused("", value, f"a mapping with the key {key}")
     if kind == "extra_forbidden":
         known = list(block.model_fields)
         return _refused(key, value, _one_of(known, key), unknown_key=True)
@@ -655,10 +657,8 @@ def _one_of(choices: Iterable[str], wrong: str) -> str:
 def _located(refusal: ConfigurationError, sources: Mapping[str, str]) -> ConfigurationError:
     """Say which file, or which variable, the refused value stands in."""
     key = refusal.key or ""
-    source = next((s for k, s in sources.items() if k == key or k.startswith(f"{key}.")), None)
-    while source is None and "." in key:  # a mapping was expected where a value stands
-        key = key.rpartition(".")[0]
-        source = sources.get(key)
+    while (source := _source_of(key, sources)) is None and "." in key:
+        key = key.rpartition(".")[0]  # a key that is missing, or a value where a mapping belongs
     return _refused(
         f"tts.qwen.{refusal.key}",
         refusal.value,
@@ -666,6 +666,10 @@ def _located(refusal: ConfigurationError, sources: Mapping[str, str]) -> Configu
         unknown_key=refusal.unknown_key,
         source=source or "",
     )
+
+
+def _source_of(key: str, sources: Mapping[str, str]) -> str | None:
+    return next((s for k, s in sources.items() if k == key or k.startswith(f"{key}.")), None)
 
 
 def _spoken(language: str) -> str:
