@@ -36,7 +36,8 @@ def test_a_process_of_its_own_prints_the_path_and_nothing_else(command, tmp_path
     assert (answer.status, answer.path) == (0, str(out))
     *stages, last = answer.err.splitlines()
     known = ["queued", "loading", "generating", "downloading"]
-    assert [stage for stage in stages if stage in known] == known
+    told = [stage for stage in stages if stage in known]
+    assert told in (known, known[1:])  # its start may overtake the answer that it is queued
     assert re.search(r"on comfyui, seed \d+$", last)
     assert 1.5 < heard(out) < 5
 
