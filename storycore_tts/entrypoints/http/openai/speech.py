@@ -4,55 +4,38 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, aclosing, suppress
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.types import Receive, Scope, Send
 
 from storycore_tts.domain.errors import (
     InvalidReferenceAudio,
     InvalidRequest,
-    TTSError,
     UnsupportedByBackend,
 )
 from storycore_tts.domain.rendering import Rendering
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.domain.sampling import MAX_SEED
-from storycore_tts.entrypoints.http.answers import AUDIO, audio_answer
-from storycore_tts.entrypoints.http.disconnects import while_connected
-from storycore_tts.entrypoints.http.openai.errors import OpenAIRoute, as_error
+from storycore_tts.entrypoints.http.openai.errors import OpenAIRoute
 from storycore_tts.entrypoints.http.openai.models import backend_of
+from storycore_tts.entrypoints.http.openai.streaming import STREAMED, Asked, answer
 from storycore_tts.entrypoints.http.problems import (
     OF_BACKENDS,
     OF_RECORDINGS,
     documented,
-    problem_of,
 )
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner
-from storycore_tts.entrypoints.http.sending import SLOWEST_READER, within
 from storycore_tts.entrypoints.http.service import CurrentService, Service
-from storycore_tts.services.studio import Piece
 
 router = APIRouter(prefix="/v1/audio", tags=["openai"], route_class=OpenAIRoute)
 
-_FRAMES_A_SECOND = 12.5  # codec frames, the model's tokens of sound
 _OF_SPEECH = documented(
     HTTPStatus.NOT_FOUND,
     *OF_RECORDINGS,
     *OF_BACKENDS,
 )
-_STREAMED: dict[int | str, dict[str, Any]] = {
-    200: {
-        **AUDIO[200],
-        "content": {**AUDIO[200]["content"], "text/event-stream": {}},
-    }
-}
 
 
 class Voice(BaseModel):
@@ -105,27 +88,20 @@ class SpeechBody(BaseModel):
         return self.voice.id if isinstance(self.voice, Voice) else self.voice
 
 
-@router.post("/speech", response_class=Response, responses=_STREAMED | _OF_SPEECH)
+@router.post("/speech", response_class=Response, responses=STREAMED | _OF_SPEECH)
 async def speech(
     request: Request, body: SpeechBody, service: CurrentService, owner: CurrentOwner
 ) -> Response:
     """Speak a line, as OpenAI's `audio.speech.create` asks for it."""
     backend = backend_of(body.model, service.studio)
     wanted = await _wanted(body, backend, service)
-    how = body.stream_format or ("sse" if body.stream else None)
-    if how is None:
-        work = service.studio.speak(backend, wanted, body.rendering)
-        outcome = await while_connected(request, work)
-        return audio_answer(outcome.audio, outcome.media_type, outcome.facts)
-    pieces = service.studio.stream(backend, wanted, body.rendering)
-    async with AsyncExitStack() as unless_sent:
-        unless_sent.push_async_callback(pieces.aclose)  # type: ignore[attr-defined]
-        # Until the first piece is there, an error can still have a status of its own.
-        first = await while_connected(request, _first(pieces))
-        unless_sent.pop_all()  # from here on, the answer ends the work
-    if how == "audio":
-        return _Streaming(_data(first, pieces), pieces, body.rendering.media_type)
-    return _Streaming(_events(first, pieces, body), pieces, "text/event-stream")
+    asked = Asked(
+        body.rendering,
+        stream_format=body.stream_format,
+        stream=body.stream,
+        characters=len(body.input) + len(body.instructions),
+    )
+    return await answer(request, service.studio, backend, wanted, asked)
 
 
 async def _wanted(
@@ -183,65 +159,3 @@ def _from_url(url: str) -> bytes:
         return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
         raise InvalidReferenceAudio("ref_audio is no valid base64.") from None
-
-
-class _Streaming(StreamingResponse):
-    """Ends the work behind it however the connection ends.
-
-    Args:
-        body: What is sent.
-        work: What it is made from.
-        media_type: Of the body.
-    """
-
-    def __init__(
-        self, body: AsyncIterator[bytes | str], work: AsyncIterator[Piece], media_type: str
-    ) -> None:
-        super().__init__(body, media_type=media_type, headers={"X-Accel-Buffering": "no"})
-        self._body = body
-        self._work = work
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self._work), aclosing(self._body):  # type: ignore[type-var]
-            # Left without its end, the answer is cut off, and nobody takes it for a whole one.
-            with suppress(TTSError, TimeoutError):
-                await super().__call__(scope, receive, within(SLOWEST_READER, send))
-
-
-async def _first(pieces: AsyncIterator[Piece]) -> Piece:
-    return await anext(pieces)
-
-
-async def _data(first: Piece, rest: AsyncIterator[Piece]) -> AsyncIterator[bytes]:
-    yield first.data
-    async for piece in rest:
-        yield piece.data
-
-
-async def _events(first: Piece, rest: AsyncIterator[Piece], body: SpeechBody) -> AsyncIterator[str]:
-    seconds = 0.0
-    piece: Piece | None = first
-    try:
-        while piece is not None:
-            seconds += piece.seconds
-            yield _delta(piece, body.response_format)
-            piece = await anext(rest, None)
-    except TTSError as error:
-        yield _event("speech.audio.error", error=as_error(problem_of(error)))
-        return
-    yield _event("speech.audio.done", usage=_usage(body, seconds))
-
-
-def _delta(piece: Piece, response_format: str) -> str:
-    audio = base64.b64encode(piece.data).decode()
-    return _event("speech.audio.delta", audio=audio, response_format=response_format)
-
-
-def _usage(body: SpeechBody, seconds: float) -> dict[str, int]:
-    """Count characters in and codec frames out: the model's tokens of text are not known here."""
-    given, made = len(body.input) + len(body.instructions), round(seconds * _FRAMES_A_SECOND)
-    return {"input_tokens": given, "output_tokens": made, "total_tokens": given + made}
-
-
-def _event(kind: str, **members: object) -> str:
-    return f"event: {kind}\ndata: {json.dumps({'type': kind, **members})}\n\n"
