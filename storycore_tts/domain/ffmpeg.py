@@ -6,7 +6,7 @@ thread, and FFmpeg lets go of the interpreter while it works.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from fractions import Fraction
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -91,31 +91,54 @@ class FFmpegEncoder:
         return self._sink.taken()
 
 
-def filtered(samples: Samples, sample_rate: int, filters: Iterable[tuple[str, str]]) -> Samples:
-    """Send samples through FFmpeg's audio filters, one after the other.
+class FFmpegFilter:
+    """Sends mono samples through audio filters, one after the other, piece by piece.
 
     Args:
-        samples: float32, shape (n,).
         sample_rate: In Hz, before and after.
         filters: Names and arguments, as FFmpeg writes them.
 
     Raises:
         InvalidRequest: PyAV is not installed.
     """
-    av = pyav("Changing pace or pitch")
-    graph = av.filter.Graph()
-    nodes = [
-        graph.add_abuffer(sample_rate=sample_rate, format="flt", layout=_LAYOUT),
-        *(graph.add(name, arguments) for name, arguments in filters),
-        graph.add("aformat", f"sample_fmts=flt:channel_layouts=mono:sample_rates={sample_rate}"),
-        graph.add("abuffersink"),
-    ]
-    graph.link_nodes(*nodes).configure()
-    blocks: list[Samples] = [np.zeros(0, np.float32)]
-    for frame in (_frame(av, samples, sample_rate), None):
-        graph.push(frame)
-        blocks += _pulled(av, graph)
-    return np.concatenate(blocks)
+
+    def __init__(self, sample_rate: int, filters: Iterable[tuple[str, str]]) -> None:
+        self._av = pyav("Changing pace or pitch")
+        self._rate = sample_rate
+        self._graph = self._av.filter.Graph()
+        shape = f"sample_fmts=flt:channel_layouts={_LAYOUT}:sample_rates={sample_rate}"
+        nodes = [
+            self._graph.add_abuffer(sample_rate=sample_rate, format="flt", layout=_LAYOUT),
+            *(self._graph.add(name, arguments) for name, arguments in filters),
+            self._graph.add("aformat", shape),
+            self._graph.add("abuffersink"),
+        ]
+        self._graph.link_nodes(*nodes).configure()
+
+    def feed(self, samples: Samples) -> Samples:
+        """Take float32 samples; return what is ready, which may be nothing yet."""
+        if len(samples):
+            self._graph.push(_frame(self._av, samples, self._rate))
+        return self._pulled()
+
+    def finish(self) -> Samples:
+        """Return the rest; nothing can be fed after it."""
+        self._graph.push(None)
+        return self._pulled()
+
+    def _pulled(self) -> Samples:
+        blocks: list[Samples] = [np.zeros(0, np.float32)]
+        try:
+            while True:
+                blocks.append(self._graph.pull().to_ndarray()[0])
+        except (self._av.error.BlockingIOError, self._av.error.EOFError):
+            return np.concatenate(blocks)  # it wants more, or has no more
+
+
+def filtered(samples: Samples, sample_rate: int, filters: Iterable[tuple[str, str]]) -> Samples:
+    """Send samples through FFmpeg's audio filters as a whole; see ``FFmpegFilter``."""
+    graph = FFmpegFilter(sample_rate, filters)
+    return np.concatenate([graph.feed(samples), graph.finish()])
 
 
 def unfit_rate(codec: str, sample_rate: int) -> InvalidRequest:
@@ -151,12 +174,3 @@ def _frame(av: ModuleType, samples: np.ndarray[Any, Any], sample_rate: int) -> A
     frame.sample_rate = sample_rate
     frame.time_base = Fraction(1, sample_rate)
     return frame
-
-
-def _pulled(av: ModuleType, graph: Any) -> Iterator[Samples]:
-    """Take out of a filter graph whatever is ready."""
-    while True:
-        try:
-            yield graph.pull().to_ndarray()[0]
-        except (av.error.BlockingIOError, av.error.EOFError):  # wants more, or has no more
-            return

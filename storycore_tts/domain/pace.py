@@ -10,12 +10,61 @@ import math
 import numpy as np
 
 from storycore_tts.domain.audio import Samples
-from storycore_tts.domain.ffmpeg import filtered
+from storycore_tts.domain.ffmpeg import FFmpegFilter
 from storycore_tts.domain.sampling import check_range
 
 SLOWEST, FASTEST = 0.25, 4.0
 _OCTAVE = 12  # semitones
 _TAIL = 1.0  # s of silence behind the input, so that the last word leaves the filter's window
+
+
+class Changer:
+    """Changes pace and pitch of speech that comes piece by piece.
+
+    What comes back lags behind what is fed by some tenths of a second, until the end.
+
+    Args:
+        sample_rate: In Hz.
+        speed: 0.25..4, with the pitch kept; 2 is twice as fast.
+        semitones: −12..12, with the pace kept; the formants move along, so a voice grows or
+            shrinks.
+
+    Raises:
+        InvalidRequest: A value out of its range, or the extra is not installed.
+    """
+
+    def __init__(self, sample_rate: int, *, speed: float = 1.0, semitones: float = 0.0) -> None:
+        check_range("speed", speed, SLOWEST, FASTEST)
+        check_range("semitones", semitones, -_OCTAVE, _OCTAVE)
+        filters = []
+        if speed != 1:
+            filters += _tempo(speed)
+        if semitones != 0:
+            filters += _shift(sample_rate, 2 ** (semitones / _OCTAVE))
+        self._filter = FFmpegFilter(sample_rate, filters) if filters else None
+        self._tail = np.zeros(int(_TAIL * sample_rate), np.float32)
+        self._speed = speed
+        self._taken = self._given = 0  # samples
+
+    def feed(self, samples: Samples) -> Samples:
+        """Take the next samples; return those that are ready, which may be none yet."""
+        if self._filter is None:
+            return samples
+        self._taken += len(samples)
+        return self._clipped(self._filter.feed(samples))
+
+    def finish(self) -> Samples:
+        """Return the rest: all in all, round(n / speed) samples. Nothing can be fed after it."""
+        if self._filter is None or not self._taken:
+            return np.zeros(0, np.float32)
+        left = round(self._taken / self._speed) - self._given
+        rest = np.concatenate([self._filter.feed(self._tail), self._filter.finish()])
+        return self._clipped(rest[:left])
+
+    def _clipped(self, samples: Samples) -> Samples:
+        self._given += len(samples)
+        clipped: Samples = np.clip(samples, -1.0, 1.0)
+        return clipped
 
 
 def stretched(samples: Samples, sample_rate: int, speed: float) -> Samples:
@@ -35,7 +84,7 @@ def stretched(samples: Samples, sample_rate: int, speed: float) -> Samples:
     check_range("speed", speed, SLOWEST, FASTEST)
     if speed == 1 or not len(samples):
         return samples
-    return _fitted(samples, sample_rate, _tempo(speed), length=round(len(samples) / speed))
+    return _changed(samples, Changer(sample_rate, speed=speed))
 
 
 def pitched(samples: Samples, sample_rate: int, semitones: float) -> Samples:
@@ -55,9 +104,7 @@ def pitched(samples: Samples, sample_rate: int, semitones: float) -> Samples:
     check_range("semitones", semitones, -_OCTAVE, _OCTAVE)
     if semitones == 0 or not len(samples):
         return samples
-    factor = 2 ** (semitones / _OCTAVE)
-    faster = [("asetrate", str(round(sample_rate * factor))), ("aresample", str(sample_rate))]
-    return _fitted(samples, sample_rate, [*faster, *_tempo(1 / factor)], length=len(samples))
+    return _changed(samples, Changer(sample_rate, semitones=semitones))
 
 
 def semitones(factor: float) -> float:
@@ -79,10 +126,10 @@ def _tempo(speed: float) -> list[tuple[str, str]]:
     return [("atempo", f"{speed ** (1 / steps):.9f}")] * steps
 
 
-def _fitted(
-    samples: Samples, sample_rate: int, filters: list[tuple[str, str]], *, length: int
-) -> Samples:
-    tail = np.zeros(int(_TAIL * sample_rate), np.float32)
-    changed = filtered(np.concatenate([samples, tail]), sample_rate, filters)
-    fitted: Samples = np.clip(changed[:length], -1.0, 1.0)
-    return fitted
+def _shift(sample_rate: int, factor: float) -> list[tuple[str, str]]:
+    faster = [("asetrate", str(round(sample_rate * factor))), ("aresample", str(sample_rate))]
+    return [*faster, *_tempo(1 / factor)]
+
+
+def _changed(samples: Samples, changer: Changer) -> Samples:
+    return np.concatenate([changer.feed(samples), changer.finish()])

@@ -8,8 +8,10 @@ from typing import Any
 from storycore_tts.domain.audio import FORMATS, check_suffix
 from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.jobs import Outcome
+from storycore_tts.domain.pace import Changer
 from storycore_tts.domain.sampling import check_range
 from storycore_tts.domain.speech import Speech
+from storycore_tts.domain.streams import StreamEncoder
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,12 @@ class Rendering:
 
     @property
     def changes_samples(self) -> bool:
-        """Whether more than encoding is to be done, which needs the whole line."""
+        """Whether more than encoding is to be done."""
         return self.speed != 1.0 or self.pitch != 0.0
+
+    def changer(self, sample_rate: int) -> Changer:
+        """Return what changes samples that come piece by piece as ``applied`` changes them."""
+        return Changer(sample_rate, speed=self.speed, semitones=self.pitch)
 
     def applied(self, speech: Speech) -> Outcome:
         """Return the file and what is told of it; blocks while it works."""
@@ -59,7 +65,25 @@ class Rendering:
             speech = speech.stretched(self.speed)
         if self.pitch != 0.0:
             speech = speech.pitched(self.pitch)
-        return Outcome(facts(speech), speech.encode(self.suffix), self.media_type)
+        return Outcome(facts(speech), self.encode(speech), self.media_type)
+
+    def encode(self, speech: Speech) -> bytes:
+        """Return the file; blocks while it works."""
+        return speech.encode(self.suffix)
+
+
+class JoinableRendering(Rendering):
+    """The same, but an .mp3 is written without the index that tells its length.
+
+    Clients join the files of several lines end to end, and players believe the first one's index.
+    """
+
+    def encode(self, speech: Speech) -> bytes:
+        """See ``Rendering.encode``; an .mp3 needs the extra ``media``."""
+        if self.suffix != ".mp3":
+            return super().encode(speech)
+        encoder = StreamEncoder(self.suffix, speech.sample_rate)
+        return encoder.feed(speech.samples) + encoder.finish()
 
 
 def facts(speech: Speech) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from storycore_tts.adapters.draft import DraftAdapter
 from storycore_tts.domain.errors import InvalidRequest
-from storycore_tts.domain.pace import pitched, stretched
+from storycore_tts.domain.pace import Changer, pitched, stretched
 from storycore_tts.domain.requests import SpeechRequest
 
 RATE = 24_000
@@ -116,3 +116,16 @@ def test_without_the_extra_there_is_advice(tone, monkeypatch):
     for call in (lambda: stretched(tone(), RATE, 2), lambda: pitched(tone(), RATE, 2)):
         with pytest.raises(InvalidRequest, match=r"pip install 'storycore-tts\[media\]'"):
             call()
+
+
+@pytest.mark.parametrize(("speed", "semitones"), [(1.6, 0.0), (0.25, 0.0), (1.0, -5.0), (0.7, 3.0)])
+def test_in_pieces_it_is_the_same_speech_and_comes_in_time(speed, semitones, speech):
+    changer = Changer(RATE, speed=speed, semitones=semitones)
+    pieces = [changer.feed(speech[i : i + 2400]) for i in range(0, len(speech), 2400)]
+    come = sum(map(len, pieces)) / RATE
+    assert come == pytest.approx(len(speech) / RATE / speed, abs=0.6)
+    found = np.concatenate([*pieces, changer.finish()])
+    whole = pitched(stretched(speech, RATE, speed), RATE, semitones)
+    assert len(found) == len(whole)
+    assert decibels(found, whole) == pytest.approx(0, abs=0.3)
+    is_still_speech(found, speech)
