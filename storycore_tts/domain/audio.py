@@ -24,6 +24,7 @@ Samples: TypeAlias = NDArray[np.float32]
 SAMPLE_RATE = 24_000  # Hz; what Qwen3-TTS-Tokenizer-12Hz decodes to, and what every adapter returns
 SILENCE_PEAK = 10 ** (-50 / 20)  # speech is far above −50 dBFS, dither and codec noise far below
 
+_MARGIN = 0.05  # s of silence that stays where the rest is cut: breaths and soft consonants
 _AAC_BIT_RATE = 64_000  # bit/s; more than speech needs
 
 
@@ -187,6 +188,25 @@ def peak(samples: Samples) -> float:
 def is_silent(samples: Samples) -> bool:
     """Tell whether there is nothing to hear: no sample rises above −50 dBFS."""
     return peak(samples) < SILENCE_PEAK
+
+
+def without_silence(
+    samples: Samples, sample_rate: int, *, before: bool = True, after: bool = True
+) -> Samples:
+    """Return the samples without the silence before and after them, but for 50 ms.
+
+    Args:
+        samples: float32, shape (n,), −1..1.
+        sample_rate: In Hz.
+        before: Cut what lies before the first sound.
+        after: Cut what lies after the last one.
+    """
+    (loud,) = np.nonzero(np.abs(samples) >= SILENCE_PEAK)
+    if not loud.size:
+        return samples
+    margin = int(_MARGIN * sample_rate)
+    start = max(0, loud[0] - margin) if before else 0
+    return samples[start : loud[-1] + 1 + margin if after else None]
 
 
 def encode_exactly(samples: Samples, sample_rate: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from storycore_tts.domain.audio import FORMATS, check_suffix
+from storycore_tts.domain.audio import FORMATS, SAMPLE_RATE, Samples, check_suffix
 from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.jobs import Outcome
 from storycore_tts.domain.pace import Changer
@@ -55,10 +55,6 @@ class Rendering:
         """Whether more than encoding is to be done."""
         return self.speed != 1.0 or self.pitch != 0.0
 
-    def changer(self, sample_rate: int) -> Changer:
-        """Return what changes samples that come piece by piece as ``applied`` changes them."""
-        return Changer(sample_rate, speed=self.speed, semitones=self.pitch)
-
     def applied(self, speech: Speech) -> Outcome:
         """Return the file and what is told of it; blocks while it works."""
         if self.speed != 1.0:
@@ -84,6 +80,43 @@ class JoinableRendering(Rendering):
             return super().encode(speech)
         encoder = StreamEncoder(self.suffix, speech.sample_rate)
         return encoder.feed(speech.samples) + encoder.finish()
+
+
+class RenderedStream:
+    """Does to speech that comes piece by piece what ``Rendering.applied`` does to a whole line.
+
+    Args:
+        rendering: What becomes of the speech.
+        sample_rate: Of the speech, in Hz.
+
+    Raises:
+        InvalidRequest: Files of that format cannot be streamed, or the extra is not installed.
+    """
+
+    def __init__(self, rendering: Rendering, sample_rate: int = SAMPLE_RATE) -> None:
+        self._changer = Changer(sample_rate, speed=rendering.speed, semitones=rendering.pitch)
+        self._encoder = StreamEncoder(rendering.suffix, sample_rate)
+        self._rate = sample_rate
+        self._samples = 0  # that were encoded and of which nothing was told yet
+
+    def feed(self, samples: Samples) -> tuple[bytes, float]:
+        """Return the bytes that are ready, and the seconds of sound in them; maybe none yet."""
+        return self._given(self._encoded(self._changer.feed(samples)))
+
+    def finish(self) -> tuple[bytes, float]:
+        """Return the rest; nothing can be fed after it."""
+        rest = self._encoded(self._changer.finish())
+        return self._given(rest + self._encoder.finish())
+
+    def _encoded(self, samples: Samples) -> bytes:
+        self._samples += len(samples)
+        return self._encoder.feed(samples)
+
+    def _given(self, data: bytes) -> tuple[bytes, float]:
+        if not data:
+            return data, 0.0
+        seconds, self._samples = self._samples / self._rate, 0
+        return data, seconds
 
 
 def facts(speech: Speech) -> dict[str, Any]:

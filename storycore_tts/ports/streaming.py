@@ -19,17 +19,20 @@ class SpeechChunk:
         samples: float32, shape (n,), −1..1, mono.
         sample_rate: In Hz.
         start: Where the piece begins in the line, in seconds.
-        seed: The seed that the line is spoken with, asked for or fresh.
+        seed: The seed that the line is spoken with, asked for or fresh; None where the backend has
+            none.
         backend: Name of the adapter that speaks.
         warnings: What was done in spite of doubts, for people to read; the same in each piece.
+        model: The model or checkpoint that speaks; "" where that is not known yet.
     """
 
     samples: Samples
     sample_rate: int
     start: float
-    seed: int
+    seed: int | None
     backend: str = ""
     warnings: tuple[str, ...] = ()
+    model: str = ""
 
     @property
     def duration(self) -> float:

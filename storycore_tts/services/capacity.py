@@ -25,8 +25,14 @@ class Capacity:
         self.concurrency = concurrency
         self._max_waiting = max_waiting
         self._places = asyncio.Semaphore(concurrency)
+        self._taken = 0
         self.waiting = 0
         """Requests that wait for a place just now."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody works, and nobody waits."""
+        return self._taken == 0 and self.waiting == 0
 
     @asynccontextmanager
     async def place(self, *, patient: bool = False) -> AsyncIterator[None]:
@@ -50,7 +56,9 @@ class Capacity:
             await self._places.acquire()
         finally:
             self.waiting -= 1
+        self._taken += 1
         try:
             yield
         finally:
+            self._taken -= 1
             self._places.release()

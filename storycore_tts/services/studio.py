@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TypeAlias, TypeVar
 
 from storycore_tts.concurrency.waiting import within
-from storycore_tts.domain.audio import encode_exactly
+from storycore_tts.domain.audio import Samples, encode_exactly
 from storycore_tts.domain.errors import (
     AuthenticationFailed,
     BackendTimeout,
@@ -23,7 +23,7 @@ from storycore_tts.domain.errors import (
 from storycore_tts.domain.jobs import Job, Order, Outcome
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.progress import OnProgress
-from storycore_tts.domain.rendering import Rendering
+from storycore_tts.domain.rendering import RenderedStream, Rendering
 from storycore_tts.domain.requests import (
     CloneRequest,
     ReferenceAudio,
@@ -32,10 +32,10 @@ from storycore_tts.domain.requests import (
 )
 from storycore_tts.domain.sites import Site
 from storycore_tts.domain.speech import Speech, TrainedVoice
-from storycore_tts.domain.streams import StreamEncoder
-from storycore_tts.ports import JobQueue, SiteStore, UploadStore
+from storycore_tts.ports import JobQueue, SiteStore, SpeechChunk, UploadStore
 from storycore_tts.services.capacity import Capacity
 from storycore_tts.services.orders import Request, kind_of, read, written
+from storycore_tts.services.sentence_streams import by_sentence
 from storycore_tts.services.speech import TextToSpeech
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ It raises ``StorageFailed`` if the database refuses, or another process has the 
 """
 
 _log = logging.getLogger(__name__)
-_PIECE = 65_536  # bytes of a file that is sent in pieces although it is there as a whole
+_BLOCK = 0.5  # s of sound that are encoded at a time
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,13 @@ class Piece:
 
     Args:
         data: Its bytes; never empty.
-        seconds: Of audio that were made since the piece before.
+        seconds: Of audio that it holds, as far as the encoder has given it out.
+        chunk: What the backend told of it.
     """
 
     data: bytes
     seconds: float
+    chunk: SpeechChunk
 
 
 class Studio:
@@ -188,37 +190,63 @@ class Studio:
                 backend=name,
             ) from None
 
+    def flows(self, backend: str | None) -> bool:
+        """Tell whether a line is better heard while it is made than awaited as a whole.
+
+        It is where the backend streams and nothing else is to be done there: lines that come
+        together are spoken in one batch, a stream is not.
+
+        Raises:
+            InvalidRequest: The backend is not offered here.
+        """
+        tts = self.tts(backend)
+        return tts.capabilities.streaming and self.capacities[backend or self.usual].idle
+
     async def stream(
         self, backend: str | None, request: SpeechRequest | CloneRequest, rendering: Rendering
     ) -> AsyncIterator[Piece]:
         """Speak a line now, and yield the file piece by piece.
 
-        A backend that streams is heard while it still speaks. From another one, or at another pace
-        or pitch, the pieces come when all is done.
+        A backend that streams is heard while it still speaks, another one after each sentence; see
+        ``by_sentence``.
 
         Raises:
+            InvalidRequest: Files of that format cannot be streamed.
             BackendOverloaded: Too many wait already.
             TTSError: See ``TextToSpeech.speak``; it may come after pieces that were right.
         """
-        tts = self.tts(backend)
-        if not tts.capabilities.streaming or rendering.changes_samples:
-            outcome = await self.speak(backend, request, rendering)
-            seconds = outcome.facts["duration"]
-            for start in range(0, len(outcome.audio), _PIECE):
-                yield Piece(outcome.audio[start : start + _PIECE], 0.0 if start else seconds)
-            return
-        encoder, seconds = StreamEncoder(rendering.suffix), 0.0
-        async with (
-            self.capacities[backend or self.usual].place(),
-            aclosing(tts.synthesize_stream(request)) as chunks,  # type: ignore[type-var]
-        ):
+        chunks = self._chunks(self.tts(backend), backend or self.usual, request)
+        encoder, chunk = RenderedStream(rendering), None
+        async with aclosing(chunks):  # type: ignore[type-var]
             async for chunk in chunks:
-                seconds += chunk.duration
-                if data := await asyncio.to_thread(encoder.feed, chunk.samples):
-                    yield Piece(data, seconds)
-                    seconds = 0.0
-        if data := await asyncio.to_thread(encoder.finish):
-            yield Piece(data, seconds)
+                for samples in _blocks(chunk.samples, chunk.sample_rate):
+                    data, seconds = await asyncio.to_thread(encoder.feed, samples)
+                    if data:
+                        yield Piece(data, seconds, chunk)
+        data, seconds = await asyncio.to_thread(encoder.finish)
+        if data and chunk is not None:
+            yield Piece(data, seconds, chunk)
+
+    async def _chunks(
+        self, tts: TextToSpeech, name: str, request: SpeechRequest | CloneRequest
+    ) -> AsyncIterator[SpeechChunk]:
+        place = self.capacities[name].place
+        if tts.capabilities.streaming:
+            async with (
+                place(),
+                aclosing(tts.synthesize_stream(request)) as chunks,  # type: ignore[type-var]
+            ):
+                async for chunk in chunks:
+                    yield chunk
+            return
+
+        async def speak(sentence: SpeechRequest | CloneRequest, heard: bool) -> Speech:
+            async with place(patient=heard):
+                return await tts.speak(sentence)
+
+        async with aclosing(by_sentence(request, speak)) as chunks:  # type: ignore[type-var]
+            async for chunk in chunks:
+                yield chunk
 
     async def keep(self, owner: str, recording: ReferenceAudio) -> str:
         """Keep a recording, and return the id that ``kept`` and clones take.
@@ -322,3 +350,9 @@ class Studio:
         if begun != here:
             await sites.note(job_id, here)
         return await made(tts)
+
+
+def _blocks(samples: Samples, sample_rate: int) -> Iterator[Samples]:
+    length = int(_BLOCK * sample_rate)
+    for start in range(0, len(samples), length):
+        yield samples[start : start + length]

@@ -61,6 +61,11 @@ async def events_of(answer):
             yield json.loads(line.removeprefix("data: "))
 
 
+async def extended(events, more):
+    async for event in more:
+        events.append(event)
+
+
 @pytest.mark.parametrize("kind", ["wav", "opus"])  # each format: test_openai_speech.py
 async def test_a_stream_joins_to_a_file(client, kind):
     seeded = {"seed": 7}
@@ -106,10 +111,28 @@ async def test_the_first_bytes_come_while_the_rest_is_made(client, url, kind, ho
     assert await counted(url, "requests_total") == before + 1
 
 
+async def test_a_plain_request_is_answered_while_it_is_made(client, url):
+    """In formats without a length; a wav that is kept as a file should tell its own."""
+    before = await counted(url, "requests_total")
+    longest = {"max_new_tokens": LONGEST}
+    async with asked(client, voice="Endless", response_format="mp3", extra_body=longest) as answer:
+        assert await anext(answer.iter_bytes())
+        assert answer.headers["speech-backend"] == "direct"
+        assert "speech-duration" not in answer.headers
+        assert await counted(url, "requests_total") == before
+    while await counted(url, "requests_in_progress"):
+        pass
+    async with asked(client) as answer:
+        assert float(answer.headers["speech-duration"]) > 0.5
+
+
 async def test_a_stream_that_fails_says_so_and_the_service_goes_on(client, capfd):
     failing = {"voice": "Endless", "extra_body": {"max_new_tokens": 64}}
+    events = []
     async with asked(client, stream_format="sse", **failing) as answer:
-        *deltas, last = [event async for event in events_of(answer)]
+        with pytest.raises(Exception, match="without sending complete"):
+            await extended(events, events_of(answer))
+    *deltas, last = events
     assert {event["type"] for event in deltas} == {"speech.audio.delta"}
     assert last["type"] == "speech.audio.error"
     assert last["error"]["type"] == "server_error"

@@ -83,7 +83,7 @@ def test_the_commands_arguments_are_the_options(tmp_path):
             "--modern", "--instant", "--no-cuda", "--no-node-pack", "--port=8188",
             "--checkpoint", "/m/emma=Emma,Bea", "--checkpoint", "/m/base=",
             "--path-prefix=/comfy", "--token=t", f"--log={tmp_path / 'log'}",
-            "--seconds-per-step=0.5", "--history-limit=5",
+            "--seconds-per-step=0.5", "--real-time-factor=2", "--history-limit=5",
         ]
     )  # fmt: skip
     assert (options.modern, options.instant) == (True, True)
@@ -91,7 +91,8 @@ def test_the_commands_arguments_are_the_options(tmp_path):
     assert options.checkpoints == {"/m/emma": ["Emma", "Bea"], "/m/base": []}
     assert (options.port, options.prefix, options.token) == (8188, "/comfy", "t")
     assert options.log_file == tmp_path / "log"
-    assert (options.seconds_per_step, options.history_limit) == (0.5, 5)
+    assert (options.seconds_per_step, options.real_time_factor) == (0.5, 2)
+    assert options.history_limit == 5
     with pytest.raises(SystemExit):
         parse(["--checkpoint", "nonsense"])
 

@@ -149,6 +149,7 @@ class DirectAdapter:
                         seed=item.seed,
                         backend=BACKEND,
                         warnings=(*warnings, *item.warnings),
+                        model=key.checkpoint.name,
                     )
                     delivered += len(item.samples)
                     audible = audible or not is_silent(item.samples)

@@ -16,7 +16,8 @@ PREFIX = "/ai/tts/qwen"
 
 AUDIO: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The sound file. `Speech-…` headers tell how it was made.",
+        "description": "The sound file. `Speech-…` headers tell how it was made; one that is sent "
+        "while it is made has no `Speech-Duration`.",
         "content": {
             kind: {"schema": {"type": "string", "format": "binary"}}
             for kind in (
@@ -63,14 +64,19 @@ def job_answer(request: Request, job: Job, status: HTTPStatus) -> Response:
 
 def audio_answer(audio: bytes, media_type: str, facts: JSON) -> Response:
     """Send a sound file, and in headers what is told of it."""
-    told = {
+    return Response(audio, media_type=media_type, headers=told(facts))
+
+
+def told(facts: JSON) -> dict[str, str]:
+    """Return the headers that tell of speech; what is not known is left out."""
+    headers = {
         header: _in_ascii(facts[name])
         for name, header in _TOLD.items()
-        if facts.get(name) is not None
+        if facts.get(name) not in (None, "")
     }
     if facts.get("warnings"):
-        told["Speech-Warnings"] = json.dumps(facts["warnings"])
-    return Response(audio, media_type=media_type, headers=told)
+        headers["Speech-Warnings"] = json.dumps(facts["warnings"])
+    return headers
 
 
 def _in_ascii(value: object) -> str:

@@ -59,6 +59,7 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         modern=given.modern,
         instant=given.instant,
         seconds_per_step=given.seconds_per_step,
+        real_time_factor=given.real_time_factor,
         model_load_seconds=given.model_load_seconds,
         node_pack=not given.no_node_pack,
         pack=given.pack,
@@ -90,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--modern", action="store_true", help="behave as ComfyUI 0.36 instead of 0.3.64")
     add("--instant", action="store_true", help="a fixed tone in place of speech, no files")
     add("--seconds-per-step", type=float, default=0.0, metavar="S", help="slow generation down")
+    add("--real-time-factor", type=float, default=0.0, metavar="F", help="s of work a s of speech")
     add("--model-load-seconds", type=float, default=0.0, metavar="S", help="slow loading down")
     add("--no-node-pack", action="store_true", help="as if the Qwen-TTS nodes were not installed")
     add("--pack", choices=("1.0.6", "1.0.7", "next"), default=usual.pack, help="of which version")

@@ -176,6 +176,7 @@ class NodeRun:
             audio = instant_audio()
         else:
             audio = Audio(await asyncio.to_thread(speak, speaking))
+        await pause(self.server.options.real_time_factor * len(audio.samples) / SAMPLE_RATE)
         return self._altered(audio)
 
     def _altered(self, audio: Audio) -> Audio:

@@ -33,6 +33,8 @@ class Options:
     """No speech synthesis and no files: a one-second tone from memory, about 1 ms a job."""
     seconds_per_step: float = 0.0
     """Seconds that a generation takes, or each step of a training, beyond the real work."""
+    real_time_factor: float = 0.0
+    """Extra seconds that a generation takes for each second that is spoken."""
     model_load_seconds: float = 0.0
     """Seconds that loading a model takes."""
     node_pack: bool = True

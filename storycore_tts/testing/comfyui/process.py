@@ -234,6 +234,7 @@ class StandInProcess:
             "--port": self._port,
             "--version": options.version,
             "--seconds-per-step": options.seconds_per_step,
+            "--real-time-factor": options.real_time_factor,
             "--model-load-seconds": options.model_load_seconds,
             "--other-device": options.other_device,
             "--pack": options.pack,

@@ -52,3 +52,11 @@ async def test_a_visitor_who_gives_up_takes_no_place_and_a_free_one_is_given_at_
     crowd.capacity = Capacity("draft", concurrency=1, max_waiting=0)  # nobody may wait
     await crowd.visit()
     await crowd.visit()
+
+
+async def test_it_is_idle_when_nobody_works_and_nobody_waits():
+    capacity = Capacity("draft", concurrency=2, max_waiting=1)
+    assert capacity.idle
+    async with capacity.place():
+        assert not capacity.idle
+    assert capacity.idle

@@ -66,7 +66,10 @@ class SpeechBody(BaseModel):
     speed: Annotated[float, Field(ge=0.25, le=4)] = 1.0
     stream_format: Literal["sse", "audio"] | None = None
 
-    stream: bool = Field(default=False, description="The same as stream_format sse.")
+    stream: bool = Field(
+        default=False,
+        description="Means stream_format audio, or sse if the request accepts text/event-stream.",
+    )
     language: str | None = None
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
     max_new_tokens: Annotated[int, Field(ge=1, le=8192)] | None = None

@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fastapi import Request, Response
@@ -14,20 +14,24 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from storycore_tts.domain.errors import TTSError
-from storycore_tts.domain.rendering import Rendering
+from storycore_tts.domain.rendering import JoinableRendering, Rendering
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
-from storycore_tts.entrypoints.http.answers import AUDIO, audio_answer
+from storycore_tts.entrypoints.http.answers import AUDIO, audio_answer, told
 from storycore_tts.entrypoints.http.disconnects import while_connected
 from storycore_tts.entrypoints.http.openai.errors import as_error
 from storycore_tts.entrypoints.http.problems import problem_of
 from storycore_tts.entrypoints.http.sending import SLOWEST_READER, within
 from storycore_tts.services.studio import Piece, Studio
 
+_EVENTS = "text/event-stream"
+# A plain request is answered with these while they are made, where that is better: a wav or a flac
+# that is kept as a file should tell its length.
+_WITHOUT_LENGTH = ("mp3", "opus", "aac", "pcm")
 _FRAMES_A_SECOND = 12.5  # codec frames, the model's tokens of sound
 STREAMED: dict[int | str, dict[str, Any]] = {
     200: {
         **AUDIO[200],
-        "content": {**AUDIO[200]["content"], "text/event-stream": {}},
+        "content": {**AUDIO[200]["content"], _EVENTS: {}},
     }
 }
 
@@ -48,6 +52,12 @@ class Asked:
     stream: bool
     characters: int
 
+    def kind(self, request: Request) -> str | None:
+        """Return "sse" or "audio"; None: a stream was not asked for."""
+        if self.stream_format is None and self.stream:
+            return "sse" if _EVENTS in request.headers.get("accept", "") else "audio"
+        return self.stream_format
+
 
 async def answer(
     request: Request,
@@ -62,19 +72,20 @@ async def answer(
         TTSError: See ``Studio.stream``; until the first sound is there, so that the error has a
             status of its own.
     """
-    how = asked.stream_format or ("sse" if asked.stream else None)
-    if how is None:
-        outcome = await while_connected(request, studio.speak(backend, wanted, asked.rendering))
+    how, rendering = asked.kind(request), asked.rendering
+    if how is None and not (rendering.format in _WITHOUT_LENGTH and studio.flows(backend)):
+        work = studio.speak(backend, wanted, JoinableRendering(**asdict(rendering)))
+        outcome = await while_connected(request, work)
         return audio_answer(outcome.audio, outcome.media_type, outcome.facts)
-    pieces = studio.stream(backend, wanted, asked.rendering)
+    pieces = studio.stream(backend, wanted, rendering)
     async with AsyncExitStack() as unless_sent:
         unless_sent.push_async_callback(pieces.aclose)  # type: ignore[attr-defined]
         # Until the first piece is there, an error can still have a status of its own.
         first = await while_connected(request, _first(pieces))
         unless_sent.pop_all()  # from here on, the answer ends the work
-    if how == "audio":
-        return _Streaming(_data(first, pieces), pieces, asked.rendering.media_type)
-    return _Streaming(_events(first, pieces, asked), pieces, "text/event-stream")
+    if how == "sse":
+        return _Streaming(_events(first, pieces, asked), pieces, _EVENTS, first)
+    return _Streaming(_data(first, pieces), pieces, rendering.media_type, first)
 
 
 class _Streaming(StreamingResponse):
@@ -84,12 +95,18 @@ class _Streaming(StreamingResponse):
         body: What is sent.
         work: What it is made from.
         media_type: Of the body.
+        first: The first piece of the work, whose facts are told in headers.
     """
 
     def __init__(
-        self, body: AsyncIterator[bytes | str], work: AsyncIterator[Piece], media_type: str
+        self,
+        body: AsyncIterator[bytes | str],
+        work: AsyncIterator[Piece],
+        media_type: str,
+        first: Piece,
     ) -> None:
-        super().__init__(body, media_type=media_type, headers={"X-Accel-Buffering": "no"})
+        headers = {"X-Accel-Buffering": "no", **told(vars(first.chunk))}
+        super().__init__(body, media_type=media_type, headers=headers)
         self._body = body
         self._work = work
 
@@ -120,7 +137,7 @@ async def _events(first: Piece, rest: AsyncIterator[Piece], asked: Asked) -> Asy
             piece = await anext(rest, None)
     except TTSError as error:
         yield _event("speech.audio.error", error=as_error(problem_of(error)))
-        return
+        raise  # the body has no end either: some clients skip events that they do not know
     yield _event("speech.audio.done", usage=_usage(asked, seconds))
 
 
