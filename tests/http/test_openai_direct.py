@@ -116,10 +116,12 @@ async def test_a_plain_request_is_answered_while_it_is_made(client, url):
     before = await counted(url, "requests_total")
     longest = {"max_new_tokens": LONGEST}
     async with asked(client, voice="Endless", response_format="mp3", extra_body=longest) as answer:
-        assert await anext(answer.iter_bytes())
+        pieces = answer.iter_bytes()
+        assert await anext(pieces)
         assert answer.headers["speech-backend"] == "direct"
         assert "speech-duration" not in answer.headers
         assert await counted(url, "requests_total") == before
+        await answer.close()
     while await counted(url, "requests_in_progress"):
         pass
     async with asked(client) as answer:

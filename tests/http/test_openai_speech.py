@@ -121,11 +121,13 @@ async def test_a_backend_that_does_not_stream_is_heard_after_each_sentence(aclie
     gate = comfyui.faults.hold("running", after=1)
     given = {"model": "qwen3-tts", "voice": "Ryan", "input": TWO, "response_format": "mp3", **how}
     async with aclient.audio.speech.with_streaming_response.create(**given) as answer:
-        assert await anext(answer.iter_bytes())
+        pieces = answer.iter_bytes()
+        assert await anext(pieces)
         assert int(answer.headers["speech-seed"]) == node_inputs(comfyui)["seed"]
         assert answer.headers["speech-backend"] == "comfyui"
         assert await asyncio.to_thread(gate.reached.wait, 30)
         prompt = comfyui.log.submitted[-1]
+        await answer.close()
     assert await comfyui.log.until(lambda log: prompt in log.interrupt_requests, 30)
     gate.release()
 
