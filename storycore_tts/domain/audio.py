@@ -15,6 +15,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from storycore_tts.domain.decoding import SNDFILE, UndecodableAudio, decoded, decoder_of
 from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.ffmpeg import FFmpegEncoder, pyav, unfit_rate
 
@@ -58,23 +59,6 @@ SUFFIXES = tuple(FORMATS)
 
 _BLOCK = 2**20  # samples that are decoded at a time
 _MOST_FRAMES = 240_000_000  # 10 minutes at 384 kHz; a small file can unpack to far more
-
-
-class _Memory(io.BytesIO):
-    """A file's bytes. Offsets from a damaged header are ignored, as the decoder's callbacks want.
-
-    An exception in there would not reach us; the interpreter would print it.
-    """
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        try:
-            return super().seek(offset, whence)
-        except (ValueError, OverflowError):
-            return self.tell()
-
-
-class UndecodableAudio(Exception):
-    """Bytes that are no audio file, or a damaged one; adapters turn it into an error of theirs."""
 
 
 def check_suffix(path: str | Path) -> str:
@@ -141,43 +125,23 @@ def decode(
         block: Samples of all channels that are read at a time.
 
     Raises:
-        UndecodableAudio: Not audio, damaged, shorter than its header says, not finite, or longer
-            than any speech.
+        UndecodableAudio: Not audio, damaged, shorter than its header says, not finite, longer
+            than any speech, or of a kind that needs the extra ``media`` (m4a, mp4, webm, aac).
     """
+    blocks, frames, sample_rate = list[Samples](), 0, 0
+    decoder = decoder_of(data) or SNDFILE  # which knows still more kinds
     try:
-        with soundfile.SoundFile(_Memory(data)) as file:
-            promised, sample_rate = file.frames, file.samplerate
-            samples = _read_mono(file, most_frames, block)
-    except soundfile.LibsndfileError as error:
-        raise _undecodable(data, error.error_string) from error  # its text names our object, too
-    except (soundfile.SoundFileError, ValueError, MemoryError, OverflowError) as error:
-        # ValueError and the two others: sizes in a damaged header that nobody could allocate.
-        raise _undecodable(data, str(error)) from error
-    if len(samples) < promised:
-        raise UndecodableAudio(
-            f"the file ends after {len(samples)} of the {promised} frames that it announces"
-        )
+        for rate, samples in decoded(data, decoder, block=block):
+            sample_rate, frames = rate, frames + len(samples)
+            if frames > most_frames:
+                raise UndecodableAudio(f"it unpacks to more than {most_frames} frames")
+            blocks.append(samples)
+    except MemoryError as error:  # sizes in a damaged header that nobody could allocate
+        raise UndecodableAudio("it is no readable audio file: it takes too much memory") from error
+    samples = np.concatenate(blocks)
     if not np.isfinite(samples).all():
-        raise UndecodableAudio("the file holds samples that are not finite numbers")
+        raise UndecodableAudio("it holds samples that are not finite numbers")
     return samples, sample_rate
-
-
-def _undecodable(data: bytes, reason: str) -> UndecodableAudio:
-    return UndecodableAudio(f"{len(data)} bytes are no readable audio file: {reason.rstrip('.')}")
-
-
-def _read_mono(file: soundfile.SoundFile, most_frames: int, block: int) -> Samples:
-    """Read block by block: what a header announces is never allocated in advance."""
-    blocks: list[Samples] = [np.zeros(0, np.float32)]
-    frames = 0
-    while frames <= most_frames:
-        read = file.read(max(1, block // file.channels), dtype="float32", always_2d=True)
-        if not len(read):
-            return np.concatenate(blocks)
-        with np.errstate(over="ignore", invalid="ignore"):  # decode looks for them afterwards
-            blocks.append(read.mean(axis=1, dtype=np.float32))
-        frames += len(read)
-    raise UndecodableAudio(f"the file unpacks to more than {most_frames} frames")
 
 
 def peak(samples: Samples) -> float:

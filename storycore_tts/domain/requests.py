@@ -144,6 +144,9 @@ class ReferenceAudio:
     ) -> ReferenceAudio:
         """Decode an audio file held in memory: wav, flac, mp3, ogg, aiff and their kin.
 
+        With the extra ``media`` also m4a, mp4, webm and aac. For recordings of strangers there is
+        ``adapters.intake``, which decodes in a process of its own.
+
         Raises:
             InvalidReferenceAudio: It is no audio, damaged, or nothing that can be cloned.
         """
@@ -152,7 +155,7 @@ class ReferenceAudio:
         except UndecodableAudio as error:
             raise InvalidReferenceAudio(
                 f"Cannot read {name}: {error}.",
-                hint="Convert it to wav or flac (ffmpeg -i reference.m4a reference.wav).",
+                hint="Convert it to wav or flac (ffmpeg -i reference.amr reference.wav).",
             ) from error
         return cls(samples, sample_rate, transcript)
 

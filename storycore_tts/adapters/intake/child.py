@@ -18,11 +18,16 @@ import numpy as np
 
 from storycore_tts.adapters.intake.limits import IntakeLimits
 from storycore_tts.domain.audio import Samples
-from storycore_tts.domain.errors import BackendUnavailable, InvalidReferenceAudio
+from storycore_tts.domain.decoding import ACCEPTED
+from storycore_tts.domain.errors import (
+    BackendUnavailable,
+    InvalidReferenceAudio,
+    UnsupportedRecording,
+)
 
 DECODER = Path(__file__).with_name("decoder.py")
 
-_CONVERT = "Convert it to wav or flac (ffmpeg -i reference.m4a reference.wav)."
+_CONVERT = "Convert it to wav or flac (ffmpeg -i reference.amr reference.wav)."
 _NEEDED = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # of our environment, to start
 _HEAD = struct.Struct("<cI")
 _LONGEST_MESSAGE = 2**20  # bytes
@@ -80,6 +85,7 @@ class Child:
         """Return mono samples and their rate in Hz; the process has ended afterwards.
 
         Raises:
+            UnsupportedRecording: It is of no kind that is accepted.
             InvalidReferenceAudio: The recording is refused, or the decoder fell over it.
             BackendUnavailable: The process could not be started.
         """
@@ -118,6 +124,12 @@ class Child:
         for tag, body in _messages(process.stdout):
             if tag == b"E":
                 raise unreadable(_printable(body))
+            if tag == b"U":
+                raise UnsupportedRecording(
+                    "The recording is none of the sound files that are accepted, by its first "
+                    "bytes.",
+                    hint=f"Send one of: {ACCEPTED}.",
+                )
             if tag == b"D":
                 return np.concatenate(blocks), rate
             if tag == b"R" and len(body) == 4:

@@ -1,43 +1,29 @@
 """The child: decodes one recording from standard input to standard output, then ends.
 
-It is started by its path and in isolation, so it imports nothing of this package. Before it reads
-a byte it gives up whatever it will not need: memory, processor time, files, sockets, children.
+It is started by its path and in isolation, so it imports nothing of this package but the module
+that decodes. Before it reads more than a file's head it gives up whatever it will not need: memory,
+processor time, files, sockets, children.
 
 It answers with messages: one letter, the length of what follows (4 bytes, little-endian), and that.
-R is the sample rate (4 bytes); S are samples (float32 mono); E says in UTF-8 why there are none, or
-no more; D is the end.
+R is the sample rate (4 bytes); S are samples (float32 mono); U means that the file is of no kind
+that is accepted; E says in UTF-8 why there are no samples, or no more; D is the end.
 """
 
 from __future__ import annotations
 
-import io
+import importlib
+import importlib.util
+import pkgutil
 import signal
 import struct
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-_CONTAINERS = {"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF"}
-_CODECS = {
-    *("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"),
-    *("VORBIS", "OPUS", "MPEG_LAYER_III"),
-}
-_MOST_CHANNELS = 32
-_BLOCK = 2**16  # samples of all channels that are decoded at a time
-
-
-class _Refused(Exception):
-    """Says to a person why this recording is not taken."""
-
-
-class _Memory(io.BytesIO):
-    """A file's bytes; offsets from a damaged header are ignored, as libsndfile's callbacks want."""
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        try:
-            return super().seek(offset, whence)
-        except (ValueError, OverflowError):
-            return self.tell()
+_DECODING = Path(__file__).parents[2] / "domain" / "decoding.py"
+_HEAD = 1024  # bytes; see decoder_of
 
 
 def main(memory: str, cpu_seconds: str, timeout: str, max_seconds: str, *paths: str) -> None:
@@ -51,25 +37,47 @@ def main(memory: str, cpu_seconds: str, timeout: str, max_seconds: str, *paths: 
         paths: Where packages are found, besides the interpreter's own places.
     """
     sys.path += [path for path in paths if path not in sys.path]
-    import soundfile
-
-    _give_up_rights(int(memory), int(cpu_seconds))
-    first = sys.stdin.buffer.read(1)  # a spare waits here, maybe for hours
-    if not first:
+    decoding = _loaded()
+    head = sys.stdin.buffer.read(1)  # a spare waits here, maybe for hours
+    if not head:
         return
     if sys.platform != "win32":
         signal.alarm(int(timeout))  # the parent keeps time too, as long as it lives
-    data = first + sys.stdin.buffer.read()
+    head += sys.stdin.buffer.read(_HEAD - 1)
+    decoder = decoding.decoder_of(head)
+    if decoder not in (None, decoding.SNDFILE):
+        _import_ffmpeg()  # while its files can still be opened
+    _give_up_rights(int(memory), int(cpu_seconds))
+    data = head + sys.stdin.buffer.read()
+    if decoder is None:
+        _send(b"U", b"")
+        return
     try:
-        for tag, body in _decoded(soundfile, data, float(max_seconds)):
+        for tag, body in _messages(decoding, data, decoder, float(max_seconds)):
             _send(tag, body)
         _send(b"D", b"")
-    except _Refused as refusal:
-        _send(b"E", str(refusal).encode())
+    except decoding.UndecodableAudio as error:
+        _send(b"E", str(error).encode())
     except MemoryError:
         _send(b"E", f"decoding it takes more than {int(memory) // 2**20} MiB of memory".encode())
-    except (soundfile.SoundFileError, ValueError, OverflowError) as error:
-        _send(b"E", f"it is no readable audio file: {str(error).rstrip('.')}".encode())
+
+
+def _loaded() -> Any:
+    spec = importlib.util.spec_from_file_location("decoding", _DECODING)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _import_ffmpeg() -> None:
+    """Import all of PyAV, which imports parts of itself when they are needed, if it is there."""
+    with suppress(ImportError):
+        av = importlib.import_module("av")
+        for module in pkgutil.walk_packages(av.__path__, "av."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
 
 
 def _give_up_rights(memory: int, cpu_seconds: int) -> None:
@@ -92,21 +100,18 @@ def _give_up_rights(memory: int, cpu_seconds: int) -> None:
             continue
 
 
-def _decoded(soundfile: Any, data: bytes, max_seconds: float) -> Iterator[tuple[bytes, bytes]]:
-    with soundfile.SoundFile(_Memory(data)) as file:
-        if file.format not in _CONTAINERS or file.subtype not in _CODECS:
-            raise _Refused(f"it holds {file.subtype_info} in {file.format_info}")
-        if file.channels > _MOST_CHANNELS:
-            raise _Refused(f"it has {file.channels} channels; {_MOST_CHANNELS} are the most")
-        yield b"R", struct.pack("<I", file.samplerate)
-        frames, most = 0, max_seconds * file.samplerate
-        while len(block := file.read(_BLOCK // file.channels, dtype="float32", always_2d=True)):
-            frames += len(block)
-            if frames > most:
-                raise _Refused(f"it is longer than {max_seconds:g} s")
-            yield b"S", block.mean(axis=1, dtype="<f4").tobytes()
-        if frames < file.frames:
-            raise _Refused(f"it ends after {frames} of the {file.frames} frames that it announces")
+def _messages(
+    decoding: Any, data: bytes, decoder: str, max_seconds: float
+) -> Iterator[tuple[bytes, bytes]]:
+    first, frames = True, 0
+    for rate, samples in decoding.decoded(data, decoder, known_only=True):
+        if first:
+            yield b"R", struct.pack("<I", rate)
+        first, frames = False, frames + len(samples)
+        if frames > max_seconds * rate:
+            raise decoding.UndecodableAudio(f"it is longer than {max_seconds:g} s")
+        if len(samples):
+            yield b"S", samples.astype("<f4").tobytes()
 
 
 def _send(tag: bytes, body: bytes) -> None:

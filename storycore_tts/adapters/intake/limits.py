@@ -17,7 +17,8 @@ class IntakeLimits:
         max_seconds: Of audio in it; a small file can unpack to hours.
         timeout: Seconds on the clock, the child's start included.
         cpu_seconds: Seconds of processor time in the child, its start included.
-        memory: Bytes of address space of the child; Python and libsndfile take about 150 MiB.
+        memory: Bytes of address space of the child; Python and libsndfile take about 150 MiB,
+            with FFmpeg 250.
     """
 
     max_bytes: int = 25 * 2**20

@@ -8,13 +8,11 @@ from pathlib import Path
 from types import TracebackType
 
 from storycore_tts.adapters.intake.child import DECODER, Child, unreadable
-from storycore_tts.adapters.intake.kinds import ACCEPTED, kind_of
 from storycore_tts.adapters.intake.limits import IntakeLimits
 from storycore_tts.domain.errors import (
     BackendOverloaded,
     BackendUnavailable,
     RecordingTooLarge,
-    UnsupportedRecording,
 )
 from storycore_tts.domain.requests import ReferenceAudio
 
@@ -121,11 +119,6 @@ class RecordingReader:
             raise RecordingTooLarge(
                 f"The recording is {len(data)} bytes large; {self._limits.max_bytes} are the most.",
                 hint="Cloning needs 0.5 s to 10 minutes of speech; 3 to 15 s work best.",
-            )
-        if kind_of(data) is None:
-            raise UnsupportedRecording(
-                "The recording is none of the sound files that are accepted, by its first bytes.",
-                hint=f"Send one of: {ACCEPTED}.",
             )
 
     async def _read(self, child: Child, data: bytes, transcript: str | None) -> ReferenceAudio:

@@ -27,10 +27,10 @@ MUTANTS = [
         ["tests/unit/intake/test_processes.py::test_files_sockets_and_processes_are_out_of_reach"],
     ),
     (
-        "storycore_tts/adapters/intake/decoder.py",
-        "        if frames < file.frames:\n",
-        "        if frames < 0:\n",
-        "half a recording passes for a whole one",
+        "storycore_tts/domain/decoding.py",
+        "    if not frames or frames / rate < _LEAST * announced:\n",
+        "    if not frames:\n",
+        "half a recording of a phone passes for a whole one",
         ["tests/unit/intake/test_decoder.py"],
     ),
     (
@@ -83,7 +83,7 @@ MUTANTS = [
         ["tests/http/test_timing.py::test_a_time_limit_swallows_no_cancellation"],
     ),
     (
-        "storycore_tts/entrypoints/http/openai/speech.py",
+        "storycore_tts/entrypoints/http/openai/streaming.py",
         "        unless_sent.push_async_callback(pieces.aclose)",
         "        unless_sent.push_async_callback(__import__('asyncio').sleep, 0)",
         "a stream that is cancelled before it is sent goes on at the backend",

@@ -11,7 +11,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storycore_tts.domain import audio
+from storycore_tts.domain import decoding
 from storycore_tts.domain.audio import (
     SILENCE_PEAK,
     SUFFIXES,
@@ -194,7 +194,7 @@ def test_a_file_that_ends_before_its_header_says_is_refused(monkeypatch):
         def read(self, *_, **__):
             return np.zeros((next(self.left), 1), np.float32)
 
-    monkeypatch.setattr(audio.soundfile, "SoundFile", lambda _: Short())
+    monkeypatch.setattr(decoding.soundfile, "SoundFile", lambda _: Short())
     with pytest.raises(UndecodableAudio, match="ends after 7 of the 9 frames"):
         decode(b"")
 

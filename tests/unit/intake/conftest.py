@@ -2,12 +2,23 @@ import io
 import struct
 import sys
 
+import av
 import numpy as np
 import psutil
 import pytest
 import soundfile
 
 from storycore_tts.adapters.intake import RecordingReader
+
+FFMPEG = {
+    # name -> FFmpeg's muxer, encoder, rate
+    "m4a": ("ipod", "aac", 44_100),
+    "mp4": ("mp4", "aac", 24_000),
+    "m4a, lossless": ("ipod", "alac", 24_000),
+    "aac": ("adts", "aac", 24_000),
+    "m4a, its header first": ("ipod", "aac", 24_000),
+    "webm": ("webm", "libopus", 48_000),
+}
 
 
 def _recording(
@@ -35,6 +46,31 @@ def _wav(fmt_tag=1, *, channels=1, rate=24_000, bits=16, announced=None, body=b"
 def recording():
     """Makes the bytes of a sound file that holds a sine of 220 Hz."""
     return _recording
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory):
+    """Encodes a sine of 220 Hz as phones and browsers do."""
+
+    def make(kind, *, seconds=1.0, channels=1):
+        container, codec, rate = FFMPEG[kind]
+        time = np.arange(int(seconds * rate)) / rate
+        tone = (0.5 * np.sin(2 * np.pi * 220 * time)).astype(np.float32)
+        layout, path = (
+            {1: "mono", 2: "stereo"}[channels],
+            tmp_path_factory.mktemp("recorded") / "it",
+        )
+        options = {"movflags": "faststart"} if "first" in kind else {}
+        with av.open(str(path), "w", format=container, options=options) as file:
+            stream = file.add_stream(codec, rate=rate, layout=layout)
+            frame = av.AudioFrame.from_ndarray(np.tile(tone, (channels, 1)), "fltp", layout)
+            frame.sample_rate = rate
+            fitted = av.AudioResampler(stream.format, layout, rate)
+            for one in [*fitted.resample(frame), *fitted.resample(None), None]:
+                file.mux(stream.encode(one))
+        return path.read_bytes()
+
+    return make
 
 
 @pytest.fixture(scope="session")

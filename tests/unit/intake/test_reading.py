@@ -6,6 +6,7 @@ import pytest
 from storycore_tts.adapters.intake import IntakeLimits, RecordingReader
 from storycore_tts.domain.errors import InvalidReferenceAudio, InvalidRequest
 
+from .conftest import FFMPEG
 from .test_decoder import decoded
 
 
@@ -16,11 +17,17 @@ async def test_a_recording_is_decoded(recording, reader):
     assert (found.sample_rate, found.transcript) == (24_000, "Ah.")
 
 
+@pytest.mark.parametrize("kind", FFMPEG)
+async def test_what_phones_and_browsers_record_is_decoded_there_too(kind, recorded, reader):
+    found = await reader.read(recorded(kind))
+    assert np.array_equal(found.samples, decoded(recorded(kind)).samples)
+
+
 async def test_what_is_refused_is_refused_with_a_reason(recording, reader):
     bomb = recording("FLAC", seconds=1200, rate=8000, loudness=0)
     assert len(bomb) < 200_000
     for data, reason in (
-        (recording("WAV", "MS_ADPCM", rate=8000), r"it holds .* in WAV"),
+        (recording("WAV", "GSM610", rate=8000), r"it holds .* in WAV"),
         (bomb, "longer than 120 s"),
         (recording("FLAC")[:40], "no readable audio file"),
         (recording(seconds=0.2), "0.20 s"),
@@ -33,7 +40,7 @@ async def test_what_is_refused_is_refused_with_a_reason(recording, reader):
 async def test_what_is_no_sound_file_is_refused_with_what_is_accepted(reader):
     with pytest.raises(InvalidReferenceAudio, match="first bytes") as caught:
         await reader.read(b"%PDF-1.7 RIFF....WAVE")
-    for kind in ("wav", "flac", "mp3", "ogg", "aiff"):
+    for kind in ("wav", "flac", "mp3", "ogg", "aiff", "m4a", "webm"):
         assert kind in caught.value.hint
 
 

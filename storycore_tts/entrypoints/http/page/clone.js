@@ -56,7 +56,7 @@ async function use(file) {
       throw {
         title: "This is no recording that can be read",
         detail: `${file.name} is a sound file neither to this browser nor to the service.`,
-        hint: "Use wav, flac, mp3, ogg or aiff.",
+        hint: "Use wav, flac, mp3, ogg, m4a, mp4, webm or aiff.",
       };
     }
     fit = new File(

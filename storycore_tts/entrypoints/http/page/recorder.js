@@ -1,4 +1,4 @@
-// The microphone as samples. MediaRecorder would give webm, which the service does not read.
+// The microphone as samples. MediaRecorder would give webm, which is lossy.
 
 /** Start to record; `onBlock` hears each block of samples and the seconds so far. */
 export async function record(onBlock) {
