@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from os import PathLike
 from pathlib import Path
@@ -19,14 +20,24 @@ from storycore_tts.domain.audio import (
 )
 from storycore_tts.domain.errors import InvalidReferenceAudio, InvalidRequest, shown
 from storycore_tts.domain.languages import AUTO, language_named
+from storycore_tts.domain.recordings import (
+    MOST_CLIPPED,
+    clipped_share,
+    heard_seconds,
+    saying_seconds,
+)
 from storycore_tts.domain.sampling import Sampling, check_range
-from storycore_tts.domain.text import one_line, reading_seconds, speakable, token_budget
+from storycore_tts.domain.text import one_line, speakable, token_budget
 
 _SHORTEST_REFERENCE = 0.5  # s; the codec's padding fails on clips of a few frames
 _LONGEST_REFERENCE = 600.0  # s; a reference is a clip, and it is held in memory
 _PAD_SECONDS = 0.5  # of silence after a reference
 _LOUDEST = 2.0  # lossy codecs overshoot full scale by less
 _GOOD_REFERENCE = (3.0, 15.0)  # s; outside it the model swallows words or leaks the reference
+
+# Saying the transcript takes so many times the length of the speech that is heard, at least, and of
+# the whole recording, at most. Slow narrators need 1.5 times what is reckoned.
+_LEAST_SAID, _MOST_SAID = 0.65, 2.5
 
 # Warnings of those who speak with what does not listen.
 INSTRUCT_UNHEARD = "the 0.6B model does not listen to instruct; choose model_choice 1.7B"
@@ -189,21 +200,36 @@ class ReferenceAudio:
         return len(self.samples) / self.sample_rate
 
     def warnings(self) -> tuple[str, ...]:
-        """Say what is likely to spoil a clone of it: its length, or a transcript of other words."""
+        """Say what is likely to spoil a clone of it: its length, clipping, its transcript."""
         found = []
         low, high = _GOOD_REFERENCE
         if not low <= self.duration <= high:
             found.append(
                 f"the reference is {self.duration:.1f} s long; {low:.0f} to {high:.0f} s work best"
             )
-        if self.transcript is not None:
-            spoken = reading_seconds(self.transcript)
-            if not self.duration / 4 <= spoken <= self.duration * 2.5:
-                found.append(
-                    f"the transcript takes about {spoken:.1f} s to say and the reference is "
-                    f"{self.duration:.1f} s long: a transcript of other words ruins the clone"
-                )
-        return tuple(found)
+        clipped = clipped_share(self.samples)
+        if clipped > MOST_CLIPPED:
+            found.append(
+                f"the reference is clipped, {clipped:.1%} of its samples are at full scale: the "
+                "clone will sound distorted, too"
+            )
+        return (*found, *self._doubts_of_transcript())
+
+    def _doubts_of_transcript(self) -> Iterator[str]:
+        if self.transcript is None:
+            return
+        takes = saying_seconds(self.transcript)
+        heard = heard_seconds(self.samples, self.sample_rate)
+        if takes > self.duration * _MOST_SAID:
+            yield (
+                f"the transcript takes about {takes:.1f} s to say and the reference is "
+                f"{self.duration:.1f} s long: a transcript of other words ruins the clone"
+            )
+        elif takes < heard * _LEAST_SAID:
+            yield (
+                f"the transcript takes about {takes:.1f} s to say and {heard:.1f} s of speech are "
+                "heard in the reference: words that are missing from it ruin the clone"
+            )
 
 
 @dataclass(frozen=True)

@@ -244,10 +244,11 @@ def test_cloning_needs_a_transcript_or_the_timbre_alone(tone):
         (15.1, 226, ["15.1 s long"]),
         (3.0, 45, []),
         (15.0, 225, []),
-        (8.0, 29, ["other words"]),
-        (8.0, 31, []),
+        (8.0, 75, ["missing"]),
+        (8.0, 81, []),
         (8.0, 300, []),
         (8.0, 302, ["other words"]),
+        (20.0, 75, ["20.0 s long", "missing"]),
         (1.0, 75, ["1.0 s long", "other words"]),
     ],
 )
@@ -257,6 +258,22 @@ def test_what_spoils_a_clone_is_said(seconds, letters, warned, tone):
     warnings = reference.warnings()
     assert all(part in warning for part, warning in zip(warned, warnings, strict=True))
     assert CloneRequest("Hello.", reference).warnings() == warnings
+
+
+def test_only_speech_must_be_covered_by_a_transcript_and_digits_take_their_time(tone):
+    silence = np.zeros(8000 * 3, np.float32)
+    samples = np.concatenate([silence, tone(4, 8000), silence, tone(4, 8000), silence])
+    for transcript in ("a" * 90, "In 1939 and 1945, 1,250,000 of them."):
+        found = ReferenceAudio(samples, 8000, transcript=transcript).warnings()
+        assert not any("missing" in warning for warning in found)
+    found = ReferenceAudio(samples, 8000, transcript="a" * 70).warnings()
+    assert "8.0 s of speech" in found[-1]
+
+
+def test_a_clipped_reference_warns(tone):
+    loud = np.clip(4 * tone(5, 8000), -1, 1)
+    (warning,) = ReferenceAudio(loud, 8000, transcript="a" * 75).warnings()
+    assert "clipped" in warning
 
 
 @pytest.mark.parametrize(

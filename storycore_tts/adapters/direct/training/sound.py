@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from storycore_tts.domain.audio import Samples
+from storycore_tts.domain.recordings import MOST_CLIPPED, clipped_share, levels
 
-_FULL_SCALE = 0.999
-_MOST_CLIPPED = 0.0005  # share of samples; a peak that was brought to full scale is no clipping
 _MOST_OFFSET = 0.01  # of full scale
 _FRAME = 0.02  # s
 _SILENT = 40.0  # dB below the voice
@@ -25,24 +24,17 @@ def doubts(samples: Samples, sample_rate: int) -> Iterator[str]:
         samples: Mono, float32, shape (n,), within ±1; longer than a frame, not silent.
         sample_rate: In Hz.
     """
-    full = np.abs(samples) >= _FULL_SCALE
-    clipped = float(np.mean(full[1:] & full[:-1]))
-    if clipped > _MOST_CLIPPED:
+    clipped = clipped_share(samples)
+    if clipped > MOST_CLIPPED:
         yield f"it is clipped: {clipped:.1%} of its samples are at full scale"
     offset = float(np.mean(samples))
     if abs(offset) > _MOST_OFFSET:
         yield f"it has a DC offset of {offset:+.2f}: take it out with a high-pass filter"
-    levels = _levels(samples - offset, max(1, round(_FRAME * sample_rate)))
-    voice, pauses = np.quantile(levels, (0.95, 0.05))
+    found = levels(samples - offset, sample_rate)
+    voice, pauses = np.quantile(found, (0.95, 0.05))
     if _NO_PAUSE < voice - pauses < _LEAST_DISTANCE:
         yield f"it is noisy: its pauses are only {voice - pauses:.0f} dB below the voice"
-    heard = np.flatnonzero(levels > voice - _SILENT)
-    for where, frames in (("begins", heard[0]), ("ends", len(levels) - 1 - heard[-1])):
+    heard = np.flatnonzero(found > voice - _SILENT)
+    for where, frames in (("begins", heard[0]), ("ends", len(found) - 1 - heard[-1])):
         if frames * _FRAME > _LONGEST_SILENCE:
             yield f"it {where} with {frames * _FRAME:.1f} s of silence, which will be learned"
-
-
-def _levels(samples: Samples, size: int) -> Samples:
-    """Return the level of each frame of so many samples, in dB."""
-    frames = samples[: len(samples) // size * size].reshape(-1, size)
-    return np.asarray(10 * np.log10(np.mean(np.square(frames), axis=1) + 1e-10))
