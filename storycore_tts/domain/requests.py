@@ -13,11 +13,11 @@ import numpy as np
 from storycore_tts.domain.audio import (
     SAMPLE_RATE,
     Samples,
-    UndecodableAudio,
     decode,
     is_silent,
     peak,
 )
+from storycore_tts.domain.decoding import UndecodableAudio
 from storycore_tts.domain.errors import InvalidReferenceAudio, InvalidRequest, shown
 from storycore_tts.domain.languages import AUTO, language_named
 from storycore_tts.domain.recordings import (

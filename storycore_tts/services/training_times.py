@@ -14,7 +14,7 @@ from pathlib import Path
 
 import soundfile
 
-from storycore_tts.domain.audio import UndecodableAudio
+from storycore_tts.domain.decoding import UndecodableAudio
 from storycore_tts.domain.errors import InvalidDataset, StorageFailed
 from storycore_tts.domain.progress import OnProgress, Progress, Stage
 from storycore_tts.domain.requests import TrainingRequest

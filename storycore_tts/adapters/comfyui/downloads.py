@@ -9,7 +9,8 @@ from storycore_tts.adapters.comfyui.protocol import BACKEND
 from storycore_tts.adapters.comfyui.protocol.messages import StoredFile
 from storycore_tts.adapters.comfyui.protocol.nodes import NODE_PACK
 from storycore_tts.adapters.comfyui.session import Session
-from storycore_tts.domain.audio import SAMPLE_RATE, Samples, UndecodableAudio, decode
+from storycore_tts.domain.audio import SAMPLE_RATE, Samples, decode
+from storycore_tts.domain.decoding import UndecodableAudio
 from storycore_tts.domain.errors import BackendUnavailable, GenerationFailed, JobLost
 
 _TRIES = 3  # for audio that arrives damaged

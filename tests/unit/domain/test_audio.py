@@ -15,7 +15,6 @@ from storycore_tts.domain import decoding
 from storycore_tts.domain.audio import (
     SILENCE_PEAK,
     SUFFIXES,
-    UndecodableAudio,
     check_suffix,
     decode,
     encode,
@@ -23,6 +22,7 @@ from storycore_tts.domain.audio import (
     is_silent,
     peak,
 )
+from storycore_tts.domain.decoding import UndecodableAudio
 from storycore_tts.domain.errors import InvalidReferenceAudio, InvalidRequest
 from storycore_tts.domain.requests import ReferenceAudio
 

@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storycore_tts.adapters.direct.training.sound import doubts
-from storycore_tts.domain.audio import Samples, UndecodableAudio, decode, is_silent
+from storycore_tts.domain.audio import Samples, decode, is_silent
+from storycore_tts.domain.decoding import UndecodableAudio
 from storycore_tts.domain.errors import InvalidDataset, InvalidRequest, shown
 from storycore_tts.domain.text import reading_seconds, speakable
 
