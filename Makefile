@@ -63,6 +63,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/comfyui_overhead.py
 	$(BIN)/python benchmarks/direct_throughput.py
 	$(BIN)/python benchmarks/fallback_overhead.py
+	$(BIN)/python benchmarks/first_byte.py
 	$(BIN)/python benchmarks/service_load.py
 
 clean:

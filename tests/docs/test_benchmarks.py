@@ -24,9 +24,14 @@ PROMISED = {
         *("bare_per_s", "bare_p50_ms", "bare_p99_ms", "bare_alone_ms"),
         *("jobs_accepted_per_s", "jobs_done_per_s", "job_p50_ms"),
     },
+    "first_byte.py": {
+        *("draft_plain_1_first_s", "draft_stream_1_first_s"),
+        *("draft_plain_6_last_s", "draft_stream_6_first_s"),
+    },
     "fallback_overhead.py": {"first_reach_ms", "reach_ms", "reach_p99_ms", "plain_ms", "ours_ms"},
 }
 SHORT = {
+    "first_byte.py": ("--rounds", "1", "--backends", "draft"),
     "service_load.py": ("--seconds", "0.3", "--clients", "2", "--lone-jobs", "2"),
     # A tiny model takes a minute for it on a CPU; the draft adapter falls back just so.
     "fallback_overhead.py": ("--rounds", "1", "--fallback", "draft"),
