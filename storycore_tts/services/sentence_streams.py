@@ -11,6 +11,7 @@ import numpy as np
 
 from storycore_tts.concurrency.waiting import all_ended, consume_exception
 from storycore_tts.domain.audio import Samples, without_silence
+from storycore_tts.domain.errors import BackendUnavailable
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.domain.sampling import fresh_seed
 from storycore_tts.domain.sentences import sentences
@@ -34,15 +35,19 @@ async def by_sentence(
         speak: Asked for one sentence at a time.
 
     Raises:
+        BackendUnavailable: A fallback spoke a later sentence: the voice would change in mid-text.
         TTSError: What ``speak`` raises; it may come after sentences that were right.
     """
     parts = sentences(request.text, request.language)
     wanted = _requests(request, [part.text for part in parts])
-    start, heard = 0.0, False
-    ahead = asyncio.ensure_future(speak(wanted[0], heard))
+    start, backend = 0.0, ""
+    ahead = asyncio.ensure_future(speak(wanted[0], False))
     try:
         for number, part in enumerate(parts):
             speech = await ahead
+            backend = backend or speech.backend
+            if speech.backend != backend:
+                raise _changed(backend, speech.backend)
             if number + 1 < len(parts):
                 ahead = asyncio.ensure_future(speak(wanted[number + 1], True))
                 ahead.add_done_callback(consume_exception)
@@ -61,6 +66,15 @@ async def by_sentence(
     finally:
         ahead.cancel()
         await all_ended([ahead], ahead.cancel)
+
+
+def _changed(first: str, then: str) -> BackendUnavailable:
+    return BackendUnavailable(
+        f"{first} spoke the beginning of the text, and a later sentence could only be spoken by "
+        f"{then}: the voice would change.",
+        hint="Ask again, or without a stream.",
+        backend=first,
+    )
 
 
 def _requests(

@@ -5,6 +5,7 @@ import gc
 from types import SimpleNamespace
 
 import httpx
+import numpy as np
 import pytest
 import uvicorn
 from sse_starlette import ServerSentEvent
@@ -15,14 +16,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn.server import ServerState
 
+from storycore_tts.domain.rendering import Rendering
+from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.entrypoints.http.disconnects import ClientLeft, while_connected
 from storycore_tts.entrypoints.http.jobs import Events
-from storycore_tts.entrypoints.http.openai.speech import SpeechBody, _Streaming, speech
+from storycore_tts.entrypoints.http.openai.streaming import Asked, _Streaming, answer
 from storycore_tts.entrypoints.http.problems import Refused
 from storycore_tts.entrypoints.http.security.connections import Connection
 from storycore_tts.entrypoints.http.security.guard import Guard
 from storycore_tts.entrypoints.http.security.rates import Rates, Shared
 from storycore_tts.entrypoints.http.sending import SLOWEST_READER, within
+from storycore_tts.ports import SpeechChunk
 from storycore_tts.services.studio import Piece
 from storycore_tts.settings import ServerConfig
 
@@ -233,8 +237,9 @@ async def test_a_client_that_stalls_does_not_hold_a_place_forever(kind):
             ended.append(now())
 
     pieces = work()
-    answer = _Streaming(pieces, pieces, "audio/pcm") if kind is _Streaming else Events(pieces)
-    await answer(SCOPE, never, stalled)
+    streaming = kind is _Streaming
+    stalling = _Streaming(pieces, pieces, "audio/pcm", {}) if streaming else Events(pieces)
+    await stalling(SCOPE, never, stalled)
     assert ended == [SLOWEST_READER]
 
 
@@ -285,19 +290,15 @@ async def test_a_stream_whose_request_is_cancelled_before_it_is_sent_ends_its_wo
     async def stream(*_):
         try:
             given.append(True)
-            yield Piece(b"speech", 0.1)
+            yield Piece(b"speech", 0.1, SpeechChunk(np.zeros(2400, np.float32), 24_000, 0.0, 7))
         finally:
             ended.append(True)
 
-    async def request_for(*_, **__):
-        return None
-
     pieces = stream()
-    tts = SimpleNamespace(request_for=request_for)
-    studio = SimpleNamespace(stream=lambda *_: pieces, tts=lambda _: tts)
-    service = SimpleNamespace(studio=studio, sampling=lambda _: None)
-    body = SpeechBody(input="Hello.", stream=True)
-    asked = asyncio.ensure_future(speech(Request(SCOPE, never), body, service, "mia"))
+    studio = SimpleNamespace(stream=lambda *_: pieces)
+    wanted = SpeechRequest("Hello.", "Ryan")
+    how = Asked(Rendering("pcm"), stream_format=None, stream=True, characters=6)
+    asked = asyncio.ensure_future(answer(Request(SCOPE, never), studio, None, wanted, how))
     while not given:
         await asyncio.sleep(0)
     asked.cancel()

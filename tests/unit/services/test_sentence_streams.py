@@ -6,7 +6,7 @@ from contextlib import aclosing
 import numpy as np
 import pytest
 
-from storycore_tts.domain.errors import SilentAudio
+from storycore_tts.domain.errors import BackendUnavailable, SilentAudio
 from storycore_tts.domain.rendering import Rendering
 from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.domain.speech import Speech
@@ -26,6 +26,7 @@ class Gated:
 
     def __init__(self):
         self.asked, self.gates, self.speaking = [], {}, 0
+        self.names = ["gated"] * 3  # of the backends that speak the sentences
 
     async def synthesize(self, request, *, on_progress=None):
         number = len(self.asked)
@@ -39,7 +40,7 @@ class Gated:
         if request.text.startswith("Nothing"):
             raise SilentAudio("Nothing is heard.")
         samples = np.concatenate([silence, sound, silence])
-        return Speech(samples, RATE, "gated", "m", seed=request.sampling.seed)
+        return Speech(samples, RATE, self.names[number], "m", seed=request.sampling.seed)
 
     async def speakers(self):
         return []
@@ -150,3 +151,12 @@ async def test_a_sentence_that_fails_ends_the_stream_with_its_error(studio, back
         with pytest.raises(SilentAudio):
             await heard(pieces)
     assert len(backend.asked) == 2
+
+
+async def test_a_fallback_speaks_no_later_sentence(studio, backend):
+    backend.names = ["gated", "draft", "draft"]
+    for number in range(3):
+        backend.open(number)
+    async with stream(studio) as pieces:
+        with pytest.raises(BackendUnavailable, match="could only be spoken by draft"):
+            await heard(pieces)

@@ -83,9 +83,10 @@ async def answer(
         # Until the first piece is there, an error can still have a status of its own.
         first = await while_connected(request, _first(pieces))
         unless_sent.pop_all()  # from here on, the answer ends the work
+    facts = told(vars(first.chunk))
     if how == "sse":
-        return _Streaming(_events(first, pieces, asked), pieces, _EVENTS, first)
-    return _Streaming(_data(first, pieces), pieces, rendering.media_type, first)
+        return _Streaming(_events(first, pieces, asked), pieces, _EVENTS, facts)
+    return _Streaming(_data(first, pieces), pieces, rendering.media_type, facts)
 
 
 class _Streaming(StreamingResponse):
@@ -95,7 +96,7 @@ class _Streaming(StreamingResponse):
         body: What is sent.
         work: What it is made from.
         media_type: Of the body.
-        first: The first piece of the work, whose facts are told in headers.
+        facts: What is told in headers.
     """
 
     def __init__(
@@ -103,9 +104,9 @@ class _Streaming(StreamingResponse):
         body: AsyncIterator[bytes | str],
         work: AsyncIterator[Piece],
         media_type: str,
-        first: Piece,
+        facts: dict[str, str],
     ) -> None:
-        headers = {"X-Accel-Buffering": "no", **told(vars(first.chunk))}
+        headers = {"X-Accel-Buffering": "no", **facts}
         super().__init__(body, media_type=media_type, headers=headers)
         self._body = body
         self._work = work
