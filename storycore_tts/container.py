@@ -31,6 +31,7 @@ from storycore_tts.domain.errors import BackendUnavailable, ConfigurationError, 
 from storycore_tts.domain.events import Listeners, Reloaded
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.sites import Site
+from storycore_tts.domain.voice_ids import VoiceChoice
 from storycore_tts.live_settings import LiveSettings, Source, read_settings
 from storycore_tts.ports import Adapter
 from storycore_tts.services.output import AudioFolder
@@ -110,6 +111,9 @@ def _defaults(config: QwenTTSConfig) -> Defaults:
         speaker=config.default_speaker,
         language=config.default_language,
         sampling=config.generation.sampling(),
+        voice_map={
+            name: VoiceChoice(one.speaker, one.language) for name, one in config.voice_map.items()
+        },
     )
 
 

@@ -57,6 +57,9 @@ _USUAL_FILES = (
 )
 
 _SECRETS = ("headers", "api_keys", "database_url")  # their values are in no message
+PATH_PREFIX = r"^((/[A-Za-z0-9~_-][A-Za-z0-9.~_-]*)+)?$"
+"""A prefix of paths: none, or segments that no proxy reads in two ways."""
+_ORIGIN = re.compile(r"\*|[a-z]+-extension://\*|[a-z][a-z0-9+.-]*://[^\s/?#@*]+")
 _USER_AND_PASSWORD = re.compile(r"(?<=//)[^/]*@")
 
 Seconds = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
@@ -248,7 +251,15 @@ class ServerConfig(_Block):
     allowed_hosts: list[str] = []
     """Names under which the service is asked for, besides ``localhost`` and the address."""
     allowed_origins: list[str] = []
-    """Web pages of other origins that may use the service, such as ``https://editor.example``."""
+    """Web pages of other origins that may use the service, such as ``https://editor.example``,
+    ``app://obsidian.md``, or ``moz-extension://*`` for any extension of that browser. ``*`` is any
+    page, and needs ``api_keys``."""
+    open_lists: bool = False
+    """Lists of voices and models under ``/v1`` need no key: some clients send none to them."""
+    root_path: Annotated[str, Field(pattern=PATH_PREFIX)] = ""
+    """The prefix under which a reverse proxy offers the service, such as ``/tts``."""
+    trusted_proxies: list[str] = []
+    """Addresses or networks of proxies whose ``X-Forwarded-Prefix`` is taken for ``root_path``."""
     database_url: str | None = Field(default=None, repr=False)
     """Where jobs are kept, ``postgresql://…``; processes that share it share the work. None: a file
     in ``state_dir``."""
@@ -280,6 +291,24 @@ class ServerConfig(_Block):
     training_dir: Annotated[str, Field(min_length=1)] | None = None
     """Where trained voices are written, as the backend sees it; None: no training by request."""
 
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins_are_some(cls, value: list[str]) -> list[str]:
+        for origin in value:
+            if _ORIGIN.fullmatch(origin) is None:
+                raise ValueError(
+                    "*, an origin as browsers send it, such as https://editor.example without any "
+                    "path, or chrome-extension://* and its like"
+                )
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_addresses(cls, value: list[str]) -> list[str]:
+        for address in value:
+            ipaddress.ip_network(address, strict=False)  # a ValueError says what is wrong
+        return value
+
     @field_validator("backends")
     @classmethod
     def _backends_are_installed(cls, value: list[str]) -> list[str]:
@@ -304,9 +333,27 @@ class VoiceMapping(_Block):
         return None if value is None else _spoken(value)
 
 
-def _voices_of_the_engine() -> dict[str, VoiceMapping]:
-    """Return the voices that StoryCore-Engine offered before, for projects that name them."""
+def _voices_of_others() -> dict[str, VoiceMapping]:
+    """Return who speaks for the voices of StoryCore-Engine, OpenAI and Kokoro."""
+    openai = {
+        "alloy": "Serena",
+        "ash": "Aiden",
+        "ballad": "Dylan",
+        "cedar": "Ryan",
+        "coral": "Vivian",
+        "echo": "Eric",
+        "fable": "Dylan",
+        "marin": "Serena",
+        "nova": "Vivian",
+        "onyx": "Uncle_Fu",
+        "sage": "Sohee",
+        "shimmer": "Ono_Anna",
+        "verse": "Ryan",
+        "af_bella": "Vivian",  # what clients of Kokoro ship, and the next
+        "af_heart": "Serena",
+    }
     return {
+        **{name: VoiceMapping(speaker=speaker) for name, speaker in openai.items()},
         "fr-FR-Denise": VoiceMapping(speaker="Serena", language="French"),
         "fr-FR-Thierry": VoiceMapping(speaker="Ryan", language="French"),
         "en-US-Guy": VoiceMapping(speaker="Aiden", language="English"),
@@ -342,8 +389,8 @@ class QwenTTSConfig(QwenTTSModelConfig):
     """Where clients write audio; None: a fresh temporary folder."""
     voices_dir: Annotated[str, Field(min_length=1)] | None = None
     """Where voices are stored by name; None: ``voices`` in this program's folder of user data."""
-    voice_map: dict[str, VoiceMapping] = Field(default_factory=_voices_of_the_engine)
-    """Voice ids of other speech services, and who speaks for them inside StoryCore-Engine."""
+    voice_map: dict[str, VoiceMapping] = Field(default_factory=_voices_of_others)
+    """Voice ids of other speech services, in any case, and who speaks for them."""
     cast: Annotated[str, Field(min_length=1)] | None = None
     """Who speaks for the characters of a project inside StoryCore-Engine: a YAML file, which may be
     missing. None: ``cast.yaml`` in the working directory."""

@@ -9,6 +9,12 @@ from dataclasses import dataclass
 from storycore_tts.domain.languages import language_named
 from storycore_tts.domain.voices import Gender, built_in_speaker, gender_of, is_built_in
 
+OPENAI_VOICES = (
+    *("alloy", "ash", "ballad", "cedar", "coral", "echo", "fable"),
+    *("marin", "nova", "onyx", "sage", "shimmer", "verse"),
+)
+"""The built-in voices of OpenAI's speech API, which many clients ship as their default."""
+
 _LOCALE = re.compile(r"(?P<language>[a-z]{2,3})[-_](?P<region>[a-z]{2})(?:[-_](?P<rest>.+))?", re.I)
 
 # First names of the voices that Microsoft's services offer in the model's languages, since ids of
@@ -60,6 +66,17 @@ class VoiceChoice:
     language: str | None = None
 
 
+def mapped_voice(voice_id: str, mapped: Mapping[str, VoiceChoice]) -> VoiceChoice | None:
+    """Return who speaks for an id that was given a voice, in any case; None if none was.
+
+    Args:
+        voice_id: Such as "fr-FR-Denise" or "alloy".
+        mapped: Ids that were given a voice.
+    """
+    by_folded = {name.casefold(): choice for name, choice in mapped.items()}
+    return by_folded.get(voice_id.strip().casefold())
+
+
 def voice_choice(
     voice_id: str, mapped: Mapping[str, VoiceChoice], *, default_speaker: str
 ) -> VoiceChoice:
@@ -79,8 +96,7 @@ def voice_choice(
         UnsupportedLanguage: It begins with a locale that the model does not speak.
     """
     wanted = voice_id.strip()
-    by_folded = {name.casefold(): choice for name, choice in mapped.items()}
-    if (found := by_folded.get(wanted.casefold())) is not None:
+    if (found := mapped_voice(wanted, mapped)) is not None:
         return found
     if is_built_in(wanted) or not is_voice_id(wanted):
         return VoiceChoice(wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
@@ -22,6 +22,7 @@ from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.sites import Site
 from storycore_tts.domain.speech import Speech, TrainedVoice
 from storycore_tts.domain.stored_voices import StoredVoice
+from storycore_tts.domain.voice_ids import VoiceChoice, mapped_voice
 from storycore_tts.domain.voices import Speaker, is_built_in
 from storycore_tts.ports import (
     Adapter,
@@ -54,11 +55,13 @@ class Defaults:
         speaker: Name of a built-in voice, or of a stored one.
         language: In the model's spelling.
         sampling: How the model draws its tokens.
+        voice_map: Voice ids of other speech services, and who speaks for them.
     """
 
     speaker: str = "Ryan"
     language: str = AUTO
     sampling: Sampling = field(default_factory=Sampling)
+    voice_map: Mapping[str, VoiceChoice] = field(default_factory=dict)
 
 
 class TextToSpeech:
@@ -140,8 +143,8 @@ class TextToSpeech:
 
         Args:
             text: What to say.
-            speaker: A built-in or a stored voice; with ``checkpoint``, the fine-tuned speaker's
-                name.
+            speaker: A built-in or a stored voice, or an id of ``tts.qwen.voice_map``; with
+                ``checkpoint``, the fine-tuned speaker's name.
             language: A language's name, code or locale; None for the stored voice's own, then for
                 the configured one.
             instruct: How to say it, in words; "" for the stored voice's own way.
@@ -177,7 +180,8 @@ class TextToSpeech:
     ) -> SpeechRequest | CloneRequest:
         """Return what ``say`` asks the backend for; ``speak`` and ``synthesize_stream`` take it.
 
-        A name that is neither built in nor stored is left to the backend to judge.
+        A name that is neither built in nor stored is looked up among the mapped ids, in any case;
+        one that is not there either is left to the backend to judge.
 
         Args:
             text: See ``say``, here and below.
@@ -201,9 +205,11 @@ class TextToSpeech:
             )
         speaker = self.defaults.speaker if speaker is None else speaker
         sampling = sampling or self.defaults.sampling
-        stored = await self._stored(speaker) if checkpoint is None else None
+        stored, spoken = None, None
+        if checkpoint is None:
+            speaker, spoken, stored = await self._voice(speaker)
         if language is None:
-            language = (stored and stored.language) or self.defaults.language
+            language = spoken or (stored and stored.language) or self.defaults.language
         if stored is not None:
             return stored.request(
                 text, language=language, instruct=instruct, sampling=sampling, project=project
@@ -351,6 +357,16 @@ class TextToSpeech:
     def _machine(self, backend: str) -> str:
         """Return what a backend trains on, for the notes of how long that takes."""
         return backend
+
+    async def _voice(self, name: str) -> tuple[str, str | None, StoredVoice | None]:
+        """Return who speaks for a name, in which language if it is mapped, and the stored voice."""
+        stored = await self._stored(name)
+        if stored is not None or is_built_in(name) or not isinstance(name, str):
+            return name, None, stored
+        choice = mapped_voice(name, self.defaults.voice_map)
+        if choice is None:
+            return name, None, None
+        return choice.speaker, choice.language, await self._stored(choice.speaker)
 
     async def _stored(self, name: str) -> StoredVoice | None:
         return None if is_built_in(name) else await asyncio.to_thread(self.voices.find, name)

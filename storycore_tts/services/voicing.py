@@ -14,7 +14,12 @@ from storycore_tts.domain.presets import manner
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.domain.stored_voices import name_key
 from storycore_tts.domain.text import speakable
-from storycore_tts.domain.voice_ids import VoiceChoice, is_voice_id, voice_choice
+from storycore_tts.domain.voice_ids import (
+    OPENAI_VOICES,
+    VoiceChoice,
+    is_voice_id,
+    voice_choice,
+)
 from storycore_tts.domain.voices import find_speaker, is_built_in
 from storycore_tts.services.casting import Casting, Part
 from storycore_tts.services.speech import TextToSpeech
@@ -179,7 +184,7 @@ async def _choice(
 ) -> VoiceChoice:
     mapped = {name: VoiceChoice(one.speaker, one.language) for name, one in voice_map.items()}
     if await asyncio.to_thread(tts.voices.find, voice) is not None:
-        mapped = {voice: VoiceChoice(voice), **mapped}  # what is mapped has the last word
+        mapped[voice] = VoiceChoice(voice)  # what people stored keeps its name
     return voice_choice(voice, mapped, default_speaker=tts.defaults.speaker)
 
 
@@ -188,7 +193,8 @@ async def _is_character(
 ) -> bool:
     """Tell whether a name is a character's: a voice keeps its name, and whoever is known theirs."""
     wanted = voice.strip()
-    mapped = {name.casefold() for name in voice_map}
+    # A story may have its Nova or Echo: OpenAI's names are voices where nobody is cast.
+    mapped = {name.casefold() for name in voice_map} - set(OPENAI_VOICES)
     if not wanted or wanted.casefold() in mapped or is_built_in(wanted):
         return False
     if await asyncio.to_thread(tts.voices.find, wanted) is not None:

@@ -17,8 +17,9 @@ from storycore_tts.entrypoints.http import jobs, openai, page, problems, speech,
 from storycore_tts.entrypoints.http.problems import documented
 from storycore_tts.entrypoints.http.security.bugs import Bugs
 from storycore_tts.entrypoints.http.security.exposure import check_exposure
-from storycore_tts.entrypoints.http.security.guard import Guard
+from storycore_tts.entrypoints.http.security.guard import Guard, origin_pattern
 from storycore_tts.entrypoints.http.security.keys import ANYBODY, let_in
+from storycore_tts.entrypoints.http.security.prefix import Prefix
 from storycore_tts.entrypoints.http.service import FIXED, OnDemand, lifespan_of
 from storycore_tts.live_settings import LiveSettings, Source
 from storycore_tts.settings import QwenTTSConfig
@@ -114,18 +115,20 @@ def app_of(settings: LiveSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        redirect_slashes=False,  # a proxy's prefix, or the body, may get lost on the way
     )
     app.include_router(_routes(settings))
     app.include_router(page.router)
     app.add_middleware(Bugs)  # the innermost: its answers pass through the others
     app.add_middleware(
         CORSMiddleware,
-        allow_origins=server.allowed_origins,
+        allow_origin_regex=origin_pattern(server.allowed_origins).pattern,
         allow_methods=["GET", "POST", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "Range"],
+        allow_headers=["*"],  # OpenAI's package sends a dozen of its own; cookies never come
         expose_headers=["*"],
     )
     app.add_middleware(Guard, settings=server)
+    app.add_middleware(Prefix, settings=server)
     for kind in problems.EXPECTED:
         app.add_exception_handler(kind, _explained)
     return app

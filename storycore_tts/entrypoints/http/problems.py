@@ -1,4 +1,4 @@
-"""Errors as problem details (RFC 9457)."""
+"""Errors as problem details (RFC 9457), which OpenAI's clients can read too."""
 
 from __future__ import annotations
 
@@ -142,14 +142,24 @@ def problem_of_failure(failure: jobs.Failure) -> Problem:
     return problem.model_copy(update={"type": _type(failure.error)})
 
 
-def answer(
-    error: Exception, document: Callable[[Problem], dict[str, Any]] | None = None
-) -> Response:
+def as_error(problem: Problem) -> dict[str, Any]:
+    """Return a problem as OpenAI's API words an error."""
+    kind, _, name = problem.type.rpartition(":")
+    fields = [str(part) for part in problem.errors[0].loc[1:]] if problem.errors else []
+    return {
+        "message": _said(problem),
+        "type": "server_error" if problem.status >= 500 else "invalid_request_error",
+        "param": ".".join(fields) or None,
+        "code": None if kind == "about" else name,
+    }
+
+
+def answer(error: Exception, *, invalid: HTTPStatus = HTTPStatus.UNPROCESSABLE_ENTITY) -> Response:
     """Return the HTTP answer to one of the expected errors.
 
     Args:
         error: One of ``EXPECTED``.
-        document: Returns the members of the answer; None: those of the problem.
+        invalid: Status of a request that can be read and not be done.
     """
     headers: Mapping[str, str] | None
     if isinstance(error, TTSError):
@@ -163,7 +173,9 @@ def answer(
         assert isinstance(error, HTTPException)
         status = HTTPStatus(error.status_code)
         problem, headers = _plain(status, str(error.detail)), error.headers
-    return response(problem, headers, document)
+    if problem.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        problem.status = invalid
+    return response(problem, headers)
 
 
 def pause(problem: Problem, seconds: float | None = None) -> dict[str, str]:
@@ -178,23 +190,32 @@ def pause(problem: Problem, seconds: float | None = None) -> dict[str, str]:
     return {"Retry-After": str(math.ceil(seconds or _WHILE_BUSY))}
 
 
-def response(
-    problem: Problem,
-    headers: Mapping[str, str] | None = None,
-    document: Callable[[Problem], dict[str, Any]] | None = None,
-) -> Response:
-    """Return a problem as an HTTP answer."""
-    members = (document or _members)(problem)
+def response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a problem as an HTTP answer.
+
+    OpenAI's clients repeat a request after any error of a server, unless they are told not to. A
+    line that failed for a reason that stays would keep the backend busy three times.
+    """
+    again = "Retry-After" in (headers or {})
     return Response(
-        json.dumps(members).encode(),
+        json.dumps(members(problem)).encode(),
         status_code=problem.status,
         media_type=MEDIA_TYPE,
-        headers=dict(headers or {}),
+        headers={**(headers or {}), "X-Should-Retry": str(again).lower()},
     )
+
+
+def members(problem: Problem) -> dict[str, Any]:
+    """Return the members of an answer: the problem, and beside it what other clients look for."""
+    told = problem.model_dump(exclude_none=True)
+    return {**told, "message": _said(problem), "error": as_error(problem)}
 
 
 class ProblemRoute(APIRoute):
     """Answers errors with problem documents, whatever app the route is mounted in."""
+
+    invalid = HTTPStatus.UNPROCESSABLE_ENTITY
+    """Status of a request that can be read and not be done."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's own handler."""
@@ -205,7 +226,7 @@ class ProblemRoute(APIRoute):
                 await self.admit(request)
                 return await handle(request)
             except EXPECTED as error:
-                return answer(error, self.document)
+                return answer(error, invalid=self.invalid)
             except (ClientLeft, ClientDisconnect):
                 return Response(status_code=_TO_NOBODY)
 
@@ -213,10 +234,6 @@ class ProblemRoute(APIRoute):
 
     async def admit(self, request: Request) -> None:
         """Refuse a request whose body shall not be read; nothing is refused here."""
-
-    def document(self, problem: Problem) -> dict[str, Any]:
-        """Return the members of an answer that describes a problem."""
-        return _members(problem)
 
 
 def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
@@ -241,8 +258,8 @@ def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def _members(problem: Problem) -> dict[str, Any]:
-    return problem.model_dump(exclude_none=True)
+def _said(problem: Problem) -> str:
+    return problem.detail if problem.hint is None else f"{problem.detail} {problem.hint}"
 
 
 def _problem(

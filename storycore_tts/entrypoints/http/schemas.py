@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import UploadFile
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from storycore_tts.domain.jobs import PRIORITIES, Job, JobKind, JobState
 from storycore_tts.domain.progress import Stage
@@ -54,6 +55,22 @@ _A_JOB = {
 def by_example(*examples: dict[str, Any]) -> ConfigDict:
     """Show examples of a model in OpenAPI."""
     return ConfigDict(json_schema_extra={"examples": list(examples)})
+
+
+def as_left_out(body: Any, other_names: Mapping[str, str]) -> Any:
+    """Return a body without its fields that are null, and with our names for others.
+
+    Args:
+        body: As it was sent; what is no object stays as it is.
+        other_names: Name in other services -> ours, which goes first.
+    """
+    if not isinstance(body, dict):
+        return body
+    given = {name: value for name, value in body.items() if value is not None}
+    for other, ours in other_names.items():
+        if other in given:
+            given = {ours: given.pop(other), **given}
+    return given
 
 
 class Conditions(BaseModel):
@@ -132,7 +149,9 @@ class SpeechBody(Line):
 class CloneForm(Line):
     """A line in the voice of a recording."""
 
-    transcript: str | None = Field(default=None, description="What is said in the recording.")
+    transcript: str | None = Field(
+        default=None, description="What is said in the recording. Also as ref_text."
+    )
     x_vector_only: bool = Field(
         default=False, description="Take the timbre only; needs no transcript."
     )
@@ -148,6 +167,11 @@ class CloneForm(Line):
     reference_id: str | None = Field(
         default=None, description="The id of a recording sent earlier."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_ref_text(cls, form: Any) -> Any:
+        return as_left_out(form, {"ref_text": "transcript"})
 
 
 class ReferenceForm(BaseModel):

@@ -97,6 +97,12 @@ async def health() -> dict[str, str]:
     return {"status": "ok"}
 
 
+@_open.get("/v1/test", include_in_schema=False)
+async def test() -> dict[str, str]:
+    """Say that voices can be listed under ``/v1``; wyoming-openai asks so."""
+    return {"status": "ok"}
+
+
 @_open.get(
     "/ready",
     response_model=Readiness,

@@ -7,5 +7,5 @@ from fastapi import APIRouter
 from storycore_tts.entrypoints.http.openai import models, speech, voices
 
 router = APIRouter()
-for _part in (speech, voices, models):
-    router.include_router(_part.router)
+for _part in (speech.router, voices.router, voices.lists, models.router):
+    router.include_router(_part)

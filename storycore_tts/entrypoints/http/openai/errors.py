@@ -1,50 +1,48 @@
-"""Problem documents that carry the error as OpenAI's clients read it, too."""
+"""Routes of OpenAI's API: their errors, and what they ignore of a request."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import json
+import logging
+import re
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
 
-from fastapi import Request, Response
+from fastapi import Response
 
-from storycore_tts.entrypoints.http.problems import Problem
+from storycore_tts.domain.logs import log_event
+from storycore_tts.entrypoints.http.problems import as_error as as_error
 from storycore_tts.entrypoints.http.security.keys import KeyedRoute
 
-
-def as_error(problem: Problem) -> dict[str, Any]:
-    """Return a problem as OpenAI's API words an error."""
-    said = problem.detail if problem.hint is None else f"{problem.detail} {problem.hint}"
-    kind, _, name = problem.type.rpartition(":")
-    fields = [str(part) for part in problem.errors[0].loc[1:]] if problem.errors else []
-    return {
-        "message": said,
-        "type": "server_error" if problem.status >= 500 else "invalid_request_error",
-        "param": ".".join(fields) or None,
-        "code": None if kind == "about" else name,
-    }
+_log = logging.getLogger(__name__)
+_MOST = 20  # fields that are named
+_LONGEST = 64  # characters of a field's name
+_NAME = re.compile(rf"[A-Za-z_][\w.-]{{0,{_LONGEST}}}", re.ASCII)
 
 
 class OpenAIRoute(KeyedRoute):
-    """Answers errors in both ways at once: an ``error`` member inside the problem document.
+    """Answers 400 where OpenAI does: some clients know no other error of a request."""
 
-    OpenAI's clients repeat a request after any error of a server, unless they are told not to. A
-    line that failed for a reason that stays would keep the backend busy three times.
+    invalid = HTTPStatus.BAD_REQUEST
+
+
+class ListRoute(OpenAIRoute):
+    """Takes requests without a key where ``tts.qwen.server.open_lists`` says so."""
+
+    is_list = True
+
+
+def told_of_ignored(answer: Response, fields: Sequence[str]) -> Response:
+    """Name the fields of a request that were ignored, in a header of the answer and in the log.
+
+    Args:
+        answer: The answer.
+        fields: Their names, as the client spells them.
     """
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap the handler that explains errors."""
-        handle = super().get_route_handler()
-
-        async def handle_and_advise(request: Request) -> Response:
-            answer = await handle(request)
-            if answer.status_code >= HTTPStatus.BAD_REQUEST:
-                again = "retry-after" in answer.headers
-                answer.headers["X-Should-Retry"] = str(again).lower()
-            return answer
-
-        return handle_and_advise
-
-    def document(self, problem: Problem) -> dict[str, Any]:
-        """Return the members of the answer."""
-        return {**super().document(problem), "error": as_error(problem)}
+    if fields:
+        named = [name[:_LONGEST] for name in fields[:_MOST]]
+        answer.headers["Speech-Ignored"] = json.dumps(named)
+        # What is no name of a field may be a line of speech.
+        plain = [name if _NAME.fullmatch(name) else "…" for name in named]
+        log_event(_log, logging.INFO, "request.fields_ignored", fields=",".join(plain))
+    return answer

@@ -7,19 +7,20 @@ from http import HTTPStatus
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from storycore_tts.entrypoints.http.openai.errors import OpenAIRoute
+from storycore_tts.entrypoints.http.openai.errors import ListRoute
 from storycore_tts.entrypoints.http.problems import Refused, documented
 from storycore_tts.entrypoints.http.schemas import by_example
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner
 from storycore_tts.entrypoints.http.service import CurrentService
 from storycore_tts.services.studio import Studio
+from storycore_tts.settings import adapter_names
 
-router = APIRouter(prefix="/v1/models", tags=["openai"], route_class=OpenAIRoute)
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=ListRoute)
 
 USUAL = "qwen3-tts"
 _OURS = "storycore-tts"
-# What clients send who were made for OpenAI, or for the model's own name on the Hub.
-_MEANING_USUAL = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts", "Qwen/Qwen3-TTS-")
+# What clients send that were made for OpenAI or for other servers, or the model's name on the Hub.
+_MEANING_USUAL = ("tts-1", "gpt-4o-mini-tts", "kokoro", "chatterbox", USUAL, f"qwen/{USUAL}")
 
 
 _A_MODEL = {"id": USUAL, "object": "model", "created": 0, "owned_by": _OURS}
@@ -45,32 +46,65 @@ class ModelList(BaseModel):
     data: list[ModelView]
 
 
+class ModelNames(BaseModel):
+    """The models by their names alone."""
+
+    model_config = by_example({"models": [{"id": USUAL}]})
+
+    models: list[dict[str, str]]
+
+
 def backend_of(model: str | None, studio: Studio) -> str | None:
     """Return the backend that a model's name stands for; None for the usual one.
 
+    Clients send the names of models that they know, and many let nobody change them: a name that
+    stands for nothing here means the usual one, too.
+
     Raises:
-        Refused: It stands for none (404).
+        Refused: It is the name of a backend that is not offered (404).
     """
-    if model is None or model == USUAL or model.startswith(_MEANING_USUAL):
-        return None
-    if model in studio.backends:
-        return model
-    known = ", ".join([USUAL, *studio.backends])
-    raise Refused(HTTPStatus.NOT_FOUND, "There is no such model.", hint=f"Models: {known}.")
+    name = model or USUAL
+    if name in studio.backends:
+        return name
+    if name in adapter_names():
+        raise _unknown(studio, hint="The service's operator sets tts.qwen.server.backends.")
+    return None
 
 
-@router.get("", response_description="The models.", responses=documented())
+def is_known(model: str | None, studio: Studio) -> bool:
+    """Tell whether a model's name stands for anything here."""
+    name = model or USUAL
+    return name in studio.backends or name.casefold().startswith(_MEANING_USUAL)
+
+
+@router.get("/models", response_description="The models.", responses=documented())
 async def models(service: CurrentService, owner: CurrentOwner) -> ModelList:
     """List the models: ``qwen3-tts`` for the usual backend, and each backend by its name."""
-    return ModelList(data=[ModelView(id=name) for name in (USUAL, *service.studio.backends)])
+    return ModelList(data=[ModelView(id=name) for name in _names(service.studio)])
 
 
 @router.get(
-    "/{model:path}",
+    "/models/{model:path}",
     response_description="The model.",
     responses=documented(HTTPStatus.NOT_FOUND),
 )
 async def model(model: str, service: CurrentService, owner: CurrentOwner) -> ModelView:
     """Describe a model."""
-    backend_of(model, service.studio)
+    if not is_known(model, service.studio):
+        raise _unknown(service.studio)
     return ModelView(id=model)
+
+
+@router.get("/audio/models", response_description="The models.", responses=documented())
+async def speech_models(service: CurrentService, owner: CurrentOwner) -> ModelNames:
+    """List the names of the models, as Open WebUI and TTS WebUI read them."""
+    return ModelNames(models=[{"id": name} for name in _names(service.studio)])
+
+
+def _names(studio: Studio) -> list[str]:
+    return [USUAL, *studio.backends]
+
+
+def _unknown(studio: Studio, hint: str = "") -> Refused:
+    hint = f"Models: {', '.join(_names(studio))}. {hint}".strip()
+    return Refused(HTTPStatus.NOT_FOUND, "There is no such model.", hint=hint)

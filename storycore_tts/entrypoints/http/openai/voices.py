@@ -6,19 +6,25 @@ import asyncio
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Form, UploadFile
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Form, Response, UploadFile
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.stored_voices import StoredVoice
-from storycore_tts.entrypoints.http.openai.errors import OpenAIRoute
+from storycore_tts.entrypoints.http.openai.errors import (
+    ListRoute,
+    OpenAIRoute,
+    told_of_ignored,
+)
+from storycore_tts.entrypoints.http.openai.models import backend_of
 from storycore_tts.entrypoints.http.problems import OF_BACKENDS, OF_RECORDINGS, Refused, documented
-from storycore_tts.entrypoints.http.schemas import by_example
-from storycore_tts.entrypoints.http.security.keys import CurrentOwner
-from storycore_tts.entrypoints.http.service import CurrentService
+from storycore_tts.entrypoints.http.schemas import as_left_out, by_example
+from storycore_tts.entrypoints.http.security.keys import ANYBODY, CurrentOwner
+from storycore_tts.entrypoints.http.service import CurrentService, Service
 from storycore_tts.services.voices import VoiceLibrary
 
 router = APIRouter(prefix="/v1/audio/voices", tags=["openai"], route_class=OpenAIRoute)
+lists = APIRouter(prefix="/v1/audio/voices", tags=["openai"], route_class=ListRoute)
 
 _OF_A_LIST = documented(*OF_BACKENDS)
 _OF_A_VOICE = documented(
@@ -46,16 +52,23 @@ _VOICE = {
 class VoiceForm(BaseModel):
     """A voice to keep."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="allow")
 
     name: str = Field(description="1 to 64 letters, digits, spaces, dots, hyphens, underscores.")
     consent: str = Field(description="Who agreed that the voice is used, and when, in words.")
     audio_sample: UploadFile = Field(description="The recording, 3 to 15 s of speech.")
     ref_text: str | None = Field(
-        default=None, description="What is said in it; without it, clones take the timbre only."
+        default=None,
+        description="What is said in it; without it, clones take the timbre only. Also as "
+        "transcript.",
     )
     language: str | None = Field(default=None, description="What the voice speaks.")
     type: Literal["audio_sample"] = "audio_sample"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_transcript(cls, form: Any) -> Any:
+        return as_left_out(form, {"transcript": "ref_text"})
 
 
 class UploadedVoice(BaseModel):
@@ -78,19 +91,28 @@ class VoiceView(BaseModel):
     created_at: int = 0
 
 
+class VoiceName(BaseModel):
+    """A voice by its name, under the keys by which clients look for it."""
+
+    id: str
+    name: str
+    value: str
+    label: str
+
+
 class VoiceList(BaseModel):
-    """All voices that can be asked for by name, in both ways."""
+    """All voices that can be asked for by name, in the ways of several services."""
 
     model_config = by_example(
         {
-            "voices": ["Ryan", "Serena", "Mia"],
+            "voices": [{"id": "Mia", "name": "Mia", "value": "Mia", "label": "Mia"}],
             "uploaded_voices": [_UPLOADED],
             "object": "list",
             "data": [_VOICE],
         }
     )
 
-    voices: list[str]
+    voices: list[VoiceName] | list[str]
     uploaded_voices: list[UploadedVoice]
     object: Literal["list"] = "list"
     data: list[VoiceView]
@@ -125,25 +147,28 @@ class DeletedVoice(BaseModel):
     deleted: Literal[True] = True
 
 
-@router.get(
+@lists.get(
     "",
     response_model_exclude_none=True,
     response_description="The voices.",
     responses=_OF_A_LIST,
 )
-async def voices(service: CurrentService, owner: CurrentOwner) -> VoiceList:
-    """List the voices of the usual backend, and those that are stored."""
-    tts = service.studio.tts()
-    built_in = [speaker.name for speaker in await tts.speakers()]
-    stored = await asyncio.to_thread(_stored, tts.voices)
-    return VoiceList(
-        voices=[*built_in, *(voice.name for voice in stored)],
-        uploaded_voices=[_uploaded(voice) for voice in stored if voice.kind == "clone"],
-        data=[
-            *(VoiceView(id=name, name=name, type="built_in") for name in built_in),
-            *(VoiceView(**_viewed(voice)) for voice in stored),
-        ],
-    )
+async def voices(service: CurrentService, owner: CurrentOwner, legacy: bool = False) -> VoiceList:
+    """List the voices of the usual backend, and those that are stored; as strings with `legacy`."""
+    return await _listed(service, owner, None, legacy=legacy)
+
+
+@lists.get(
+    "/{model:path}",
+    response_model_exclude_none=True,
+    response_description="The voices.",
+    responses=_OF_A_LIST | documented(HTTPStatus.NOT_FOUND),
+)
+async def voices_of_a_model(
+    model: str, service: CurrentService, owner: CurrentOwner, legacy: bool = False
+) -> VoiceList:
+    """List the voices of a model, and those that are stored."""
+    return await _listed(service, owner, backend_of(model, service.studio), legacy=legacy)
 
 
 @router.post(
@@ -154,6 +179,7 @@ async def voices(service: CurrentService, owner: CurrentOwner) -> VoiceList:
     responses=_OF_A_VOICE,
 )
 async def keep(
+    answer: Response,
     form: Annotated[VoiceForm, Form(media_type="multipart/form-data")],
     service: CurrentService,
     owner: CurrentOwner,
@@ -164,6 +190,7 @@ async def keep(
         form.name, consent=form.consent, reference=recording, language=form.language
     )
     await asyncio.to_thread(service.studio.tts().voices.add, voice)
+    told_of_ignored(answer, [*(form.model_extra or {})])
     return CreatedVoice(**_viewed(voice), voice=_uploaded(voice))
 
 
@@ -179,6 +206,28 @@ async def forget(name: str, service: CurrentService, owner: CurrentOwner) -> Del
     except InvalidRequest as error:
         raise Refused(HTTPStatus.NOT_FOUND, error.message, hint=error.hint) from None
     return DeletedVoice(id=name, message=f"The voice {name!r} was removed.")
+
+
+async def _listed(service: Service, owner: str, backend: str | None, *, legacy: bool) -> VoiceList:
+    tts = service.studio.tts(backend)
+    built_in = [speaker.name for speaker in await tts.speakers()]
+    stored = await asyncio.to_thread(_stored, tts.voices)
+    names = [*built_in, *(voice.name for voice in stored)]
+    # Without a key that others need, names are told, and not what people say in their recordings.
+    is_known = owner != ANYBODY or not service.config.server.api_keys
+    clones = [voice for voice in stored if voice.kind == "clone" and is_known]
+    return VoiceList(
+        voices=names if legacy else [VoiceName(**_named(name)) for name in names],
+        uploaded_voices=[_uploaded(voice) for voice in clones],
+        data=[
+            *(VoiceView(id=name, name=name, type="built_in") for name in built_in),
+            *(VoiceView(**_viewed(voice)) for voice in stored),
+        ],
+    )
+
+
+def _named(name: str) -> dict[str, str]:
+    return dict.fromkeys(("id", "name", "value", "label"), name)
 
 
 def _stored(library: VoiceLibrary) -> list[StoredVoice]:

@@ -10,7 +10,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from storycore_tts.entrypoints.http.problems import MEDIA_TYPE, Problem
+from storycore_tts.entrypoints.http.problems import MEDIA_TYPE, Problem, members
 from storycore_tts.entrypoints.http.security.guard import HEADERS
 
 
@@ -63,7 +63,7 @@ class Connection(H11Protocol):
 def _not_http(detail: str) -> bytes:
     status = HTTPStatus.BAD_REQUEST
     problem = Problem(type="about:blank", title=status.phrase, status=status, detail=detail)
-    body = json.dumps(problem.model_dump(exclude_none=True)).encode()
+    body = json.dumps(members(problem)).encode()
     headers = {
         **HEADERS,
         "Cache-Control": "no-store",

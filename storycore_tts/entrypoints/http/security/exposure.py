@@ -8,12 +8,25 @@ from storycore_tts.settings import ServerConfig
 
 
 def check_exposure(server: ServerConfig) -> None:
-    """Refuse to be open to other machines without a key.
+    """Refuse to be open to other machines, or to any web page, without a key.
 
     Raises:
-        ConfigurationError: The address is none of this machine's own, and there is no key.
+        ConfigurationError: The address is none of this machine's own, or any origin is allowed, and
+            there is no key.
     """
-    if server.api_keys or is_loopback(server.host):
+    if server.api_keys:
+        return
+    if "*" in server.allowed_origins:
+        raise ConfigurationError(
+            "tts.qwen.server.allowed_origins is *: any web page that is open in a browser here "
+            "could use the service, and there is no key.",
+            key="tts.qwen.server.allowed_origins",
+            value=server.allowed_origins,
+            allowed="the origins of the pages that you use, as long as api_keys is empty",
+            hint="Name the pages, such as https://editor.example, or make a key with "
+            "`storycore-tts keys new NAME`.",
+        )
+    if is_loopback(server.host):
         return
     raise ConfigurationError(
         f"tts.qwen.server.host is {server.host}: other machines could use the service, and no key "

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
+from collections.abc import Sequence
 from http import HTTPStatus
 
 import anyio
@@ -11,10 +13,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from storycore_tts.domain.errors import shown
+from storycore_tts.domain.logs import log_event
 from storycore_tts.entrypoints.http import problems
 from storycore_tts.entrypoints.http.problems import Refused
 from storycore_tts.settings import ServerConfig
 
+_log = logging.getLogger(__name__)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _MOST_OF_A_FORM = 2**20  # bytes besides the recording: fields, boundaries
 _MOST_OF_A_BODY = 2**20  # bytes of JSON; a line of speech has some thousand
@@ -22,6 +27,8 @@ _SLOWEST = 30.0  # s without a byte of a body that was announced
 _LONGEST = 600.0  # s from the first byte of a body to its last
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s:@/\\?#\[\]]+))(?::\d{1,5})?", re.IGNORECASE)
+_MOST_ORIGINS = 100  # that were refused, and are logged
+_LONGEST_ORIGIN = 200  # characters
 _MOST_DIGITS = 15  # of a length in bytes
 
 HEADERS = {
@@ -36,6 +43,15 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 """What each answer carries, errors included."""
+
+
+def origin_pattern(allowed: Sequence[str]) -> re.Pattern[str]:
+    """Return what matches the origins that the settings allow, and no others.
+
+    Args:
+        allowed: Origins; ``*`` is any, and ``moz-extension://*`` any extension.
+    """
+    return re.compile("|".join(re.escape(one).replace(r"\*", ".*") for one in allowed) or "(?!)")
 
 
 class Guard:
@@ -62,7 +78,8 @@ class Guard:
         self._app = app
         self._hosts = {*_LOOPBACK, *map(str.lower, (settings.host, *settings.allowed_hosts))}
         self._slowest, self._longest = slowest, longest
-        self._origins = frozenset(settings.allowed_origins)
+        self._origins = origin_pattern(settings.allowed_origins)
+        self._refused: set[str] = set()
         self._most_of_an_upload = int(settings.max_upload_megabytes * 2**20) + _MOST_OF_A_FORM
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,15 +108,23 @@ class Guard:
                 hint="Its operator can add the name to tts.qwen.server.allowed_hosts.",
             )
         origins = headers.getlist("origin")
-        if not all(self._is_ours(origin, host) for origin in origins):
-            raise _foreign()
+        for origin in origins:
+            if not self._is_ours(origin, host):
+                self._tell_of(origin)
+                raise _foreign(origin)
         site = headers.get("sec-fetch-site", "none")  # browsers say so; others need not
         if not origins and method not in _SAFE and site not in ("same-origin", "none"):
             raise _foreign()
 
     def _is_ours(self, origin: str, host: str) -> bool:
         own = (f"http://{host}".lower(), f"https://{host}".lower())
-        return origin in self._origins or origin.lower() in own
+        return origin.lower() in own or self._origins.fullmatch(origin) is not None
+
+    def _tell_of(self, origin: str) -> None:
+        """Log an origin once: a page cannot read the answer that it is refused with."""
+        if origin not in self._refused and len(self._refused) < _MOST_ORIGINS:
+            self._refused.add(origin)
+            log_event(_log, logging.WARNING, "origin.refused", origin=origin[:_LONGEST_ORIGIN])
 
     def _most(self, path: str, headers: Headers) -> int:
         kind = headers.get("content-type", "").lower()
@@ -184,9 +209,10 @@ def _check_framing(headers: Headers) -> None:
         )
 
 
-def _foreign() -> Refused:
+def _foreign(origin: str = "") -> Refused:
+    named = shown(origin[:_LONGEST_ORIGIN]) if origin else "the origin"
     return Refused(
         HTTPStatus.FORBIDDEN,
         "Requests from pages of another origin are not taken.",
-        hint="The service's operator can add the origin to tts.qwen.server.allowed_origins.",
+        hint=f"The service's operator can add {named} to tts.qwen.server.allowed_origins.",
     )

@@ -26,6 +26,9 @@ class KeyedRoute(ProblemRoute):
     key is unknown, or who asks too often.
     """
 
+    is_list = False
+    """Whether ``tts.qwen.server.open_lists`` opens it."""
+
     async def admit(self, request: Request) -> None:
         """Find out whose request it is; see ``let_in``.
 
@@ -36,12 +39,17 @@ class KeyedRoute(ProblemRoute):
         """
         service: Service | None = getattr(request.state, "storycore_tts", None)
         if service is not None:
-            await let_in(request, service)
+            await let_in(request, service, is_list=self.is_list)
         await check_body(request)
 
 
-async def let_in(request: Request, service: Service) -> None:
+async def let_in(request: Request, service: Service, *, is_list: bool = False) -> None:
     """Find out whose request it is; see ``CurrentOwner``.
+
+    Args:
+        request: The request.
+        service: Knows the keys.
+        is_list: Whether it is for a list that may be open to requests without a key.
 
     Raises:
         Refused: The key is unknown or missing (401), or has been used too often (429).
@@ -49,7 +57,7 @@ async def let_in(request: Request, service: Service) -> None:
     keys = service.config.server.api_keys
     given = await _bearer(request)
     owner: str | None = ANYBODY
-    if keys:
+    if keys and (given or not (is_list and service.config.server.open_lists)):
         owner = owner_of(given.credentials, keys) if given else None
     if owner is None:
         raise Refused(
