@@ -42,6 +42,13 @@ def test_a_process_of_its_own_prints_the_path_and_nothing_else(command, tmp_path
     assert 1.5 < heard(out) < 5
 
 
+def test_openais_voices_and_those_of_the_settings_speak_here_too(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("STORYCORE_TTS_VOICE_MAP__HERO", "{speaker: Eric}")
+    for name in ("Alloy", "hero"):
+        answer = cli("say", LINE, "--backend", "draft", "-s", name, "-o", tmp_path / f"{name}.wav")
+        assert answer.status == 0, answer.err
+
+
 def test_without_out_a_new_file_is_made_in_the_configured_folder(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("STORYCORE_TTS_OUTPUT_DIR", str(tmp_path / "audio"))
     first = cli("say", LINE, "--backend", "draft").path

@@ -64,7 +64,7 @@ def _bomb():
 def test_each_way_in_is_guarded_alike(http, way):
     """What else is no recording: tests/unit/intake."""
     assert way(http, pickle.dumps("no recording"), "voice.wav").status_code == 415
-    assert way(http, _bomb(), "voice.wav").status_code == 422
+    assert way(http, _bomb(), "voice.wav").status_code in (400, 422)
     large = recording(18.0, rate=48_000)  # 1.7 MB, less than a form with all around it may have
     assert way(http, large[: int(1.5 * 2**20)], "voice.wav").status_code == 413
     assert way(http, large + bytes(2**22), "voice.wav").status_code == 413

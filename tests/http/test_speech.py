@@ -225,7 +225,7 @@ def test_some_at_once_with_one_key_are_one_job(http, comfyui):
 
 def test_a_clone_has_a_key_too(http):
     def cloned(**how):
-        form = {"text": LINE, "transcript": "La la la."}
+        form = {"text": LINE, "ref_text": "La la la."}
         key = {"Idempotency-Key": "clone 1"}
         return http.post(CLONE, data=form, files=sent(reference=recording(**how)), headers=key)
 

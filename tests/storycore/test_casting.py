@@ -168,6 +168,13 @@ async def test_what_is_a_voice_already_stays_one(settings, tmp_path, recording):
     assert not (tmp_path / "cast.assigned.yaml").exists()
 
 
+async def test_a_character_may_have_the_name_of_a_voice_of_openai(settings, tmp_path):
+    (tmp_path / "cast.yaml").write_text("NOVA: Dylan\n")
+    said = await produced(settings(), ["Nova", "Echo"])
+    assert said["Nova"].speaker == "Dylan"
+    assert "echo" in (tmp_path / "cast.assigned.yaml").read_text().casefold()
+
+
 async def test_a_character_whose_id_looks_like_a_locale_is_one_once_it_is_known(settings, tmp_path):
     (tmp_path / "cast.yaml").write_text("li_wu: Dylan\n")
     assert (await produced(settings(), ["Li_Wu"]))["Li_Wu"].speaker == "Dylan"

@@ -127,8 +127,8 @@ def app_of(settings: LiveSettings) -> FastAPI:
         allow_headers=["*"],  # OpenAI's package sends a dozen of its own; cookies never come
         expose_headers=["*"],
     )
-    app.add_middleware(Guard, settings=server)
     app.add_middleware(Prefix, settings=server)
+    app.add_middleware(Guard, settings=server)
     for kind in problems.EXPECTED:
         app.add_exception_handler(kind, _explained)
     return app

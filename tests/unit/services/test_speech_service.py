@@ -26,6 +26,7 @@ from storycore_tts.domain.requests import (
     TrainingRequest,
 )
 from storycore_tts.domain.sampling import Sampling
+from storycore_tts.domain.voice_ids import VoiceChoice
 from storycore_tts.domain.voices import Speaker
 from storycore_tts.ports import Adapter, BackendStatus, Capabilities
 from storycore_tts.services.speech import Defaults, TextToSpeech
@@ -137,7 +138,9 @@ async def test_the_container_wires_settings_defaults_and_adapter(fake):
     assert isinstance(container.adapter(), Adapter)
     assert service is container.service()
     assert service.backend == "draft"
-    assert service.defaults == Defaults("Eric", "Japanese", Sampling(top_k=4))
+    usual = Defaults("Eric", "Japanese", Sampling(top_k=4), service.defaults.voice_map)
+    assert service.defaults == usual
+    assert usual.voice_map["fr-FR-Denise"] == VoiceChoice("Serena", "French")
     for shared in ("service", "shared", "audio_folder"):
         assert getattr(container, shared)() is not getattr(other, shared)()
     third = Container(config=config)

@@ -17,6 +17,7 @@ from storycore_tts.domain.errors import (
 from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRequest
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.stored_voices import StoredVoice
+from storycore_tts.domain.voice_ids import VoiceChoice
 from storycore_tts.ports import Capabilities
 from storycore_tts.services.speech import Defaults, TextToSpeech
 from storycore_tts.services.voices import VoiceLibrary
@@ -67,6 +68,19 @@ async def test_a_checkpoint_speaks_and_what_a_line_says_wins(tts, fake):
     tts.defaults = Defaults("Tom")
     await tts.say("Hello.")
     assert fake.requests[2].checkpoint == "/models/tom"
+
+
+async def test_a_mapped_id_speaks_in_its_voice_unless_a_stored_one_has_its_name(tts, fake):
+    mapped = {"alloy": VoiceChoice("Zara", "Italian"), "nova": VoiceChoice("Tom"),
+              "mia": VoiceChoice("Ryan"), "Ryan": VoiceChoice("Zara")}  # fmt: skip
+    tts.defaults = Defaults("alloy", "French", voice_map=mapped)
+    for name in (None, " ALLOY", "Nova", "Mia", "ryan"):
+        await tts.say("Hello.", speaker=name)
+    usual, alloy, nova, mia, ryan = fake.requests
+    assert (usual.speaker, usual.language) == (alloy.speaker, alloy.language) == ("Zara", "Italian")
+    assert (nova.checkpoint, nova.language) == ("/models/tom", "German")
+    assert isinstance(mia, CloneRequest)
+    assert ryan.speaker == "ryan"
 
 
 async def test_a_backend_that_cannot_clone_says_so(tts, fake):
