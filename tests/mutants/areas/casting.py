@@ -9,6 +9,13 @@ SPOKEN = ["tests/storycore/test_scenes.py"]
 
 MUTANTS = [
     (
+        LINES,
+        " - set(OPENAI_VOICES)",
+        "",
+        "a character called Nova loses the voice that it was given",
+        ["tests/storycore/test_casting.py"],
+    ),
+    (
         "storycore_tts/services/files.py",
         '            connection.execute("BEGIN EXCLUSIVE")\n',
         "            pass\n",

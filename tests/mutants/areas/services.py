@@ -2,6 +2,13 @@
 
 MUTANTS = [
     (
+        "storycore_tts/services/speech.py",
+        "        if stored is not None or is_built_in(name) or not isinstance(name, str):\n",
+        "        if is_built_in(name) or not isinstance(name, str):\n",
+        "a stored voice called Nova is spoken by another one",
+        ["tests/unit/services/test_stored_voices_speak.py"],
+    ),
+    (
         "storycore_tts/services/capacity.py",
         "            self.waiting -= 1",
         "            pass",
