@@ -63,18 +63,16 @@ def backend_of(model: str | None, studio: Studio) -> str | None:
     Raises:
         Refused: It is the name of a backend that is not offered (404).
     """
-    name = model or USUAL
-    if name in studio.backends:
-        return name
-    if name in adapter_names():
+    if not model or model in studio.backends:
+        return model or None
+    if model in adapter_names():
         raise _unknown(studio, hint="The service's operator sets tts.qwen.server.backends.")
     return None
 
 
 def is_known(model: str | None, studio: Studio) -> bool:
     """Tell whether a model's name stands for anything here."""
-    name = model or USUAL
-    return name in studio.backends or name.casefold().startswith(_MEANING_USUAL)
+    return not model or model in studio.backends or model.casefold().startswith(_MEANING_USUAL)
 
 
 @router.get("/models", response_description="The models.", responses=documented())
