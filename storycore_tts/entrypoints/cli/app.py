@@ -26,7 +26,7 @@ from storycore_tts.entrypoints.cli.commands import (
     voices,
 )
 from storycore_tts.entrypoints.cli.groups import add_command
-from storycore_tts.entrypoints.cli.interrupts import sigterm_interrupts
+from storycore_tts.entrypoints.cli.interrupts import heeded
 
 _PROGRAM = "storycore-tts"
 _UsageError: Any = typer.BadParameter.__mro__[
@@ -80,7 +80,7 @@ def run(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     console.never_choke_on_characters()
     try:
-        with sigterm_interrupts():
+        with heeded():
             status = typer.main.get_command(app).main(
                 arguments, prog_name=_PROGRAM, standalone_mode=False
             )
@@ -89,6 +89,9 @@ def run(argv: Sequence[str] | None) -> int:
         if "--json" in arguments:
             console.answer_json(failures.wrong_use(error.format_message()))
         return int(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
+    except typer.Abort:  # while the arguments were read
+        console.tell("error: Interrupted.")
+        return failures.INTERRUPTED
+    except KeyboardInterrupt:
         return failures.INTERRUPTED
     return int(status or 0)
