@@ -29,7 +29,7 @@ def main() -> int:
 
 
 def _leave(number: int, frame: object) -> None:
-    try:
+    try:  # noqa: SIM105 - contextlib would be one import more
         os.write(2, b"error: Interrupted.\n")
     except OSError:  # closed
         pass
