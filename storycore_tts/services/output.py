@@ -75,7 +75,7 @@ def _check_disk(target: Path) -> None:
         StorageFailed: The disk is full.
     """
     try:
-        with tempfile.TemporaryFile(dir=target.parent, buffering=0) as file:
+        with tempfile.TemporaryFile(dir=target.parent) as file:
             file.write(_PROBE)
     except OSError as error:
         said = f"Cannot write to {target}: {error.strerror or error}."

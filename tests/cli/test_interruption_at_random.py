@@ -105,6 +105,27 @@ def check(name, status, err):
     assert status in ends, f"{name}: {status}: {err}"
 
 
+@pytest.mark.parametrize("number", [1, 30, 200, 700])
+def test_a_signal_while_packages_are_imported(number):
+    """A hook that the interpreter calls before each import sends it."""
+    code = f"""
+import signal, sys
+seen = []
+def hook(event, arguments):
+    if event == "import" and (seen or arguments[0] == "storycore_tts"):
+        seen.append(arguments[0])
+        if len(seen) == {number}:
+            signal.raise_signal(signal.SIGINT)
+sys.addaudithook(hook)
+from storycore_tts_cli import main
+sys.exit(main())
+"""
+    run = [sys.executable, "-c", code, "say", LINE, "--backend", "draft", "-o", "-"]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "error: Interrupted.\n"
+
+
 @pytest.mark.parametrize("name", ["say", "clone"])
 def test_a_line_that_would_never_end(interrupted, server, name):
     """The server holds each job, so that only an interruption takes it away."""

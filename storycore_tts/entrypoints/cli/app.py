@@ -77,8 +77,9 @@ app.add_typer(storycore.app, name="storycore")
 def run(arguments: Sequence[str]) -> int:
     """Parse the arguments and run the command; the exit status."""
     console.never_choke_on_characters()
+    signals = None
     try:
-        with heeded():
+        with heeded() as signals:
             status = typer.main.get_command(app).main(
                 list(arguments), prog_name=_PROGRAM, standalone_mode=False
             )
@@ -87,9 +88,8 @@ def run(arguments: Sequence[str]) -> int:
         if "--json" in arguments:
             console.answer_json(failures.wrong_use(error.format_message()))
         return int(error.exit_code)
-    except typer.Abort:  # while the arguments were read
-        console.tell("error: Interrupted.")
-        return failures.INTERRUPTED
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
+        if signals is None or not signals.told:
+            console.tell("error: Interrupted.")
         return failures.INTERRUPTED
     return int(status or 0)

@@ -61,6 +61,7 @@ def wrong_use(message: str) -> dict[str, Any]:
 
 
 def _interrupted(as_json: bool) -> int:
+    interrupts.mark_told()
     return _failed(INTERRUPTED, _described("Interrupted", "Interrupted."), as_json)
 
 

@@ -27,10 +27,11 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Signals:
-    """The signals that came while a command ran."""
+    """The signals that came while a command ran, and whether the user was told of them."""
 
     def __init__(self) -> None:
         self.came = 0
+        self.told = False
         self._cancel: Callable[[], object] | None = None
 
     def handle(self, number: int, frame: FrameType | None) -> None:
@@ -97,6 +98,12 @@ def heed_again() -> None:
 def came() -> bool:
     """Tell whether a signal came while the running command did its work."""
     return _current is not None and _current.came > 0
+
+
+def mark_told() -> None:
+    """Remember that the command has told the user of its interruption."""
+    if _current is not None:
+        _current.told = True
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
