@@ -167,6 +167,8 @@ def assemble(
             other=lambda: retrying(other, base(other)),
             other_name=other,
             tell=tell,
+            # Users who have chosen a fallback learn why it does not speak.
+            only_if_installed=other == QwenTTSConfig.model_fields["fallback"].default,
         )
 
     if config.rollout is None:

@@ -55,12 +55,17 @@ class Rendering:
         """Whether more than encoding is to be done."""
         return self.speed != 1.0 or self.pitch != 0.0
 
-    def applied(self, speech: Speech) -> Outcome:
-        """Return the file and what is told of it; blocks while it works."""
+    def rendered(self, speech: Speech) -> Speech:
+        """Return the speech at this pace and pitch; blocks while it works."""
         if self.speed != 1.0:
             speech = speech.stretched(self.speed)
         if self.pitch != 0.0:
             speech = speech.pitched(self.pitch)
+        return speech
+
+    def applied(self, speech: Speech) -> Outcome:
+        """Return the file and what is told of it; blocks while it works."""
+        speech = self.rendered(speech)
         return Outcome(facts(speech), self.encode(speech), self.media_type)
 
     def encode(self, speech: Speech) -> bytes:

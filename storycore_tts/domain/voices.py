@@ -50,6 +50,11 @@ def is_built_in(name: object) -> bool:
     return isinstance(name, str) and _folded(name) in _DESCRIPTIONS
 
 
+def built_in_speakers() -> list[Speaker]:
+    """Return the model's nine voices, whether or not a backend offers them."""
+    return [described(name.capitalize()) for name in _DESCRIPTIONS]
+
+
 def gender_of(name: str) -> Gender:
     """Tell whether a built-in voice is a woman's or a man's; "" for any other voice."""
     description, _ = _DESCRIPTIONS.get(_folded(name), ("", ""))

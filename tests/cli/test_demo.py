@@ -19,6 +19,11 @@ def test_the_demo_speaks_twice_and_clones_once(command, tmp_path):
         assert abs(samples).max() > 0.05
     assert "These voices are espeak-ng" in answer.err
     assert "tts.qwen.comfyui_url" in answer.err
+    last = answer.err.splitlines()[-1]
+    assert last.startswith("Next: ")
+    program, arguments = last.removeprefix("Next: ").split(" say ")
+    done = subprocess.run(f"{program} say {arguments}", shell=True, cwd=tmp_path, check=False)
+    assert (done.returncode, (tmp_path / "mine.wav").exists()) == (0, True)
     assert "dBFS" in answer.err
     assert "generating" in answer.err
 

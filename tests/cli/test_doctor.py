@@ -29,13 +29,19 @@ def test_all_is_well(there, server):
 
     table = there("doctor")
     assert (table.status, table.err) == (0, "")
-    for said in ["comfyui (configured)", "ready", "0.3.64", "as in 1.0.6", "--url", server.url]:
+    assert table.out.startswith("All is well: comfyui is ready.\n")
+    for said in ["comfyui (configured)", "ready", "0.3.64", "as in 1.0.6", server.url]:
         assert said in table.out
+    assert "--url" not in table.out
+    assert "--url" in there("doctor", "--settings").out
 
 
 def test_a_backend_is_down_and_another_may_be_usable(cli):
     answer = cli("doctor", "--url", DOWN)
     assert answer.status == 3
+    first, second = answer.out.splitlines()[:2]
+    assert first == "The configured backend comfyui cannot be used. Ready: draft (--backend NAME)."
+    assert second.startswith("comfyui: Cannot reach")
     assert "not usable" in answer.out
     assert f"comfyui: Cannot reach ComfyUI at {DOWN}" in answer.out
     assert "  advice: Start ComfyUI" in answer.out

@@ -172,3 +172,15 @@ def test_a_disk_that_fills_up_is_named_and_keeps_no_half_file(command, tmp_path)
     assert (answer.status, answer.json["error"]["type"]) == (failures.FAILED, "OSError")
     assert f"Cannot write {out}" in answer.err
     assert not out.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit for the size of files")
+def test_a_disk_that_is_full_is_found_before_anybody_is_asked(command, tmp_path, server):
+    import resource
+
+    full = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (1000, 1000))
+    options = ("--url", server.url, "-o", tmp_path / "hello.wav", "--json")
+    answer = command("say", "Hello.", *options, preexec_fn=full)
+    assert (answer.status, answer.json["error"]["type"]) == (failures.FAILED, "StorageFailed")
+    assert list(tmp_path.iterdir()) == []
+    assert server.log.submitted == []

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from storycore_tts.entrypoints.cli import main
-from storycore_tts.entrypoints.cli.interrupts import run_async
+from storycore_tts.entrypoints.cli.interrupts import heeded, run_async
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
@@ -47,7 +47,7 @@ def test_a_waiting_job_leaves_the_queue(start, server, recording):
 
 
 @pytest.fixture
-def heeded():
+def not_ignored():
     """Let SIGINT interrupt, also where whoever started the tests had it ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
@@ -70,7 +70,7 @@ class Interrupting(io.RawIOBase):
         signal.raise_signal(self._number)
 
 
-@pytest.mark.usefixtures("heeded")
+@pytest.mark.usefixtures("not_ignored")
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda n: n.name)
 def test_a_signal_where_no_event_loop_runs(capsys, monkeypatch, number):
     before = signal.getsignal(signal.SIGTERM)
@@ -80,10 +80,10 @@ def test_a_signal_where_no_event_loop_runs(capsys, monkeypatch, number):
     assert capsys.readouterr().err == "error: Interrupted.\n"
     assert signal.getsignal(signal.SIGTERM) is before
     monkeypatch.setattr(sys, "stdout", Interrupting(signal.SIGINT))
-    assert main(["--version"]) == 130  # while the arguments are read
+    assert main(["--version"]) == main(["--help"]) == 130  # while the arguments are read
 
 
-@pytest.mark.usefixtures("heeded")
+@pytest.mark.usefixtures("not_ignored")
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda n: n.name)
 def test_a_second_signal_does_not_keep_the_job_from_being_taken_back(number):
     taken_back = []
@@ -101,3 +101,27 @@ def test_a_second_signal_does_not_keep_the_job_from_being_taken_back(number):
     with pytest.raises(KeyboardInterrupt):
         run_async(work())
     assert taken_back
+
+
+@pytest.mark.usefixtures("not_ignored")
+def test_a_signal_is_not_lost_with_the_task_or_the_destructor_that_it_met(capsys):
+    async def done_at_once():
+        signal.raise_signal(signal.SIGINT)  # as while a package is imported
+
+    class Met:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_async(done_at_once())
+
+    def work():
+        Met()
+        run_async(never())
+
+    async def never():
+        raise AssertionError("it was interrupted before")
+
+    with pytest.raises(KeyboardInterrupt), heeded():
+        work()
+    assert capsys.readouterr().err == ""

@@ -39,7 +39,7 @@ def test_the_settings_in_force_show_no_secrets(there):
         }
     )
     for form in ([], ["--json"]):
-        answer = there("doctor", "--config", "mine.yaml", *form)
+        answer = there("doctor", "--config", "mine.yaml", "--settings", *form)
         assert answer.status == 0
         for shown in ("server.database_url", "comfyui.headers.Authorization", "***"):
             assert shown in answer.out

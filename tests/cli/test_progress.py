@@ -29,9 +29,9 @@ TRAINING = [
 
 
 def shown(capsys, news, *, quiet=False):
-    with progress.shown(quiet=quiet) as listen:
+    with progress.shown(quiet=quiet) as shown:
         for item in news:
-            listen(item)
+            shown.progress(item)
     return capsys.readouterr()
 
 

@@ -1,6 +1,7 @@
 """``storycore-tts say``."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from storycore_tts.domain.audio import decode, peak
 from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.entrypoints.cli import inputs
+
+from .conftest import COMMAND
 
 LINE = "Once upon a time there was a lighthouse."
 VOICE = "FB_Qwen3TTSCustomVoice"
@@ -132,3 +135,89 @@ def test_warnings_go_to_stderr_and_into_the_json_unless_it_is_quiet(there):
     [warning] = answer.json["warnings"]
     assert f"warning: {warning}" in answer.err
     assert there("say", LINE, "--quiet").err == ""
+
+
+DRAFT = ("--backend", "draft")
+
+
+def test_stdout_takes_the_audio_and_nothing_else(command, cli):
+    how = {"capture_output": True, "check": True}
+    run = [*COMMAND, "say", LINE, *DRAFT, "-o", "-", "--format"]
+    for name, magic in (("wav", b"RIFF"), ("mp3", b"\xff")):
+        done = subprocess.run([*run, name], **how)
+        assert done.stdout.startswith(magic)
+        assert 1.5 < len(decode(done.stdout)[0]) / decode(done.stdout)[1] < 5
+    assert cli("say", LINE, *DRAFT, "-o", "-", "--json").status == 2
+    assert cli("say", LINE, *DRAFT, "-o", "-", "--format", "doc").status == 2
+
+
+def test_a_terminal_is_spared_the_audio(cli, terminal):
+    terminal()
+    answer = cli("say", LINE, *DRAFT, "-o", "-")
+    assert (answer.status, answer.out) == (2, "")
+    assert "which is a terminal" in answer.err
+
+
+def test_a_folder_gets_readable_names_and_loses_no_file(cli, tmp_path):
+    made = [cli("say", "Héllo, *big* world!", *DRAFT, "-o", "new/").path for _ in range(2)]
+    made.append(cli("say", "你好", *DRAFT, "-l", "zh", "-o", "new", "--format", "flac").path)
+    made.append(cli("say", "a" * 60, *DRAFT, "-o", "new").path)
+    names = ["héllo-big-world.wav", "héllo-big-world-2.wav", "你好.flac", f"{'a' * 40}.wav"]
+    assert made == [str(tmp_path / "new" / name) for name in names]
+
+
+def test_a_file_is_written_over_on_request_only(cli, tmp_path):
+    file = tmp_path / "a.wav"
+    file.write_bytes(b"mine")
+    answer = cli("say", LINE, *DRAFT, "-o", file)
+    assert (answer.status, file.read_bytes()) == (2, b"mine")
+    assert "--force" in answer.err
+    assert cli("say", LINE, *DRAFT, "-o", file, "--force").status == 0
+    assert heard(file) > 1
+    refused = cli("say", LINE, *DRAFT, "-o", tmp_path / "b.wav", "--format", "mp3")
+    assert (refused.status, (tmp_path / "b.wav").exists()) == (2, False)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_text_file(there, inputs_of, tmp_path, encoding):
+    (tmp_path / "line.txt").write_bytes("Grüße aus Köln.\n".encode(encoding))
+    assert there("say", "--text-file", "line.txt").status == 0
+    assert inputs_of(VOICE)["text"] == "Grüße aus Köln."
+
+
+def test_a_text_file_on_stdin_and_refusals(there, inputs_of, tmp_path):
+    assert there("say", "--text-file", "-", stdin=b"Hello.").status == 0
+    assert inputs_of(VOICE)["text"] == "Hello."
+    (tmp_path / "line.txt").write_bytes(b"Gr\xfc\xdfe")
+    assert "is not UTF-8: byte 2 is 0xfc" in there("say", "--text-file", "line.txt").err
+    assert "Cannot read none.txt" in there("say", "--text-file", "none.txt").err
+    assert "not both" in there("say", "Hello.", "--text-file", "line.txt").err
+    assert "nothing to say" in there("say").err
+
+
+def test_another_pace_and_pitch(cli, tmp_path, recording, server):
+    pytest.importorskip("av")
+    usual = heard(cli("say", LINE, *DRAFT).path)
+    assert heard(cli("say", LINE, *DRAFT, "--speed", 2).path) == pytest.approx(usual / 2, abs=0.01)
+    assert heard(cli("say", LINE, *DRAFT, "--pitch", -3).path) == pytest.approx(usual, abs=0.01)
+    clone = cli("clone", recording, LINE, "--speed", 0.5, "--url", server.url)
+    assert heard(clone.path) == pytest.approx(2.0, abs=0.01)
+    assert "speed" in cli("say", LINE, *DRAFT, "--speed", 9).err
+
+
+def test_tries_are_counted_in_one_line_and_one_remedy_is_given(cli, monkeypatch):
+    monkeypatch.setenv("STORYCORE_TTS_RETRY__INITIAL_SECONDS", "0.01")
+    answer = cli("say", LINE, "--url", "http://127.0.0.1:9")
+    tries, error, hint = answer.err.splitlines()
+    assert tries == "comfyui failed, trying again: 2 of 3, 3 of 3"
+    assert error.endswith(
+        "nothing listens there. Ready on this machine: draft (add --backend draft)."
+    )
+    assert hint.startswith("hint: Start ComfyUI")
+    assert "pip install" not in answer.err
+
+
+def test_a_name_that_does_not_exist_is_tried_once(cli):
+    answer = cli("say", LINE, "--url", "http://no-such-host.invalid:8188")
+    assert answer.status == 3
+    assert answer.err.startswith("error: Cannot reach ComfyUI")

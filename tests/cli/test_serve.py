@@ -38,15 +38,18 @@ def test_a_port_that_is_taken_is_named(serve):
         out, err = process.communicate(timeout=100)
     assert (process.returncode, out) == (2, "")
     assert f"Cannot listen on 127.0.0.1, port {port}" in err
-    assert "--port" in err
+    assert "--port N --state-dir FOLDER" in err
     assert "Traceback" not in err
 
 
 @POSIX
-def test_a_folder_that_another_service_has_is_refused(serve):
+def test_a_folder_that_another_service_has_is_refused(serve, tmp_path):
     serve("--port", "0").stdout.readline()
     process = serve("--port", "0")
     out, err = process.communicate(timeout=100)
     assert (process.returncode, out) == (4, "")
     assert "PostgreSQL" in err
     assert "Traceback" not in err
+    assert "--state-dir FOLDER" in err
+    beside = serve("--port", "0", "--state-dir", str(tmp_path / "other"))
+    assert beside.stdout.readline().startswith("http://")

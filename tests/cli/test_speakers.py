@@ -20,6 +20,17 @@ def test_the_server_has_the_word_and_a_table_shows_it_as_it_is(there, server, te
     assert "[bold]Nobody" in shown
 
 
+def test_without_a_server_these_are_the_models_and_marked_so(cli):
+    answer = cli("speakers", "--url", "http://127.0.0.1:9", "--json")
+    assert answer.status == 0
+    assert {speaker["kind"] for speaker in answer.json} == {"built-in, not confirmed"}
+    draft = cli("speakers", "--backend", "draft", "--json").json
+    assert [speaker["name"] for speaker in answer.json] == [speaker["name"] for speaker in draft]
+    [warning] = answer.err.splitlines()
+    assert "nothing listens there" in warning
+    assert "the nine voices of the Qwen3-TTS models" in warning
+
+
 def test_json(cli):
     told = cli("speakers", "--backend", "draft", "--json").json
     assert len(told) == 9

@@ -72,6 +72,7 @@ async def test_a_name_that_cannot_be_resolved():
     assert "the host name no-such-host.invalid cannot be resolved" in str(error)
     assert "tts.qwen.comfyui_url" in error.hint
     assert error.retryable
+    assert error.retry_after > QwenTTSConfig().retry.longest_retry_after  # not again within seconds
 
 
 async def test_a_certificate_that_nobody_signed():

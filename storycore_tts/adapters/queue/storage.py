@@ -83,7 +83,8 @@ class Storage:
             if not self.is_postgres and not self.take() and not share:
                 raise StorageFailed(
                     f"Another process uses the folder of jobs {self._state_dir}.",
-                    hint="Stop it first. To share the work between processes, give them a "
+                    hint="Stop it first, or give this one a folder of its own: --state-dir FOLDER, "
+                    "or server.state_dir. To share the work between processes, give them a "
                     "PostgreSQL database (server.database_url).",
                 )
             for engine in {self.jobs, self.own}:

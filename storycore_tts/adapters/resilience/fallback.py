@@ -42,6 +42,7 @@ class Fallback(Layer):
         other: Makes whoever is asked instead; called when first needed.
         other_name: Its name.
         tell: Hears of every time.
+        only_if_installed: Say nothing of the other backend where it cannot be used at all.
     """
 
     def __init__(
@@ -52,8 +53,10 @@ class Fallback(Layer):
         other: Callable[[], Adapter],
         other_name: str,
         tell: Listener,
+        only_if_installed: bool = False,
     ) -> None:
         super().__init__(first)
+        self._only_if_installed = only_if_installed
         self._first_name, self._other_name = first_name, other_name
         self._make_other = other
         self._other: Adapter | None = None
@@ -87,6 +90,9 @@ class Fallback(Layer):
                 self._tell(FellBack(call.operation, self._first_name, self._other_name, first))
                 return _with_warning(await call.to(other), self._warning(first))
         except TTSError as second:
+            missing = isinstance(second, BackendUnavailable) and not second.retryable
+            if missing and self._only_if_installed:
+                raise first from second
             raise self._both(first, second) from second
         raise first
 

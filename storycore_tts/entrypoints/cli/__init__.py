@@ -6,6 +6,7 @@ here import typer and the standard library only, and what a command needs within
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 __all__ = ["main"]
@@ -21,6 +22,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0; 1 a bug; 2 wrong use or input; 3 backend unavailable; 4 generation
         failed; 130 interrupted.
     """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments == ["--version"]:  # before typer is imported, which takes the most time
+        return _version()
     from storycore_tts.entrypoints.cli.app import run
 
-    return run(argv)
+    return run(arguments)
+
+
+def _version() -> int:
+    from storycore_tts.__about__ import __version__
+    from storycore_tts.entrypoints.cli import console
+    from storycore_tts.entrypoints.cli.interrupts import INTERRUPTED, heeded
+
+    try:
+        with heeded():
+            console.answer(f"{console.PROGRAM} {__version__}")
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0

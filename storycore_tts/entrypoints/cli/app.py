@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -26,9 +25,9 @@ from storycore_tts.entrypoints.cli.commands import (
     voices,
 )
 from storycore_tts.entrypoints.cli.groups import add_command
-from storycore_tts.entrypoints.cli.interrupts import sigterm_interrupts
+from storycore_tts.entrypoints.cli.interrupts import heeded
 
-_PROGRAM = "storycore-tts"
+_PROGRAM = console.PROGRAM
 _UsageError: Any = typer.BadParameter.__mro__[
     1
 ]  # typer brings click along since 0.26, and hides it
@@ -75,14 +74,14 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(storycore.app, name="storycore")
 
 
-def run(argv: Sequence[str] | None) -> int:
+def run(arguments: Sequence[str]) -> int:
     """Parse the arguments and run the command; the exit status."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
     console.never_choke_on_characters()
+    signals = None
     try:
-        with sigterm_interrupts():
+        with heeded() as signals:
             status = typer.main.get_command(app).main(
-                arguments, prog_name=_PROGRAM, standalone_mode=False
+                list(arguments), prog_name=_PROGRAM, standalone_mode=False
             )
     except _UsageError as error:
         error.show()
@@ -90,5 +89,7 @@ def run(argv: Sequence[str] | None) -> int:
             console.answer_json(failures.wrong_use(error.format_message()))
         return int(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
+        if signals is None or not signals.told:
+            console.tell("error: Interrupted.")
         return failures.INTERRUPTED
     return int(status or 0)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+PROGRAM = "storycore-tts"
 _PIPED_WIDTH = 10_000  # columns; a table that nobody looks at is never wrapped
 
 
@@ -36,17 +39,47 @@ def answer(text: str) -> None:
         raise OSError(error.errno, error.strerror, "stdout") from error
 
 
+def answer_bytes(data: bytes) -> None:
+    """Write the result itself on stdout.
+
+    Raises:
+        OSError: stdout takes no more; its ``filename`` says "stdout".
+    """
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        _forget_stdout()
+        raise OSError(error.errno, error.strerror, "stdout") from error
+
+
 def answer_json(value: object) -> None:
     """Print the result as one line of JSON, in ASCII, which every terminal takes."""
     answer(json.dumps(value))
 
 
-def tell(text: str) -> None:
-    """Print a line for people on stderr; that nobody can read it ends no job."""
+def tell(text: str, *, end: str = "\n") -> None:
+    """Print a line, or a part of one, for people on stderr; that nobody can read it ends no job."""
     if sys.stderr is None:  # closed by whoever started us; print would take stdout then
         return
     with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)  # noqa: T201 - see above
+        print(text, end=end, file=sys.stderr, flush=True)  # noqa: T201 - see above
+
+
+def program() -> str:
+    """Return how the user calls this program: its name where the shell finds it, else its path."""
+    name = Path(sys.argv[0]).name
+    if not name.startswith(PROGRAM):  # as a module, or called by another program
+        return f"{_quoted(sys.executable)} -m storycore_tts_cli"
+    if shutil.which(name) is not None:
+        return PROGRAM
+    path = Path(sys.argv[0]).absolute()
+    folder = Path.cwd()
+    return _quoted(str(path.relative_to(folder) if path.is_relative_to(folder) else path))
+
+
+def _quoted(path: str) -> str:
+    return f'"{path}"' if " " in path else path
 
 
 def stdout_is_terminal() -> bool:

@@ -14,13 +14,13 @@ from storycore_tts.domain.errors import (
     InvalidRequest,
     TTSError,
 )
-from storycore_tts.entrypoints.cli import console
+from storycore_tts.entrypoints.cli import console, interrupts
 
 BUG = 1
 WRONG_INPUT = 2
 UNAVAILABLE = 3
 FAILED = 4
-INTERRUPTED = 130
+INTERRUPTED = interrupts.INTERRUPTED
 
 
 def exit_status(error: TTSError) -> int:
@@ -43,17 +43,26 @@ def guarded(work: Callable[[], int | None], *, as_json: bool, debug: bool) -> in
     try:
         return work() or 0
     except KeyboardInterrupt:
-        return _failed(INTERRUPTED, _described("Interrupted", "Interrupted."), as_json)
+        return _interrupted(as_json)
     except Exception as error:  # noqa: BLE001 - the outermost edge: what nobody expected is a bug,
         # and a user gets a sentence about it rather than a traceback
         if debug:
             console.tell(traceback.format_exc().rstrip())
+        if interrupts.came():  # an import, for instance, made another error of it
+            return _interrupted(as_json)
         return _failed(*_understood(error), as_json)
+    finally:
+        interrupts.heed_again()
 
 
 def wrong_use(message: str) -> dict[str, Any]:
     """Return the JSON object that says how the command line was used wrongly."""
     return {"error": _described("UsageError", message, hint="See storycore-tts --help.")}
+
+
+def _interrupted(as_json: bool) -> int:
+    interrupts.mark_told()
+    return _failed(INTERRUPTED, _described("Interrupted", "Interrupted."), as_json)
 
 
 def _failed(status: int, described: dict[str, Any], as_json: bool) -> int:

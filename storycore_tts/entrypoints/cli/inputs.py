@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from pathlib import Path
 
 from storycore_tts.domain.errors import InvalidRequest
@@ -24,11 +25,28 @@ def text_of(argument: str) -> str:
     return _decoded(sys.stdin.buffer.read(), "The text on stdin")
 
 
-def text_in(path: Path) -> str:
-    """Return the text of a UTF-8 file.
+def text_to_say(argument: str | None, file: str | None) -> str:
+    """Return the text, from an argument or from a file; "-" stands for stdin in both.
 
     Raises:
-        InvalidRequest: It cannot be read, or is not UTF-8.
+        InvalidRequest: Both were given, or neither; or it cannot be read.
+    """
+    if (argument is None) == (file is None):
+        raise InvalidRequest(
+            "Give TEXT or --text-file, not both." if file else "There is nothing to say.",
+            hint=None if file else "Give TEXT, --text-file FILE, or - for stdin.",
+        )
+    if argument is not None:
+        return text_of(argument)
+    assert file is not None
+    return text_of(file) if file == STDIN else text_in(Path(file))
+
+
+def text_in(path: Path) -> str:
+    """Return the text of a file in UTF-8, or in UTF-16 that says so.
+
+    Raises:
+        InvalidRequest: It cannot be read, or is neither.
     """
     try:
         data = path.read_bytes()
@@ -63,10 +81,12 @@ def transcript(text: str | None, file: Path | None) -> str | None:
 
 
 def _decoded(data: bytes, what: str) -> str:
+    # Windows writes UTF-16, and says so in the first two bytes.
+    encoding = "UTF-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "UTF-8"
     try:
-        return data.decode("utf-8-sig")
+        return data.decode(encoding.replace("UTF-8", "utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InvalidRequest(
-            f"{what} is not UTF-8: byte {error.start} is {data[error.start]:#04x}.",
+            f"{what} is not {encoding}: byte {error.start} is {data[error.start]:#04x}.",
             hint="Convert it first (iconv -t utf-8).",
         ) from None

@@ -18,6 +18,14 @@ RefText = Annotated[
     str | None,
     Option("--ref-text", metavar="TEXT", help="What the recording says, word for word."),
 ]
+TextFile = Annotated[
+    str | None,
+    Option(
+        "--text-file",
+        metavar="FILE",
+        help='What to say, in a UTF-8 or UTF-16 file; "-" is stdin.',
+    ),
+]
 RefTextFile = Annotated[
     Path | None, Option("--ref-text-file", metavar="FILE", help="The same, in a UTF-8 file.")
 ]
@@ -82,17 +90,30 @@ def of_size(backend: Backend, model_choice: str, preset: str | None) -> Backend:
 
 @dataclass(frozen=True)
 class Output:
-    """Where the audio goes."""
+    """Where the audio goes, and what is done to it first."""
 
     out: Annotated[
-        Path | None,
+        str | None,
         Option(
             "--out",
             "-o",
-            metavar="FILE",
-            help="Write here: .wav, .flac, .mp3, .ogg, .opus or .aac.  [default: a new wav file]",
+            metavar="FILE|FOLDER|-",
+            help="A .wav, .flac, .mp3, .ogg, .opus, .aac or .pcm; a folder, for a new file that is "
+            'named after the text; "-", for stdout.  [default: a new wav file]',
         ),
     ] = None
+    format: Annotated[
+        str | None,
+        Option("--format", metavar="NAME", help="Of what goes to stdout or into a new file: mp3."),
+    ] = None
+    force: Annotated[bool, Option("--force", help="Write over a file that is there.")] = False
+    speed: Annotated[
+        float, Option("--speed", metavar="X", help="Pace: 0.25 to 4; needs the extra media.")
+    ] = 1.0
+    pitch: Annotated[
+        float,
+        Option("--pitch", metavar="SEMITONES", help="-12 to 12; needs the extra media."),
+    ] = 0.0
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from storycore_tts.entrypoints.cli import console
 
 if TYPE_CHECKING:
+    from storycore_tts.container import Container
+    from storycore_tts.domain.events import Event
     from storycore_tts.domain.progress import OnProgress, Progress
 
 
+@dataclass(frozen=True)
+class Shown:
+    """Where to tell how a job goes.
+
+    Args:
+        progress: Hears of its progress.
+        tried: Hears that a backend did not do it, which one, and which of how many tries comes.
+    """
+
+    progress: OnProgress
+    tried: Callable[[str, int, int], None]
+
+    @contextmanager
+    def tries_of(self, container: Container) -> Iterator[None]:
+        """Show, until the block ends, when a service asks again what failed."""
+        from storycore_tts.domain.events import AttemptFailed
+
+        attempts = container.config().retry.attempts
+
+        def listen(event: Event) -> None:
+            if isinstance(event, AttemptFailed) and event.pause is not None:
+                self.tried(event.backend, event.attempt + 1, attempts)
+
+        forget = container.listeners().add(listen)
+        try:
+            yield
+        finally:
+            forget()
+
+
 @contextmanager
-def shown(*, quiet: bool) -> Iterator[OnProgress]:
-    """Hand out a listener that shows what it hears on stderr, until the block ends."""
+def shown(*, quiet: bool) -> Iterator[Shown]:
+    """Hand out what shows on stderr what it hears, until the block ends."""
     if quiet:
-        yield lambda _: None
+        yield Shown(lambda _: None, lambda *_: None)
     elif console.stderr_is_terminal():
-        with _bar() as listener:
-            yield listener
+        with _bar() as on_terminal:
+            yield on_terminal
     else:
-        yield _Lines()
+        lines = _Lines()
+        try:
+            yield Shown(lines, lines.tried)
+        finally:
+            lines.end()
 
 
 def described(progress: Progress) -> str:
@@ -51,6 +87,22 @@ class _Lines:
 
     def __init__(self) -> None:
         self._last: tuple[object, ...] = ()
+        self._counting = ""
+
+    def tried(self, backend: str, number: int, attempts: int) -> None:
+        """Count the tries, all of them in one line."""
+        if self._counting != backend:
+            self.end()
+            self._counting = backend
+            console.tell(f"{backend} failed, trying again: {number} of {attempts}", end="")
+        else:
+            console.tell(f", {number} of {attempts}", end="")
+
+    def end(self) -> None:
+        """End a line that counts."""
+        if self._counting:
+            self._counting = ""
+            console.tell("")
 
     def __call__(self, progress: Progress) -> None:
         from storycore_tts.domain.progress import Stage
@@ -60,6 +112,7 @@ class _Lines:
             return  # a step; the first one and the epochs are enough for a log
         if news != self._last:
             self._last = news
+            self.end()
             console.tell(described(progress))
 
 
@@ -83,7 +136,7 @@ class _Training:
 
 
 @contextmanager
-def _bar() -> Iterator[OnProgress]:
+def _bar() -> Iterator[Shown]:
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
@@ -109,4 +162,7 @@ def _bar() -> Iterator[OnProgress]:
                 completed=progress.fraction or 0.0,
             )
 
-        yield listen
+        def tried(backend: str, number: int, attempts: int) -> None:
+            bar.update(task, description=f"{backend}: try {number} of {attempts}")
+
+        yield Shown(listen, tried)

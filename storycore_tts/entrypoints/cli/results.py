@@ -7,11 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storycore_tts.entrypoints.cli import console, progress
+from storycore_tts.domain.errors import BackendUnavailable, InvalidRequest
+from storycore_tts.entrypoints.cli import backends, console, progress
 from storycore_tts.entrypoints.cli.interrupts import run_async
 from storycore_tts.entrypoints.cli.options import Output, Reporting
+from storycore_tts.entrypoints.cli.targets import Target, target_of
 
 if TYPE_CHECKING:
+    from storycore_tts.domain.rendering import Rendering
     from storycore_tts.domain.requests import CloneRequest, SpeechRequest
     from storycore_tts.domain.speech import Speech
     from storycore_tts.settings import QwenTTSConfig
@@ -25,50 +28,80 @@ def make_speech(
     output: Output,
     reporting: Reporting,
 ) -> None:
-    """Reserve a file, make the speech that goes into it, and print where it is.
+    """Find out where the speech goes, make it, put it there, and print where that is.
 
     Args:
         request: What is to be said, and by whom.
         config: Settings in force.
         stem: How a new file's name begins.
-        output: Where the user wants the file.
+        output: Where the user wants it, and at which pace and pitch.
         reporting: What the user wants to hear.
-    """
-    from storycore_tts.container import Container
 
-    container = Container(config=config)
+    Raises:
+        InvalidRequest: It cannot be put there, which is found out before it is made.
+    """
+    import asyncio
+
+    container = backends.container_of(config, debug=reporting.debug)
+    rendering = _rendering(output)
     folder = container.audio_folder()
-    target = folder.reserve(output.out, stem=stem)
+    target = target_of(output, folder=folder, text=request.text, stem=stem)
+    if target.path is None and reporting.as_json:
+        raise InvalidRequest("--json and --out - both want stdout.", hint="Leave one of them out.")
 
     async def work() -> Speech:
         service = container.service()
         try:
-            with progress.shown(quiet=reporting.quiet) as on_progress:
-                speech = await service.speak(request, on_progress=on_progress)
-            await folder.write(speech, target)
+            with progress.shown(quiet=reporting.quiet) as shown, shown.tries_of(container):
+                speech = await service.speak(request, on_progress=shown.progress)
+            speech = await asyncio.to_thread(rendering.rendered, speech)
+            await target.write(speech, folder)
         finally:
             await service.aclose()
         return speech
 
     try:
         speech = run_async(work())
-    except BaseException:
-        if output.out is None and config.output_dir is None:
-            with suppress(OSError):  # the temporary folder that was made for the file
-                target.parent.rmdir()
-        raise
-    report(speech, target, reporting)
+    except BackendUnavailable as error:
+        raise backends.with_those_that_are_ready(error, request, config) from error
+    finally:
+        _remove_empty(target, output, config)
+    report(speech, target.path, reporting)
 
 
-def report(speech: Speech, path: Path, reporting: Reporting) -> None:
-    """Print the path, or everything as JSON, on stdout; doubts and a summary on stderr."""
+def _rendering(output: Output) -> Rendering:
+    """Return what is done to the samples, and make sure that it can be done."""
+    from storycore_tts.domain.ffmpeg import pyav
+    from storycore_tts.domain.rendering import Rendering
+
+    rendering = Rendering(speed=output.speed, pitch=output.pitch)
+    if rendering.changes_samples:
+        pyav("Another pace or pitch")
+    return rendering
+
+
+def _remove_empty(target: Target, output: Output, config: QwenTTSConfig) -> None:
+    """Remove the temporary folder that was made for the file, if the file was not."""
+    if output.out is None and config.output_dir is None and target.path is not None:
+        with suppress(OSError):  # it holds the file
+            target.path.parent.rmdir()
+
+
+def report(speech: Speech, path: Path | None, reporting: Reporting) -> None:
+    """Print the path, or everything as JSON, on stdout; doubts and a summary on stderr.
+
+    Args:
+        speech: What was made.
+        path: Where it is; None if stdout has it already.
+        reporting: What the user wants to hear.
+    """
     for warning in speech.warnings:
         console.tell(f"warning: {warning}")
     if not reporting.quiet:
         console.tell(summary(speech))
     if reporting.as_json:
         console.answer_json(as_json(speech, path))
-    else:
+    elif path is not None:
         console.answer(str(path))
 
 
@@ -79,7 +112,7 @@ def summary(speech: Speech) -> str:
     return f"{speech.duration:.1f} s, {model} on {speech.backend}{seed}"
 
 
-def as_json(speech: Speech, path: Path) -> dict[str, Any]:
+def as_json(speech: Speech, path: Path | None) -> dict[str, Any]:
     """Return all that is known of the speech, without its samples; durations in seconds."""
     return {
         "path": str(path),

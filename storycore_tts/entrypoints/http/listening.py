@@ -187,7 +187,8 @@ def _bound(config: QwenTTSConfig) -> socket.socket:
             f"Cannot listen on {host}, port {port}: {error.strerror or error}.",
             key="tts.qwen.server.port",
             value=port,
-            hint="Choose another port with --port, or stop what listens there.",
+            hint="Stop what listens there. A second service beside a first one needs another port "
+            "and another folder: --port N --state-dir FOLDER.",
         ) from error
 
 

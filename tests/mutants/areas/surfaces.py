@@ -96,4 +96,32 @@ MUTANTS = [
         "the engine's own route asks for no key",
         ["tests/storycore/test_router.py"],
     ),
+    (
+        "storycore_tts/entrypoints/cli/interrupts.py",
+        "        finally:\n            signals.check()\n",
+        "        finally:\n            pass\n",
+        "Ctrl-C is lost when it comes while a package is imported",
+        ["tests/cli/test_interruption.py"],
+    ),
+    (
+        "storycore_tts/entrypoints/cli/targets.py",
+        "if path.is_file() and not output.force:",
+        "if path.is_dir() and not output.force:",
+        "say writes over a file that is there",
+        ["tests/cli/test_say.py::test_a_file_is_written_over_on_request_only"],
+    ),
+    (
+        "storycore_tts/adapters/comfyui/transport/http_errors.py",
+        "            retry_after = _NAME_IS_UNKNOWN_FOR\n",
+        "",
+        "a host name that does not exist is looked up three times",
+        ["tests/comfyui/test_network_errors.py"],
+    ),
+    (
+        "storycore_tts/adapters/resilience/fallback.py",
+        "            if missing and self._only_if_installed:\n",
+        "            if missing and not self._only_if_installed:\n",
+        "an error advises to install a fallback that was not chosen",
+        ["tests/unit/resilience/test_fallback.py"],
+    ),
 ]

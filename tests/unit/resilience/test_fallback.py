@@ -107,6 +107,24 @@ async def test_nor_is_one_for_another_that_lacks_the_port(pair, heard):
     assert told == ("comfyui", False, "direct")
 
 
+async def test_of_one_that_is_not_installed_nothing_is_said_unless_it_was_chosen(scripted, heard):
+    missing = BackendUnavailable("No torch.", hint="pip it.", retryable=False)
+    busy = BackendUnavailable("Busy.")
+    for raised, said in ((missing, DOWN.message), (busy, "direct, asked instead, failed too")):
+        layer = Fallback(
+            scripted("comfyui", DOWN),
+            first_name="comfyui",
+            other=lambda error=raised: scripted("direct", error),
+            other_name="direct",
+            tell=heard.append,
+            only_if_installed=True,
+        )
+        with pytest.raises(BackendUnavailable) as caught:
+            await layer.synthesize(HELLO)
+        assert said in caught.value.message
+        assert (caught.value is DOWN) == (raised is missing)
+
+
 async def test_each_port_falls_back_with_the_same_request(pair):
     layer, _, other = pair([DOWN] * 5)
     assert (await layer.synthesize(HELLO)).backend == "direct"

@@ -27,6 +27,7 @@ _PROXY_HINT = (
     "(http://user:password@host:port); put the server's host into NO_PROXY to go past it."
 )
 # What OpenSSL calls an answer that is no TLS; the words changed from version to version.
+_NAME_IS_UNKNOWN_FOR = 60.0  # s at least: a name that cannot be resolved is not tried at once again
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL")
 
 
@@ -126,7 +127,7 @@ class HttpErrors:
 
     def _unreachable(self, error: httpx.ConnectError) -> BackendUnavailable:
         reason = str(error) or "the connection was refused"
-        hint, retryable = unreachable_hint(self._url), True
+        hint, retryable, retry_after = unreachable_hint(self._url), True, None
         causes = list(_causes(error))
         tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
         if isinstance(tls, ssl.SSLCertVerificationError):
@@ -138,14 +139,21 @@ class HttpErrors:
             host = httpx.URL(self._url).host
             reason = f"the host name {host} cannot be resolved ({reason})"
             hint = "Check tts.qwen.comfyui_url, and whether this machine is on its network."
+            retry_after = _NAME_IS_UNKNOWN_FOR
         elif _goes_through_a_proxy(self._url):
             hint = f"{hint} A proxy is set for it. {_PROXY_HINT}"
+        elif any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+            reason = "nothing listens there"
         said = f"Cannot reach ComfyUI at {self._url}: {reason}."
-        return _unavailable(said, hint, retryable=retryable)
+        return _unavailable(said, hint, retryable=retryable, retry_after=retry_after)
 
 
-def _unavailable(message: str, hint: str, *, retryable: bool = True) -> BackendUnavailable:
-    return BackendUnavailable(message, hint=hint, backend=BACKEND, retryable=retryable)
+def _unavailable(
+    message: str, hint: str, *, retryable: bool = True, retry_after: float | None = None
+) -> BackendUnavailable:
+    return BackendUnavailable(
+        message, hint=hint, backend=BACKEND, retryable=retryable, retry_after=retry_after
+    )
 
 
 async def speaks_tls(url: str, *, timeout: float) -> bool:

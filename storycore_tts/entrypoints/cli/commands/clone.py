@@ -16,6 +16,7 @@ from storycore_tts.entrypoints.cli.options import (
     RefTextFile,
     Reporting,
     SamplingOptions,
+    TextFile,
     of_size,
 )
 
@@ -26,9 +27,10 @@ def clone(
         Argument(metavar="REF_AUDIO", help="A recording of the voice; 3 to 15 seconds work best."),
     ],
     text: Annotated[
-        str, Argument(metavar="TEXT", help='What to say; "-" reads it from stdin, as UTF-8.')
-    ],
+        str | None, Argument(metavar="[TEXT]", help='What to say; "-" reads it from stdin.')
+    ] = None,
     *,
+    text_file: TextFile = None,
     ref_text: RefText = None,
     ref_text_file: RefTextFile = None,
     x_vector_only: Annotated[
@@ -76,7 +78,7 @@ def clone(
     transcript = inputs.transcript(ref_text, ref_text_file)
     reference = ReferenceAudio.from_file(ref_audio, transcript=transcript)
     request = CloneRequest(
-        text=inputs.text_of(text),
+        text=inputs.text_to_say(text, text_file),
         reference=reference,
         x_vector_only=x_vector_only or reference.transcript is None,
         language=config.default_language if language is None else language,

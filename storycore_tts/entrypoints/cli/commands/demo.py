@@ -29,6 +29,7 @@ _NOTE = (
     "These voices are espeak-ng, played by a stand-in for ComfyUI. For Qwen3 voices point "
     "tts.qwen.comfyui_url, or --url, at a ComfyUI server."
 )
+_NEXT = 'say "Your own sentence." --backend draft --out mine.wav'
 
 
 def demo(
@@ -49,6 +50,7 @@ def demo(
         config = QwenTTSConfig(comfyui_url=server.url, default_language="English")
         made = run_async(_perform(config, out_dir, reporting))
     console.tell(_NOTE)
+    console.tell(f"Next: {console.program()} {_NEXT}")
     if reporting.as_json:
         files = [{"name": name, **_facts(result)} for name, result in made.items()]
         console.answer_json({"files": files, "note": _NOTE})
@@ -75,25 +77,25 @@ async def _perform(
 async def _spoken(
     client: QwenTTSComfyUIClient, speaker: str, line: str, folder: Path, reporting: Reporting
 ) -> VoiceResult:
-    with progress.shown(quiet=reporting.quiet) as on_progress:
+    with progress.shown(quiet=reporting.quiet) as shown:
         return await client.generate_voice(
             line,
             speaker,
             output_path=folder / f"{speaker.lower()}.wav",
-            on_progress=on_progress,
+            on_progress=shown.progress,
         )
 
 
 async def _cloned(
     client: QwenTTSComfyUIClient, recording: Path, folder: Path, reporting: Reporting
 ) -> VoiceResult:
-    with progress.shown(quiet=reporting.quiet) as on_progress:
+    with progress.shown(quiet=reporting.quiet) as shown:
         return await client.clone_voice(
             recording,
             _CLONE_LINE,
             ref_text=_LINES[_CLONED],
             output_path=folder / f"clone-of-{_CLONED.lower()}.wav",
-            on_progress=on_progress,
+            on_progress=shown.progress,
         )
 
 

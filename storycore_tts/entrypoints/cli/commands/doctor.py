@@ -5,11 +5,12 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
 
 from storycore_tts.__about__ import __version__
-from storycore_tts.domain.errors import TTSError
-from storycore_tts.entrypoints.cli import console, failures, settings
+from storycore_tts.entrypoints.cli import backends, console, failures, settings
 from storycore_tts.entrypoints.cli.interrupts import run_async
 from storycore_tts.entrypoints.cli.options import Backend, Reporting
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from storycore_tts.settings import LoadedConfig, QwenTTSConfig
 
 _WELL_KNOWN = ("comfyui", "direct", "draft")
-_LOOK_AT_ITS_LOG = "Look at the backend's own log."
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,17 @@ class _Finding:
         return "ready" if self.status.reachable else "not usable"
 
 
-def doctor(backend: Backend, reporting: Reporting) -> int:
-    """Say which settings are in force, which backends work, and what to do about the others.
+def doctor(
+    backend: Backend,
+    *,
+    show_settings: Annotated[
+        bool, Option("--settings", help="Also list the settings in force, and where from.")
+    ] = False,
+    reporting: Reporting,
+) -> int:
+    """Say which backends work, and what to do about the others.
+
+    The first line is the answer; --json has the settings too.
 
     Exit status 0 when the configured backend can be used, 3 when it cannot.
     """
@@ -66,9 +75,10 @@ def doctor(backend: Backend, reporting: Reporting) -> int:
         answer = _as_json(loaded.config.backend, usable, shown, findings)
         console.answer_json({**answer, "notice": notice})
     else:
-        _print_tables(loaded.config.backend, shown, findings)
+        _print(loaded.config.backend, findings)
         if notice:
             console.answer(notice)
+        _print_tables(loaded.config.backend, findings, shown if show_settings else [])
     return 0 if usable else failures.UNAVAILABLE
 
 
@@ -91,25 +101,9 @@ async def _examine(config: QwenTTSConfig) -> list[_Finding]:
     from storycore_tts.settings import adapter_names
 
     installed = adapter_names()
-    statuses = await asyncio.gather(*(_status(name, config) for name in installed))
+    statuses = await asyncio.gather(*(backends.status_of(name, config) for name in installed))
     found = dict(zip(installed, statuses, strict=True))
     return [_Finding(name, found.get(name)) for name in sorted({*installed, *_WELL_KNOWN})]
-
-
-async def _status(name: str, config: QwenTTSConfig) -> BackendStatus:
-    """Ask an adapter how it is; one that cannot even be made has a problem, like any other."""
-    from storycore_tts.container import make_adapter
-    from storycore_tts.ports import BackendStatus, Problem
-
-    try:
-        adapter = make_adapter(name, config)
-    except TTSError as error:
-        problem = Problem(error.message, error.hint or _LOOK_AT_ITS_LOG)
-        return BackendStatus(name, reachable=False, problems=(problem,))
-    try:
-        return await adapter.status()
-    finally:
-        await adapter.aclose()
 
 
 def _as_json(
@@ -144,22 +138,33 @@ def _status_as_json(status: BackendStatus) -> dict[str, Any]:
     }
 
 
-def _print_tables(configured: str, shown: list[_Setting], findings: list[_Finding]) -> None:
+def _print(configured: str, findings: list[_Finding]) -> None:
+    """Print what matters: whether it would speak, and what to do about what does not."""
+    ready = [finding.name for finding in findings if finding.usable]
+    if configured in ready:
+        console.answer(f"All is well: {configured} is ready.")
+    else:
+        others = f" Ready: {', '.join(ready)} (--backend NAME)." if ready else ""
+        console.answer(f"The configured backend {configured} cannot be used.{others}")
+    for finding in sorted(findings, key=lambda finding: finding.name != configured):
+        for problem in finding.status.problems if finding.status else ():
+            console.answer(f"{finding.name}: {problem.message}")
+            console.answer(f"  advice: {problem.advice}")
+
+
+def _print_tables(configured: str, findings: list[_Finding], shown: list[_Setting]) -> None:
+    rows = [row for finding in findings for row in _rows(finding, configured)]
+    console.answer_table(("Backend", "What", "Finding"), rows, title="Backends")
+    if shown:
+        console.answer_table(
+            ("Setting", "Value", "From"),
+            [(s.key, "" if s.value is None else str(s.value), s.source) for s in shown],
+            title="Settings in force (tts.qwen)",
+        )
     console.answer(
         f"storycore-tts {__version__}, Python {platform.python_version()}, "
         f"{platform.platform(terse=True)}"
     )
-    console.answer_table(
-        ("Setting", "Value", "From"),
-        [(s.key, "" if s.value is None else str(s.value), s.source) for s in shown],
-        title="Settings in force (tts.qwen)",
-    )
-    rows = [row for finding in findings for row in _rows(finding, configured)]
-    console.answer_table(("Backend", "What", "Finding"), rows, title="Backends")
-    for finding in findings:
-        for problem in finding.status.problems if finding.status else ():
-            console.answer(f"{finding.name}: {problem.message}")
-            console.answer(f"  advice: {problem.advice}")
 
 
 def _rows(finding: _Finding, configured: str) -> Iterator[tuple[str, str, str]]:

@@ -10,7 +10,13 @@ from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.presets import STYLES, style_instruct
 from storycore_tts.entrypoints.cli import inputs, results, settings
 from storycore_tts.entrypoints.cli.interrupts import run_async
-from storycore_tts.entrypoints.cli.options import Backend, Output, Reporting, SamplingOptions
+from storycore_tts.entrypoints.cli.options import (
+    Backend,
+    Output,
+    Reporting,
+    SamplingOptions,
+    TextFile,
+)
 
 if TYPE_CHECKING:
     from storycore_tts.domain.requests import CloneRequest, SpeechRequest
@@ -19,9 +25,10 @@ if TYPE_CHECKING:
 
 def say(
     text: Annotated[
-        str, Argument(metavar="TEXT", help='What to say; "-" reads it from stdin, as UTF-8.')
-    ],
+        str | None, Argument(metavar="[TEXT]", help='What to say; "-" reads it from stdin.')
+    ] = None,
     *,
+    text_file: TextFile = None,
     speaker: Annotated[
         str | None,
         Option("--speaker", "-s", metavar="NAME", help="A voice; see storycore-tts speakers."),
@@ -60,7 +67,7 @@ def say(
         )
     request = _request(
         config,
-        inputs.text_of(text),
+        inputs.text_to_say(text, text_file),
         speaker=speaker,
         checkpoint=checkpoint,
         language=language,

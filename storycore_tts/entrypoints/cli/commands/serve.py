@@ -24,18 +24,26 @@ def serve(
     port: Annotated[
         int | None, Option("--port", metavar="N", help="Port to listen on; 0 takes a free one.")
     ] = None,
+    state_dir: Annotated[
+        str | None,
+        Option(
+            "--state-dir", metavar="FOLDER", help="For jobs; each service needs one of its own."
+        ),
+    ] = None,
     debug: Annotated[bool, Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> int:
     """Serve speech over HTTP, with a page to try voices at /, until interrupted.
 
     The first line on stdout says where it listens: on this machine only, unless the settings name
     another address and hold keys; `storycore-tts keys` makes them. Jobs survive a restart.
+    Exit status 0 when a signal ends it, 130 when one comes before it listens.
     """
     import asyncio
 
     from storycore_tts.live_settings import LiveSettings
 
-    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    options_of_ours = {"host": host, "port": port, "state_dir": state_dir}
+    given = {name: value for name, value in options_of_ours.items() if value is not None}
 
     def read(_: object) -> QwenTTSConfig:
         config = load(options).config

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from storycore_tts.domain.errors import BackendUnavailable
 from storycore_tts.entrypoints.cli import console, settings
 from storycore_tts.entrypoints.cli.interrupts import run_async
 from storycore_tts.entrypoints.cli.options import Backend, Reporting
+
+_NOT_CONFIRMED = "So these are the nine voices of the Qwen3-TTS models; the server may have others."
 
 if TYPE_CHECKING:
     from storycore_tts.domain.voices import Speaker
@@ -19,11 +22,15 @@ def speakers(backend: Backend, reporting: Reporting) -> None:
     """List the built-in voices of the backend, and those that are stored.
 
     A table on a terminal; otherwise one voice a line: name, language and description, with tabs.
+    Where the backend does not answer, these are the model's nine, and a warning says so.
     """
-    built_in, stored = run_async(_ask(settings.load(backend).config))
+    built_in, stored, missing = run_async(_ask(settings.load(backend).config))
+    if missing is not None:
+        console.tell(f"warning: {missing.message} {_NOT_CONFIRMED}")
+    kind = "built-in" if missing is None else "built-in, not confirmed"
     if reporting.as_json:
         console.answer_json(
-            [{**asdict(speaker), "kind": "built-in"} for speaker in built_in]
+            [{**asdict(speaker), "kind": kind} for speaker in built_in]
             + [{**_as_speaker(entry), "kind": entry.kind} for entry in stored]
         )
         return
@@ -36,15 +43,23 @@ def speakers(backend: Backend, reporting: Reporting) -> None:
         console.answer("\t".join(row))
 
 
-async def _ask(config: QwenTTSConfig) -> tuple[list[Speaker], list[VoiceEntry]]:
+async def _ask(
+    config: QwenTTSConfig,
+) -> tuple[list[Speaker], list[VoiceEntry], BackendUnavailable | None]:
     import asyncio
 
     from storycore_tts.container import open_tts
+    from storycore_tts.domain.voices import built_in_speakers
 
-    async with open_tts(config) as tts:
-        built_in = await tts.speakers()
+    once = config.retry.model_copy(update={"attempts": 1})
+    missing = None
+    async with open_tts(config.model_copy(update={"retry": once, "fallback": None})) as tts:
         entries = await asyncio.to_thread(tts.voices.entries)
-    return built_in, [entry for entry in entries if not entry.problem]
+        try:
+            built_in = await tts.speakers()
+        except BackendUnavailable as error:
+            built_in, missing = built_in_speakers(), error
+    return built_in, [entry for entry in entries if not entry.problem], missing
 
 
 def _as_speaker(entry: VoiceEntry) -> dict[str, str]:

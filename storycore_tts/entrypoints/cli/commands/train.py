@@ -92,8 +92,8 @@ async def _train(
     from storycore_tts.container import open_tts
 
     async with open_tts(config) as tts:
-        with progress.shown(quiet=reporting.quiet) as on_progress:
-            return await tts.train(request, on_progress=on_progress)
+        with progress.shown(quiet=reporting.quiet) as shown:
+            return await tts.train(request, on_progress=shown.progress)
 
 
 async def _estimate(request: TrainingRequest, config: QwenTTSConfig) -> TrainingEstimate:

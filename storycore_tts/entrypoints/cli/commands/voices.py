@@ -171,10 +171,10 @@ for _function in (list_, add, show, remove):
 
 
 def _library(where: Settings) -> VoiceLibrary:
-    from storycore_tts.container import Container
+    # Not from the container, which would import every backend's package first.
+    from storycore_tts.services.voices import VoiceLibrary
 
-    library: VoiceLibrary = Container(config=settings.load(where).config).voices()
-    return library
+    return VoiceLibrary(settings.load(where).config.voices_dir)
 
 
 def _recording(
