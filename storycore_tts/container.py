@@ -51,6 +51,7 @@ _NOT_FOR_ADAPTERS = {
     "routing_key",
     "default_speaker",
     "default_language",
+    "strip_markup",
     "output_dir",
     "voices_dir",
     "voice_map",
@@ -110,6 +111,7 @@ def _defaults(config: QwenTTSConfig) -> Defaults:
         speaker=config.default_speaker,
         language=config.default_language,
         sampling=config.generation.sampling(),
+        strip_markup=config.strip_markup,
     )
 
 

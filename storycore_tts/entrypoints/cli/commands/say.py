@@ -10,7 +10,13 @@ from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.presets import STYLES, style_instruct
 from storycore_tts.entrypoints.cli import inputs, results, settings
 from storycore_tts.entrypoints.cli.interrupts import run_async
-from storycore_tts.entrypoints.cli.options import Backend, Output, Reporting, SamplingOptions
+from storycore_tts.entrypoints.cli.options import (
+    Backend,
+    Output,
+    Reporting,
+    SamplingOptions,
+    StripMarkup,
+)
 
 if TYPE_CHECKING:
     from storycore_tts.domain.requests import CloneRequest, SpeechRequest
@@ -44,6 +50,7 @@ def say(
             help="Fine-tuned model, as the backend sees it; --speaker names its voice.",
         ),
     ] = None,
+    strip_markup: StripMarkup = None,
     output: Output,
     sampling: SamplingOptions,
     backend: Backend,
@@ -66,6 +73,7 @@ def say(
         language=language,
         instruct=_instruct(instruct, style),
         sampling=sampling.over(config),
+        strip_markup=strip_markup,
     )
     results.make_speech(
         run_async(request),

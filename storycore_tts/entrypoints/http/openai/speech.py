@@ -154,6 +154,7 @@ async def _wanted(
         x_vector_only=bool(body.x_vector_only_mode),
         language=body.language or tts.defaults.language,
         sampling=sampling,
+        strip_markup=tts.defaults.strip_markup,
     )
 
 
