@@ -106,7 +106,7 @@ class TestSpeaking:
             assert audio.evaluate("(audio) => audio.duration") == pytest.approx(duration, abs=0.01)
             assert download.suggested_filename == "The-lighthouse-keeper-climbed-the-stairs.wav"
             for kind in ("flac", "mp3", "opus", "aac", "pcm"):
-                page.get_by_label("Format").select_option(kind)
+                page.get_by_label("File format").select_option(kind)
                 player, download = heard(page, another(page, f"Now as {kind}."))
                 assert download.suggested_filename == f"Now-as-{kind}.{kind}"
                 plays(player)
@@ -128,7 +128,7 @@ class TestSpeaking:
             expect(serena).to_be_checked()
 
             page.get_by_label("Language").select_option("German")
-            page.get_by_text("More", exact=True).click()
+            page.get_by_text("More settings").click()
             page.get_by_label("How to say it").fill("softly")
             page.get_by_label("Seed").fill("1234")
             page.get_by_label("Temperature").fill("0.7")
@@ -147,7 +147,7 @@ class TestSpeaking:
             jobs = page.get_by_role("listitem").filter(has_text="This one is not wanted.")
             expect(jobs.locator(".badge", has_text="Running")).to_be_visible()
             second = speak(page, "This one is.")
-            expect(second.get_by_text("Waiting, 1 of yours before it")).to_be_visible()
+            expect(second.get_by_text("Waiting, 1 of yours ahead")).to_be_visible()
             jobs.get_by_role("button", name="Cancel").click()
             expect(jobs.get_by_text("Cancelled", exact=True)).to_be_visible()
             gate.release()
@@ -176,20 +176,20 @@ class TestCloning:
             page.get_by_role("tab", name="Clone a recording").click()
             page.get_by_role("button", name="Use comfyui").click()
             choose(page, "notes.txt", b"no sound at all")
-            expect(alert(page)).to_contain_text("notes.txt is a sound file neither")
+            expect(alert(page)).to_contain_text("notes.txt is not a supported audio file")
             page.locator("#drop").dispatch_event("drop", {"dataTransfer": dragged(page, file)})
             expect(page.get_by_text(re.compile(r"dropped\.wav: \d\.\d s\. A good"))).to_be_visible()
             page.get_by_label("Transcript", exact=True).fill(words)
             speak(page)
-            expect(alert(page)).to_contain_text("Nobody has agreed yet")
-            page.get_by_label(re.compile("agreed that I use it")).check()
+            expect(alert(page)).to_contain_text("Consent missing")
+            page.get_by_label(re.compile("has agreed")).check()
             heard(page, speak(page))
             heard(page, another(page, "Once more, with the same recording."))
 
             choose(page, "phone.aac", aac)  # only the browser reads it, and sends it as wav
             expect(page.get_by_text(re.compile("phone.aac: "))).to_be_visible()
-            page.get_by_label(re.compile("Timbre only")).check()
-            page.get_by_label(re.compile("agreed that I use it")).check()
+            page.get_by_label(re.compile("^No transcript")).check()
+            page.get_by_label(re.compile("has agreed")).check()
             heard(page, another(page, "And with another one."))
         kinds = [(job["kind"], job["state"]) for job in site.ask("jobs")["jobs"][:3]]
         assert kinds == [("clone", "succeeded")] * 3
@@ -204,14 +204,14 @@ class TestCloning:
             expect(page.get_by_text("A good length")).to_be_visible()
             position = page.get_by_role("slider", name="Position in Your recording.wav")
             expect(position).to_be_visible()
-            page.get_by_label(re.compile("Timbre only")).check()
-            page.get_by_label(re.compile("agreed that I use it")).check()
-            page.get_by_text("Keep this voice").click()
+            page.get_by_label(re.compile("^No transcript")).check()
+            page.get_by_label(re.compile("has agreed")).check()
+            page.get_by_text("Save this voice").click()
             page.get_by_label("Name", exact=True).fill("Old Mia")
-            page.get_by_role("button", name="Keep voice").click()
-            expect(alert(page)).to_contain_text("The consent is missing")
+            page.get_by_role("button", name="Save voice").click()
+            expect(alert(page)).to_contain_text("Consent missing")
             page.get_by_label("Who agreed, and when").fill("A machine that beeps, just now")
-            page.get_by_role("button", name="Keep voice").click()
+            page.get_by_role("button", name="Save voice").click()
 
             page.get_by_label("Backend", exact=True).select_option("comfyui")
             voice = page.get_by_role("radio", name=re.compile("^Old Mia"))
@@ -231,17 +231,18 @@ class TestCloning:
 class TestErrors:
     def test_what_is_wrong_is_said_where_it_is_wrong(self, site, visit):
         with visit(refusals=[422]) as page:
-            speak(page, "  ")
-            expect(alert(page)).to_contain_text("There is nothing to say")
+            speak(page, " *** … ")
+            expect(alert(page)).to_contain_text("Nothing to say")
             expect(page.get_by_label("What to say")).to_be_focused()
             alert(page).get_by_role("button", name="Dismiss").click()
             expect(alert(page)).to_be_empty()
 
-            page.get_by_text("More", exact=True).click()
+            page.get_by_label("Backend", exact=True).select_option("comfyui")
+            page.get_by_text("More settings").click()
             page.get_by_label("Temperature").fill("99")
-            page.get_by_text("More", exact=True).click()  # folded away
+            page.get_by_text("More settings").click()  # folded away
             speak(page)
-            expect(alert(page)).to_contain_text("Temperature cannot be that")
+            expect(alert(page)).to_contain_text("Temperature is not valid")
             expect(page.get_by_label("Temperature")).to_be_focused()
             page.get_by_label("Temperature").fill("")
 
@@ -266,7 +267,7 @@ class TestForEverybody:
         with visit() as page:
             expect(page.get_by_role("radio").first).to_be_attached()
             page.keyboard.press("Tab")
-            expect(page.get_by_role("link", name="Skip to the line")).to_be_focused()
+            expect(page.get_by_role("link", name="Skip to the text")).to_be_focused()
             page.keyboard.press("Enter")
             expect(page.get_by_label("What to say")).to_be_focused()
             page.keyboard.type("Nobody touched the mouse.")
@@ -295,12 +296,12 @@ class TestForEverybody:
 
     def test_tabs_are_one_stop_and_a_theme_is_remembered(self, visit):
         with visit(color_scheme="light") as page:
-            page.get_by_role("tab", name="Choose one").focus()
+            page.get_by_role("tab", name="Choose a voice").focus()
             page.keyboard.press("ArrowRight")
             expect(page.get_by_role("tab", name="Clone a recording")).to_be_focused()
             expect(page.get_by_role("tabpanel", name="Clone a recording")).to_be_visible()
             page.keyboard.press("Home")
-            expect(page.get_by_role("tabpanel", name="Choose one")).to_be_visible()
+            expect(page.get_by_role("tabpanel", name="Choose a voice")).to_be_visible()
 
             background = "getComputedStyle(document.body).backgroundColor"
             switch = page.get_by_role("switch", name="Dark theme")
@@ -356,13 +357,13 @@ def dragged(page, file):
 def everything_open(page, recording):
     """Bring the page to a state in which most of it can be seen."""
     heard(page, speak(page))
-    page.get_by_text("More", exact=True).click()
+    page.get_by_text("More settings").click()
     page.get_by_role("tab", name="Clone a recording").click()
     page.locator("#file").set_input_files(recording[0])
     expect(page.get_by_text("A good length")).to_be_visible()
-    page.get_by_text("Keep this voice").click()
-    page.get_by_role("button", name="Keep voice").click()
-    expect(alert(page)).to_contain_text("The transcript is missing")
+    page.get_by_text("Save this voice").click()
+    page.get_by_role("button", name="Save voice").click()
+    expect(alert(page)).to_contain_text("Transcript missing")
 
 
 def axe(folder):

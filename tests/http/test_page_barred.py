@@ -58,7 +58,7 @@ def test_a_service_that_goes_away_is_said_once_and_found_again(browser, tmp_path
         page = visitor.__enter__()
         expect(page.get_by_role("radio").first).to_be_attached()
     speak(page)
-    expect(alert(page)).to_contain_text("The service does not answer")
+    expect(alert(page)).to_contain_text("The service is not responding")
     with serving(settings):
         # Nobody has to reload it; a tab that comes to the front asks at once.
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")

@@ -90,19 +90,25 @@ def voice_for(speaker: str, language: str, *, words_per_minute: int = 165) -> Es
 def language_of(text: str) -> str | None:
     """Detect the language of a text; None if it has words and their language is not clear.
 
+    Latin letters are judged by py3langid; the first time, that blocks for about a second. A text
+    without any letter is English.
+    """
+    found = language_by_script(text)
+    if found or not _LATIN.search(text):
+        return found or "English"
+    code, probability = _latin().classify(text)
+    return {code: name for name, code in LANGUAGES.items()}[code] if probability >= _SURE else None
+
+
+def language_by_script(text: str) -> str | None:
+    """Return the language that a text's script tells; None for Latin letters, and for no letters.
+
     One kana makes it Japanese; else one Hangul Korean, one Han character Chinese, one Cyrillic
     letter Russian. Presence decides, not the majority, since the Chinese, Korean and Russian voices
     also read English, while the English voice only names foreign letters. Han alone is Chinese,
-    whoever speaks: the Japanese voice cannot read it. Latin letters are judged by py3langid; the
-    first time, that blocks for about a second. A text without any letter is English.
+    whoever speaks: the Japanese voice cannot read it.
     """
-    for name, script in _SCRIPTS.items():
-        if script.search(text):
-            return name
-    if not _LATIN.search(text):
-        return "English"
-    code, probability = _latin().classify(text)
-    return {code: name for name, code in LANGUAGES.items()}[code] if probability >= _SURE else None
+    return next((name for name, script in _SCRIPTS.items() if script.search(text)), None)
 
 
 @cache
