@@ -37,6 +37,7 @@ function line() {
     else if (["number", "range"].includes(field.type)) values[field.name] = field.valueAsNumber;
     else values[field.name] = field.value;
   }
+  if (!cloning() && wanted.speaker) values.speaker ??= wanted.speaker; // not listed yet
   return values;
 }
 

@@ -15,6 +15,7 @@ let others = { running: 0, queued: 0 }; // jobs of other people, as of the last 
 export function startStatus(changed) {
   store.addEventListener("job", showQueue);
   store.addEventListener("ended", () => refreshStatus(changed));
+  document.addEventListener("visibilitychange", () => document.hidden || refreshStatus(changed));
 }
 
 /** The backend of that name as it was last seen; undefined if there is none. */
@@ -37,13 +38,9 @@ export async function refreshStatus(changed) {
   }
   clearTimeout(timer);
   timer = setTimeout(
-    () => (document.hidden ? again(changed) : refreshStatus(changed)),
+    () => document.hidden || refreshStatus(changed),
     1000 * (store.active ? SOON : LATER),
   );
-}
-
-function again(changed) {
-  document.addEventListener("visibilitychange", () => refreshStatus(changed), { once: true });
 }
 
 function show({ version, backends: all, jobs }) {
