@@ -184,9 +184,9 @@ class TestSpeaking:
             expect(first).to_have_attribute("aria-busy", "true")
             expect(page.locator("#announcer")).to_have_text(re.compile("Speaking|Loading"))
             expect(page.get_by_role("list", name="Backends")).to_contain_text("Jobs: 1 running")
-            page.unroute("**/ai/tts/qwen/status")
             for route in held[1:]:
                 route.continue_()
+            page.unroute("**/ai/tts/qwen/status")
             jobs = page.get_by_role("listitem").filter(has_text="This one is not wanted.")
             expect(jobs.locator(".badge", has_text="Running")).to_be_visible()
             second = speak(page, "This one is.")

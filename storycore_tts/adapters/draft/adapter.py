@@ -31,6 +31,7 @@ from storycore_tts.domain.errors import (
     UnsupportedByBackend,
 )
 from storycore_tts.domain.languages import AUTO
+from storycore_tts.domain.markup import without_markup
 from storycore_tts.domain.progress import OnProgress, Progress, Stage
 from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.domain.speech import Speech, Timings
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 BACKEND = "draft"
 _MODEL = "espeak-ng"
-_UNCLEAR = "the language is not clear from the text, so it is read as English; name the language."
+_UNCLEAR = "the language is not clear from the text, so it is read as English; name the language"
 _ADVICE = "Run: pip install 'storycore-tts[draft]'"
 
 
@@ -298,9 +299,9 @@ async def _language(request: SpeechRequest) -> tuple[str, tuple[str, ...]]:
     if request.language != AUTO:
         return request.language, ()
     try:
-        found = await asyncio.to_thread(language_of, request.text)
+        found = await asyncio.to_thread(language_of, without_markup(request.text))
     except ImportError:  # the extra was installed before it had this package
-        return "English", (f"{_UNCLEAR} Languages are detected once py3langid is installed.",)
+        return "English", (f"{_UNCLEAR} (py3langid, which detects it, is not installed)",)
     return (found, ()) if found else ("English", (_UNCLEAR,))
 
 

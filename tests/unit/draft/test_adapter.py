@@ -157,7 +157,7 @@ async def test_without_its_package_the_language_of_latin_letters_is_not_detected
     monkeypatch.setitem(sys.modules, "py3langid.langid", None)
     told = await adapter.synthesize(SpeechRequest("Bonjour, Marie.", "Ryan"))
     assert told.language == "English"
-    assert "once py3langid is installed" in told.warnings[0]
+    assert "py3langid, which detects it, is not installed" in told.warnings[0]
 
 
 async def test_calls_at_once_equal_the_lone_calls(adapter):
