@@ -83,7 +83,8 @@ def test_json_says_how_the_speech_was_made(there, tmp_path):
 
 def test_options_reach_the_server(there, inputs_of):
     answer = there(
-        "say", f"**{LINE}** [sigh]", "--strip-markup", "--speaker", "uncle fu", "--language", "de-DE", "--instruct", "warm, slow",
+        "say", f"**{LINE}** [sigh]", "--strip-markup",
+        "--speaker", "uncle fu", "--language", "de-DE", "--instruct", "warm, slow",
         "--seed", 2**64 - 1, "--max-new-tokens", 1024, "--top-p", 0.5, "--top-k", 7,
         "--temperature", 0.6, "--repetition-penalty", 1.5, "--model-choice", "1.7B",
         "--device", "auto", "--precision", "fp32",
