@@ -392,6 +392,5 @@ class TextToSpeech:
 
 def _with_warnings(spoken: Spoken, request: SpeechRequest | CloneRequest) -> Spoken:
     """Add what is to be said of the text, whatever speaks it."""
-    if not (found := markup_warnings(request.text)):
-        return spoken
-    return replace(spoken, warnings=(*found, *spoken.warnings))
+    found: tuple[str, ...] = markup_warnings(request.text)
+    return replace(spoken, warnings=(*found, *spoken.warnings)) if found else spoken

@@ -219,6 +219,7 @@ class TestSpeaking:
             search.fill("")
             item.get_by_role("button", name="Delete").click()
             expect(item).to_have_count(0)
+            expect(page.get_by_label("The line you asked for")).to_be_hidden()
         assert line not in [job["text"] for job in site.ask("jobs")["jobs"]]
 
 

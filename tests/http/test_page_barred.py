@@ -90,8 +90,9 @@ def test_a_backend_that_is_down_is_shown_with_what_to_do_until_it_comes_back(bro
             expect(troubles).to_be_hidden()
 
 
-def test_it_works_below_a_prefix(browser, tmp_path):
+def test_it_works_below_a_prefix_and_offers_only_what_the_backend_can_do(browser, tmp_path):
     settings, prefix = config(tmp_path), "/studio/voices"
     app = Starlette(routes=[Mount(prefix, create_app(settings))], lifespan=lifespan_of(settings))
     with listening(app) as url, visiting(browser, f"{url}{prefix}/") as page:
         heard(page, speak(page))
+        expect(page.get_by_text("Clone a recording")).to_be_hidden()  # draft clones nothing

@@ -57,7 +57,7 @@ _SCRIPTS = {
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
 # What a voice names letter by letter, or by script ("Chinese letter"), instead of reading it:
 # the script in words, how to find it, and the languages whose voices can read it.
-_LETTERS = (
+_LETTERS: tuple[tuple[str, re.Pattern[str], set[str]], ...] = (
     ("Chinese characters", _SCRIPTS["Chinese"], {"Chinese"}),
     ("kana", _SCRIPTS["Japanese"], {"Japanese"}),
     ("Cyrillic letters", _SCRIPTS["Russian"], {"Russian"}),

@@ -12,11 +12,16 @@ export function startStage() {
   store.addEventListener("job", ({ detail }) => {
     if (view?.job.id === detail.id) show(detail);
   });
-  store.addEventListener("cleared", () => {
-    view?.close();
-    view = null;
-    byId("stage").hidden = true;
-  });
+  store.addEventListener("cleared", clear);
+  store.addEventListener("removed", ({ detail }) => view?.job.id === detail && clear());
+}
+
+function clear() {
+  const hadFocus = byId("stage").contains(document.activeElement);
+  view?.close();
+  view = null;
+  byId("stage").hidden = true;
+  if (hadFocus) byId("text").focus();
 }
 
 /** Show that a line is on its way, until the service has taken it; returns what undoes that. */
