@@ -52,6 +52,7 @@ _NOT_FOR_ADAPTERS = {
     "routing_key",
     "default_speaker",
     "default_language",
+    "strip_markup",
     "output_dir",
     "voices_dir",
     "voice_map",
@@ -114,6 +115,7 @@ def _defaults(config: QwenTTSConfig) -> Defaults:
         voice_map={
             name: VoiceChoice(one.speaker, one.language) for name, one in config.voice_map.items()
         },
+        strip_markup=config.strip_markup,
     )
 
 

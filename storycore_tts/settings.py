@@ -385,6 +385,9 @@ class QwenTTSConfig(QwenTTSModelConfig):
     """The voice of a line that names none: a built-in or a stored one."""
     default_language: str = "Auto"
     """Of a line that names none: a name, code or locale; Auto lets the model judge."""
+    strip_markup: bool = False
+    """Leave Markdown, tags such as ``<break/>`` and ``[laugh]``, and emoji out of what is spoken;
+    otherwise a warning names them."""
     output_dir: str | None = None
     """Where clients write audio; None: a fresh temporary folder."""
     voices_dir: Annotated[str, Field(min_length=1)] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import InitVar, dataclass, field, fields
 from os import PathLike
 from pathlib import Path
 from uuid import UUID
@@ -20,6 +20,7 @@ from storycore_tts.domain.audio import (
 from storycore_tts.domain.decoding import UndecodableAudio
 from storycore_tts.domain.errors import InvalidReferenceAudio, InvalidRequest, shown
 from storycore_tts.domain.languages import AUTO, language_named
+from storycore_tts.domain.markup import without_markup
 from storycore_tts.domain.recordings import (
     MOST_CLIPPED,
     clipped_share,
@@ -49,7 +50,7 @@ class SpeechRequest:
     """A line for a built-in voice, or for a voice of your own.
 
     Args:
-        text: What to say; control characters are taken out.
+        text: What to say; invisible characters are taken out.
         speaker: Name of a voice, in any case. With ``checkpoint``, the fine-tuned speaker's name.
         checkpoint: Folder of a fine-tuned model, **as the backend sees it** (on the ComfyUI
             server's disk, for instance); None for the built-in voices.
@@ -59,6 +60,8 @@ class SpeechRequest:
         project: Whose line this is, for a gradual rollout: the same project, the same backend.
         job_id: An id of yours for this job, a UUID: asked again with the same id, a backend that
             still knows the job picks it up instead of doing it twice. None: a fresh one.
+        strip_markup: Leave Markdown, tags such as ``<break/>`` and ``[laugh]``, and emoji out of
+            the text; without it, a warning of the result names those that may be read aloud.
 
     Raises:
         InvalidRequest: Nothing to say, too much for the token budget, an empty speaker, a job_id
@@ -74,9 +77,10 @@ class SpeechRequest:
     sampling: Sampling = field(default_factory=Sampling)
     project: str = ""
     job_id: str | None = None
+    strip_markup: InitVar[bool] = False
 
-    def __post_init__(self) -> None:
-        _set(self, text=speakable(self.text), language=language_named(self.language))
+    def __post_init__(self, strip_markup: bool) -> None:
+        _set(self, text=_text(self.text, strip_markup), language=language_named(self.language))
         _check_job(self)
         _set(self, speaker=one_line("speaker", self.speaker))
         _set(self, instruct=speakable(self.instruct, what="instruct") if self.instruct else "")
@@ -249,6 +253,7 @@ class CloneRequest:
             still knows the job picks it up instead of doing it twice. None: a fresh one.
         instruct: How to say it, in words, where the backend's clones listen to it; a warning of the
             result says where they do not.
+        strip_markup: Leave markup out of the text; see ``SpeechRequest``.
 
     Raises:
         InvalidRequest: Nothing to say, too much to say, a transcript is missing, or a job_id that
@@ -265,9 +270,10 @@ class CloneRequest:
     project: str = ""
     job_id: str | None = None
     instruct: str = ""
+    strip_markup: InitVar[bool] = False
 
-    def __post_init__(self) -> None:
-        _set(self, text=speakable(self.text), language=language_named(self.language))
+    def __post_init__(self, strip_markup: bool) -> None:
+        _set(self, text=_text(self.text, strip_markup), language=language_named(self.language))
         _check_job(self)
         _set(self, instruct=speakable(self.instruct, what="instruct") if self.instruct else "")
         if self.reference.transcript is None and not self.x_vector_only:
@@ -346,6 +352,11 @@ class TrainingRequest:
         steps = self.gradient_accumulation_steps
         check_range("gradient_accumulation_steps", steps, 1, 64, whole=True)
         check_range("validate_every", self.validate_every, 1, 10, whole=True)
+
+
+def _text(text: str, strip_markup: bool) -> str:
+    """Return a text as it is spoken; first the invisible goes, which could hide markup."""
+    return speakable(without_markup(speakable(text))) if strip_markup else speakable(text)
 
 
 def _check_job(request: SpeechRequest | CloneRequest | TrainingRequest) -> None:

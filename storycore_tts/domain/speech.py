@@ -34,7 +34,8 @@ class Speech:
         backend: Name of the adapter that spoke.
         model: The model or checkpoint that spoke; "" where that is not known, as a warning says.
         speaker: The voice, in the backend's spelling; "" for a clone.
-        language: As it was asked for, in the model's spelling.
+        language: As it was asked for, in the model's spelling; where that was "Auto", a draft voice
+            names the one that it detected.
         seed: The seed that was used, asked for or fresh; None where the backend has none.
         finish_reason: "stop": the model said "end". Audio that ran into a limit is never returned.
         x_vector_only: A clone made from the speaker embedding alone.

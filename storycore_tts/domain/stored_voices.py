@@ -93,6 +93,7 @@ class StoredVoice:
         instruct: str = "",
         sampling: Sampling | None = None,
         project: str = "",
+        strip_markup: bool = False,
     ) -> SpeechRequest | CloneRequest:
         """Return the request that speaks a line in this voice.
 
@@ -102,6 +103,7 @@ class StoredVoice:
             instruct: How to say it, in words; "" for the voice's own way.
             sampling: How the model draws its tokens.
             project: Whose line this is, for a gradual rollout.
+            strip_markup: Leave markup out of the text; see ``SpeechRequest``.
 
         Raises:
             InvalidRequest: An instruct for a recording: clones are not told how to speak.
@@ -117,6 +119,7 @@ class StoredVoice:
                 instruct=instruct or self.instruct,
                 sampling=sampling,
                 project=project,
+                strip_markup=strip_markup,
             )
         self._refuse("instruct", instruct)
         return CloneRequest(
@@ -126,6 +129,7 @@ class StoredVoice:
             language=language,
             sampling=sampling,
             project=project,
+            strip_markup=strip_markup,
         )
 
     def _check_clone(self) -> None:

@@ -21,19 +21,34 @@ _SLOWEST = 4.0  # times the ordinary duration: slow, dramatic reading with long 
 _IDEOGRAPH = re.compile(
     r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
 )
-_SPEAKABLE = ("L", "N", "S")  # letters, digits, symbols (emoji are symbols)
+# Unicode's default-ignorable characters (soft hyphens, zero-width spaces, marks of direction,
+# variation selectors, fillers), braille's blank and the marks of annotations.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u202a-\u202e"
+    "\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+# A joiner after anything but a letter of the scripts that spell with it: Arabic and its kin, the
+# scripts of India and of South-East Asia, Mongolian.
+_NEEDLESS_JOINER = re.compile(
+    "(?<![\u0600-\u0dff\u1000-\u109f\u1780-\u18af\ufb50-\ufdff\ufe70-\ufefc])[\u200c\u200d]"
+)
+_SPEAKABLE = ("L", "N")  # letters and digits
 
 
 def speakable(text: str, *, what: str = "text") -> str:
-    """Return the text as it is sent to a voice: without control characters, stripped.
+    """Return the text as it is sent to a voice: composed (NFC), stripped, all of it visible.
+
+    Control characters become spaces. Invisible characters are taken out, but for the joiners that
+    Persian or Hindi, for instance, spell with.
 
     Args:
         text: Any string.
         what: The field's name, for the error message.
 
     Raises:
-        InvalidRequest: There is nothing in it that a voice could say, or it holds half a
-            surrogate pair, which no encoding can carry.
+        InvalidRequest: No letter and no digit is in it, or it holds half a surrogate pair, which
+            no encoding can carry.
     """
     if not isinstance(text, str):
         raise InvalidRequest(f"The {what} must be a string, not {type(text).__name__}.")
@@ -42,15 +57,23 @@ def speakable(text: str, *, what: str = "text") -> str:
             f"The {what} holds half a surrogate pair, which is no character.",
             hint="Decode it as UTF-8 with errors='replace' before you pass it on.",
         )
-    clean = "".join(
-        " " if unicodedata.category(c) == "Cc" and c not in "\n\t" else c for c in text
-    ).strip()
+    visible = _NEEDLESS_JOINER.sub("", _INVISIBLE.sub("", text))
+    spaced = "".join(map(_spaced, visible))
+    clean = unicodedata.normalize("NFC", spaced).strip()
     if not any(unicodedata.category(c).startswith(_SPEAKABLE) for c in clean):
         raise InvalidRequest(
-            f"The {what} holds nothing that can be spoken: no letter, no digit, no symbol.",
+            f"The {what} holds nothing that can be spoken: no letter and no digit.",
             hint="Pass at least one word.",
         )
     return clean
+
+
+def _spaced(character: str) -> str:
+    """Return a space for a control character, and a newline for Unicode's two kinds of it."""
+    category = unicodedata.category(character)
+    if category in ("Zl", "Zp"):
+        return "\n"
+    return " " if category == "Cc" and character not in "\n\t" else character
 
 
 def one_line(name: str, value: str | PathLike[str]) -> str:

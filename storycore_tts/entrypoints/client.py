@@ -142,6 +142,7 @@ class QwenTTSComfyUIClient:
         *,
         language: str | None = None,
         instruct: str = "",
+        strip_markup: bool | None = None,
         output_path: str | PathLike[str] | None = None,
         on_progress: OnProgress | None = None,
         **sampling: Unpack[SamplingOptions],
@@ -156,6 +157,7 @@ class QwenTTSComfyUIClient:
                 the configured one.
             instruct: How to say it, in words; the 0.6B model does not listen, and a voice that is
                 cloned from a recording takes none.
+            strip_markup: Leave Markdown, tags and emoji out of the text; None: as configured.
             output_path: Where to write: .wav, .flac, .mp3, .ogg, .opus or .aac; None for a new wav.
             on_progress: Hears how far the job is.
             **sampling: See ``SamplingOptions``.
@@ -169,6 +171,7 @@ class QwenTTSComfyUIClient:
             language=language,
             instruct=instruct,
             sampling=self.config.generation.sampling(**sampling),
+            strip_markup=strip_markup,
         )
         return await self._speak(request, "voice", output_path, on_progress)
 
@@ -180,6 +183,7 @@ class QwenTTSComfyUIClient:
         *,
         language: str | None = None,
         instruct: str = "",
+        strip_markup: bool | None = None,
         output_path: str | PathLike[str] | None = None,
         on_progress: OnProgress | None = None,
         **sampling: Unpack[SamplingOptions],
@@ -193,6 +197,7 @@ class QwenTTSComfyUIClient:
             custom_speaker_name: The name that the voice was trained under.
             language: A language's name, code or locale; None for the configured one.
             instruct: How to say it, in words; the 0.6B model does not listen.
+            strip_markup: Leave Markdown, tags and emoji out of the text; None: as configured.
             output_path: Where to write: .wav, .flac, .mp3, .ogg, .opus or .aac; None for a new wav.
             on_progress: Hears how far the job is.
             **sampling: See ``SamplingOptions``.
@@ -208,6 +213,7 @@ class QwenTTSComfyUIClient:
             language=self._language(language),
             instruct=instruct,
             sampling=self.config.generation.sampling(**sampling),
+            strip_markup=self._strip(strip_markup),
         )
         return await self._speak(request, "custom", output_path, on_progress)
 
@@ -221,6 +227,7 @@ class QwenTTSComfyUIClient:
         language: str | None = None,
         custom_model_path: str | None = None,
         instruct: str = "",
+        strip_markup: bool | None = None,
         output_path: str | PathLike[str] | None = None,
         on_progress: OnProgress | None = None,
         **sampling: Unpack[SamplingOptions],
@@ -239,6 +246,7 @@ class QwenTTSComfyUIClient:
             custom_model_path: Folder of another Base model on the server; None for the stock one.
             instruct: How to say it, in words, where the node listens to it; a warning of the result
                 says where it does not.
+            strip_markup: Leave Markdown, tags and emoji out of the text; None: as configured.
             output_path: Where to write: .wav, .flac, .mp3, .ogg, .opus or .aac; None for a new wav.
             on_progress: Hears how far the job is.
             **sampling: See ``SamplingOptions``.
@@ -259,6 +267,7 @@ class QwenTTSComfyUIClient:
             sampling=self.config.generation.sampling(**sampling),
             checkpoint=custom_model_path,
             instruct=instruct,
+            strip_markup=self._strip(strip_markup),
         )
         return await self._speak(request, "clone", output_path, on_progress)
 
@@ -348,6 +357,9 @@ class QwenTTSComfyUIClient:
 
     def _language(self, language: str | None) -> str:
         return self.config.default_language if language is None else language
+
+    def _strip(self, markup: bool | None) -> bool:
+        return self.config.strip_markup if markup is None else markup
 
 
 def _reference(

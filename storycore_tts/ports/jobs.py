@@ -58,6 +58,17 @@ class JobQueue(Protocol):
             JobNotFound: The owner has no such job.
         """
 
+    async def remove(self, owner: str, job_id: str) -> Job:
+        """Forget a job that has ended, and the sound that it made.
+
+        Returns:
+            The job as it stood.
+
+        Raises:
+            JobNotFound: The owner has no such job.
+            JobNotReady: It has not ended.
+        """
+
     async def audio(self, owner: str, job_id: str) -> StoredAudio:
         """Return the sound file that a job made.
 

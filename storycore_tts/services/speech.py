@@ -16,6 +16,7 @@ from storycore_tts.domain.errors import (
 )
 from storycore_tts.domain.events import Listener, Listeners
 from storycore_tts.domain.languages import AUTO
+from storycore_tts.domain.markup import markup_warnings
 from storycore_tts.domain.progress import OnProgress, forward_only
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest, TrainingRequest
 from storycore_tts.domain.sampling import Sampling
@@ -45,6 +46,7 @@ from storycore_tts.services.training_times import (
 from storycore_tts.services.voices import VoiceLibrary
 
 Port = TypeVar("Port")
+Spoken = TypeVar("Spoken", Speech, SpeechChunk)
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,14 @@ class Defaults:
         language: In the model's spelling.
         sampling: How the model draws its tokens.
         voice_map: Voice ids of other speech services, and who speaks for them.
+        strip_markup: Leave markup out of what is spoken; see ``SpeechRequest``.
     """
 
     speaker: str = "Ryan"
     language: str = AUTO
     sampling: Sampling = field(default_factory=Sampling)
     voice_map: Mapping[str, VoiceChoice] = field(default_factory=dict)
+    strip_markup: bool = False
 
 
 class TextToSpeech:
@@ -137,6 +141,7 @@ class TextToSpeech:
         checkpoint: str | None = None,
         sampling: Sampling | None = None,
         project: str = "",
+        strip_markup: bool | None = None,
         on_progress: OnProgress | None = None,
     ) -> Speech:
         """Speak a line; what is not given comes from the configuration.
@@ -151,6 +156,8 @@ class TextToSpeech:
             checkpoint: Folder of a fine-tuned model, as the backend sees it.
             sampling: How the model draws its tokens.
             project: Whose line this is, for a gradual rollout.
+            strip_markup: Leave Markdown, tags such as ``[laugh]`` and emoji out of the text; None:
+                as configured. Without it, a warning of the result names them.
             on_progress: Hears how far the job is.
 
         Raises:
@@ -164,6 +171,7 @@ class TextToSpeech:
             checkpoint=checkpoint,
             sampling=sampling,
             project=project,
+            strip_markup=strip_markup,
         )
         return await self.speak(request, on_progress=on_progress)
 
@@ -177,6 +185,7 @@ class TextToSpeech:
         checkpoint: str | None = None,
         sampling: Sampling | None = None,
         project: str = "",
+        strip_markup: bool | None = None,
     ) -> SpeechRequest | CloneRequest:
         """Return what ``say`` asks the backend for; ``speak`` and ``synthesize_stream`` take it.
 
@@ -191,6 +200,7 @@ class TextToSpeech:
             checkpoint: Then ``speaker`` is looked up there, and not among the stored voices.
             sampling: None for the configured one.
             project: Whose line this is.
+            strip_markup: None for the configured way.
 
         Raises:
             InvalidRequest: Something in it is refused: an instruct for a cloned voice, a checkpoint
@@ -205,6 +215,7 @@ class TextToSpeech:
             )
         speaker = self.defaults.speaker if speaker is None else speaker
         sampling = sampling or self.defaults.sampling
+        strip = self.defaults.strip_markup if strip_markup is None else strip_markup
         stored, spoken = None, None
         if checkpoint is None:
             speaker, spoken, stored = await self._voice(speaker)
@@ -212,7 +223,12 @@ class TextToSpeech:
             language = spoken or (stored and stored.language) or self.defaults.language
         if stored is not None:
             return stored.request(
-                text, language=language, instruct=instruct, sampling=sampling, project=project
+                text,
+                language=language,
+                instruct=instruct,
+                sampling=sampling,
+                project=project,
+                strip_markup=strip,
             )
         return SpeechRequest(
             text=text,
@@ -222,6 +238,7 @@ class TextToSpeech:
             instruct=instruct,
             sampling=sampling,
             project=project,
+            strip_markup=strip,
         )
 
     async def speak(
@@ -247,7 +264,8 @@ class TextToSpeech:
     ) -> Speech:
         """See ``SpeechSynthesizer.synthesize``."""
         await self._ready()
-        return await self._speech().synthesize(request, on_progress=forward_only(on_progress))
+        speech = await self._speech().synthesize(request, on_progress=forward_only(on_progress))
+        return _with_warnings(speech, request)
 
     async def speakers(self) -> list[Speaker]:
         """See ``SpeechSynthesizer.speakers``."""
@@ -263,7 +281,8 @@ class TextToSpeech:
             UnsupportedByBackend: This backend cannot clone.
         """
         await self._ready()
-        return await self._cloning().clone(request, on_progress=forward_only(on_progress))
+        speech = await self._cloning().clone(request, on_progress=forward_only(on_progress))
+        return _with_warnings(speech, request)
 
     async def synthesize_stream(
         self, request: SpeechRequest | CloneRequest, *, on_progress: OnProgress | None = None
@@ -278,7 +297,7 @@ class TextToSpeech:
         stream = port.synthesize_stream(request, on_progress=forward_only(on_progress))
         async with aclosing(cast(Any, stream)) as chunks:
             async for chunk in chunks:
-                yield chunk
+                yield _with_warnings(chunk, request)
 
     async def train(
         self, request: TrainingRequest, *, on_progress: OnProgress | None = None
@@ -385,3 +404,9 @@ class TextToSpeech:
                 backend=self._name,
             )
         return self._adapter
+
+
+def _with_warnings(spoken: Spoken, request: SpeechRequest | CloneRequest) -> Spoken:
+    """Add what is to be said of the text, whatever speaks it."""
+    found: tuple[str, ...] = markup_warnings(request.text)
+    return replace(spoken, warnings=(*found, *spoken.warnings)) if found else spoken

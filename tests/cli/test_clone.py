@@ -10,7 +10,8 @@ def test_a_transcript_is_used_and_may_stand_in_a_file(there, spoken, inputs_of, 
     audio, words = spoken
     (tmp_path / "words.txt").write_text(words + "\n", encoding="utf-8-sig")
     for option, value in (("--ref-text", words), ("--ref-text-file", "words.txt")):
-        told = there("clone", audio, LINE, option, value, "--json").json
+        marked = f"**{LINE}**"
+        told = there("clone", audio, marked, option, value, "--strip-markup", "--json").json
         assert (told["x_vector_only"], told["warnings"]) == (False, [])
         sent = inputs_of(CLONE)
         assert (sent["ref_text"], sent["target_text"]) == (words, LINE)

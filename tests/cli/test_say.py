@@ -93,7 +93,8 @@ def test_json_says_how_the_speech_was_made(there, tmp_path):
 
 def test_options_reach_the_server(there, inputs_of):
     answer = there(
-        "say", LINE, "--speaker", "uncle fu", "--language", "de-DE", "--instruct", "warm, slow",
+        "say", f"**{LINE}** [sigh]", "--strip-markup",
+        "--speaker", "uncle fu", "--language", "de-DE", "--instruct", "warm, slow",
         "--seed", 2**64 - 1, "--max-new-tokens", 1024, "--top-p", 0.5, "--top-k", 7,
         "--temperature", 0.6, "--repetition-penalty", 1.5, "--model-choice", "1.7B",
         "--device", "auto", "--precision", "fp32",
@@ -135,6 +136,7 @@ def test_warnings_go_to_stderr_and_into_the_json_unless_it_is_quiet(there):
     [warning] = answer.json["warnings"]
     assert f"warning: {warning}" in answer.err
     assert there("say", LINE, "--quiet").err == ""
+    assert "may read “**” aloud; strip_markup" in there("say", f"**{LINE}**").err
 
 
 DRAFT = ("--backend", "draft")

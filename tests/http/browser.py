@@ -53,7 +53,8 @@ def visiting(browser, url, *, refusals=(), **how):
 
     `refusals` are the statuses of answers that may be no success; 0 is no answer at all.
     """
-    context = browser.new_context(**how)
+    # Without animations: drawing sixty pictures a second takes most of a test's processor time.
+    context = browser.new_context(**{"reduced_motion": "reduce", **how})
     context.set_default_timeout(20_000)
     context.add_init_script(_TELL_OF_VIOLATIONS)
     page = context.new_page()

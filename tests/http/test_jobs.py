@@ -89,6 +89,9 @@ def test_parts_of_the_sound_are_sent_and_nothing_undoes_a_job(http):
     stopped = http.delete(job["links"]["self"])  # too late
     assert (stopped.status_code, stopped.json()) == (200, job)
     assert http.get(link).status_code == 200
+    removed = http.delete(job["links"]["self"], params={"remove": True})
+    assert (removed.status_code, removed.json()) == (200, job)
+    assert http.get(job["links"]["self"]).status_code == http.get(link).status_code == 404
 
 
 # --- stopping

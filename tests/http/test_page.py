@@ -106,7 +106,7 @@ class TestSpeaking:
             assert audio.evaluate("(audio) => audio.duration") == pytest.approx(duration, abs=0.01)
             assert download.suggested_filename == "The-lighthouse-keeper-climbed-the-stairs.wav"
             for kind in ("flac", "mp3", "opus", "aac", "pcm"):
-                page.get_by_label("Format").select_option(kind)
+                page.get_by_label("File format").select_option(kind)
                 player, download = heard(page, another(page, f"Now as {kind}."))
                 assert download.suggested_filename == f"Now-as-{kind}.{kind}"
                 plays(player)
@@ -117,6 +117,21 @@ class TestSpeaking:
         with visit() as page:
             serena = page.get_by_role("radio", name=re.compile("^Serena"))
             serena.wait_for(state="attached")
+            seed = page.get_by_label("Seed")
+            page.get_by_text("More settings").click()
+            expect(seed).to_be_hidden()  # draft has none
+            sample = page.get_by_role("button", name="Listen to a sample of Serena")
+            with page.expect_response("**/ai/tts/qwen/generate") as answer:
+                sample.click()
+            assert answer.value.headers["content-type"] == "audio/wav"
+            expect(sample.locator("use")).to_have_attribute("href", "#icon-stop")
+            sample.click()
+            expect(sample.locator("use")).to_have_attribute("href", "#icon-play")
+            page.route("**/ai/tts/qwen/generate", lambda route: route.abort())
+            sample.click()  # it is kept
+            expect(sample.locator("use")).to_have_attribute("href", "#icon-stop")
+            page.unroute("**/ai/tts/qwen/generate")
+            expect(page.get_by_role("listitem").filter(has_text="sound like")).to_have_count(0)
             held = []
             page.route("**/ai/tts/qwen/speakers?*", lambda route: held.append(route))
             with page.expect_request("**/ai/tts/qwen/speakers?*"):
@@ -128,26 +143,54 @@ class TestSpeaking:
             expect(serena).to_be_checked()
 
             page.get_by_label("Language").select_option("German")
-            page.get_by_text("More", exact=True).click()
             page.get_by_label("How to say it").fill("softly")
-            page.get_by_label("Seed").fill("1234")
+            seed.fill("1234")
             page.get_by_label("Temperature").fill("0.7")
-            heard(page, speak(page, "Guten Abend."))
-        result = site.ask("jobs")["jobs"][0]["result"]
+            page.get_by_label(re.compile("Strip markup")).check()
+            heard(page, speak(page, "**Guten Abend.**"))
+
+            page.unroute("**/ai/tts/qwen/speakers?*")
+            page.reload()
+            text = page.get_by_label("What to say")
+            expect(text).to_have_value("**Guten Abend.**")
+            expect(serena).to_be_checked()
+            text.fill("Something else.")
+            page.get_by_role("radio", name=re.compile("^Ryan")).check(force=True)
+            item = page.get_by_role("listitem").filter(has_text="Guten Abend.")
+            item.get_by_role("button", name="Use again").click()
+            expect(text).to_have_value("**Guten Abend.**")
+            expect(serena).to_be_checked()
+            expect(seed).to_have_value("1234")
+            expect(page.get_by_label("How to say it")).to_have_value("softly")
+        job = site.ask("jobs")["jobs"][0]
+        result = job["result"]
+        assert job["text"] == "Guten Abend."
         assert (result["speaker"], result["language"], result["seed"]) == ("Serena", "German", 1234)
 
     def test_progress_is_shown_and_a_running_job_is_cancelled(self, site, visit):
         gate = site.comfyui.faults.hold("running")
         with visit() as page:
+            expect(page.get_by_text("No jobs running")).to_be_visible()
+            held = []
+            page.route("**/ai/tts/qwen/generate", lambda route: held.append(route))
             first = speak(page, "This one is not wanted.", backend="comfyui")
+            expect(first).to_contain_text("Sending…")
+            page.route(
+                "**/ai/tts/qwen/status", lambda route: held.append(route)
+            )  # nobody is asked how many there are
+            held[0].continue_()
+            page.unroute("**/ai/tts/qwen/generate")
             expect(first.get_by_role("progressbar")).to_be_visible()
             expect(first).to_have_attribute("aria-busy", "true")
             expect(page.locator("#announcer")).to_have_text(re.compile("Speaking|Loading"))
             expect(page.get_by_role("list", name="Backends")).to_contain_text("Jobs: 1 running")
+            for route in held[1:]:
+                route.continue_()
+            page.unroute("**/ai/tts/qwen/status")
             jobs = page.get_by_role("listitem").filter(has_text="This one is not wanted.")
             expect(jobs.locator(".badge", has_text="Running")).to_be_visible()
             second = speak(page, "This one is.")
-            expect(second.get_by_text("Waiting, 1 of yours before it")).to_be_visible()
+            expect(second.get_by_text("Waiting, 1 of yours ahead")).to_be_visible()
             jobs.get_by_role("button", name="Cancel").click()
             expect(jobs.get_by_text("Cancelled", exact=True)).to_be_visible()
             gate.release()
@@ -157,7 +200,7 @@ class TestSpeaking:
         states = [job["state"] for job in site.ask("jobs")["jobs"][:2]]
         assert states == ["succeeded", "cancelled"]
 
-    def test_an_older_job_is_played_from_the_list_and_its_text_is_no_markup(self, visit):
+    def test_an_older_job_is_found_played_and_deleted_and_its_text_is_no_markup(self, site, visit):
         line = "<img src=x onerror=alert(1)> says <b>hello</b>."
         with visit() as page:
             heard(page, speak(page, line))
@@ -166,6 +209,18 @@ class TestSpeaking:
             item.get_by_role("button", name=f"Play “{line}”").click()
             expect(item.locator("audio")).to_have_attribute("src", re.compile("blob:"))
             expect(item.get_by_role("button", name="Pause")).to_be_visible()
+            shown = page.locator("#jobs > li:visible")
+            search = page.get_by_role("searchbox", name="Search the history")
+            search.fill("HELLO ryan onerror")
+            expect(shown).to_have_count(1)
+            search.fill("no such words")
+            expect(page.get_by_text("Nothing matches your search.")).to_be_visible()
+            expect(shown).to_have_count(0)
+            search.fill("")
+            item.get_by_role("button", name="Delete").click()
+            expect(item).to_have_count(0)
+            expect(page.get_by_label("The line you asked for")).to_be_hidden()
+        assert line not in [job["text"] for job in site.ask("jobs")["jobs"]]
 
 
 class TestCloning:
@@ -176,20 +231,20 @@ class TestCloning:
             page.get_by_role("tab", name="Clone a recording").click()
             page.get_by_role("button", name="Use comfyui").click()
             choose(page, "notes.txt", b"no sound at all")
-            expect(alert(page)).to_contain_text("notes.txt is a sound file neither")
+            expect(alert(page)).to_contain_text("notes.txt is not a supported audio file")
             page.locator("#drop").dispatch_event("drop", {"dataTransfer": dragged(page, file)})
             expect(page.get_by_text(re.compile(r"dropped\.wav: \d\.\d s\. A good"))).to_be_visible()
             page.get_by_label("Transcript", exact=True).fill(words)
             speak(page)
-            expect(alert(page)).to_contain_text("Nobody has agreed yet")
-            page.get_by_label(re.compile("agreed that I use it")).check()
+            expect(alert(page)).to_contain_text("Consent missing")
+            page.get_by_label(re.compile("has agreed")).check()
             heard(page, speak(page))
             heard(page, another(page, "Once more, with the same recording."))
 
             choose(page, "phone.aac", aac)  # only the browser reads it, and sends it as wav
             expect(page.get_by_text(re.compile("phone.aac: "))).to_be_visible()
-            page.get_by_label(re.compile("Timbre only")).check()
-            page.get_by_label(re.compile("agreed that I use it")).check()
+            page.get_by_label(re.compile("No transcript:")).check()
+            page.get_by_label(re.compile("has agreed")).check()
             heard(page, another(page, "And with another one."))
         kinds = [(job["kind"], job["state"]) for job in site.ask("jobs")["jobs"][:3]]
         assert kinds == [("clone", "succeeded")] * 3
@@ -204,14 +259,14 @@ class TestCloning:
             expect(page.get_by_text("A good length")).to_be_visible()
             position = page.get_by_role("slider", name="Position in Your recording.wav")
             expect(position).to_be_visible()
-            page.get_by_label(re.compile("Timbre only")).check()
-            page.get_by_label(re.compile("agreed that I use it")).check()
-            page.get_by_text("Keep this voice").click()
+            page.get_by_label(re.compile("No transcript:")).check()
+            page.get_by_label(re.compile("has agreed")).check()
+            page.get_by_text("Save this voice").click()
             page.get_by_label("Name", exact=True).fill("Old Mia")
-            page.get_by_role("button", name="Keep voice").click()
-            expect(alert(page)).to_contain_text("The consent is missing")
+            page.get_by_role("button", name="Save voice").click()
+            expect(alert(page)).to_contain_text("Consent missing")
             page.get_by_label("Who agreed, and when").fill("A machine that beeps, just now")
-            page.get_by_role("button", name="Keep voice").click()
+            page.get_by_role("button", name="Save voice").click()
 
             page.get_by_label("Backend", exact=True).select_option("comfyui")
             voice = page.get_by_role("radio", name=re.compile("^Old Mia"))
@@ -231,17 +286,18 @@ class TestCloning:
 class TestErrors:
     def test_what_is_wrong_is_said_where_it_is_wrong(self, site, visit):
         with visit(refusals=[422]) as page:
-            speak(page, "  ")
-            expect(alert(page)).to_contain_text("There is nothing to say")
+            speak(page, " *** … ")
+            expect(alert(page)).to_contain_text("Nothing to say")
             expect(page.get_by_label("What to say")).to_be_focused()
             alert(page).get_by_role("button", name="Dismiss").click()
             expect(alert(page)).to_be_empty()
 
-            page.get_by_text("More", exact=True).click()
+            page.get_by_label("Backend", exact=True).select_option("comfyui")
+            page.get_by_text("More settings").click()
             page.get_by_label("Temperature").fill("99")
-            page.get_by_text("More", exact=True).click()  # folded away
+            page.get_by_text("More settings").click()  # folded away
             speak(page)
-            expect(alert(page)).to_contain_text("Temperature cannot be that")
+            expect(alert(page)).to_contain_text("Temperature is not valid")
             expect(page.get_by_label("Temperature")).to_be_focused()
             page.get_by_label("Temperature").fill("")
 
@@ -266,7 +322,7 @@ class TestForEverybody:
         with visit() as page:
             expect(page.get_by_role("radio").first).to_be_attached()
             page.keyboard.press("Tab")
-            expect(page.get_by_role("link", name="Skip to the line")).to_be_focused()
+            expect(page.get_by_role("link", name="Skip to the text")).to_be_focused()
             page.keyboard.press("Enter")
             expect(page.get_by_label("What to say")).to_be_focused()
             page.keyboard.type("Nobody touched the mouse.")
@@ -295,12 +351,12 @@ class TestForEverybody:
 
     def test_tabs_are_one_stop_and_a_theme_is_remembered(self, visit):
         with visit(color_scheme="light") as page:
-            page.get_by_role("tab", name="Choose one").focus()
+            page.get_by_role("tab", name="Choose a voice").focus()
             page.keyboard.press("ArrowRight")
             expect(page.get_by_role("tab", name="Clone a recording")).to_be_focused()
             expect(page.get_by_role("tabpanel", name="Clone a recording")).to_be_visible()
             page.keyboard.press("Home")
-            expect(page.get_by_role("tabpanel", name="Choose one")).to_be_visible()
+            expect(page.get_by_role("tabpanel", name="Choose a voice")).to_be_visible()
 
             background = "getComputedStyle(document.body).backgroundColor"
             switch = page.get_by_role("switch", name="Dark theme")
@@ -356,13 +412,13 @@ def dragged(page, file):
 def everything_open(page, recording):
     """Bring the page to a state in which most of it can be seen."""
     heard(page, speak(page))
-    page.get_by_text("More", exact=True).click()
+    page.get_by_text("More settings").click()
     page.get_by_role("tab", name="Clone a recording").click()
     page.locator("#file").set_input_files(recording[0])
     expect(page.get_by_text("A good length")).to_be_visible()
-    page.get_by_text("Keep this voice").click()
-    page.get_by_role("button", name="Keep voice").click()
-    expect(alert(page)).to_contain_text("The transcript is missing")
+    page.get_by_text("Save this voice").click()
+    page.get_by_role("button", name="Save voice").click()
+    expect(alert(page)).to_contain_text("Transcript missing")
 
 
 def axe(folder):

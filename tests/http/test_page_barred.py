@@ -58,7 +58,7 @@ def test_a_service_that_goes_away_is_said_once_and_found_again(browser, tmp_path
         page = visitor.__enter__()
         expect(page.get_by_role("radio").first).to_be_attached()
     speak(page)
-    expect(alert(page)).to_contain_text("The service does not answer")
+    expect(alert(page)).to_contain_text("The service is not responding")
     with serving(settings):
         # Nobody has to reload it; a tab that comes to the front asks at once.
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
@@ -84,13 +84,17 @@ def test_a_backend_that_is_down_is_shown_with_what_to_do_until_it_comes_back(bro
         page.get_by_label("Backend", exact=True).select_option("comfyui")
         expect(page.get_by_text("The voices could not be listed.")).to_be_visible()
         with comfyui:
+            page.evaluate(  # not every ten seconds
+                "setInterval(() => document.dispatchEvent(new Event('visibilitychange')), 500)"
+            )
             expect(backends).to_contain_text("comfyui ready")
             expect(page.get_by_role("radio").first).to_be_attached()
             expect(troubles).to_be_hidden()
 
 
-def test_it_works_below_a_prefix(browser, tmp_path):
+def test_it_works_below_a_prefix_and_offers_only_what_the_backend_can_do(browser, tmp_path):
     settings, prefix = config(tmp_path), "/studio/voices"
     app = Starlette(routes=[Mount(prefix, create_app(settings))], lifespan=lifespan_of(settings))
     with listening(app) as url, visiting(browser, f"{url}{prefix}/") as page:
         heard(page, speak(page))
+        expect(page.get_by_text("Clone a recording")).to_be_hidden()  # draft clones nothing

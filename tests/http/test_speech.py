@@ -64,7 +64,9 @@ def test_each_format_is_sent_as_what_it_is(http):
 def test_what_is_asked_for_reaches_the_node(http, comfyui):
     sampling = {"temperature": 0.7, "top_p": 0.5, "top_k": 9, "repetition_penalty": 1.2, "seed": 5}
     body = {"text": LINE, "speaker": "ryan", "language": "de-AT", "instruct": "warmly", **sampling}
-    assert http.post(GENERATE, json=body).status_code == 200
+    marked = {"text": f"**{LINE}** [laugh]", "strip_markup": True}
+    answer = http.post(GENERATE, json=body | marked)
+    assert (answer.status_code, "speech-warnings" in answer.headers) == (200, False)
     given = {**body, "speaker": "Ryan", "language": "German"}
     assert given.items() <= node_inputs(comfyui).items()
 
@@ -121,7 +123,9 @@ def test_a_recording_is_cloned_and_kept_for_the_next_line(http, comfyui):
     assert again.headers["reference-id"] == known
     assert node_inputs(comfyui)["x_vector_only"] is True
 
-    told = http.post(CLONE, data=form | {"reference_id": known, "instruct": "Whisper."})
+    marked = {"text": "*Run!* [laugh]", "strip_markup": "true"}
+    told = http.post(CLONE, data=form | marked | {"reference_id": known, "instruct": "Whisper."})
+    assert node_inputs(comfyui)["target_text"] == "Run!"
     assert "clones do not listen to instruct" in told.headers["speech-warnings"]
 
     ahead = http.post("/ai/tts/qwen/references", files=sent(reference=recording(seconds=5.0)))

@@ -173,6 +173,18 @@ async def test_a_job_that_ends_its_process_each_time_is_given_up(folder, worksho
     assert len(workshop.calls) == 2
 
 
+async def test_an_owner_removes_what_has_ended_and_nothing_else(queue, workshop):
+    waiting = await queue.submit(order(hold="gate"))
+    with pytest.raises(JobNotReady, match="has not ended"):
+        await queue.remove("ann", waiting.id)
+    job = await ended(queue, await queue.submit(order()))
+    with pytest.raises(JobNotFound):
+        await queue.remove("bob", job.id)
+    assert await queue.remove("ann", job.id) == job
+    with pytest.raises(JobNotFound):
+        await queue.audio("ann", job.id)
+
+
 async def test_what_is_old_is_removed_by_and_by(folder, workshop, opened):
     queue = await opened(folder, workshop, retention_seconds=0.001, intervals={"sweep": 0.05})
     job = await queue.submit(order())

@@ -17,7 +17,12 @@ from storycore_tts.adapters.draft.espeak import (
     speak,
     version,
 )
-from storycore_tts.adapters.draft.voices import SPEAKERS, letters_not_read, voice_for
+from storycore_tts.adapters.draft.voices import (
+    SPEAKERS,
+    language_of,
+    letters_not_read,
+    voice_for,
+)
 from storycore_tts.domain.audio import SAMPLE_RATE, is_silent
 from storycore_tts.domain.errors import (
     BackendUnavailable,
@@ -25,6 +30,8 @@ from storycore_tts.domain.errors import (
     SilentAudio,
     UnsupportedByBackend,
 )
+from storycore_tts.domain.languages import AUTO
+from storycore_tts.domain.markup import without_markup
 from storycore_tts.domain.progress import OnProgress, Progress, Stage
 from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.domain.speech import Speech, Timings
@@ -39,6 +46,7 @@ if TYPE_CHECKING:
 
 BACKEND = "draft"
 _MODEL = "espeak-ng"
+_UNCLEAR = "the language is not clear from the text, so it is read as English; name the language"
 _ADVICE = "Run: pip install 'storycore-tts[draft]'"
 
 
@@ -101,16 +109,12 @@ class DraftAdapter:
             GenerationFailed: espeak-ng refused.
         """
         speaker = _checked_speaker(request)
-        voice = voice_for(
-            speaker,
-            request.language,
-            text=request.text,
-            words_per_minute=self._words_per_minute,
-        )
         report = on_progress or _ignore
         called = self._clock()
         async with self._line.turn(lambda n: report(Progress(Stage.QUEUED, queue_position=n))):
             started = self._clock()
+            language, doubts = await _language(request)
+            voice = voice_for(speaker, language, words_per_minute=self._words_per_minute)
             samples, model = await self._spoken(
                 request.text, voice, lambda f: report(Progress(Stage.GENERATING, fraction=f))
             )
@@ -121,11 +125,11 @@ class DraftAdapter:
             backend=BACKEND,
             model=model,
             speaker=speaker,
-            language=request.language,
+            language=language,
             timings=Timings(
                 queued=started - called, generating=ended - started, total=ended - called
             ),
-            warnings=_warnings(request),
+            warnings=(*doubts, *_warnings(request, language)),
         )
 
     async def speakers(self) -> list[Speaker]:
@@ -290,10 +294,21 @@ def _checked_speaker(request: SpeechRequest) -> str:
     return find_speaker(request.speaker, SPEAKERS, backend=BACKEND)
 
 
-def _warnings(request: SpeechRequest) -> tuple[str, ...]:
+async def _language(request: SpeechRequest) -> tuple[str, tuple[str, ...]]:
+    """Return the language to speak, and what there is to doubt about it."""
+    if request.language != AUTO:
+        return request.language, ()
+    try:
+        found = await asyncio.to_thread(language_of, without_markup(request.text))
+    except ImportError:  # the extra was installed before it had this package
+        return "English", (f"{_UNCLEAR} (py3langid, which detects it, is not installed)",)
+    return (found, ()) if found else ("English", (_UNCLEAR,))
+
+
+def _warnings(request: SpeechRequest, language: str) -> tuple[str, ...]:
     found = [
         f"{letters} are spelled or named, not read: this draft voice does not know them"
-        for letters in letters_not_read(request.text, request.language)
+        for letters in letters_not_read(request.text, language)
     ]
     if request.instruct:
         found.append("instruct was ignored: draft voices cannot act")

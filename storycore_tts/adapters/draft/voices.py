@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 from storycore_tts.adapters.draft.espeak import EspeakVoice
-from storycore_tts.domain.languages import AUTO
+from storycore_tts.domain.languages import LANGUAGES
 
 
 @dataclass(frozen=True)
@@ -52,45 +54,71 @@ _SCRIPTS = {
     "Chinese": re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]"),
     "Russian": re.compile(r"[\u0400-\u04ff]"),
 }
+_LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
 # What a voice names letter by letter, or by script ("Chinese letter"), instead of reading it:
 # the script in words, how to find it, and the languages whose voices can read it.
-_LETTERS = (
+_LETTERS: tuple[tuple[str, re.Pattern[str], set[str]], ...] = (
     ("Chinese characters", _SCRIPTS["Chinese"], {"Chinese"}),
     ("kana", _SCRIPTS["Japanese"], {"Japanese"}),
     ("Cyrillic letters", _SCRIPTS["Russian"], {"Russian"}),
-    ("Latin letters", re.compile(r"[A-Za-z]"), set(_VOICES) - {"Japanese"}),
+    ("Latin letters", _LATIN, set(_VOICES) - {"Japanese"}),
+    ("Arabic letters", re.compile(r"[\u0620-\u064a\u066e-\u06d3\u0750-\u077f]"), set()),
+    ("Hebrew letters", re.compile(r"[\u05d0-\u05ea]"), set()),
+    ("Thai letters", re.compile(r"[\u0e01-\u0e3a]"), set()),
+    ("Greek letters", re.compile(r"[\u0386-\u03ce]"), set(_VOICES) - {"English"}),
 )
+_SURE = 0.5  # of what py3langid believes; where it is wrong about a short line, it believes less
 
 
-def voice_for(
-    speaker: str, language: str, *, text: str = "", words_per_minute: int = 165
-) -> EspeakVoice:
+def voice_for(speaker: str, language: str, *, words_per_minute: int = 165) -> EspeakVoice:
     """Return the voice that stands in for one of the nine speakers.
 
     Args:
         speaker: One of ``SPEAKERS``, in that spelling.
-        language: One of the model's ten, in its spelling, or "Auto".
-        text: What will be said; "Auto" judges by it.
+        language: One of the model's ten, in its spelling.
         words_per_minute: Pace, 80..450.
     """
-    spoken, timbre = language_of(text) if language == AUTO else language, _TIMBRES[speaker]
+    timbre = _TIMBRES[speaker]
     return EspeakVoice(
-        name=f"{_VOICES[spoken]}+{timbre.variant}",
+        name=f"{_VOICES[language]}+{timbre.variant}",
         pitch=timbre.pitch,
         pitch_range=timbre.pitch_range,
         words_per_minute=words_per_minute,
     )
 
 
-def language_of(text: str) -> str:
-    """Guess the language of a text from its script.
+def language_of(text: str) -> str | None:
+    """Detect the language of a text; None if it has words and their language is not clear.
+
+    Latin letters are judged by py3langid; the first time, that blocks for about a second. A text
+    without any letter is English.
+    """
+    found = language_by_script(text)
+    if found or not _LATIN.search(text):
+        return found or "English"
+    code, probability = _latin().classify(text)
+    return {code: name for name, code in LANGUAGES.items()}[code] if probability >= _SURE else None
+
+
+def language_by_script(text: str) -> str | None:
+    """Return the language that a text's script tells; None for Latin letters, and for no letters.
 
     One kana makes it Japanese; else one Hangul Korean, one Han character Chinese, one Cyrillic
-    letter Russian; anything else is English. Presence decides, not the majority, since the Chinese,
-    Korean and Russian voices also read English, while the English voice only names foreign
-    letters. Han alone is Chinese, whoever speaks: the Japanese voice cannot read it.
+    letter Russian. Presence decides, not the majority, since the Chinese, Korean and Russian voices
+    also read English, while the English voice only names foreign letters. Han alone is Chinese,
+    whoever speaks: the Japanese voice cannot read it.
     """
-    return next((name for name, script in _SCRIPTS.items() if script.search(text)), "English")
+    return next((name for name, script in _SCRIPTS.items() if script.search(text)), None)
+
+
+@cache
+def _latin() -> Any:
+    """Return what tells apart the languages that are written in Latin letters."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier.set_languages([code for name, code in LANGUAGES.items() if name not in _SCRIPTS])
+    return identifier
 
 
 def letters_not_read(text: str, language: str) -> tuple[str, ...]:
@@ -98,11 +126,10 @@ def letters_not_read(text: str, language: str) -> tuple[str, ...]:
 
     Args:
         text: What will be said.
-        language: One of the model's ten, in its spelling, or "Auto".
+        language: One of the model's ten, in its spelling.
     """
-    spoken = language_of(text) if language == AUTO else language
     return tuple(
         letters
         for letters, script, readers in _LETTERS
-        if spoken not in readers and script.search(text)
+        if language not in readers and script.search(text)
     )

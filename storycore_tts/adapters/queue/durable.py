@@ -31,6 +31,7 @@ from storycore_tts.domain.jobs import (
     PUT_DOWN,
     Job,
     JobKind,
+    JobNotReady,
     JobState,
     Order,
     Performer,
@@ -217,6 +218,14 @@ class DurableQueue:
         if job.state is JobState.CANCELLED and job_id in self._works:
             self._works[job_id][0].stop("cancelled")
         self._watching.changed(job_id)
+        return job
+
+    async def remove(self, owner: str, job_id: str) -> Job:
+        """Forget a job that has ended; see ``JobQueue.remove``."""
+        job = await self.get(owner, job_id)
+        if not job.state.ended or job_id in self._works:
+            raise JobNotReady("The job has not ended.", hint="Cancel it, and wait for its end.")
+        await self.in_thread(self._housekeeping.remove, [job_id])
         return job
 
     async def audio(self, owner: str, job_id: str) -> StoredAudio:

@@ -42,14 +42,18 @@ class Housekeeping:
         """Remove what is too old; blocks."""
         before = now() - int(self._keep_jobs * 1000)
         while job_ids := self._runtime.ended_before(before, _BATCH):
-            self._tables.forget(job_ids)
-            self._runtime.delete(job_ids)
+            self.remove(job_ids)
         before = now() - int(self._keep_uploads * 1000)
         old = set(self._tables.old_uploads(before))
         if old:
             needed = {one for order in self._runtime.live_orders() for one in uploads_in(order)}
             self._tables.touch_uploads(old & needed)
             self._tables.remove_uploads(sorted(old - needed), before)
+
+    def remove(self, job_ids: list[str]) -> None:
+        """Remove jobs that have ended, and what they made; blocks."""
+        self._tables.forget(job_ids)
+        self._runtime.delete(job_ids)
 
     async def run(self, in_thread: InThread, every: float) -> None:
         """Do it from time to time, and not at the same time as other processes do."""

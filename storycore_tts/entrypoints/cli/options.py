@@ -88,6 +88,16 @@ def of_size(backend: Backend, model_choice: str, preset: str | None) -> Backend:
     return replace(backend, model_choice=model_choice)
 
 
+StripMarkup = Annotated[
+    bool | None,
+    Option(
+        "--strip-markup/--no-strip-markup",
+        help="Leave Markdown, tags such as [laugh], and emoji out.  [default: as configured]",
+        show_default=False,
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Output:
     """Where the audio goes, and what is done to it first."""

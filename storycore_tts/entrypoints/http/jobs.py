@@ -93,14 +93,21 @@ async def job(
     "/{job_id}",
     response_model=JobView,
     response_description="The job as it is now.",
-    responses=_OF_A_JOB,
+    responses=_OF_A_JOB | documented(HTTPStatus.CONFLICT),
 )
 async def cancel(
-    request: Request, job_id: str, service: CurrentService, owner: CurrentOwner
+    request: Request,
+    job_id: str,
+    service: CurrentService,
+    owner: CurrentOwner,
+    remove: Annotated[
+        bool, Query(description="Forget a job that has ended, and its sound, instead.")
+    ] = False,
 ) -> Response:
     """Stop a job, on the backend too; one that has ended stays as it is."""
     queue = await service.studio.queue()
-    return job_answer(request, await queue.cancel(owner, job_id), HTTPStatus.OK)
+    do = queue.remove if remove else queue.cancel
+    return job_answer(request, await do(owner, job_id), HTTPStatus.OK)
 
 
 @router.get("/{job_id}/events", response_class=EventSourceResponse, responses=_EVENTS | _OF_A_JOB)

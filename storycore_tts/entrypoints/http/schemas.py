@@ -95,6 +95,10 @@ class Line(Conditions):
     language: str | None = Field(
         default=None, description="Name, code or locale; null: as configured."
     )
+    strip_markup: bool | None = Field(
+        default=None,
+        description="Leave Markdown, tags such as `[laugh]` and emoji out; null: as configured.",
+    )
     format: AudioFormat = "wav"
     speed: Annotated[float, Field(ge=0.25, le=4)] = Field(
         default=1.0, description="The pitch stays."

@@ -89,6 +89,7 @@ async def generate(
         checkpoint=checkpoint,
         sampling=service.sampling(body.sampling),
         project=body.project,
+        strip_markup=body.strip_markup,
     )
     terms = _terms(owner, body, idempotency_key)
     return await _respond(request, service, body, wanted, terms, prefer)
@@ -114,6 +115,7 @@ async def clone(
         sampling=service.sampling(form.sampling),
         project=form.project,
         instruct=form.instruct,
+        strip_markup=tts.defaults.strip_markup if form.strip_markup is None else form.strip_markup,
     )
     terms = _terms(owner, form, idempotency_key)
     answer = await _respond(request, service, form, wanted, terms, prefer, reference=kept)

@@ -244,6 +244,7 @@ class Qwen3TTSIntegration:
             x_vector_only=True,
             language=self.legacy.language or self.config.default_language,
             sampling=self.config.generation.sampling(),
+            strip_markup=self.config.strip_markup,
         )
         await self._write(self._speech.tts(), request, output_path)
 

@@ -315,6 +315,7 @@ class QwenTTSService:
                 x_vector_only=chosen.x_vector_only or reference.transcript is None,
                 language=language or self.config.default_language,
                 sampling=self.config.generation.sampling(**sampling),
+                strip_markup=self.config.strip_markup,
             )
             tts = self._speech.tts(chosen.model_choice)
             asked = lines.Asked(request, "")

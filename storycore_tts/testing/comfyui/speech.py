@@ -16,6 +16,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from storycore_tts.domain.languages import AUTO
+
 if TYPE_CHECKING:
     from storycore_tts.adapters.draft.espeak import EspeakVoice
 
@@ -77,10 +79,13 @@ def speak(speaking: Speaking) -> Samples:
 
 
 def _voice(speaking: Speaking) -> EspeakVoice:
-    from storycore_tts.adapters.draft.voices import SPEAKERS, voice_for
+    from storycore_tts.adapters.draft.voices import SPEAKERS, language_by_script, voice_for
 
     spelling = {name.lower(): name for name in SPEAKERS}.get(speaking.speaker.lower())
-    voice = voice_for(spelling or SPEAKERS[0], speaking.language, text=speaking.text)
+    language = speaking.language
+    if language == AUTO:
+        language = language_by_script(speaking.text) or "English"
+    voice = voice_for(spelling or SPEAKERS[0], language)
     if character := speaking.character or ("" if spelling else speaking.speaker):
         digest = _digest(character)
         base = voice.name.partition("+")[0]

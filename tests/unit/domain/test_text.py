@@ -11,9 +11,13 @@ from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.text import reading_seconds, speakable, token_budget
 
 LIMIT = 8192
-SPOKEN = {"Ll", "Lm", "Lo", "Lt", "Lu", "Nd", "Nl", "No", "Sc", "Sk", "Sm", "So"}
+SPOKEN = {"Ll", "Lm", "Lo", "Lt", "Lu", "Nd", "Nl", "No"}
 REFUSED = {"Cc", "Cf", "Cn", "Co", "Cs", "Mc", "Me", "Mn", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps"}
-REFUSED |= {"Zl", "Zp", "Zs"}
+REFUSED |= {"Sc", "Sk", "Sm", "So", "Zl", "Zp", "Zs"}
+# What is invisible and needed: marks that Arabic and its kin write before a number, and joiners.
+MEANT = set(
+    "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd\u200c\u200d"
+)
 
 
 def one_of_each_category():
@@ -30,13 +34,13 @@ def test_every_unicode_category_is_judged():
     assert set(EXAMPLES) == SPOKEN | REFUSED
 
 
-def test_letters_digits_and_symbols_can_be_spoken_and_nothing_else_alone():
+def test_letters_and_digits_can_be_spoken_and_nothing_else_alone():
     assert {c for c in SPOKEN if speakable(EXAMPLES[c]) == EXAMPLES[c]} == SPOKEN
     for category in REFUSED:
         with pytest.raises(InvalidRequest):
             speakable(EXAMPLES[category] * 3)
     for category in (SPOKEN | REFUSED) - {"Cs"}:  # and none spoils a sentence
-        assert speakable(f"One{EXAMPLES[category]}two.").startswith("One"), category
+        assert speakable(f"Ten{EXAMPLES[category]}two.").startswith("Te"), category
 
 
 @pytest.mark.parametrize(
@@ -48,16 +52,36 @@ def test_letters_digits_and_symbols_can_be_spoken_and_nothing_else_alone():
         ("One\r\ntwo", "One \ntwo"),
         ("One\x7ftwo\x85three", "One two three"),
         ("\x00Hello\x00", "Hello"),
-        ("👍🏽", "👍🏽"),
+        ("One\u2028two", "One\ntwo"),
+        ("in\u00advi\u200bsi\ufeffble\u2060", "invisible"),
+        ("\u202eright\u202c to \u2066left\u2069\u200f", "right to left"),
+        ("cafe\u0301", "caf\u00e9"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("क्\u200dष", "क्\u200dष"),
+        ("One\u200dtwo\u200c", "Onetwo"),
+        ("Hi 👍🏽 ❤\ufe0f", "Hi 👍🏽 ❤"),
     ],
 )
-def test_control_characters_become_spaces_and_ends_are_stripped(given, sent):
+def test_what_cannot_be_seen_is_taken_out_where_no_script_needs_it(given, sent):
     assert speakable(given) == sent
 
 
 def test_nothing_to_say_is_refused_with_advice():
-    for text in ("", " ", "\n\t", "...", "—!?", "\x00\x01", "\u200b", "\u0301"):
-        with pytest.raises(InvalidRequest, match="no letter, no digit, no symbol") as caught:
+    for text in (
+        "",
+        " ",
+        "\n\t",
+        "...",
+        "—!?",
+        "\x00\x01",
+        "\u200b",
+        "\u0301",
+        "***",
+        "🙂",
+        "\u3164",
+        "+ €",
+    ):
+        with pytest.raises(InvalidRequest, match="no letter and no digit") as caught:
             speakable(text, what="test_text")
         assert "The test_text" in caught.value.message
         assert caught.value.hint == "Pass at least one word."
@@ -81,8 +105,10 @@ def test_a_hundred_thousand_characters_are_cleaned_but_do_not_fit():
     assert "Split it at sentences" in caught.value.hint
 
 
-@settings(max_examples=40)
-@given(st.text())
+@settings(max_examples=60)
+@given(
+    st.text(st.characters() | st.sampled_from("a ی\u200b\u200c\u200d\u0301\u00ad\ufeff\U000e0041"))
+)
 def test_what_is_spoken_is_clean_and_cleaning_it_again_changes_nothing(text):
     try:
         clean = speakable(text)
@@ -90,6 +116,7 @@ def test_what_is_spoken_is_clean_and_cleaning_it_again_changes_nothing(text):
         return
     assert clean == clean.strip() != ""
     assert not any(unicodedata.category(c) == "Cc" and c not in "\n\t" for c in clean)
+    assert not any(unicodedata.category(c) == "Cf" and c not in MEANT for c in clean)
     assert speakable(clean) == clean
     clean.encode()
 

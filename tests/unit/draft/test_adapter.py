@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from storycore_tts.adapters.draft import DraftAdapter, create
+from storycore_tts.adapters.draft import DraftAdapter, create, voices
 from storycore_tts.adapters.draft.espeak import EspeakError, SpeakCancelled, version
 from storycore_tts.adapters.draft.voices import SPEAKERS
 from storycore_tts.domain.audio import is_silent
@@ -122,12 +122,42 @@ async def test_the_pace_comes_from_the_settings():
     assert durations[1] < 0.7 * durations[0]
 
 
-async def test_nothing_pronounceable_is_a_silent_audio(adapter):
+async def test_nothing_pronounceable_is_a_silent_audio():
+    silent = DraftAdapter(speak=lambda text, voice, **how: (np.zeros(2205, np.float32), 22_050))
     with pytest.raises(SilentAudio) as caught:
-        await adapter.synthesize(SpeechRequest("😀", "Ono_anna", language="Japanese"))
+        await silent.synthesize(HELLO)
     assert not caught.value.retryable
     assert caught.value.backend == "draft"
-    assert not is_silent((await adapter.synthesize(HELLO)).samples)
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "doubts"),
+    [
+        ("Bonjour, Marie.", "French", []),
+        ("はい。", "Japanese", []),
+        ("Ja.", "English", ["the language is not clear from the text"]),
+    ],
+)
+async def test_auto_speaks_the_language_of_the_text_or_says_that_it_is_not_clear(
+    adapter, text, language, doubts
+):
+    if text.isascii():
+        pytest.importorskip("py3langid")
+    told = await adapter.synthesize(SpeechRequest(text, "Ryan"))
+    named = await adapter.synthesize(SpeechRequest(text, "Ryan", language=language))
+    assert told.language == language
+    assert np.array_equal(told.samples, named.samples)
+    assert [warning.split(",")[0] for warning in told.warnings] == doubts
+
+
+async def test_without_its_package_the_language_of_latin_letters_is_not_detected(
+    adapter, monkeypatch
+):
+    voices._latin.cache_clear()
+    monkeypatch.setitem(sys.modules, "py3langid.langid", None)
+    told = await adapter.synthesize(SpeechRequest("Bonjour, Marie.", "Ryan"))
+    assert told.language == "English"
+    assert "py3langid, which detects it, is not installed" in told.warnings[0]
 
 
 async def test_calls_at_once_equal_the_lone_calls(adapter):
@@ -305,7 +335,7 @@ def test_a_program_that_forgets_everything_ends_at_once():
         "import asyncio, sys\n"
         "from storycore_tts.adapters.draft import DraftAdapter\n"
         "from storycore_tts.domain.requests import SpeechRequest\n"
-        "assert not {'soxr', 'espeakng_loader'} & set(sys.modules)\n"
+        "assert not {'soxr', 'espeakng_loader', 'py3langid'} & set(sys.modules)\n"
         "def speak(text, voice, *, cancelled, on_fraction):\n"
         "    on_fraction(0.5)\n"
         "    while not cancelled(): pass\n"

@@ -65,9 +65,7 @@ def test_women_sound_higher_than_men(language):
 @pytest.mark.parametrize(
     ("text", "language"),
     [
-        ("Hello", "English"),
         ("1 + 1", "English"),
-        ("Ça va ?", "English"),
         ("你好", "Chinese"),
         ("Hello 你好", "Chinese"),
         ("日本語を話す", "Japanese"),
@@ -76,16 +74,33 @@ def test_women_sound_higher_than_men(language):
         ("Привет", "Russian"),
     ],
 )
-def test_auto_judges_by_the_script(text, language):
+def test_a_script_of_one_language_decides(text, language):
     assert language_of(text) == language
-    assert voice_for("Ryan", "Auto", text=text) == voice_for("Ryan", language)
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Bonjour, Marie.", "French"),
+        ("Ça va ?", "French"),
+        ("Guten Morgen.", "German"),
+        ("Buenos días, María.", "Spanish"),
+        ("Buongiorno, Maria.", "Italian"),
+        ("Onde fica a estação?", "Portuguese"),
+        ("Where is the station?", "English"),
+        ("Hello", None),
+        ("Ja.", None),
+    ],
+)
+def test_latin_letters_are_told_apart_by_their_words_or_not_at_all(text, language):
+    pytest.importorskip("py3langid")
+    assert language_of(text) == language
 
 
 @pytest.mark.parametrize(
     ("text", "language", "letters"),
     [
         ("漢字です", "Japanese", ("Chinese characters",)),
-        ("漢字です", "Auto", ("Chinese characters",)),
         ("かなです", "Japanese", ()),
         ("かな OK", "Japanese", ("Latin letters",)),
         ("你好 OK", "Chinese", ()),
@@ -93,10 +108,20 @@ def test_auto_judges_by_the_script(text, language):
         ("かなで", "English", ("kana",)),
         ("Да", "French", ("Cyrillic letters",)),
         ("안녕", "Italian", ()),
+        ("שלום", "English", ("Hebrew letters",)),
+        ("مرحبا", "French", ("Arabic letters",)),
+        ("สวัสดี", "German", ("Thai letters",)),
+        ("Καλημέρα", "English", ("Greek letters",)),
+        ("Καλημέρα", "French", ()),
     ],
 )
 def test_letters_that_are_only_named_are_known(text, language, letters):
     assert letters_not_read(text, language) == letters
+
+
+@pytest.mark.parametrize("text", ["שלום", "مرحبا", "สวัสดี", "Καλημέρα"])
+def test_such_letters_take_as_long_as_their_names(text):
+    assert len(speak(text, EspeakVoice("en-us"))[0]) > 22_050 * 0.25 * len(text)
 
 
 def test_named_letters_are_why_kanji_take_so_long():

@@ -1,5 +1,6 @@
 """The service over one adapter, and the container that wires the two."""
 
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 
 import numpy as np
@@ -63,6 +64,21 @@ async def test_a_line_takes_the_defaults(service, fake):
 async def test_what_the_caller_says_wins_over_the_defaults(service, fake, given, name, value):
     await service.say("Bonjour.", **given)
     assert getattr(fake.requests[0], name) == value
+
+
+@pytest.mark.parametrize(("configured", "given"), [(True, None), (False, True)])
+async def test_markup_is_left_out_as_configured_or_as_asked(fake, configured, given):
+    service = TextToSpeech(fake, name="fake", defaults=Defaults(strip_markup=configured))
+    speech = await service.say("**Run** [laugh]!", strip_markup=given)
+    assert (fake.requests[0].text, speech.warnings) == ("Run !", ())
+
+
+async def test_markup_that_stays_is_named_whatever_speaks(service):
+    for speech in (
+        await service.say("**Run**"),
+        await service.clone(replace(CLONE, text="**Run**")),
+    ):
+        assert speech.warnings == ("the voice may read “**” aloud; strip_markup removes markup",)
 
 
 @pytest.mark.parametrize(

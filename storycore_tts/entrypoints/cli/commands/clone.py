@@ -16,6 +16,7 @@ from storycore_tts.entrypoints.cli.options import (
     RefTextFile,
     Reporting,
     SamplingOptions,
+    StripMarkup,
     TextFile,
     of_size,
 )
@@ -59,6 +60,7 @@ def clone(
         str,
         Option("--instruct", metavar="WORDS", help="How to say it, where the backend listens."),
     ] = "",
+    strip_markup: StripMarkup = None,
     output: Output,
     sampling: SamplingOptions,
     backend: Backend,
@@ -85,6 +87,7 @@ def clone(
         sampling=sampling.over(config),
         checkpoint=checkpoint,
         instruct=instruct,
+        strip_markup=config.strip_markup if strip_markup is None else strip_markup,
     )
     results.make_speech(
         request,

@@ -15,6 +15,7 @@ from storycore_tts.entrypoints.cli.options import (
     Output,
     Reporting,
     SamplingOptions,
+    StripMarkup,
     TextFile,
 )
 
@@ -51,6 +52,7 @@ def say(
             help="Fine-tuned model, as the backend sees it; --speaker names its voice.",
         ),
     ] = None,
+    strip_markup: StripMarkup = None,
     output: Output,
     sampling: SamplingOptions,
     backend: Backend,
@@ -73,6 +75,7 @@ def say(
         language=language,
         instruct=_instruct(instruct, style),
         sampling=sampling.over(config),
+        strip_markup=strip_markup,
     )
     results.make_speech(
         run_async(request),

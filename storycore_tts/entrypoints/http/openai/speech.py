@@ -174,6 +174,7 @@ async def _wanted(
             x_vector_only=bool(body.x_vector_only_mode),
             language=language or tts.defaults.language,
             sampling=sampling,
+            strip_markup=tts.defaults.strip_markup,
         )
     if body.ref_text or body.x_vector_only_mode:
         raise InvalidRequest(

@@ -30,9 +30,9 @@ async function send(path, { quiet = false, ...options } = {}) {
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new Problem({
-        title: "The service does not answer",
-        detail: `${options.method ?? "GET"} ${url.pathname} found nobody there.`,
-        hint: "Is storycore-tts serve still running? This page goes on by itself once it is.",
+        title: "The service is not responding",
+        detail: `There was no answer to ${options.method ?? "GET"} ${url.pathname}.`,
+        hint: "Check that storycore-tts serve is running. This page reconnects by itself.",
       });
     }
     if (response.ok) return response;
@@ -88,6 +88,16 @@ export const api = {
       body: JSON.stringify(line),
     }),
 
+  /** Speak a line at once, outside of the history; returns the sound. */
+  sample: async (line) =>
+    (
+      await send(`${TTS}generate`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(line),
+      })
+    ).blob(),
+
   /** Ask for a line in the voice of a recording; returns the job, and the recording's id there. */
   async clone(line) {
     const response = await send(`${TTS}clone`, {
@@ -101,6 +111,8 @@ export const api = {
   jobs: (limit) => json(`${TTS}jobs?limit=${limit}`, { quiet: true }),
 
   cancel: (id) => json(job(id), { method: "DELETE" }),
+
+  remove: (id) => json(`${job(id)}?remove=true`, { method: "DELETE" }),
 
   audio: async (id) => (await send(`${job(id)}/audio`)).blob(),
 

@@ -2,17 +2,25 @@
 import { api } from "./api.js";
 import { cloneLine, startClone } from "./clone.js";
 import { byId, el, setText } from "./dom.js";
+import { askedFor, rememberAsked, rememberedForm, rememberForm } from "./draft.js";
 import { refreshJobs, startJobs } from "./jobs.js";
 import { startKeys } from "./key.js";
-import { dismiss, guarded, showProblem } from "./notices.js";
-import { stage, startStage } from "./stage.js";
-import { backendNamed, backends, refreshStatus } from "./status.js";
+import { dismiss, guarded, note, showProblem } from "./notices.js";
+import { forgetSamples } from "./preview.js";
+import { sending, stage, startStage } from "./stage.js";
+import { backendNamed, backends, refreshStatus, startStatus } from "./status.js";
 import { store } from "./store.js";
 import { startTabs } from "./tabs.js";
 import { startTheme } from "./theme-switch.js";
-import { chosenVoice, showVoices, voicesAreMissing } from "./voices.js";
+import { chosenVoice, showStops, showVoices, voicesAreMissing } from "./voices.js";
 
 const composer = byId("composer");
+const SAMPLING = ["seed", "temperature", "top_p", "top_k", "repetition_penalty", "max_new_tokens"];
+const BACKENDS = {
+  draft: "Quick, robotic voices for trying things out.",
+  direct: "The Qwen3-TTS model, run by this service.",
+  comfyui: "The Qwen3-TTS model, run by a ComfyUI server.",
+};
 const cloning = () => byId("tab-clone").getAttribute("aria-selected") === "true";
 
 /** The line as the form says it; what is empty is left to the service. */
@@ -20,26 +28,62 @@ function line() {
   const values = {};
   for (const field of composer.elements) {
     const left =
-      !field.name || field.disabled || !field.value || (field.type === "radio" && !field.checked);
+      !field.name ||
+      field.disabled ||
+      !field.value ||
+      (["radio", "checkbox"].includes(field.type) && !field.checked);
     if (left || (cloning() && field.name === "speaker")) continue;
-    values[field.name] = ["number", "range"].includes(field.type)
-      ? field.valueAsNumber
-      : field.value;
+    if (field.type === "checkbox") values[field.name] = true;
+    else if (["number", "range"].includes(field.type)) values[field.name] = field.valueAsNumber;
+    else values[field.name] = field.value;
   }
+  if (!cloning() && wanted.speaker) values.speaker ??= wanted.speaker; // not listed yet
   return values;
+}
+
+let wanted = {}; // what is chosen once the backends and the voices are listed
+
+/** Fill the form; what `values` does not name is left as it comes. */
+function fill(values) {
+  for (const field of composer.elements) {
+    if (!field.name || field.type === "radio" || field.name === "backend") continue;
+    if (field.type === "checkbox") field.checked = values[field.name] ?? false;
+    else if (field.localName === "select") field.value = values[field.name] ?? field.options[0].value;
+    else field.value = values[field.name] ?? field.defaultValue;
+  }
+  wanted = { backend: values.backend, speaker: values.speaker };
+  showSpeed();
+}
+
+/** Bring back what a job was asked for: as this tab remembers it, or as the service tells it. */
+function reuse(job) {
+  const { text, speaker, backend, result, kind } = job;
+  const told = { text, speaker, backend, language: result?.language };
+  const values = askedFor(job.id) ?? told;
+  const seed = Number.isSafeInteger(result?.seed) ? { seed: result.seed } : {};
+  fill({ ...values, ...seed });
+  if (seed.seed !== undefined) byId("advanced").open = true;
+  chooseTab(byId(kind === "clone" && !values.speaker ? "tab-clone" : "tab-voices"));
+  const { options } = byId("backend");
+  if ([...options].some((option) => option.value === values.backend))
+    byId("backend").value = values.backend;
+  showVoices(byId("backend").value, { choose: values.speaker });
+  rememberForm(line());
+  byId("text").focus();
+  note("This line is back in the form.");
 }
 
 /** Throw what this page itself can see to be wrong, and show where. */
 function check() {
   const text = byId("text");
-  const empty = !text.value.trim();
+  const empty = !/[\p{L}\p{N}]/u.test(text.value);
   text.setAttribute("aria-invalid", String(empty));
   if (empty) {
     text.focus();
     throw {
-      title: "There is nothing to say",
-      detail: "The line is empty.",
-      hint: "Type what shall be spoken.",
+      title: "Nothing to say",
+      detail: "The text has no letter and no digit.",
+      hint: "Type at least one word.",
     };
   }
   for (const field of composer.elements) {
@@ -49,7 +93,7 @@ function check() {
     field.closest("details")?.setAttribute("open", "");
     field.focus();
     throw {
-      title: `${field.labels[0].textContent.trim()} cannot be that`,
+      title: `${field.labels[0].textContent.trim()} is not valid`,
       detail: field.validationMessage,
       hint: "",
     };
@@ -60,11 +104,19 @@ async function speak() {
   const button = byId("speak");
   if (button.getAttribute("aria-busy") === "true") return;
   button.setAttribute("aria-busy", "true");
+  let undo = () => {};
   try {
     check();
-    stage(cloning() ? await cloneLine(line()) : await api.generate(line()));
+    const values = line();
+    if (!cloning()) undo = sending(values.text);
+    const job = cloning()
+      ? await cloneLine(values, () => (undo = sending(values.text)))
+      : await api.generate(values);
+    rememberAsked(job.id, values);
+    stage(job);
     load();
   } catch (error) {
+    undo();
     markFields(error.errors);
     throw error;
   } finally {
@@ -104,8 +156,13 @@ function startComposer() {
     composer.requestSubmit();
   });
   composer.addEventListener("input", ({ target }) => target.removeAttribute("aria-invalid"));
+  for (const event of ["input", "change"])
+    composer.addEventListener(event, ({ target }) => target.name && rememberForm(line()));
   byId("speed").addEventListener("input", showSpeed);
-  byId("voices").addEventListener("change", showChoice);
+  byId("voices").addEventListener("change", () => {
+    showChoice();
+    showStops();
+  });
   byId("backend").addEventListener("change", () => {
     showChoice();
     showVoices(byId("backend").value);
@@ -129,10 +186,14 @@ function showChoice() {
 
   const isClone = cloning() || voice?.kind === "clone";
   const deaf = isClone
-    ? "A clone speaks in the manner of its recording, and is not told how."
-    : backend && !backend.capabilities.instruct && `${backend.name} cannot be told how to speak.`;
-  byId("instruct").disabled = Boolean(deaf);
+    ? "A cloned voice speaks like its recording. It takes no instructions."
+    : backend && !backend.capabilities.instruct && `${backend.name} takes no instructions.`;
+  offer(byId("instruct"), !deaf);
   setText(byId("instruct-hint"), deaf || "");
+  for (const name of SAMPLING) offer(byId(name), backend?.capabilities.seeds ?? true);
+  setText(byId("backend-hint"), BACKENDS[backend?.name] ?? "");
+  byId("tab-clone").parentElement.hidden =
+    !cloning() && !backends().some((other) => other.capabilities.cloning);
 
   const unable = cloning() && backend && !backend.capabilities.cloning;
   const note = byId("no-cloning");
@@ -141,6 +202,12 @@ function showChoice() {
   note.dataset.of = backend.name;
   const able = backends().filter((other) => other.capabilities.cloning);
   note.replaceChildren(`${backend.name} cannot clone voices. `, ...able.map(useInstead));
+}
+
+/** Show a field only where the backend listens to it. */
+function offer(field, able) {
+  field.disabled = !able;
+  field.closest(".field").hidden = !able;
 }
 
 function useInstead({ name }) {
@@ -162,10 +229,10 @@ function showBackends({ usual, backends: all }) {
   const known = [...select.options].map((option) => option.value);
   const names = all.map((backend) => backend.name);
   if (known.join("\n") !== names.join("\n")) {
-    const chosen = names.includes(select.value) ? select.value : usual;
+    const chosen = [select.value, wanted.backend].find((name) => names.includes(name)) ?? usual;
     select.replaceChildren(...names.map((name) => el("option", { value: name })));
     select.value = chosen;
-    showVoices(chosen);
+    showVoices(chosen, { choose: wanted.speaker });
   } else if (voicesAreMissing() && backendNamed(select.value).reachable) {
     showVoices(select.value); // it came back
   }
@@ -185,15 +252,19 @@ const chooseTab = startTabs([byId("tab-voices"), byId("tab-clone")], () => {
   showChoice();
 });
 startTheme();
+fill(rememberedForm());
 startComposer();
 startStage();
+startStatus(showBackends);
 startJobs();
+store.addEventListener("reuse", ({ detail }) => reuse(detail));
 startClone((name) => {
   chooseTab(byId("tab-voices"));
   showVoices(byId("backend").value, { choose: name });
 });
 startKeys(() => {
   store.clear(); // another key, other jobs
+  forgetSamples();
   load();
 });
 for (const event of ["error", "unhandledrejection"]) {

@@ -54,8 +54,8 @@ async function use(file) {
   if (!(await isTaken(file))) {
     if (!sound) {
       throw {
-        title: "This is no recording that can be read",
-        detail: `${file.name} is a sound file neither to this browser nor to the service.`,
+        title: "This file cannot be used",
+        detail: `${file.name} is not a supported audio file.`,
         hint: "Use wav, flac, mp3, ogg, m4a, mp4, webm or aiff.",
       };
     }
@@ -76,10 +76,10 @@ async function use(file) {
 
 function advice(name, duration) {
   if (duration === null)
-    return `${name}: this browser cannot show it; the service may read it all the same.`;
+    return `${name}: your browser cannot show this file, but the service may be able to read it.`;
   const length = `${name}: ${seconds(duration)}.`;
   if (duration < SHORTEST)
-    return `${length} Too short: at least half a second, and better 3 to 15.`;
+    return `${length} Too short: use 3 to 15 seconds.`;
   if (duration < GOOD[0]) return `${length} A little short: 3 to 15 seconds work best.`;
   if (duration > GOOD[1]) return `${length} A little long: 3 to 15 seconds work best.`;
   return `${length} A good length.`;
@@ -123,7 +123,7 @@ function showTake(running) {
     .querySelector("use")
     .setAttribute("href", running ? "#icon-stop" : "#icon-microphone");
   byId("record").classList.toggle("danger", running);
-  announce(running ? "Recording" : "The recording has ended");
+  announce(running ? "Recording" : "Recording finished");
 }
 
 /** Throw what is still missing before the voice can be used, and show where. */
@@ -131,20 +131,20 @@ function check() {
   need(
     reference,
     "choose",
-    "There is no recording yet",
+    "No recording yet",
     "Drop one, choose a file, or record your own voice.",
   );
   need(
     byId("timbre").checked || byId("transcript").value.trim(),
     "transcript",
-    "The transcript is missing",
-    "Type what is said in the recording, or tick “Timbre only”.",
+    "Transcript missing",
+    "Type what is said in the recording, or tick “No transcript”.",
   );
   need(
     byId("consent").checked,
     "consent",
-    "Nobody has agreed yet",
-    "Tick the box if the person whose voice this is did.",
+    "Consent missing",
+    "Tick the box if the speaker has agreed.",
   );
 }
 
@@ -156,9 +156,10 @@ function need(met, id, title, hint) {
   throw { title, detail: "", hint };
 }
 
-/** Ask for a line in this voice; returns the job. */
-export async function cloneLine(line) {
+/** Ask for a line in this voice; `checked` is called before it is sent. Returns the job. */
+export async function cloneLine(line, checked) {
   check();
+  checked();
   const ours = reference;
   const words = byId("timbre").checked
     ? { x_vector_only: true }
@@ -179,12 +180,12 @@ async function keep(kept) {
   check();
   const name = byId("voice-name").value.trim();
   const consent = byId("consent-words").value.trim();
-  need(name, "voice-name", "The voice needs a name", "Type one; it is how you will find it.");
+  need(name, "voice-name", "Name missing", "Type a name for the voice.");
   need(
     consent,
     "consent-words",
-    "The consent is missing",
-    "Say who agreed to it, and when: “my own voice, recorded today”.",
+    "Consent missing",
+    "Say who agreed and when, for example “my own voice, recorded today”.",
   );
   const transcript = byId("timbre").checked ? "" : byId("transcript").value.trim();
   await api.keepVoice({
@@ -194,6 +195,6 @@ async function keep(kept) {
     audio_sample: reference.file,
   });
   dismiss("keep");
-  note(`The voice ${name} was kept.`);
+  note(`The voice ${name} was saved.`);
   kept(name);
 }

@@ -1,6 +1,6 @@
 // A job as people see it: its state, what can be done about it, and its sound.
 import { api } from "./api.js";
-import { clock, el, icon, seconds, setText } from "./dom.js";
+import { announce, clock, el, icon, seconds, setText } from "./dom.js";
 import { guarded } from "./notices.js";
 import { Player } from "./player.js";
 import { ProgressView, stateName } from "./progress.js";
@@ -24,7 +24,7 @@ export function labelOf(job) {
 /** What a job came to, in a line. */
 function facts({ result, backend, speaker, kind }) {
   const voice =
-    kind === "clone" ? "a recording" : result?.speaker || result?.speaker_name || speaker;
+    kind === "clone" ? "cloned voice" : result?.speaker || result?.speaker_name || speaker;
   return [
     voice,
     result?.backend ?? backend,
@@ -46,6 +46,8 @@ export class JobView {
     this.trouble = el("div", { className: "trouble", hidden: true });
     this.sound = el("div", { hidden: true });
     this.cancelButton = this.#button("Cancel", () => this.#cancel());
+    this.againButton = this.#button("Use again", () => store.reuse(this.job));
+    this.deleteButton = this.#button("Delete", () => this.#delete());
     this.playButton = this.#button("Play", () => this.play(), icon("play"));
     this.saveButton = this.#button("Download", () => this.#save(), icon("download"));
     this.player = null;
@@ -57,7 +59,15 @@ export class JobView {
       this.progress.element,
       this.trouble,
       this.sound,
-      el("div", { className: "bar" }, this.cancelButton, this.playButton, this.saveButton),
+      el(
+        "div",
+        { className: "bar" },
+        this.cancelButton,
+        this.playButton,
+        this.saveButton,
+        this.againButton,
+        this.deleteButton,
+      ),
     );
     this.show(job);
   }
@@ -75,6 +85,8 @@ export class JobView {
     this.cancelButton.hidden = hasEnded(job);
     this.playButton.hidden = !audible || this.player !== null;
     this.saveButton.hidden = this.playButton.hidden;
+    this.againButton.hidden = job.kind === "training";
+    this.deleteButton.hidden = !hasEnded(job);
   }
 
   /** Fetch the sound, and play it. */
@@ -124,6 +136,14 @@ export class JobView {
     store.put(await api.cancel(this.job.id));
   }
 
+  async #delete() {
+    await api.remove(this.job.id).catch((error) => {
+      if (error.status !== 404) throw error; // it is gone already
+    });
+    store.remove(this.job.id);
+    announce(`${this.label} was deleted`);
+  }
+
   #fetch() {
     this.blob ??= api.audio(this.job.id).catch((error) => {
       this.blob = null;
@@ -146,7 +166,7 @@ export class JobView {
         el(
           "p",
           {},
-          el("strong", { textContent: problem.title ?? "It failed" }),
+          el("strong", { textContent: problem.title ?? "Failed" }),
           ` ${problem.detail ?? ""}`,
         ),
       );

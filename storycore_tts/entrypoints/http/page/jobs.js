@@ -1,6 +1,6 @@
 // The list of jobs; it asks again by itself, faster while something is under way.
 import { api } from "./api.js";
-import { byId, el } from "./dom.js";
+import { byId, el, setText } from "./dom.js";
 import { JobView } from "./job.js";
 import { dismiss, showProblem } from "./notices.js";
 import { hasEnded, store } from "./store.js";
@@ -8,6 +8,9 @@ import { hasEnded, store } from "./store.js";
 const SOON = 2; // s
 const LATER = 15;
 const PAGE = 50;
+const MOST = 500; // in one answer of the service
+
+const EMPTY = "Nothing here yet. Everything that you generate is listed here.";
 
 const views = new Map();
 let limit = PAGE;
@@ -17,8 +20,16 @@ export function startJobs() {
   store.addEventListener("job", ({ detail }) => show(detail));
   store.addEventListener("cleared", clear);
   document.addEventListener("visibilitychange", () => document.hidden || refreshJobs());
+  store.addEventListener("removed", ({ detail }) => takeAway(detail));
+  byId("search").addEventListener("input", () => {
+    if (limit < MOST) {
+      limit = MOST; // what is searched is all that the service lists
+      refreshJobs();
+    }
+    filter();
+  });
   byId("older").addEventListener("click", () => {
-    limit += PAGE;
+    limit = Math.min(limit + PAGE, MOST);
     refreshJobs();
   });
 }
@@ -27,7 +38,7 @@ export async function refreshJobs() {
   clearTimeout(timer);
   try {
     const { jobs } = await api.jobs(limit);
-    byId("older").hidden = jobs.length < limit;
+    byId("older").hidden = jobs.length < limit || limit >= MOST;
     [...jobs].reverse().forEach((job) => store.put(job));
     forget(new Set(jobs.map((job) => job.id)));
     dismiss("jobs");
@@ -50,9 +61,25 @@ function show(job) {
     views.set(job.id, view);
     place(el("li", {}, view.element), job);
   }
-  byId("no-jobs").hidden = views.size > 0;
+  filter();
   const active = [...views.values()].filter((known) => !hasEnded(known.job)).length;
-  byId("counts").textContent = active ? `${active} under way` : "";
+  byId("counts").textContent = active ? `${active} in progress` : "";
+}
+
+/** Show what holds every word of the search in its text, voice, backend or seed. */
+function filter() {
+  const wanted = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+  let found = 0;
+  for (const { job, element } of views.values()) {
+    const { text, speaker, backend, result } = job;
+    const all = [text, speaker?.replaceAll("_", " "), backend, result?.seed].join(" ").toLowerCase();
+    const shown = wanted.every((word) => all.includes(word));
+    element.parentElement.hidden = !shown;
+    found += shown;
+  }
+  byId("search").parentElement.hidden = views.size === 0;
+  byId("no-jobs").hidden = found > 0;
+  setText(byId("no-jobs"), views.size ? "Nothing matches your search." : EMPTY);
 }
 
 /** The youngest first; the list comes in that order, but one's own job may be younger than it. */
@@ -65,18 +92,27 @@ function place(item, job) {
 /** Take away what the service no longer keeps. */
 function forget(kept) {
   for (const [id, view] of views) {
-    if (kept.has(id) || !hasEnded(view.job)) continue;
-    const item = view.element.parentElement;
-    view.close();
-    item.remove();
-    views.delete(id);
+    if (!kept.has(id) && hasEnded(view.job)) takeAway(id);
   }
+}
+
+function takeAway(id) {
+  const view = views.get(id);
+  if (!view) return;
+  const item = view.element.parentElement;
+  const next = item.nextElementSibling ?? item.previousElementSibling;
+  const hadFocus = item.contains(document.activeElement);
+  view.close();
+  item.remove();
+  views.delete(id);
+  filter();
+  if (hadFocus) (next?.querySelector("button:not([hidden])") ?? byId("text")).focus();
 }
 
 function clear() {
   for (const view of views.values()) view.close();
   views.clear();
   byId("jobs").replaceChildren();
-  byId("no-jobs").hidden = false;
+  filter();
   byId("counts").textContent = "";
 }

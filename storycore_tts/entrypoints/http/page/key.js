@@ -1,5 +1,6 @@
 // The API key: asked for when the service wants one, and kept in this tab only.
 import { byId } from "./dom.js";
+import { forgetAll } from "./draft.js";
 
 const PLACE = "storycore-tts-key";
 let asking = null;
@@ -14,6 +15,7 @@ export const key = {
   },
   forget() {
     sessionStorage.removeItem(PLACE);
+    forgetAll();
     showButton();
   },
 };
@@ -28,8 +30,8 @@ function ask(refused) {
   const dialog = byId("key-dialog");
   const input = byId("key-value");
   byId("key-reason").textContent = refused
-    ? "The service refused that API key. Is there another one?"
-    : "This service asks for an API key.";
+    ? "The service refused that API key. Enter another one."
+    : "This service requires an API key.";
   input.value = "";
   dialog.returnValue = "";
   dialog.showModal();

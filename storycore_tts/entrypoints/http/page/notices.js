@@ -54,7 +54,7 @@ function worded({ loc, msg }) {
 function asProblem(error) {
   if (error.title) return error;
   console.error(error); // a mistake of this page's own
-  return { title: "This page made a mistake", detail: String(error), hint: "Reload it." };
+  return { title: "Something went wrong on this page", detail: String(error), hint: "Reload it." };
 }
 
 /** Run something that a person asked for, and show what goes wrong. */

@@ -6,7 +6,13 @@ import { bars, draw, peaks } from "./waveform.js";
 
 const STEP = 0.5; // s; lines are short
 const LEAP = 5;
-let current = null; // two voices at once are none
+let current = null; // the sound that plays: one at a time
+
+/** Pause whatever else plays; `audio` is next. */
+export function alone(audio) {
+  if (current !== audio) current?.pause();
+  current = audio;
+}
 
 export class Player {
   /** `name`: what the sound is called, for people; also the stem of the file's name, if given. */
@@ -160,8 +166,7 @@ export class Player {
   #showState() {
     const { paused } = this.audio;
     if (!paused) {
-      if (current !== this) current?.audio.pause();
-      current = this;
+      alone(this.audio);
       this.#follow();
     }
     setIcon(this.icon, paused ? "play" : "pause");

@@ -4,7 +4,7 @@ import { hasEnded, store } from "./store.js";
 
 const STAGES = {
   uploading: "Sending the recording",
-  queued: "Waiting on the backend",
+  queued: "Waiting for the backend",
   loading: "Loading the model",
   generating: "Speaking",
   training: "Training",
@@ -25,11 +25,11 @@ export function stageName(job) {
   const { progress } = job;
   if (job.state === "queued") {
     const ours = store.before(job); // others have jobs too, which only they see
-    return ours ? `${STATES.queued}, ${ours} of yours before it` : STATES.queued;
+    return ours ? `${STATES.queued}, ${ours} of yours ahead` : STATES.queued;
   }
   if (hasEnded(job) || !progress) return stateName(job);
   const before = progress.queue_position;
-  if (progress.stage === "queued" && before) return `${STAGES.queued}, ${before} before it`;
+  if (progress.stage === "queued" && before) return `${STAGES.queued}, ${before} ahead`;
   return STAGES[progress.stage] ?? progress.stage;
 }
 

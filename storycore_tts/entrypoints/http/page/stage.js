@@ -1,5 +1,5 @@
 // The line that was asked for last: its progress live, then its sound.
-import { announce, byId } from "./dom.js";
+import { announce, byId, el } from "./dom.js";
 import { JobView } from "./job.js";
 import { dismiss, guarded } from "./notices.js";
 import { stageName } from "./progress.js";
@@ -12,11 +12,32 @@ export function startStage() {
   store.addEventListener("job", ({ detail }) => {
     if (view?.job.id === detail.id) show(detail);
   });
-  store.addEventListener("cleared", () => {
-    view?.close();
-    view = null;
-    byId("stage").hidden = true;
-  });
+  store.addEventListener("cleared", clear);
+  store.addEventListener("removed", ({ detail }) => view?.job.id === detail && clear());
+}
+
+function clear() {
+  const hadFocus = byId("stage").contains(document.activeElement);
+  view?.close();
+  view = null;
+  byId("stage").hidden = true;
+  if (hadFocus) byId("text").focus();
+}
+
+/** Show that a line is on its way, until the service has taken it; returns what undoes that. */
+export function sending(text) {
+  const place = byId("stage");
+  const before = [[...place.childNodes], place.hidden];
+  const words = el("p", { className: "line", textContent: text });
+  const bar = el("progress", { "aria-label": "Sending" });
+  place.replaceChildren(words, bar, el("p", { className: "hint", textContent: "Sending…" }));
+  place.hidden = false;
+  place.setAttribute("aria-busy", "true");
+  return () => {
+    place.replaceChildren(...before[0]);
+    place.hidden = before[1];
+    place.setAttribute("aria-busy", "false");
+  };
 }
 
 /** Put a fresh job on the stage. */

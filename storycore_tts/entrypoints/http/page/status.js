@@ -9,6 +9,14 @@ const SOON = 3; // while something is under way
 
 let latest = { usual: null, backends: [] };
 let timer = 0;
+let others = { running: 0, queued: 0 }; // jobs of other people, as of the last answer
+
+/** Count one's own jobs at once, without waiting for the service to be asked again. */
+export function startStatus(changed) {
+  store.addEventListener("job", showQueue);
+  store.addEventListener("ended", () => refreshStatus(changed));
+  document.addEventListener("visibilitychange", () => document.hidden || refreshStatus(changed));
+}
 
 /** The backend of that name as it was last seen; undefined if there is none. */
 export const backendNamed = (name) => latest.backends.find((backend) => backend.name === name);
@@ -30,18 +38,17 @@ export async function refreshStatus(changed) {
   }
   clearTimeout(timer);
   timer = setTimeout(
-    () => (document.hidden ? again(changed) : refreshStatus(changed)),
+    () => document.hidden || refreshStatus(changed),
     1000 * (store.active ? SOON : LATER),
   );
 }
 
-function again(changed) {
-  document.addEventListener("visibilitychange", () => refreshStatus(changed), { once: true });
-}
-
 function show({ version, backends: all, jobs }) {
   setText(byId("version"), version ?? "");
-  byId("backends").replaceChildren(...all.map(chip), queue(jobs));
+  for (const state of Object.keys(others))
+    others[state] = Math.max(0, (jobs?.[state] ?? 0) - store.count(state));
+  byId("backends").replaceChildren(...all.map(chip), el("li", { className: "queue" }));
+  showQueue();
   const problems = all.flatMap((backend) =>
     backend.problems.map((problem) => trouble(backend, problem)),
   );
@@ -77,15 +84,13 @@ function waiting({ waiting: here = 0, queue_length: there }) {
   return count ? `${count} in its queue` : "";
 }
 
-function queue(jobs) {
-  const parts = [
-    jobs?.running && `${jobs.running} running`,
-    jobs?.queued && `${jobs.queued} waiting`,
-  ].filter(Boolean);
-  return el("li", {
-    className: "queue",
-    textContent: parts.length ? `Jobs: ${parts.join(", ")}` : "No jobs under way",
-  });
+function showQueue() {
+  const place = byId("backends").querySelector(".queue");
+  if (!place) return;
+  const running = others.running + store.count("running");
+  const queued = others.queued + store.count("queued");
+  const parts = [running && `${running} running`, queued && `${queued} waiting`].filter(Boolean);
+  setText(place, parts.length ? `Jobs: ${parts.join(", ")}` : "No jobs running");
 }
 
 function trouble(backend, { message, advice }) {

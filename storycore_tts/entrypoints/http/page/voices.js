@@ -2,9 +2,10 @@
 import { api } from "./api.js";
 import { announce, byId, el, icon } from "./dom.js";
 import { guarded, note, showProblem } from "./notices.js";
+import { previewButton } from "./preview.js";
 import { backendNamed } from "./status.js";
 
-const KINDS = { clone: "cloned from a recording", checkpoint: "fine-tuned" };
+const KINDS = { clone: "cloned from a recording", checkpoint: "fine-tuned model" };
 
 let listed = [];
 let asked = 0;
@@ -13,6 +14,12 @@ let asked = 0;
 export function chosenVoice() {
   const radio = byId("voices").querySelector("input:checked");
   return radio ? listed.find((voice) => voice.name === radio.value) : null;
+}
+
+/** One stop of the Tab key after the voices: the sample of the chosen one. */
+export function showStops() {
+  for (const button of byId("voices").querySelectorAll(".preview"))
+    button.tabIndex = button.closest(".voice").querySelector(":checked") ? 0 : -1;
 }
 
 /** Whether those of the chosen backend could not be listed. */
@@ -37,19 +44,22 @@ export async function showVoices(backend, { choose } = {}) {
   const wanted = choose ?? chosenVoice()?.name;
   listed = found.speakers;
   const names = listed.map((voice) => voice.name);
-  const chosen = [wanted, found.default].find((name) => names.includes(name)) ?? names[0];
-  const clones = backendNamed(backend)?.capabilities?.cloning ?? true;
+  const named = (name) => names.find((one) => sameName(one) === sameName(name ?? ""));
+  const chosen = named(wanted) ?? named(found.default) ?? names[0];
+  const able = backendNamed(backend)?.capabilities;
   const groups = [
-    ["Yours", listed.filter((voice) => voice.kind !== "built-in")],
-    ["Built in", listed.filter((voice) => voice.kind === "built-in")],
+    ["Your voices", listed.filter((voice) => voice.kind !== "built-in")],
+    ["Built-in voices", listed.filter((voice) => voice.kind === "built-in")],
   ];
   byId("voices").replaceChildren(
     ...groups
       .filter(([, voices]) => voices.length)
-      .map(([title, voices]) => group(title, voices, { chosen, clones })),
+      .map(([title, voices]) => group(title, voices, { chosen, able })),
   );
   byId("voices").dispatchEvent(new Event("change", { bubbles: true }));
 }
+
+const sameName = (name) => name.toLowerCase().replaceAll(" ", "_");
 
 function missing(backend, { detail, hint }) {
   return el(
@@ -75,9 +85,11 @@ function group(title, voices, how) {
   );
 }
 
-function card(voice, { chosen, clones }) {
-  const unable = voice.kind === "clone" && !clones;
-  const words = [voice.description || KINDS[voice.kind], unable && "this backend cannot clone"]
+const NEEDS = { clone: "cloning", checkpoint: "checkpoints" };
+
+function card(voice, { chosen, able }) {
+  const unable = able?.[NEEDS[voice.kind]] === false;
+  const words = [voice.description || KINDS[voice.kind], unable && "not with this backend"]
     .filter(Boolean)
     .join("; ");
   const radio = el("input", {
@@ -95,7 +107,13 @@ function card(voice, { chosen, clones }) {
     voice.language ? el("span", { className: "tag", textContent: voice.language }) : "",
     words ? el("span", { className: "hint", textContent: words }) : "",
   );
-  return el("div", { className: "voice" }, label, voice.kind === "built-in" ? "" : remover(voice));
+  const buttons = [unable || previewButton(voice), voice.kind === "built-in" || remover(voice)];
+  return el(
+    "div",
+    { className: "voice" },
+    label,
+    el("div", { className: "actions" }, ...buttons.filter((button) => button !== true)),
+  );
 }
 
 function remover({ name }) {
