@@ -302,6 +302,8 @@ async def _language(request: SpeechRequest) -> tuple[str, tuple[str, ...]]:
         found = await asyncio.to_thread(language_of, without_markup(request.text))
     except ImportError:  # the extra was installed before it had this package
         return "English", (f"{_UNCLEAR} (py3langid, which detects it, is not installed)",)
+    except OSError as error:  # it unpacks its model into the folder for temporary files
+        return "English", (f"{_UNCLEAR} (py3langid, which detects it, failed: {error.strerror})",)
     return (found, ()) if found else ("English", (_UNCLEAR,))
 
 
