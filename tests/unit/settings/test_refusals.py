@@ -46,8 +46,8 @@ REFUSALS = [
     ("draft: {words_per_minute: 79}", "draft.words_per_minute", 79, "or equal to 80"),
     ("comfyui_url: 127.0.0.1:8188", "comfyui_url", "127.0.0.1:8188", "begins with http://"),
     (
-        "voice_map: {alloy: {language: German}}",
-        "voice_map.alloy",
+        "voice_map: {mine: {language: German}}",
+        "voice_map.mine",
         {"language": "German"},
         "a mapping with the key speaker",
     ),
