@@ -45,7 +45,7 @@ def markup_warnings(text: str) -> tuple[str, ...]:
         return ()
     named = ", ".join(f"“{_shortened(piece)}”" for piece in found[:_SHOWN])
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return (f"the voice may read {named}{more} aloud; strip_markup removes markup",)
+    return (f"the voice may read {named}{more} aloud; strip_markup (--strip-markup) removes it",)
 
 
 def _taken_apart(text: str) -> tuple[str, list[str]]:

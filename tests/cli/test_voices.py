@@ -158,7 +158,9 @@ def test_remove_asks(cli, tom, library):
     assert library.names() == ["Tom"]
     assert cli("voices", "remove", "tom", stdin=b"YES\n").status == 0
     assert library.names() == []
-    assert (cli("voices", "list").out, cli("voices", "list", "--json").json) == ("", [])
+    listed = cli("voices", "list")
+    assert (listed.out, cli("voices", "list", "--json").json) == ("", [])
+    assert listed.err.startswith("No voices are stored yet")
 
 
 def test_remove_can_be_told_not_to_ask(cli, tom):

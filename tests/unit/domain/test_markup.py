@@ -47,7 +47,7 @@ def test_a_warning_names_what_may_be_read_aloud():
     (warning,) = markup_warnings("**Run** [laugh] <break/> now [laugh], `x` 🙂")
     assert warning == (
         "the voice may read “<break/>”, “[laugh]”, “**”, “`” and 1 more aloud; "
-        "strip_markup removes markup"
+        "strip_markup (--strip-markup) removes it"
     )
     assert "“[" + "x" * 28 + "…”" in markup_warnings(f"[{'x' * 60}]")[0]
 

@@ -78,7 +78,9 @@ async def test_markup_that_stays_is_named_whatever_speaks(service):
         await service.say("**Run**"),
         await service.clone(replace(CLONE, text="**Run**")),
     ):
-        assert speech.warnings == ("the voice may read “**” aloud; strip_markup removes markup",)
+        assert speech.warnings == (
+            "the voice may read “**” aloud; strip_markup (--strip-markup) removes it",
+        )
 
 
 @pytest.mark.parametrize(

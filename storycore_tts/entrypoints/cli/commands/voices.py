@@ -40,6 +40,8 @@ def list_(where: Settings, reporting: Reporting) -> None:
     if reporting.as_json:
         console.answer_json([_entry_as_json(entry) for entry in entries])
         return
+    if not entries and not reporting.quiet:
+        console.tell("No voices are stored yet: storycore-tts voices add NAME --reference FILE")
     rows = [_row(entry) for entry in entries if not entry.problem]
     if console.stdout_is_terminal():
         console.answer_table(("Voice", "Kind", "Language", "Made"), rows)
