@@ -48,6 +48,7 @@ def test_lists_need_no_key_where_the_operator_says_so_and_nothing_else_is_open(h
     listed = http.get("/v1/audio/voices")
     assert "Mia" in [voice["id"] for voice in listed.json()["voices"]]
     assert "La la la." not in listed.text
+    assert {voice["created_at"] for voice in listed.json()["data"]} == {0}
     (told,) = keyed.get("/v1/audio/voices").json()["uploaded_voices"]
     assert told["ref_text"] == "La la la."
     for answer in (

@@ -213,15 +213,17 @@ async def _listed(service: Service, owner: str, backend: str | None, *, legacy: 
     built_in = [speaker.name for speaker in await tts.speakers()]
     stored = await asyncio.to_thread(_stored, tts.voices)
     names = [*built_in, *(voice.name for voice in stored)]
-    # Without a key that others need, names are told, and not what people say in their recordings.
+    # Without a key that others need, names are told, and neither what people say in their
+    # recordings nor when.
     is_known = owner != ANYBODY or not service.config.server.api_keys
     clones = [voice for voice in stored if voice.kind == "clone" and is_known]
+    hidden = {} if is_known else {"created_at": 0}
     return VoiceList(
         voices=names if legacy else [VoiceName(**_named(name)) for name in names],
         uploaded_voices=[_uploaded(voice) for voice in clones],
         data=[
             *(VoiceView(id=name, name=name, type="built_in") for name in built_in),
-            *(VoiceView(**_viewed(voice)) for voice in stored),
+            *(VoiceView(**_viewed(voice) | hidden) for voice in stored),
         ],
     )
 
