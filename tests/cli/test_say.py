@@ -209,6 +209,7 @@ def test_another_pace_and_pitch(cli, tmp_path, recording, server):
 
 def test_tries_are_counted_in_one_line_and_one_remedy_is_given(cli, monkeypatch):
     monkeypatch.setenv("STORYCORE_TTS_RETRY__INITIAL_SECONDS", "0.01")
+    monkeypatch.setenv("STORYCORE_TTS_FALLBACK", "none")  # direct may be installed here
     answer = cli("say", LINE, "--url", "http://127.0.0.1:9")
     tries, error, hint = answer.err.splitlines()
     assert tries == "comfyui failed, trying again: 2 of 3, 3 of 3"
@@ -219,7 +220,8 @@ def test_tries_are_counted_in_one_line_and_one_remedy_is_given(cli, monkeypatch)
     assert "pip install" not in answer.err
 
 
-def test_a_name_that_does_not_exist_is_tried_once(cli):
+def test_a_name_that_does_not_exist_is_tried_once(cli, monkeypatch):
+    monkeypatch.setenv("STORYCORE_TTS_FALLBACK", "none")
     answer = cli("say", LINE, "--url", "http://no-such-host.invalid:8188")
     assert answer.status == 3
     assert answer.err.startswith("error: Cannot reach ComfyUI")
