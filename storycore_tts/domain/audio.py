@@ -136,7 +136,7 @@ def decode(
             if frames > most_frames:
                 raise UndecodableAudio(f"it unpacks to more than {most_frames} frames")
             blocks.append(samples)
-    except MemoryError as error:  # sizes in a damaged header that nobody could allocate
+    except MemoryError as error:  # sizes in a damaged header, too large to allocate
         raise UndecodableAudio("it is no readable audio file: it takes too much memory") from error
     samples = np.concatenate(blocks)
     if not np.isfinite(samples).all():

@@ -1,6 +1,6 @@
 """Sound files in memory, decoded block by block: by libsndfile, or by FFmpeg (the extra ``media``).
 
-It imports nothing of this package: the child process in which recordings of strangers are decoded
+It imports nothing of this package: the child process in which untrusted recordings are decoded
 (``adapters/intake``) loads it by its path.
 """
 
@@ -25,7 +25,7 @@ _OGG_HEADER = 27  # bytes before the table of segments, whose length is the last
 _OGG_CODECS = (b"\x01vorbis", b"OpusHead")
 _LEAST = 0.95  # of the length that is announced: containers round, and codecs pad
 
-# What strangers may send: the decoders that much is known of.
+# What is accepted from untrusted sources: the decoders that are best tested.
 _MOST_CHANNELS = 32
 _CONTAINERS = {"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF"}
 _CODECS = {
@@ -59,7 +59,7 @@ class _Memory(io.BytesIO):
 def decoder_of(data: bytes) -> str | None:
     """Return what decodes a file, by its first bytes: ``SNDFILE``, or FFmpeg's name of its format.
 
-    None: it is none of the kinds that strangers may send.
+    None: it is not of a kind that is accepted.
 
     Args:
         data: The file, or its first 1024 bytes.
@@ -102,7 +102,7 @@ def decoded(data: bytes, decoder: str, *, block: int = _BLOCK, known_only: bool 
         data: The file.
         decoder: See ``decoder_of``.
         block: Samples of all channels that are decoded at a time.
-        known_only: Refuse all but the containers and codecs that strangers may send.
+        known_only: Refuse all containers and codecs but those accepted from untrusted sources.
 
     Raises:
         UndecodableAudio: Not audio, damaged, shorter than its header says, or PyAV is missing.
@@ -126,7 +126,7 @@ def _by_libsndfile(data: bytes, block: int, known_only: bool) -> Blocks:
     except soundfile.LibsndfileError as error:
         raise _damaged(error.error_string) from error  # its text names our object, too
     except (soundfile.SoundFileError, ValueError, OverflowError) as error:
-        # ValueError and OverflowError: sizes in a damaged header that nobody could allocate.
+        # ValueError and OverflowError: sizes in a damaged header, too large to allocate.
         raise _damaged(str(error)) from error
     if frames < promised:
         raise UndecodableAudio(f"it ends after {frames} of the {promised} frames that it announces")

@@ -25,7 +25,7 @@ def clipped_share(samples: Samples) -> float:
 
 
 def heard_seconds(samples: Samples, sample_rate: int) -> float:
-    """Return how long somebody speaks, without the silence at the ends and long pauses.
+    """Return the seconds of speech, without the silence at the ends and long pauses.
 
     Args:
         samples: float32, shape (n,), −1..1; longer than a frame of 20 ms, not silent.

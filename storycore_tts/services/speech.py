@@ -265,7 +265,7 @@ class TextToSpeech:
         """See ``SpeechSynthesizer.synthesize``."""
         await self._ready()
         speech = await self._speech().synthesize(request, on_progress=forward_only(on_progress))
-        return _with_warnings(speech, request)
+        return _with_warnings(speech, markup_warnings(request.text))
 
     async def speakers(self) -> list[Speaker]:
         """See ``SpeechSynthesizer.speakers``."""
@@ -282,7 +282,7 @@ class TextToSpeech:
         """
         await self._ready()
         speech = await self._cloning().clone(request, on_progress=forward_only(on_progress))
-        return _with_warnings(speech, request)
+        return _with_warnings(speech, markup_warnings(request.text))
 
     async def synthesize_stream(
         self, request: SpeechRequest | CloneRequest, *, on_progress: OnProgress | None = None
@@ -294,10 +294,11 @@ class TextToSpeech:
         """
         await self._ready()
         port = self._port(StreamingSynthesizer, self.capabilities.streaming, "stream speech")  # type: ignore[type-abstract]
+        found = markup_warnings(request.text)
         stream = port.synthesize_stream(request, on_progress=forward_only(on_progress))
         async with aclosing(cast(Any, stream)) as chunks:
             async for chunk in chunks:
-                yield _with_warnings(chunk, request)
+                yield _with_warnings(chunk, found)
 
     async def train(
         self, request: TrainingRequest, *, on_progress: OnProgress | None = None
@@ -406,7 +407,6 @@ class TextToSpeech:
         return self._adapter
 
 
-def _with_warnings(spoken: Spoken, request: SpeechRequest | CloneRequest) -> Spoken:
-    """Add what is to be said of the text, whatever speaks it."""
-    found: tuple[str, ...] = markup_warnings(request.text)
+def _with_warnings(spoken: Spoken, found: tuple[str, ...]) -> Spoken:
+    """Add the warnings about the text, which hold for every backend."""
     return replace(spoken, warnings=(*found, *spoken.warnings)) if found else spoken

@@ -105,8 +105,8 @@ def language_by_script(text: str) -> str | None:
 
     One kana makes it Japanese; else one Hangul Korean, one Han character Chinese, one Cyrillic
     letter Russian. Presence decides, not the majority, since the Chinese, Korean and Russian voices
-    also read English, while the English voice only names foreign letters. Han alone is Chinese,
-    whoever speaks: the Japanese voice cannot read it.
+    also read English, while the English voice only names foreign letters. Han alone is Chinese
+    for every speaker: the Japanese voice cannot read it.
     """
     return next((name for name, script in _SCRIPTS.items() if script.search(text)), None)
 

@@ -19,7 +19,7 @@ _LAST_RESORT = "draft"
 
 
 def container_of(config: QwenTTSConfig, *, debug: bool) -> Container:
-    """Return a container whose events are log lines only where somebody wants to debug.
+    """Return a container whose events are log lines only in debug mode.
 
     Args:
         config: Settings in force.

@@ -11,7 +11,6 @@ from http import HTTPStatus
 from fastapi import Response
 
 from storycore_tts.domain.logs import log_event
-from storycore_tts.entrypoints.http.problems import as_error as as_error
 from storycore_tts.entrypoints.http.security.keys import KeyedRoute
 
 _log = logging.getLogger(__name__)

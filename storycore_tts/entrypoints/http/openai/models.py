@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from http import HTTPStatus
 
 from fastapi import APIRouter
@@ -65,9 +66,15 @@ def backend_of(model: str | None, studio: Studio) -> str | None:
     """
     if not model or model in studio.backends:
         return model or None
-    if model in adapter_names():
+    if model in _installed():
         raise _unknown(studio, hint="The service's operator sets tts.qwen.server.backends.")
     return None
+
+
+@cache
+def _installed() -> frozenset[str]:
+    """Return the installed adapters' names, once: a lookup reads every package's metadata."""
+    return frozenset(adapter_names())
 
 
 def is_known(model: str | None, studio: Studio) -> bool:

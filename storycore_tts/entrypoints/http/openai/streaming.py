@@ -18,8 +18,7 @@ from storycore_tts.domain.rendering import JoinableRendering, Rendering
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.entrypoints.http.answers import AUDIO, audio_answer, told
 from storycore_tts.entrypoints.http.disconnects import while_connected
-from storycore_tts.entrypoints.http.openai.errors import as_error
-from storycore_tts.entrypoints.http.problems import problem_of
+from storycore_tts.entrypoints.http.problems import as_error, problem_of
 from storycore_tts.entrypoints.http.sending import SLOWEST_READER, within
 from storycore_tts.services.studio import Piece, Studio
 

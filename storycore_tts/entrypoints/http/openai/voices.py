@@ -101,7 +101,7 @@ class VoiceName(BaseModel):
 
 
 class VoiceList(BaseModel):
-    """All voices that can be asked for by name, in the ways of several services."""
+    """All voices, in the formats of several services."""
 
     model_config = by_example(
         {
