@@ -44,21 +44,26 @@ def mp3(**body):
 
 
 TTS1 = {"model": "tts-1", "voice": "alloy"}
+TTS_WEBUI = {
+    "model": "chatterbox",
+    "voice": "",
+    "response_format": "wav",
+    "speed": 1,
+    "params": {"exaggeration": 0.5, "seed": -1},
+}
 CLIENTS = [
     Client("Open WebUI", TTS1),
     Client("SillyTavern", mp3(**TTS1, speed=1), headers={"Authorization": "Bearer"}),
     Client(
         "SillyTavern for TTS WebUI",
-        {"model": "chatterbox", "voice": "", "response_format": "wav", "speed": 1, "stream": False,
-         "params": {"exaggeration": 0.5, "seed": -1}},
+        {**TTS_WEBUI, "stream": False},
         kind="wav",
         headers={"Origin": SILLYTAVERN},
         ignored=["params"],
     ),
     Client(
         "SillyTavern for TTS WebUI, as a stream",
-        {"model": "chatterbox", "voice": "", "response_format": "wav", "speed": 1, "stream": True,
-         "params": {"exaggeration": 0.5, "seed": -1}},
+        {**TTS_WEBUI, "stream": True},
         kind="wav",
         headers={"Origin": SILLYTAVERN},
         ignored=["params"],
