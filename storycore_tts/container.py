@@ -27,10 +27,10 @@ from storycore_tts.adapters.resilience import (
     Switching,
 )
 from storycore_tts.adapters.telemetry import EventLog
+from storycore_tts.domain.endpoints import BackendEndpoint
 from storycore_tts.domain.errors import BackendUnavailable, ConfigurationError, TTSError
 from storycore_tts.domain.events import Listeners, Reloaded
 from storycore_tts.domain.logs import log_event
-from storycore_tts.domain.sites import Site
 from storycore_tts.domain.voice_ids import VoiceChoice
 from storycore_tts.live_settings import LiveSettings, Source, read_settings
 from storycore_tts.ports import Adapter
@@ -230,15 +230,15 @@ class ConfiguredSpeech(TextToSpeech):
         settings.follow(self.prepare)
 
     @property
-    def site(self) -> Site | None:
+    def endpoint(self) -> BackendEndpoint | None:
         """The ComfyUI server, where all that is asked goes there; None otherwise."""
         only = self.config.backend == "comfyui" and self.config.rollout is None
-        return Site.at(self.config.comfyui_url) if only else None
+        return BackendEndpoint.at(self.config.comfyui_url) if only else None
 
     @asynccontextmanager
-    async def at(self, site: Site) -> AsyncIterator[TextToSpeech]:
-        """Open the same backend at another site, without a fallback, and close it afterwards."""
-        config = self.config.model_copy(update={"comfyui_url": site.url, "fallback": None})
+    async def at(self, endpoint: BackendEndpoint) -> AsyncIterator[TextToSpeech]:
+        """Open the same backend at another endpoint, without a fallback, and close it afterwards."""
+        config = self.config.model_copy(update={"comfyui_url": endpoint.url, "fallback": None})
         there = ConfiguredSpeech(
             LiveSettings(config), self._assemble, self._listeners, self._voices
         )

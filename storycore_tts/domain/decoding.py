@@ -1,7 +1,7 @@
 """Sound files in memory, decoded block by block: by libsndfile, or by FFmpeg (the extra ``media``).
 
 It imports nothing of this package: the child process in which untrusted recordings are decoded
-(``adapters/intake``) loads it by its path.
+(``adapters/audio_intake``) loads it by its path.
 """
 
 from __future__ import annotations

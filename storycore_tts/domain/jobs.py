@@ -18,7 +18,7 @@ JSON: TypeAlias = Mapping[str, Any]
 PRIORITIES = (-10, 10)
 """The least and the most urgent."""
 
-PUT_DOWN = "put down"
+SUSPENDED = "put down"
 """What the ``CancelledError`` of a performer says when the process ends and the job does not: it
 will be taken up again, so that what a backend does for it need not be cancelled there."""
 
@@ -47,7 +47,7 @@ class JobState(str, Enum):
 
 
 @dataclass(frozen=True)
-class Order:
+class JobSpec:
     """What a job shall do.
 
     Args:
@@ -135,7 +135,7 @@ class Job:
     """
 
     id: str
-    order: Order
+    spec: JobSpec
     state: JobState
     created: datetime
     started: datetime | None = None
@@ -161,7 +161,7 @@ class StoredAudio:
     etag: str
 
 
-Performer: TypeAlias = Callable[[str, Order, OnProgress], Awaitable[Outcome]]
+JobHandler: TypeAlias = Callable[[str, JobSpec, OnProgress], Awaitable[Outcome]]
 """Does a job, given its id. Asked again with the same id, it must not begin from the start what a
 backend still knows."""
 

@@ -160,7 +160,7 @@ class ReferenceAudio:
         """Decode an audio file held in memory: wav, flac, mp3, ogg, aiff and their kin.
 
         With the extra ``media`` also m4a, mp4, webm and aac. For recordings of strangers there is
-        ``adapters.intake``, which decodes in a process of its own.
+        ``adapters.audio_intake``, which decodes in a process of its own.
 
         Raises:
             InvalidReferenceAudio: It is no audio, damaged, or nothing that can be cloned.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from storycore_tts.domain.jobs import Job, JobState, Order, Performer, StoredAudio
-from storycore_tts.domain.sites import Site
+from storycore_tts.domain.endpoints import BackendEndpoint
+from storycore_tts.domain.jobs import Job, JobHandler, JobSpec, JobState, StoredAudio
 
 
 @runtime_checkable
@@ -17,14 +17,14 @@ class JobQueue(Protocol):
     done by the next process, or by another one that shares the database.
     """
 
-    async def start(self, perform: Performer) -> None:
+    async def start(self, perform: JobHandler) -> None:
         """Begin to do jobs, those first that were left by a process that was killed.
 
         Raises:
             StorageFailed: The database cannot be reached, or another process has the folder.
         """
 
-    async def submit(self, order: Order) -> Job:
+    async def submit(self, spec: JobSpec) -> Job:
         """Accept a job; when this returns, it is on disk.
 
         Returns:
@@ -117,17 +117,17 @@ class UploadStore(Protocol):
 
 
 @runtime_checkable
-class SiteStore(Protocol):
+class JobAffinityStore(Protocol):
     """Keeps where jobs were begun, so that another process can go on with them there."""
 
-    async def find(self, job_id: str) -> Site | None:
+    async def find(self, job_id: str) -> BackendEndpoint | None:
         """Return where a job was begun; None if it was not, or is kept no more.
 
         Raises:
             StorageFailed: The database fails for long.
         """
 
-    async def note(self, job_id: str, site: Site) -> None:
+    async def note(self, job_id: str, endpoint: BackendEndpoint) -> None:
         """Write down where a job is begun now.
 
         Raises:

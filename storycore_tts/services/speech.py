@@ -8,6 +8,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
+from storycore_tts.domain.endpoints import BackendEndpoint
 from storycore_tts.domain.errors import (
     InvalidRequest,
     StorageFailed,
@@ -20,7 +21,6 @@ from storycore_tts.domain.markup import markup_warnings
 from storycore_tts.domain.progress import OnProgress, forward_only
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest, TrainingRequest
 from storycore_tts.domain.sampling import Sampling
-from storycore_tts.domain.sites import Site
 from storycore_tts.domain.speech import Speech, TrainedVoice
 from storycore_tts.domain.stored_voices import StoredVoice
 from storycore_tts.domain.voice_ids import VoiceChoice, mapped_voice
@@ -103,7 +103,7 @@ class TextToSpeech:
         return self._name
 
     @property
-    def site(self) -> Site | None:
+    def endpoint(self) -> BackendEndpoint | None:
         """The server that does what is asked to its end, even without us; None: there is none."""
         return None
 

@@ -62,7 +62,7 @@ def _bomb():
 
 @pytest.mark.parametrize("way", WAYS)
 def test_each_way_in_is_guarded_alike(http, way):
-    """What else is no recording: tests/unit/intake."""
+    """What else is no recording: tests/unit/audio_intake."""
     assert way(http, pickle.dumps("no recording"), "voice.wav").status_code == 415
     assert way(http, _bomb(), "voice.wav").status_code in (400, 422)
     large = recording(18.0, rate=48_000)  # 1.7 MB, less than a form with all around it may have

@@ -27,7 +27,7 @@ from storycore_tts.entrypoints.http.security.guard import Guard
 from storycore_tts.entrypoints.http.security.rates import Rates, Shared
 from storycore_tts.entrypoints.http.sending import SLOWEST_READER, within
 from storycore_tts.ports import SpeechChunk
-from storycore_tts.services.studio import Piece
+from storycore_tts.services.speech_service import Piece
 from storycore_tts.settings import ServerConfig
 
 pytestmark = pytest.mark.virtual_clock
@@ -295,10 +295,10 @@ async def test_a_stream_whose_request_is_cancelled_before_it_is_sent_ends_its_wo
             ended.append(True)
 
     pieces = stream()
-    studio = SimpleNamespace(stream=lambda *_: pieces)
+    speech_service = SimpleNamespace(stream=lambda *_: pieces)
     wanted = SpeechRequest("Hello.", "Ryan")
     how = Asked(Rendering("pcm"), stream_format=None, stream=True, characters=6)
-    asked = asyncio.ensure_future(answer(Request(SCOPE, never), studio, None, wanted, how))
+    asked = asyncio.ensure_future(answer(Request(SCOPE, never), speech_service, None, wanted, how))
     while not given:
         await asyncio.sleep(0)
     asked.cancel()

@@ -14,7 +14,7 @@ from storycore_tts.adapters.queue.runtime import Runtime
 from storycore_tts.adapters.queue.storage import Storage
 from storycore_tts.adapters.queue.tables import Tables
 from storycore_tts.domain.errors import OutOfMemory
-from storycore_tts.domain.jobs import JobKind, Order, Outcome
+from storycore_tts.domain.jobs import JobKind, JobSpec, Outcome
 from storycore_tts.domain.progress import Progress, Stage
 
 FAST = {"polling": 0.05, "retry": 0.1, "members": 0.2}
@@ -25,21 +25,21 @@ class Workshop:
 
     def __init__(self):
         self.calls = []
-        self.orders = {}
+        self.specs = {}
         self.at_once = self.most_at_once = 0
         self.cancelled = {}
         self.begun = defaultdict(asyncio.Event)
         self.ended = defaultdict(asyncio.Event)
         self.gates = defaultdict(asyncio.Event)
 
-    async def __call__(self, job_id, order, report):
+    async def __call__(self, job_id, spec, report):
         self.calls.append(job_id)
-        self.orders[job_id] = order
+        self.specs[job_id] = spec
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         self.begun[job_id].set()
         try:
-            return await self._do(job_id, order.details, report)
+            return await self._do(job_id, spec.details, report)
         finally:
             self.at_once -= 1
             self.ended[job_id].set()
@@ -143,14 +143,14 @@ async def queue(folder, workshop, opened):
     return await opened(folder, workshop)
 
 
-def order(text="Good morning.", *, owner="ann", kind=JobKind.SPEECH, key=None, **details):
+def spec(text="Good morning.", *, owner="ann", kind=JobKind.SPEECH, key=None, **details):
     fields = {name: details.pop(name) for name in ("priority", "time_limit") if name in details}
-    return Order(kind, "draft", {"text": text, **details}, owner, idempotency_key=key, **fields)
+    return JobSpec(kind, "draft", {"text": text, **details}, owner, idempotency_key=key, **fields)
 
 
 async def ended(queue, job):
     """Wait until a job has ended."""
-    async for state in queue.watch(job.order.owner, job.id):
+    async for state in queue.watch(job.spec.owner, job.id):
         job = state
     assert job.state.ended
     return job
@@ -158,7 +158,7 @@ async def ended(queue, job):
 
 async def until(queue, job, wanted):
     """Wait until a job is as wanted."""
-    async with contextlib.aclosing(queue.watch(job.order.owner, job.id)) as states:
+    async with contextlib.aclosing(queue.watch(job.spec.owner, job.id)) as states:
         async for state in states:
             if wanted(state):
                 return state

@@ -8,13 +8,13 @@ from threading import Barrier
 
 import pytest
 
-from storycore_tts.adapters.queue.ledger import Ledger
+from storycore_tts.adapters.queue.repository import JobRepository
 from storycore_tts.adapters.queue.runtime import Runtime
 from storycore_tts.adapters.queue.storage import Storage
 from storycore_tts.adapters.queue.tables import Tables
 from storycore_tts.domain.jobs import JobState, TooManyJobs
 
-from .conftest import order
+from .conftest import spec
 from .test_properties import Memory, documents, entry
 
 MOST = 3
@@ -29,7 +29,7 @@ def processes(place):
         storage = Storage(place.get("database_url"), place["state_dir"])
         runtime = Runtime(storage, f"process {number}", {}, 1.0, 1)
         runtime.prepare()
-        made.append((storage, runtime, Ledger(runtime, Tables(storage), MOST)))
+        made.append((storage, runtime, JobRepository(runtime, Tables(storage), MOST)))
         made[-1][2].open()
     yield [ledger for _, _, ledger in made]
     for storage, runtime, _ in made:
@@ -45,7 +45,7 @@ def test_all_who_submit_at_once_keep_the_bound_together(processes):
     def submit(number):
         barrier.wait(60)
         try:
-            return processes[number % len(processes)].accept(order(str(number)))
+            return processes[number % len(processes)].accept(spec(str(number)))
         except TooManyJobs:
             return None
 
@@ -64,14 +64,14 @@ def test_a_deep_page_holds_little_more_than_the_page():
         def page(self, owner, statuses, *, limit, offset):
             most[0] = max(most[0], sum(one() is not None for one in given))
             found = [
-                entry(documents.of_order(order(str(n))), id=str(n), status="SUCCESS",
+                entry(documents.spec_to_json(spec(str(n))), id=str(n), status="SUCCESS",
                       outcome=outcome)
                 for n in range(offset, min(offset + limit, 3000))
             ]  # fmt: skip
             given.extend(map(weakref.ref, found))
             return found
 
-    ledger = Ledger(Many(), Many(), MOST)
+    ledger = JobRepository(Many(), Many(), MOST)
     ledger.open()
     page = ledger.page("ann", JobState.SUCCEEDED, 10, 2500)
     assert sorted(int(job.id) for job in page) == list(range(2500, 2510))

@@ -8,13 +8,13 @@ import threading
 import pytest
 
 from storycore_tts.adapters.queue import DurableQueue, Intervals
+from storycore_tts.domain.endpoints import BackendEndpoint
 from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.jobs import JobState
-from storycore_tts.domain.sites import Site
 
-from .conftest import FAST, ended, nothing_is_left, order, traces, until
+from .conftest import FAST, ended, nothing_is_left, spec, traces, until
 
-SITE = Site("http://gpu:8188")
+SITE = BackendEndpoint("http://gpu:8188")
 
 
 class Gated(DurableQueue):
@@ -86,7 +86,7 @@ async def test_a_start_that_is_given_up_leaves_nothing(place, workshop, before, 
 async def test_a_close_that_is_cancelled_closes_all_the_same(place, workshop, before):
     queue = gated(place, "shut")
     await queue.start(workshop)
-    job = await queue.submit(order(hold="gate"))
+    job = await queue.submit(spec(hold="gate"))
     await workshop.begun[job.id].wait()
     closing = asyncio.ensure_future(queue.aclose())
     await queue.is_reached()
@@ -109,7 +109,7 @@ def test_a_loop_that_ends_while_the_queue_closes_leaves_nothing(tmp_path, worksh
     async def main():
         queue = gated({"state_dir": tmp_path}, "shut")
         await queue.start(workshop)
-        job = await queue.submit(order(hold="gate"))
+        job = await queue.submit(spec(hold="gate"))
         await workshop.begun[job.id].wait()
         closing.append(asyncio.ensure_future(queue.aclose()))
         await queue.is_reached()
@@ -125,8 +125,8 @@ async def test_what_is_asked_while_it_closes_is_answered_or_refused(folder, work
     """Much of it takes two looks at the database, and the queue is closed between them."""
     queue = gated(folder)
     await queue.start(workshop)
-    job = await ended(queue, await queue.submit(order()))
-    held = await queue.submit(order(hold="gate"))
+    job = await ended(queue, await queue.submit(spec()))
+    held = await queue.submit(spec(hold="gate"))
     await workshop.begun[held.id].wait()
 
     async def on_and_on(ask):
@@ -139,8 +139,8 @@ async def test_what_is_asked_while_it_closes_is_answered_or_refused(folder, work
         for ask in (
             lambda: queue.cancel("ann", held.id),
             lambda: queue.audio("ann", job.id),
-            lambda: queue.sites.find(held.id),
-            lambda: queue.sites.note(held.id, SITE),
+            lambda: queue.affinities.find(held.id),
+            lambda: queue.affinities.note(held.id, SITE),
             lambda: ended(queue, job),
         )
     ]
@@ -157,7 +157,7 @@ async def test_a_performer_that_asks_after_the_end_is_refused(folder, opened, be
     goes_on, told = asyncio.Event(), asyncio.get_running_loop().create_future()
     begun = asyncio.Event()
 
-    async def deaf(job_id, order, report):
+    async def deaf(job_id, spec, report):
         begun.set()
         while not goes_on.is_set():
             try:
@@ -165,13 +165,13 @@ async def test_a_performer_that_asks_after_the_end_is_refused(folder, opened, be
             except asyncio.CancelledError:
                 continue
         try:
-            await queue.sites.find(job_id)
+            await queue.affinities.find(job_id)
         except BaseException as error:  # whatever it is
             told.set_result(error)
             raise
 
     queue = await opened(folder, deaf, intervals={"stop": 0.1})
-    await queue.submit(order())
+    await queue.submit(spec())
     await begun.wait()
     await queue.aclose()
     goes_on.set()
@@ -182,7 +182,7 @@ async def test_a_performer_that_asks_after_the_end_is_refused(folder, opened, be
 async def test_watchers_are_told_as_soon_as_it_closes(folder, workshop, before):
     queue = gated(folder, "shut")
     await queue.start(workshop)
-    job = await queue.submit(order(hold="gate"))
+    job = await queue.submit(spec(hold="gate"))
     watcher = asyncio.ensure_future(ended(queue, job))
     await until(queue, job, lambda state: state.state is JobState.RUNNING)
     closing = asyncio.ensure_future(queue.aclose())
@@ -197,7 +197,7 @@ async def test_watchers_are_told_as_soon_as_it_closes(folder, workshop, before):
 async def test_a_closed_or_unopened_queue_says_so(folder, workshop):
     async def check(queue):
         for ask in (
-            lambda: queue.submit(order()),
+            lambda: queue.submit(spec()),
             lambda: queue.get("ann", "x"),
             queue.counts,
             lambda: queue.jobs("ann"),
@@ -224,8 +224,8 @@ async def test_there_is_one_in_a_process(folder, tmp_path, workshop, opened):
     for start in (opened(other, workshop), first.start(workshop)):
         with pytest.raises(StorageFailed, match="already"):
             await start
-    assert (await ended(first, await first.submit(order()))).state is JobState.SUCCEEDED
+    assert (await ended(first, await first.submit(spec()))).state is JobState.SUCCEEDED
     for _ in range(2):
         await first.aclose()
     second = await opened(other, workshop)
-    assert (await ended(second, await second.submit(order()))).state is JobState.SUCCEEDED
+    assert (await ended(second, await second.submit(spec()))).state is JobState.SUCCEEDED

@@ -7,8 +7,9 @@ import logging
 
 import pytest
 
+from storycore_tts.domain.endpoints import BackendEndpoint
 from storycore_tts.domain.jobs import (
-    PUT_DOWN,
+    SUSPENDED,
     JobKind,
     JobNotFound,
     JobNotReady,
@@ -16,14 +17,13 @@ from storycore_tts.domain.jobs import (
     TooManyJobs,
     UploadNotFound,
 )
-from storycore_tts.domain.sites import Site
 
-from .conftest import ended, nothing_is_left, order, traces, until
+from .conftest import ended, nothing_is_left, spec, traces, until
 
 
 async def test_a_job_is_accepted_done_and_kept(place, workshop, opened):
     queue = await opened(place, workshop)
-    accepted = await queue.submit(order("One.", hold="gate"))
+    accepted = await queue.submit(spec("One.", hold="gate"))
     assert accepted.state is JobState.QUEUED
     await workshop.begun[accepted.id].wait()
     with pytest.raises(JobNotReady):
@@ -31,7 +31,7 @@ async def test_a_job_is_accepted_done_and_kept(place, workshop, opened):
     workshop.gates["gate"].set()
     job = await ended(queue, accepted)
     assert job.state is JobState.SUCCEEDED
-    assert job.order == accepted.order == order("One.", hold="gate")
+    assert job.spec == accepted.spec == spec("One.", hold="gate")
     assert job.facts == {"text": "One."}
     assert job.media_type == "audio/wav"
     assert job.failure is None
@@ -56,25 +56,28 @@ async def test_uploads_and_sites_are_kept(place, workshop, opened):
         with pytest.raises(UploadNotFound):
             await store.get(owner, unknown)
 
-    assert await queue.sites.find("a job") is None
-    for site in (Site("http://gpu:8188"), Site("http://127.0.0.1:8188", "render-1")):
-        await queue.sites.note("a job", site)
-        assert await queue.sites.find("a job") == site
-    assert await queue.sites.find("another job") is None
+    assert await queue.affinities.find("a job") is None
+    for endpoint in (
+        BackendEndpoint("http://gpu:8188"),
+        BackendEndpoint("http://127.0.0.1:8188", "render-1"),
+    ):
+        await queue.affinities.note("a job", endpoint)
+        assert await queue.affinities.find("a job") == endpoint
+    assert await queue.affinities.find("another job") is None
 
 
 async def test_jobs_are_listed_the_youngest_first_and_by_state(place, workshop, opened):
     queue = await opened(place, workshop)
-    done = [await queue.submit(order(str(number))) for number in range(3)]
-    failed = [await queue.submit(order(fail="on purpose")) for _ in range(3)]
-    other = await queue.submit(order(owner="bob"))
+    done = [await queue.submit(spec(str(number))) for number in range(3)]
+    failed = [await queue.submit(spec(fail="on purpose")) for _ in range(3)]
+    other = await queue.submit(spec(owner="bob"))
     for job in [*done, *failed, other]:
         await ended(queue, job)
-    held = [await queue.submit(order(hold="gate")) for _ in range(2)]
+    held = [await queue.submit(spec(hold="gate")) for _ in range(2)]
     for job in held:
         await workshop.begun[job.id].wait()
-    waiting = await queue.submit(order())
-    cancelled = await queue.submit(order())
+    waiting = await queue.submit(spec())
+    cancelled = await queue.submit(spec())
     await queue.cancel("ann", cancelled.id)
     expected = {
         None: [*done, *failed, *held, waiting, cancelled],
@@ -103,10 +106,10 @@ async def test_jobs_are_listed_the_youngest_first_and_by_state(place, workshop, 
 
 async def test_what_is_urgent_goes_first_and_no_more_run_than_allowed(place, workshop, opened):
     queue = await opened(place, workshop, concurrency={"draft": 1})
-    first = await queue.submit(order(hold="gate"))
+    first = await queue.submit(spec(hold="gate"))
     await workshop.begun[first.id].wait()
     priorities = [0, -10, 10, 0, 9]
-    jobs = [await queue.submit(order(priority=priority)) for priority in priorities]
+    jobs = [await queue.submit(spec(priority=priority)) for priority in priorities]
     workshop.gates["gate"].set()
     for job in jobs:
         await ended(queue, job)
@@ -118,9 +121,9 @@ async def test_a_cancelled_job_is_stopped_at_once_or_never_starts(place, worksho
     """Where it is done, and not when the database is looked at the next time."""
     never = {"look": 3600, "note": 3600}
     queue = await opened(place, workshop, intervals=never, concurrency={"draft": 1})
-    running = await queue.submit(order(hold="gate", progress=[0.1, 0.5], last_words=[0.9]))
+    running = await queue.submit(spec(hold="gate", progress=[0.1, 0.5], last_words=[0.9]))
     await workshop.begun[running.id].wait()
-    waiting, third = await queue.submit(order()), await queue.submit(order())
+    waiting, third = await queue.submit(spec()), await queue.submit(spec())
     cancelled = await queue.cancel("ann", waiting.id)
     assert (cancelled.state, cancelled.started) == (JobState.CANCELLED, None)
     assert cancelled.created <= cancelled.ended
@@ -144,13 +147,13 @@ async def test_a_cancelled_job_is_stopped_at_once_or_never_starts(place, worksho
 async def test_a_full_queue_refuses(place, workshop, opened):
     """How many submit at once: test_bounds.py."""
     queue = await opened(place, workshop, concurrency={"draft": 1}, max_queued=1)
-    first = await queue.submit(order(hold="gate"))
+    first = await queue.submit(spec(hold="gate"))
     await workshop.begun[first.id].wait()
-    waiting = await queue.submit(order("0", key="0"))
+    waiting = await queue.submit(spec("0", key="0"))
     with pytest.raises(TooManyJobs) as caught:
-        await queue.submit(order("1", key="1"))
+        await queue.submit(spec("1", key="1"))
     assert caught.value.retryable
-    assert (await queue.submit(order("0", key="0"))).id == waiting.id
+    assert (await queue.submit(spec("0", key="0"))).id == waiting.id
     workshop.gates["gate"].set()
     await ended(queue, waiting)
     assert workshop.calls == [first.id, waiting.id]
@@ -160,35 +163,35 @@ async def test_the_same_key_is_the_same_job_and_owners_and_keys_may_be_anything(
     place, workshop, opened
 ):
     queue = await opened(place, workshop)
-    jobs = await asyncio.gather(*(queue.submit(order(key="k")) for _ in range(10)))
+    jobs = await asyncio.gather(*(queue.submit(spec(key="k")) for _ in range(10)))
     assert {job.id for job in jobs} == {jobs[0].id}
     done = await ended(queue, jobs[0])
-    assert await queue.submit(order(key="k")) == done
+    assert await queue.submit(spec(key="k")) == done
     assert workshop.calls == [done.id]
-    assert (await queue.submit(order(key="k", owner="bob"))).id != done.id
-    assert (await queue.submit(order(key="K"))).id != done.id
+    assert (await queue.submit(spec(key="k", owner="bob"))).id != done.id
+    assert (await queue.submit(spec(key="K"))).id != done.id
     for odd in ("", "\0", "é\ud800", "a'b\"c", "x" * 5000):
-        job = await queue.submit(order(owner=odd, key=odd))
-        assert (await queue.submit(order(owner=odd, key=odd))).id == job.id
-        assert (await ended(queue, job)).order.owner == odd
+        job = await queue.submit(spec(owner=odd, key=odd))
+        assert (await queue.submit(spec(owner=odd, key=odd))).id == job.id
+        assert (await ended(queue, job)).spec.owner == odd
 
 
 async def test_what_is_under_way_at_the_end_is_taken_up_again(place, workshop, opened, caplog):
     """And what ended meanwhile, too."""
     queue = await opened(place, workshop)
-    running = await queue.submit(order("Running.", hold="gate"))
-    stubborn = await queue.submit(order(hold="gate", stubborn="yes"))
+    running = await queue.submit(spec("Running.", hold="gate"))
+    stubborn = await queue.submit(spec(hold="gate", stubborn="yes"))
     for job in (running, stubborn):
         await workshop.begun[job.id].wait()
-    others = [await queue.submit(order(hold="gate")) for _ in range(3)]
+    others = [await queue.submit(spec(hold="gate")) for _ in range(3)]
     await queue.aclose()
-    assert workshop.cancelled[running.id] == (PUT_DOWN,)
+    assert workshop.cancelled[running.id] == (SUSPENDED,)
     workshop.gates["gate"].set()
     again = await opened(place, workshop)
     for job in (running, stubborn, *others):
         assert (await ended(again, job)).state is JobState.SUCCEEDED
     assert workshop.calls.count(running.id) == 2
-    assert workshop.orders[running.id] == running.order
+    assert workshop.specs[running.id] == running.spec
     assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
 
 
@@ -197,10 +200,10 @@ async def test_what_is_old_is_removed_and_what_is_needed_stays(place, workshop, 
     queue = await opened(place, workshop, retention_seconds=0.001, time_limits=limits)
     needed = await queue.uploads.put("ann", b"needed")
     unused = await queue.uploads.put("ann", b"unused")
-    held = await queue.submit(order(hold="gate", sample={"at": [needed]}, time_limit=60))
-    cancelled = await queue.submit(order(hold="gate"))
+    held = await queue.submit(spec(hold="gate", sample={"at": [needed]}, time_limit=60))
+    cancelled = await queue.submit(spec(hold="gate"))
     await queue.cancel("ann", cancelled.id)
-    old = await ended(queue, await queue.submit(order(hold="gate")))  # 0.1 s and more
+    old = await ended(queue, await queue.submit(spec(hold="gate")))  # 0.1 s and more
     await queue.in_thread(queue._housekeeping.sweep)
     with pytest.raises(UploadNotFound):
         await queue.uploads.get("ann", unused)
@@ -221,8 +224,8 @@ async def test_it_is_quiet_and_leaves_the_process_as_it_was(place, workshop, ope
     with caplog.at_level(logging.DEBUG, "storycore_tts"):
         queue = await opened(place, workshop)
         for fail in ("", "on purpose"):
-            await ended(queue, await queue.submit(order(fail=fail)))
-        held = await queue.submit(order(hold="gate"))
+            await ended(queue, await queue.submit(spec(fail=fail)))
+        held = await queue.submit(spec(hold="gate"))
         await until(queue, held, lambda job: job.state is JobState.RUNNING)
         await queue.aclose()
     assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []

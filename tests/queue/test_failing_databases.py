@@ -11,7 +11,7 @@ from storycore_tts.adapters.queue import DurableQueue
 from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.jobs import JobState
 
-from .conftest import ended, migrate, order, until
+from .conftest import ended, migrate, spec, until
 
 
 class Server:
@@ -39,7 +39,7 @@ def server(postgres_databases, shared):
 
 async def test_connections_that_break_lose_no_job(shared, server, workshop, opened):
     queue = await opened(shared, workshop)
-    jobs = [await queue.submit(order(str(n), hold=f"gate {n}")) for n in range(5)]
+    jobs = [await queue.submit(spec(str(n), hold=f"gate {n}")) for n in range(5)]
     for number, job in enumerate(jobs):
         await workshop.begun[job.id].wait()
         if number % 3 == 0:
@@ -60,13 +60,13 @@ async def test_a_server_that_is_gone_for_a_while_delays_and_no_more(
 ):
     """A watcher waits for it, too; at the end the queue closes without it."""
     queue = await opened(shared, workshop)
-    job = await queue.submit(order(hold="gate"))
+    job = await queue.submit(spec(hold="gate"))
     watching = asyncio.ensure_future(ended(queue, job))
     await workshop.begun[job.id].wait()
     await until(queue, job, lambda state: state.state is JobState.RUNNING)
     server.refuse(True)
     with pytest.raises(StorageFailed) as caught:
-        await queue.submit(order())
+        await queue.submit(spec())
     assert caught.value.hint
     workshop.gates["gate"].set()
     await workshop.ended[job.id].wait()
@@ -77,7 +77,7 @@ async def test_a_server_that_is_gone_for_a_while_delays_and_no_more(
         await ended(queue, job)
     server.refuse(False)
     assert (await watching).state is JobState.SUCCEEDED
-    assert (await ended(queue, await queue.submit(order()))).state is JobState.SUCCEEDED
+    assert (await ended(queue, await queue.submit(spec()))).state is JobState.SUCCEEDED
     assert workshop.calls.count(job.id) == 1
     assert len(await queue.jobs("ann")) == 2
     server.refuse(True)
@@ -88,11 +88,11 @@ async def test_a_server_that_is_gone_for_a_while_delays_and_no_more(
 async def test_whoever_is_taken_for_dead_ends_its_jobs_once(place, workshop, opened):
     """Its jobs go back into the queue, while it still does them: it joins itself."""
     queue = await opened(place, workshop)
-    jobs = [await queue.submit(order(str(n), hold="gate")) for n in range(2)]
+    jobs = [await queue.submit(spec(str(n), hold="gate")) for n in range(2)]
     for job in jobs:
         await workshop.begun[job.id].wait()
     await queue.in_thread(queue._runtime.recover, queue._runtime.executor)
-    more = await queue.submit(order())
+    more = await queue.submit(spec())
     workshop.gates["gate"].set()
     for job in [*jobs, more]:
         assert (await ended(queue, job)).state is JobState.SUCCEEDED
@@ -107,9 +107,9 @@ async def with_a_job_of(executor, place, workshop, opened, **arguments):
     None stands for the queue's own.
     """
     queue = await opened(place, workshop, concurrency={"draft": 1}, **arguments)
-    held = await queue.submit(order(hold="gate"))
+    held = await queue.submit(spec(hold="gate"))
     await workshop.begun[held.id].wait()
-    job = await queue.submit(order())
+    job = await queue.submit(spec())
     schema = "storycore_tts_dbos." if "database_url" in place else ""
     claim = sa.text(f"UPDATE {schema}workflow_status SET status = 'PENDING', "
                     "executor_id = :executor WHERE workflow_uuid = :id")  # fmt: skip
@@ -157,7 +157,7 @@ async def test_two_databases_make_other_ids(tmp_path, workshop, opened):
     ids = []
     for name in ("one", "two"):
         queue = await opened({"state_dir": tmp_path / name}, workshop)
-        job = await queue.submit(order(key="k"))
+        job = await queue.submit(spec(key="k"))
         ids.append((job.id, await queue.uploads.put("ann", b"x")))
         await queue.aclose()
     assert ids[0][0] != ids[1][0]

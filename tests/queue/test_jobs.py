@@ -16,12 +16,12 @@ from storycore_tts.domain.jobs import (
     JobKind,
     JobNotFound,
     JobNotReady,
+    JobSpec,
     JobState,
-    Order,
 )
-from storycore_tts.ports import JobQueue, SiteStore, UploadStore
+from storycore_tts.ports import JobAffinityStore, JobQueue, UploadStore
 
-from .conftest import ended, order, until
+from .conftest import ended, spec, until
 
 
 async def collected(stream):
@@ -31,15 +31,15 @@ async def collected(stream):
 async def test_it_is_what_the_ports_ask_for_and_a_job_without_a_sound_has_none(queue):
     assert isinstance(queue, JobQueue)
     assert isinstance(queue.uploads, UploadStore)
-    assert isinstance(queue.sites, SiteStore)
-    job = await ended(queue, await queue.submit(order(sound="")))
+    assert isinstance(queue.affinities, JobAffinityStore)
+    job = await ended(queue, await queue.submit(spec(sound="")))
     assert (job.state, job.media_type) == (JobState.SUCCEEDED, "")
     with pytest.raises(JobNotReady, match="no sound"):
         await queue.audio("ann", job.id)
 
 
 async def test_an_error_of_ours_is_kept_as_it_is(queue):
-    job = await ended(queue, await queue.submit(order(fail="on purpose")))
+    job = await ended(queue, await queue.submit(spec(fail="on purpose")))
     assert job.state is JobState.FAILED
     assert job.failure == Failure("OutOfMemory", "The GPU is full.", "Wait.", "draft", False)
     assert job.facts == {}
@@ -50,7 +50,7 @@ async def test_an_error_of_ours_is_kept_as_it_is(queue):
 
 async def test_a_bug_is_logged_and_not_told(queue, caplog):
     with caplog.at_level(logging.INFO):
-        job = await ended(queue, await queue.submit(order("Private words.", fail="bug")))
+        job = await ended(queue, await queue.submit(spec("Private words.", fail="bug")))
     assert job.state is JobState.FAILED
     assert job.failure.error == "InternalError"
     assert "internals" not in f"{job.failure}"
@@ -62,7 +62,7 @@ async def test_a_bug_is_logged_and_not_told(queue, caplog):
 
 
 async def test_nobody_sees_the_jobs_of_others_and_what_is_no_id_is_no_job(queue):
-    job = await ended(queue, await queue.submit(order()))
+    job = await ended(queue, await queue.submit(spec()))
     for ask in (queue.get, queue.cancel, queue.audio):
         with pytest.raises(JobNotFound):
             await ask("bob", job.id)
@@ -78,17 +78,17 @@ async def test_nobody_sees_the_jobs_of_others_and_what_is_no_id_is_no_job(queue)
 
 async def test_orders_that_cannot_be_kept_are_refused(queue):
     with pytest.raises(InvalidRequest, match="'other'"):
-        await queue.submit(Order(JobKind.SPEECH, "other", {}, "ann"))
+        await queue.submit(JobSpec(JobKind.SPEECH, "other", {}, "ann"))
     for value in (float("nan"), b"1", {1, 2}, 10**5000):
         with pytest.raises(InvalidRequest, match="JSON"):
-            await queue.submit(order(x=value))
-    job = await queue.submit(order(key="k"))
+            await queue.submit(spec(x=value))
+    job = await queue.submit(spec(key="k"))
     for other in (
-        order("Else.", key="k"),
-        order(kind=JobKind.CLONE, key="k"),
-        order(priority=1, key="k"),
-        order(time_limit=5, key="k"),
-        order(key="k", more=1),
+        spec("Else.", key="k"),
+        spec(kind=JobKind.CLONE, key="k"),
+        spec(priority=1, key="k"),
+        spec(time_limit=5, key="k"),
+        spec(key="k", more=1),
     ):
         with pytest.raises(IdempotencyConflict):
             await queue.submit(other)
@@ -96,11 +96,11 @@ async def test_orders_that_cannot_be_kept_are_refused(queue):
 
 
 async def test_a_performer_that_ignores_cancellation_succeeds_for_nobody(queue, workshop):
-    job = await queue.submit(order(hold="gate", stubborn="yes"))
+    job = await queue.submit(spec(hold="gate", stubborn="yes"))
     await workshop.begun[job.id].wait()
     await queue.cancel("ann", job.id)
     await workshop.ended[job.id].wait()
-    await ended(queue, await queue.submit(order()))
+    await ended(queue, await queue.submit(spec()))
     assert (await queue.get("ann", job.id)).state is JobState.CANCELLED
     with pytest.raises(JobNotReady):
         await queue.audio("ann", job.id)
@@ -109,14 +109,14 @@ async def test_a_performer_that_ignores_cancellation_succeeds_for_nobody(queue, 
 async def test_each_kind_has_a_time_limit(folder, workshop, opened):
     limits = {JobKind.SPEECH: 0.2, JobKind.TRAINING: 60}
     queue = await opened(folder, workshop, time_limits=limits)
-    slow = await queue.submit(order(hold="gate", kind=JobKind.TRAINING))
-    job = await ended(queue, await queue.submit(order(hold="gate")))
+    slow = await queue.submit(spec(hold="gate", kind=JobKind.TRAINING))
+    job = await ended(queue, await queue.submit(spec(hold="gate")))
     assert job.failure.error == "BackendTimeout"
     assert (await queue.get("ann", slow.id)).state is JobState.RUNNING
 
 
 async def test_watchers_see_each_change_and_leave_nothing(queue, workshop):
-    job = await queue.submit(order(hold="gate", progress=[0.25, 0.5]))
+    job = await queue.submit(spec(hold="gate", progress=[0.25, 0.5]))
     watchers = [asyncio.ensure_future(collected(queue.watch("ann", job.id))) for _ in range(20)]
     leaver = asyncio.ensure_future(ended(queue, job))
     seen = []
@@ -146,7 +146,7 @@ async def test_watchers_see_each_change_and_leave_nothing(queue, workshop):
 async def test_a_result_that_was_kept_is_never_made_again(folder, workshop, opened):
     """The process was killed after it kept the sound, and before DBOS heard of it."""
     queue = await opened(folder, workshop)
-    job = await queue.submit(order(hold="gate"))
+    job = await queue.submit(spec(hold="gate"))
     await workshop.begun[job.id].wait()
     document = {"state": "succeeded", "facts": {"n": 1}, "media_type": "audio/x", "ended": 1}
     await queue.in_thread(queue._tables.keep, job.id, document, b"first")
@@ -160,7 +160,7 @@ async def test_a_result_that_was_kept_is_never_made_again(folder, workshop, open
 
 async def test_a_job_that_ends_its_process_each_time_is_given_up(folder, workshop, opened):
     queue = await opened(folder, workshop, max_attempts=1)
-    job = await queue.submit(order(hold="gate"))
+    job = await queue.submit(spec(hold="gate"))
     for _ in range(2):
         await workshop.begun[job.id].wait()
         workshop.begun[job.id].clear()
@@ -174,10 +174,10 @@ async def test_a_job_that_ends_its_process_each_time_is_given_up(folder, worksho
 
 
 async def test_an_owner_removes_what_has_ended_and_nothing_else(queue, workshop):
-    waiting = await queue.submit(order(hold="gate"))
+    waiting = await queue.submit(spec(hold="gate"))
     with pytest.raises(JobNotReady, match="has not ended"):
         await queue.remove("ann", waiting.id)
-    job = await ended(queue, await queue.submit(order()))
+    job = await ended(queue, await queue.submit(spec()))
     with pytest.raises(JobNotFound):
         await queue.remove("bob", job.id)
     assert await queue.remove("ann", job.id) == job
@@ -187,7 +187,7 @@ async def test_an_owner_removes_what_has_ended_and_nothing_else(queue, workshop)
 
 async def test_what_is_old_is_removed_by_and_by(folder, workshop, opened):
     queue = await opened(folder, workshop, retention_seconds=0.001, intervals={"sweep": 0.05})
-    job = await queue.submit(order())
+    job = await queue.submit(spec())
 
     async def watch_for_ever():
         while True:
@@ -200,7 +200,7 @@ async def test_what_is_old_is_removed_by_and_by(folder, workshop, opened):
 async def test_nothing_is_pickled_and_the_format_has_a_version(queue):
     """A newer package may not know the fields of an order, but it knows the version."""
     for fail in ("", "on purpose", "bug"):
-        await ended(queue, await queue.submit(order(fail=fail)))
+        await ended(queue, await queue.submit(spec(fail=fail)))
     with queue._storage.jobs.connect() as connection:
         wanted = "serialization, application_version, name, queue_name, executor_id"
         rows = connection.execute(sa.text(f"SELECT {wanted} FROM workflow_status"))
@@ -211,7 +211,7 @@ async def test_nothing_is_pickled_and_the_format_has_a_version(queue):
 
 
 async def test_a_backend_that_is_offered_later_gets_its_jobs_done(queue, workshop):
-    late = replace(order(), backend="comfyui")
+    late = replace(spec(), backend="comfyui")
     with pytest.raises(InvalidRequest):
         await queue.submit(late)
     queue.offer("comfyui", 1)

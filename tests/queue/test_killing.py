@@ -17,7 +17,7 @@ import pytest
 from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.jobs import JobState
 
-from .conftest import ended, order, until
+from .conftest import ended, spec, until
 
 WORKER = Path(__file__).with_name("worker.py")
 RANDOM = random.Random(os.environ["STORYCORE_TTS_FAULT_SEED"])
@@ -67,7 +67,7 @@ def logged(log):
     return [Counter(job for what, job, _ in lines if what == wanted) for wanted in ("start", "end")]
 
 
-async def nothing(job_id, order, report):
+async def nothing(job_id, spec, report):
     raise AssertionError("this process does no jobs")
 
 
@@ -89,7 +89,7 @@ async def test_killed_processes_lose_no_job_and_make_no_result_again(
 ):
     log = tmp_path / "log"
     queue = await opened(place, nothing, **NOBODY)
-    jobs = [await queue.submit(order(str(n))) for n in range(30 * kills)]
+    jobs = [await queue.submit(spec(str(n))) for n in range(30 * kills)]
     await queue.aclose()
     kept = {}
     for _ in range(kills):
@@ -126,7 +126,7 @@ async def test_of_two_processes_one_is_told_to_cancel_and_one_is_killed(shared, 
         workers = [stack.enter_context(Worker(shared, log, mode="held")) for _ in range(2)]
         for worker in workers:
             await asyncio.to_thread(worker.ready)
-        jobs = [await queue.submit(order(str(n))) for n in range(3 * AT_ONCE)]
+        jobs = [await queue.submit(spec(str(n))) for n in range(3 * AT_ONCE)]
         for job in jobs[: 2 * AT_ONCE]:
             await until(queue, job, lambda state: state.progress)
         cancelled, waiting = jobs.pop(0), jobs[2 * AT_ONCE - 1]
@@ -154,7 +154,7 @@ async def test_of_those_who_share_a_folder_another_goes_on_when_the_one_that_wor
     with Worker(folder, log, "held", "share") as worker:
         await asyncio.to_thread(worker.ready)
         queue = await opened(folder, workshop, share=True, concurrency={"draft": AT_ONCE})
-        cancelled, *jobs = [await queue.submit(order(str(n))) for n in range(2 * AT_ONCE)]
+        cancelled, *jobs = [await queue.submit(spec(str(n))) for n in range(2 * AT_ONCE)]
         for job in (cancelled, *jobs[: AT_ONCE - 1]):
             await until(queue, job, lambda state: state.progress)
         assert (await queue.cancel("ann", cancelled.id)).state is JobState.CANCELLED
@@ -179,7 +179,7 @@ async def test_those_who_share_a_folder_may_come_at_the_same_time(tmp_path, open
         for worker in workers:
             await asyncio.to_thread(worker.ready)
         queue = await opened(place, workshop, share=True)
-        jobs = [await queue.submit(order(str(n))) for n in range(6)]
+        jobs = [await queue.submit(spec(str(n))) for n in range(6)]
         await check_all_ended_once(queue, jobs, tmp_path / "log")
         for worker in workers:
             await asyncio.to_thread(worker.finish)

@@ -10,7 +10,7 @@ import pytest
 from storycore_tts.adapters.queue import DurableQueue
 from storycore_tts.domain.jobs import JobState
 
-from .conftest import ended, order
+from .conftest import ended, spec
 
 
 class SlowToLook(DurableQueue):
@@ -54,9 +54,9 @@ async def slow(request, folder, workshop, opened):
 
 async def test_a_job_that_begins_while_the_queue_looks_is_not_forgotten(slow, workshop):
     """It was queued in the database, and running when that was told: nobody took it from us."""
-    first = await slow.submit(order(hold="first"))
+    first = await slow.submit(spec(hold="first"))
     await workshop.begun[first.id].wait()
-    second = await slow.submit(order(hold="second"))
+    second = await slow.submit(spec(hold="second"))
     slow.slow = True
     watching = asyncio.ensure_future(ended(slow, second))
     assert await asyncio.to_thread(slow.has_looked.wait, 60)
@@ -71,7 +71,7 @@ async def test_a_job_that_begins_while_the_queue_looks_is_not_forgotten(slow, wo
 @pytest.mark.parametrize("slow", [2], indirect=True)
 async def test_a_job_that_comes_back_while_the_queue_looks_is_ended_once(slow, workshop):
     """Others took us for dead: it was queued in the database, and ours again when that was told."""
-    job = await slow.submit(order(hold="gate", fail="on purpose"))
+    job = await slow.submit(spec(hold="gate", fail="on purpose"))
     await workshop.begun[job.id].wait()
     slow.slow = slow.taken_for_dead = True
     assert await asyncio.to_thread(slow.has_looked.wait, 60)

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from storycore_tts.adapters.queue import documents
-from storycore_tts.adapters.queue.ledger import Ledger, uploads_in
+from storycore_tts.adapters.queue.repository import JobRepository, uploads_in
 from storycore_tts.adapters.queue.runtime import Entry
 from storycore_tts.adapters.queue.states import job_of
 from storycore_tts.adapters.queue.tables import Note
@@ -18,8 +18,8 @@ from storycore_tts.domain.jobs import (
     Failure,
     IdempotencyConflict,
     JobKind,
+    JobSpec,
     JobState,
-    Order,
     Outcome,
 )
 from storycore_tts.domain.progress import Progress, Stage
@@ -31,8 +31,8 @@ values = st.recursive(
     plain | texts, lambda inner: st.lists(inner) | st.dictionaries(texts, inner), max_leaves=10
 )
 details = st.dictionaries(texts, values, max_size=4)
-orders = st.builds(
-    Order,
+specs = st.builds(
+    JobSpec,
     kind=st.sampled_from(JobKind),
     backend=texts,
     details=details,
@@ -74,61 +74,61 @@ class Memory:
     def entry(self, job_id):
         return self.entries.get(job_id)
 
-    def enqueue(self, job_id, owner, order, most):
+    def enqueue(self, job_id, owner, spec, most):
         assert job_id not in self.entries
-        self.entries[job_id] = entry(order, id=job_id, owner=owner)
+        self.entries[job_id] = entry(spec, id=job_id, owner=owner)
         return True
 
 
-def entry(order, **fields):
+def entry(spec, **fields):
     known = {"id": "1", "owner": "", "executor": "", "created": 0, "updated": 0, "outcome": None}
-    known |= {"status": "ENQUEUED", "started": None, "ended": None, "order": stored(order)}
+    known |= {"status": "ENQUEUED", "started": None, "ended": None, "spec": stored(spec)}
     return Entry(**known | fields)
 
 
 def ledger():
     memory = Memory()
-    made = Ledger(memory, memory, 10)
+    made = JobRepository(memory, memory, 10)
     made.open()
     return made
 
 
 @few
-@given(orders)
-def test_an_order_comes_back_as_it_was(order):
-    document = documents.of_order(order)
-    assert documents.order_in(stored(document)) == order
+@given(specs)
+def test_an_order_comes_back_as_it_was(spec):
+    document = documents.spec_to_json(spec)
+    assert documents.spec_from_json(stored(document)) == spec
     job = job_of(entry(document), None)
-    assert job.order == order
+    assert job.spec == spec
     assert job.state is JobState.QUEUED
 
 
 @few
 @given(details, texts, st.binary(), failures, news, st.integers(0, 2**42))
 def test_an_outcome_comes_back_as_it_was(facts, media_type, audio, failure, progress, at):
-    order = documents.of_order(Order(JobKind.SPEECH, "draft", {}, "ann"))
+    spec = documents.spec_to_json(JobSpec(JobKind.SPEECH, "draft", {}, "ann"))
     kept = stored(documents.of_success(Outcome(facts, audio, media_type)))
-    job = job_of(entry(order, status="SUCCESS", outcome=kept, ended=at), None)
+    job = job_of(entry(spec, status="SUCCESS", outcome=kept, ended=at), None)
     assert (job.state, job.facts) == (JobState.SUCCEEDED, facts)
     assert job.media_type == (media_type if audio else "")
     assert job.created <= job.ended
 
     kept = stored(documents.of_failure(failure))
     note = Note(at, at, documents.of_progress(progress))
-    job = job_of(entry(order, status="SUCCESS", outcome=kept), note)
+    job = job_of(entry(spec, status="SUCCESS", outcome=kept), note)
     assert (job.state, job.failure, job.progress) == (JobState.FAILED, failure, progress)
     assert job.created <= job.started <= job.ended
 
 
 @few
-@given(orders, orders, texts)
+@given(specs, specs, texts)
 def test_a_key_stands_for_one_order(one, other, key):
     one, other = replace(one, idempotency_key=key), replace(other, idempotency_key=key)
     other = replace(other, owner=one.owner)
     book = ledger()
     first = book.accept(one)
     assert book.accept(one).id == first.id
-    if documents.same_order(documents.of_order(one), documents.of_order(other)):
+    if documents.same_spec(documents.spec_to_json(one), documents.spec_to_json(other)):
         assert book.accept(other).id == first.id
     else:
         with pytest.raises(IdempotencyConflict):
@@ -136,12 +136,12 @@ def test_a_key_stands_for_one_order(one, other, key):
 
 
 @few
-@given(orders, texts, texts, texts, texts)
-def test_others_keys_stand_for_other_jobs(order, owner, key, other_owner, other_key):
+@given(specs, texts, texts, texts, texts)
+def test_others_keys_stand_for_other_jobs(spec, owner, key, other_owner, other_key):
     assume((owner, key) != (other_owner, other_key))
     book = ledger()
-    one = book.accept(replace(order, owner=owner, idempotency_key=key))
-    other = book.accept(replace(order, owner=other_owner, idempotency_key=other_key))
+    one = book.accept(replace(spec, owner=owner, idempotency_key=key))
+    other = book.accept(replace(spec, owner=other_owner, idempotency_key=other_key))
     assert one.id != other.id
 
 

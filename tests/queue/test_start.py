@@ -8,11 +8,11 @@ import sys
 import pytest
 
 from storycore_tts.adapters.queue import DurableQueue
-from storycore_tts.adapters.queue.runtime import PutDown
+from storycore_tts.adapters.queue.runtime import Suspended
 from storycore_tts.domain.errors import ConfigurationError, StorageFailed
 from storycore_tts.domain.jobs import JobState
 
-from .conftest import ended, order
+from .conftest import ended, spec
 
 
 async def test_a_start_that_fails_leaves_nothing_and_only_this_user_may_read_the_files(
@@ -23,7 +23,7 @@ async def test_a_start_that_fails_leaves_nothing_and_only_this_user_may_read_the
         await opened({"state_dir": tmp_path / "file"}, workshop)
     assert caught.value.hint
     queue = await opened({"state_dir": tmp_path / "made"}, workshop)
-    assert (await ended(queue, await queue.submit(order()))).state is JobState.SUCCEEDED
+    assert (await ended(queue, await queue.submit(spec()))).state is JobState.SUCCEEDED
     assert (tmp_path / "made").stat().st_mode & 0o077 == 0
     await queue.aclose()
     (tmp_path / "made" / "jobs.sqlite").write_bytes(b"no database" * 1000)
@@ -66,7 +66,7 @@ async def test_no_thread_of_dbos_goes_on_trying_when_all_has_ended(folder, works
     with engine.connect():
         pass
     await queue.aclose()
-    with pytest.raises(PutDown):
+    with pytest.raises(Suspended):
         engine.connect()
 
 
@@ -76,19 +76,19 @@ import storycore_tts
 print({'dbos', 'sqlalchemy', 'psycopg'} & {*sys.modules})
 from pathlib import Path
 from storycore_tts.adapters.queue import DurableQueue
-from storycore_tts.domain.jobs import JobKind, Order
+from storycore_tts.domain.jobs import JobKind, JobSpec
 
 async def main():
     begun = asyncio.Event()
 
-    async def perform(job_id, order, report):
+    async def perform(job_id, spec, report):
         print("begun", flush=True)
         begun.set()
         await asyncio.sleep(3600)
 
     queue = DurableQueue(Path(sys.argv[1]), {"draft": 1})
     await queue.start(perform)
-    await queue.submit(Order(JobKind.SPEECH, "draft", {}, "ann"))
+    await queue.submit(JobSpec(JobKind.SPEECH, "draft", {}, "ann"))
     await begun.wait()
 
 asyncio.run(main())

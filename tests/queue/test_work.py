@@ -11,10 +11,10 @@ from storycore_tts.adapters.queue.housekeeping import Housekeeping
 from storycore_tts.adapters.queue.waiting import Intervals
 from storycore_tts.adapters.queue.work import Work
 from storycore_tts.domain.errors import StorageFailed
-from storycore_tts.domain.jobs import PUT_DOWN
+from storycore_tts.domain.jobs import SUSPENDED
 from storycore_tts.domain.progress import Progress, Stage
 
-from .conftest import order
+from .conftest import spec
 
 pytestmark = pytest.mark.virtual_clock
 
@@ -57,7 +57,7 @@ def begun(memory, workshop):
         return function(*arguments)
 
     def begin(perform=workshop, time_limit=60.0, intervals=None, **details):
-        asked = order(**details)
+        asked = spec(**details)
         work = Work(
             "job", asked, time_limit, intervals or Intervals(), memory, in_thread, lambda: None
         )
@@ -84,7 +84,7 @@ async def test_a_job_that_takes_too_long_is_stopped(begun, workshop, stubborn):
 async def test_a_performer_that_does_not_stop_is_left_behind(begun, memory, caplog):
     may_end, ended = asyncio.Event(), asyncio.Event()
 
-    async def perform(job_id, order, report):
+    async def perform(job_id, spec, report):
         report(Progress(Stage.GENERATING, 0.1))
         while not may_end.is_set():
             try:
@@ -136,7 +136,7 @@ async def test_work_that_is_put_down_does_not_wait_for_the_database(begun, memor
     memory.fails_until = 100
     work, task = begun()
     await asyncio.sleep(1.5)
-    work.stop(PUT_DOWN)
+    work.stop(SUSPENDED)
     assert await task is None
     assert now() == 1.5
 
@@ -144,7 +144,7 @@ async def test_work_that_is_put_down_does_not_wait_for_the_database(begun, memor
 async def test_cancelled_work_waits_for_its_performer_and_stays_cancelled(begun):
     heard = []
 
-    async def perform(job_id, order, report):
+    async def perform(job_id, spec, report):
         try:
             await asyncio.sleep(3600)
         except asyncio.CancelledError as error:
@@ -158,7 +158,7 @@ async def test_cancelled_work_waits_for_its_performer_and_stays_cancelled(begun)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert heard == [(PUT_DOWN,), "ended"]
+    assert heard == [(SUSPENDED,), "ended"]
     assert now() == 4
 
 

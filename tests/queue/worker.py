@@ -24,7 +24,7 @@ async def main() -> None:
     if mode != "held":
         may_go_on.set()
 
-    async def perform(job_id, order, report):
+    async def perform(job_id, spec, report):
         os.write(lines, f"start {job_id} {os.getpid()}\n".encode())
         report(Progress(Stage.GENERATING))
         await asyncio.sleep(0.05)

@@ -186,7 +186,7 @@ class ComfyUIAdapter:
             try:
                 spec = await session.spec(class_type)
                 speaks = speaks or class_type == graphs.CUSTOM_VOICE
-                details[class_type] = f"{spec.module or 'present'}: {graphs.likeness(spec)}"
+                details[class_type] = f"{spec.module or 'present'}: {graphs.describe_version(spec)}"
             except TTSError as error:
                 details[class_type] = "missing" if isinstance(error, NodePackMissing) else "unknown"
                 problems.append(Problem(error.message, error.hint or "Look at the server's log."))

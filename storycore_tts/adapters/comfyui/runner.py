@@ -15,7 +15,7 @@ from storycore_tts.adapters.comfyui.protocol.plan import Command, JobDone, JobPl
 from storycore_tts.adapters.comfyui.session import Session
 from storycore_tts.adapters.comfyui.transport.http import SubmissionUncertain
 from storycore_tts.domain.errors import TTSError
-from storycore_tts.domain.jobs import PUT_DOWN
+from storycore_tts.domain.jobs import SUSPENDED
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.progress import OnProgress
 
@@ -112,7 +112,7 @@ class JobRunner:
             except asyncio.CancelledError as error:
                 # Raised again at the end of run: the job must be off the server first.
                 self._cancelled = self._cancelled or error
-                machine.cancel(self._loop.time(), suspended=PUT_DOWN in error.args)
+                machine.cancel(self._loop.time(), suspended=SUSPENDED in error.args)
             machine.tick(self._loop.time())
 
     async def _withdraw_to_the_end(self) -> None:

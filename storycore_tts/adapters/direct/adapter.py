@@ -24,11 +24,11 @@ from storycore_tts.adapters.direct.devices import Hardware, place
 from storycore_tts.adapters.direct.engine import Engine
 from storycore_tts.adapters.direct.failures import BACKEND
 from storycore_tts.adapters.direct.installed import Installed
-from storycore_tts.adapters.direct.jobs import Call, Job, Line, Result
 from storycore_tts.adapters.direct.lookups import SharedLookup
 from storycore_tts.adapters.direct.package import load_package
 from storycore_tts.adapters.direct.pool import Limits, ModelKey, Pool
 from storycore_tts.adapters.direct.prompts import PromptCache
+from storycore_tts.adapters.direct.speech_jobs import Line, PoolCall, Result, SpeechJob
 from storycore_tts.domain.audio import SAMPLE_RATE, is_silent
 from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.progress import OnProgress, Progress, forward_only
@@ -133,7 +133,7 @@ class DirectAdapter:
         most the audio of the request's token budget.
         """
         key, line, warnings = await self._checked(request)
-        job, report = Job(line, streamed=True), forward_only(on_progress)
+        job, report = SpeechJob(line, streamed=True), forward_only(on_progress)
         delivered, audible = 0, False
         try:
             self._pool.submit(key, job)
@@ -163,7 +163,7 @@ class DirectAdapter:
         self, request: TrainingRequest, *, on_progress: OnProgress | None = None
     ) -> TrainedVoice:
         """See ``VoiceTrainer.train``. The folders of the request are on this machine's disk."""
-        call = Call[TrainedVoice]()
+        call = PoolCall[TrainedVoice]()
         self._pool.submit_exclusive(call, lambda: self._trained(request, call))
         return await _ended(call, on_progress)
 
@@ -180,7 +180,7 @@ class DirectAdapter:
     ) -> Speech:
         called = time.perf_counter()
         key, line, warnings = await self._checked(request)
-        job = Job(line)
+        job = SpeechJob(line)
         self._pool.submit(key, job)
         spoken = await _ended(job, on_progress)
         return Speech(
@@ -217,7 +217,7 @@ class DirectAdapter:
             warnings = (INSTRUCT_UNHEARD,) if deaf else ()
         return ModelKey(checkpoint, card.stamp), line, warnings
 
-    def _trained(self, request: TrainingRequest, call: Call[TrainedVoice]) -> TrainedVoice:
+    def _trained(self, request: TrainingRequest, call: PoolCall[TrainedVoice]) -> TrainedVoice:
         base = configured_size(self._config, "base", request.model_choice)
         read_card(base)
         with failures.loading(base.name):
@@ -275,7 +275,7 @@ class DirectAdapter:
         )
 
 
-async def _ended(call: Call[Result], on_progress: OnProgress | None) -> Result:
+async def _ended(call: PoolCall[Result], on_progress: OnProgress | None) -> Result:
     """Pass a call's news on, and return what it ends with; leaving early cancels it."""
     report = forward_only(on_progress)
     try:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from storycore_tts.adapters.direct.jobs import Job
+from storycore_tts.adapters.direct.speech_jobs import SpeechJob
 
 
-def next_batch(waiting: Sequence[Job], *, most: int) -> list[Job]:
+def next_batch(waiting: Sequence[SpeechJob], *, most: int) -> list[SpeechJob]:
     """Choose the next batch: the line that waited longest, and those that fit to it.
 
     A batch ends when its longest line ends, so lines of similar length go together; the line that
@@ -29,6 +29,6 @@ def next_batch(waiting: Sequence[Job], *, most: int) -> list[Job]:
     return by_length[begin : begin + most]
 
 
-def is_full(waiting: Sequence[Job], *, most: int) -> bool:
+def is_full(waiting: Sequence[SpeechJob], *, most: int) -> bool:
     """Tell whether to wait for more lines would change nothing about the next batch."""
     return waiting[0].alone or len(next_batch(waiting, most=most)) >= most

@@ -15,10 +15,10 @@ import numpy as np
 from storycore_tts.adapters.direct import failures
 from storycore_tts.adapters.direct.checkpoints import Checkpoint, fetched
 from storycore_tts.adapters.direct.devices import Hardware, Placement, place
-from storycore_tts.adapters.direct.jobs import Job, Piece
 from storycore_tts.adapters.direct.loading import load_model
 from storycore_tts.adapters.direct.package import load_package
 from storycore_tts.adapters.direct.prompts import PromptCache, PromptKey
+from storycore_tts.adapters.direct.speech_jobs import Piece, SpeechJob
 from storycore_tts.adapters.direct.streaming import ChunkDecoder
 from storycore_tts.adapters.direct.watch import Abandoned, Watch
 from storycore_tts.domain.audio import SAMPLE_RATE, Samples
@@ -82,7 +82,7 @@ class Engine:
                 attention=self.placement.attention,
             )
 
-    def speak(self, batch: Sequence[Job], seed: int) -> list[Take]:
+    def speak(self, batch: Sequence[SpeechJob], seed: int) -> list[Take]:
         """Speak lines that are drawn alike, all at once.
 
         Args:
@@ -122,7 +122,7 @@ class Engine:
         self._model = None
         give_back_memory()
 
-    def _generate(self, batch: Sequence[Job], prompts: Sequence[Any]) -> list[Any]:
+    def _generate(self, batch: Sequence[SpeechJob], prompts: Sequence[Any]) -> list[Any]:
         lines = [job.line for job in batch]
         drawn = lines[0].sampling
         options = {
@@ -146,7 +146,7 @@ class Engine:
             waves, _ = self._model.generate_voice_clone(voice_clone_prompt=list(prompts), **options)
         return list(waves)
 
-    def _prompt(self, job: Job) -> Any:
+    def _prompt(self, job: SpeechJob) -> Any:
         reference, only = job.line.reference, job.line.x_vector_only
         if reference is None:
             return None
@@ -170,7 +170,7 @@ class Engine:
                 size += tensor.numel() * tensor.element_size()
         return prompt, size
 
-    def _stream(self, job: Job, prompt: Any, seed: int) -> ChunkDecoder:
+    def _stream(self, job: SpeechJob, prompt: Any, seed: int) -> ChunkDecoder:
         import torch
 
         codec, device = self._model.model.speech_tokenizer, self._model.device

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-from storycore_tts.adapters.direct.jobs import Answering
+from storycore_tts.adapters.direct.speech_jobs import Answering
 from storycore_tts.concurrency.waiting import consume_exception
 
 Key = TypeVar("Key", bound=Hashable)

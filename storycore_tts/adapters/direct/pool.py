@@ -24,7 +24,7 @@ from storycore_tts.adapters.direct.batching import is_full, next_batch
 from storycore_tts.adapters.direct.checkpoints import Checkpoint
 from storycore_tts.adapters.direct.clock import Clock, SystemClock
 from storycore_tts.adapters.direct.engine import Engine, Take, give_back_memory
-from storycore_tts.adapters.direct.jobs import Answering, Call, Job, Result
+from storycore_tts.adapters.direct.speech_jobs import Answering, PoolCall, Result, SpeechJob
 from storycore_tts.adapters.direct.turns import GENERATION, Turn
 from storycore_tts.domain.audio import is_silent
 from storycore_tts.domain.errors import OutOfMemory
@@ -72,7 +72,7 @@ class _Model:
 
     key: ModelKey
     engine: Engine | None = None
-    waiting: list[Job] = field(default_factory=list)
+    waiting: list[SpeechJob] = field(default_factory=list)
     last_used: float = 0.0
 
 
@@ -80,7 +80,7 @@ class _Model:
 class _Exclusive:
     """Work that has the device for itself."""
 
-    call: Call[Any]
+    call: PoolCall[Any]
     work: Callable[[], None]
     arrival: int
 
@@ -110,7 +110,7 @@ class Pool:
         self._changed = threading.Condition()
         self._models: dict[ModelKey, _Model] = {}
         self._exclusive: list[_Exclusive] = []
-        self._busy: Sequence[Call[Any]] = ()
+        self._busy: Sequence[PoolCall[Any]] = ()
         self._current: _Model | None = None
         self._arrivals = 0
         self._thread: threading.Thread | None = None
@@ -120,7 +120,7 @@ class Pool:
         """The GPU has failed, if it has."""
         _pools.add(self)
 
-    def submit(self, key: ModelKey, job: Job) -> None:
+    def submit(self, key: ModelKey, job: SpeechJob) -> None:
         """Let a line wait for its model; cancelling the job takes it out again.
 
         Raises:
@@ -135,7 +135,7 @@ class Pool:
             model.waiting.append(job)
             self._wake()
 
-    def submit_exclusive(self, call: Call[Result], work: Callable[[], Result]) -> None:
+    def submit_exclusive(self, call: PoolCall[Result], work: Callable[[], Result]) -> None:
         """Let work wait until it can have the device for itself, with no model in memory.
 
         Args:
@@ -193,7 +193,7 @@ class Pool:
         self._arrivals += 1
         return self._arrivals
 
-    def _wanted(self) -> list[Call[Any]]:
+    def _wanted(self) -> list[PoolCall[Any]]:
         waiting = (job for model in self._models.values() for job in model.waiting)
         calls = (*self._busy, *waiting, *(one.call for one in self._exclusive))
         return [call for call in calls if not call.cancelled]
@@ -320,7 +320,7 @@ class Pool:
                 self._busy = ()
                 self._changed.notify_all()
 
-    def _collect(self, model: _Model, began: int) -> list[Job]:
+    def _collect(self, model: _Model, began: int) -> list[SpeechJob]:
         """Take the next batch, after the window in which it fills up; [] ends the model's turn.
 
         Where others wait, only lines that were there when the turn began are spoken. So models
@@ -343,7 +343,7 @@ class Pool:
                 self._clock.wait(self._changed, left)
         return []
 
-    def _speak(self, model: _Model, batch: Sequence[Job]) -> None:
+    def _speak(self, model: _Model, batch: Sequence[SpeechJob]) -> None:
         try:
             with Answering(batch), self._loss_noted():
                 self._speak_loaded(model, batch)
@@ -353,7 +353,7 @@ class Pool:
                 self._busy = ()
                 self._changed.notify_all()
 
-    def _speak_loaded(self, model: _Model, batch: Sequence[Job]) -> None:
+    def _speak_loaded(self, model: _Model, batch: Sequence[SpeechJob]) -> None:
         for job in batch:
             job.begin(self._clock.time())
         engine = model.engine or self._loaded_now(model, batch)
@@ -376,7 +376,7 @@ class Pool:
                         job.add_warnings([_SMALLER.format(len(batch), len(part))])
                     self._speak_now(model, engine, part)
 
-    def _speak_now(self, model: _Model, engine: Engine, batch: Sequence[Job]) -> None:
+    def _speak_now(self, model: _Model, engine: Engine, batch: Sequence[SpeechJob]) -> None:
         seed = batch[0].seed if batch[0].seed is not None else fresh_seed()
         for job, take in zip(batch, engine.speak(batch, seed), strict=False):
             self._settle(model, job, take, seed)
@@ -389,7 +389,7 @@ class Pool:
             self.lost = error
             raise
 
-    def _loaded_now(self, model: _Model, batch: Sequence[Job]) -> Engine:
+    def _loaded_now(self, model: _Model, batch: Sequence[SpeechJob]) -> Engine:
         for job in batch:
             job.tell(Progress(Stage.LOADING))
         self._make_room()
@@ -398,7 +398,7 @@ class Pool:
             model.engine = engine
         return engine
 
-    def _settle(self, model: _Model, job: Job, take: Take, seed: int) -> None:
+    def _settle(self, model: _Model, job: SpeechJob, take: Take, seed: int) -> None:
         """End a job with what came of it, or put it back for another try."""
         if take.ran_away and job.try_again(seed):
             with self._changed:

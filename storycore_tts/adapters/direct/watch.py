@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from storycore_tts.adapters.direct.jobs import Job
+from storycore_tts.adapters.direct.speech_jobs import SpeechJob
 from storycore_tts.adapters.direct.streaming import ChunkDecoder
 from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.domain.text import TOKENS_PER_SECOND
@@ -33,7 +33,7 @@ class Watch:
     """
 
     def __init__(
-        self, batch: Sequence[Job], *, end: int, stream: ChunkDecoder | None = None
+        self, batch: Sequence[SpeechJob], *, end: int, stream: ChunkDecoder | None = None
     ) -> None:
         self._end = end
         self._stream = stream
@@ -78,7 +78,7 @@ class Watch:
 class _Row:
     """One line of a batch, as far as it has come."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: SpeechJob) -> None:
         self.job = job
         self.frames = 0
         self.ended = False

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import Any, TypeAlias
 
 from storycore_tts.domain.errors import InvalidRequest
-from storycore_tts.domain.jobs import Failure, JobKind, JobState, Order, Outcome
+from storycore_tts.domain.jobs import Failure, JobKind, JobSpec, JobState, Outcome
 from storycore_tts.domain.progress import Progress, Stage
 
 Document: TypeAlias = dict[str, Any]
@@ -40,17 +40,17 @@ def written(value: object) -> str:
         raise InvalidRequest(f"A job's details cannot be written as JSON: {error}.") from error
 
 
-def of_order(order: Order) -> Document:
+def spec_to_json(spec: JobSpec) -> Document:
     """Describe an order that is given now."""
-    fields = asdict(order) | {"kind": order.kind.value, "details": order.details}
+    fields = asdict(spec) | {"kind": spec.kind.value, "details": spec.details}
     document: Document = json.loads(written(fields | {_CREATED: now()}))
     return document
 
 
-def order_in(document: Mapping[str, Any]) -> Order:
+def spec_from_json(document: Mapping[str, Any]) -> JobSpec:
     """Return the order of a document."""
     fields = {name: value for name, value in document.items() if name != _CREATED}
-    return Order(**fields | {"kind": JobKind(document["kind"])})
+    return JobSpec(**fields | {"kind": JobKind(document["kind"])})
 
 
 def created_in(document: Mapping[str, Any]) -> int:
@@ -58,7 +58,7 @@ def created_in(document: Mapping[str, Any]) -> int:
     return int(document[_CREATED])
 
 
-def same_order(one: Document, other: Document) -> bool:
+def same_spec(one: Document, other: Document) -> bool:
     """Return whether two documents order the same."""
     one, other = ({**each, _CREATED: 0} for each in (one, other))
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)  # 1 is not True

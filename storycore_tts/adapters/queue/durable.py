@@ -17,28 +17,28 @@ from uuid import uuid4
 from storycore_tts.adapters.queue import documents
 from storycore_tts.adapters.queue.documents import Document
 from storycore_tts.adapters.queue.housekeeping import Housekeeping
-from storycore_tts.adapters.queue.ledger import Ledger
 from storycore_tts.adapters.queue.members import Membership
-from storycore_tts.adapters.queue.runtime import QUEUED, RUNNING, Entry, PutDown, Runtime
+from storycore_tts.adapters.queue.repository import JobRepository
+from storycore_tts.adapters.queue.runtime import QUEUED, RUNNING, Entry, Runtime, Suspended
 from storycore_tts.adapters.queue.storage import Storage
 from storycore_tts.adapters.queue.tables import Tables
 from storycore_tts.adapters.queue.waiting import Intervals, Stopped, patiently
 from storycore_tts.adapters.queue.watching import Watching
 from storycore_tts.adapters.queue.work import Work, log_bug
 from storycore_tts.concurrency.waiting import all_ended, unbroken, wait_at_most
+from storycore_tts.domain.endpoints import BackendEndpoint
 from storycore_tts.domain.errors import InvalidRequest, StorageFailed
 from storycore_tts.domain.jobs import (
-    PUT_DOWN,
+    SUSPENDED,
     Job,
+    JobHandler,
     JobKind,
     JobNotReady,
+    JobSpec,
     JobState,
-    Order,
-    Performer,
     StoredAudio,
 )
 from storycore_tts.domain.logs import log_event
-from storycore_tts.domain.sites import Site
 
 T = TypeVar("T")
 
@@ -113,7 +113,7 @@ class DurableQueue:
             if self._storage.is_postgres
             else None
         )
-        self._ledger = Ledger(self._runtime, self._tables, max_queued)
+        self._ledger = JobRepository(self._runtime, self._tables, max_queued)
         self._time_limits = {**TIME_LIMITS, **time_limits}
         keep_uploads = max(retention_seconds, *self._time_limits.values())
         self._housekeeping = Housekeeping(
@@ -124,7 +124,7 @@ class DurableQueue:
         self._looked_at: Mapping[str, tuple[Work, int]] = {}  # and its generation then
         self._threads = ThreadPoolExecutor(_THREADS, "storycore-tts-queue")
         self._calls: set[concurrent.futures.Future[Any]] = set()
-        self._perform: Performer | None = None
+        self._perform: JobHandler | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._submitting = asyncio.Lock()
@@ -132,7 +132,7 @@ class DurableQueue:
         self._closing: asyncio.Task[None] | None = None
         self._closed = asyncio.Event()  # nothing of the database can be had any more
         self.uploads = Uploads(self)
-        self.sites = Sites(self)
+        self.affinities = JobAffinities(self)
 
     async def __aenter__(self) -> DurableQueue:
         return self
@@ -145,7 +145,7 @@ class DurableQueue:
     ) -> None:
         await self.aclose()
 
-    async def start(self, perform: Performer) -> None:
+    async def start(self, perform: JobHandler) -> None:
         """Begin to do jobs; see ``JobQueue.start``."""
         global _in_use
         if _in_use is not None or self._is_closing():
@@ -184,16 +184,16 @@ class DurableQueue:
             self._concurrency[backend] = concurrency
             self._tasks.append(asyncio.ensure_future(self._offer(backend, concurrency)))
 
-    async def submit(self, order: Order) -> Job:
+    async def submit(self, spec: JobSpec) -> Job:
         """Accept a job; see ``JobQueue.submit``."""
         self.check_open()
-        if order.backend not in self._concurrency:
+        if spec.backend not in self._concurrency:
             known = ", ".join(sorted(self._concurrency))
             raise InvalidRequest(
-                f"No jobs are done for the backend {order.backend!r}.", hint=f"There are: {known}."
+                f"No jobs are done for the backend {spec.backend!r}.", hint=f"There are: {known}."
             )
         async with self._submitting:  # so that no two take the last place
-            return await self.in_thread(self._ledger.accept, order)
+            return await self.in_thread(self._ledger.accept, spec)
 
     async def get(self, owner: str, job_id: str) -> Job:
         """Return a job as it stands; see ``JobQueue.get``."""
@@ -275,7 +275,7 @@ class DurableQueue:
     # --- for the parts of the queue
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> JobRepository:
         """What is asked of the databases for the sake of jobs."""
         return self._ledger
 
@@ -374,7 +374,7 @@ class DurableQueue:
     async def _put_all_down(self) -> None:
         """Stop the work that is under way, and let DBOS write down what was done."""
         for work, _ in self._works.values():
-            work.stop(PUT_DOWN)
+            work.stop(SUSPENDED)
         if tasks := [task for _, task in self._works.values()]:
             await asyncio.wait(tasks)
         deadline = asyncio.get_running_loop().time() + self._intervals.settled
@@ -406,35 +406,35 @@ class DurableQueue:
 
     # --- doing jobs
 
-    def _execute(self, job_id: str, order: Document) -> Document:
+    def _execute(self, job_id: str, spec: Document) -> Document:
         """Do a job, as DBOS asks for in a thread of its own."""
         if self._is_closing() or self._loop is None:
-            raise PutDown
-        work = self._do(job_id, order)
+            raise Suspended
+        work = self._do(job_id, spec)
         try:
             asked = asyncio.run_coroutine_threadsafe(work, self._loop)
         except RuntimeError:  # the loop has ended
             work.close()
-            raise PutDown from None
+            raise Suspended from None
         try:
             document = asked.result()
         except concurrent.futures.CancelledError:  # the loop ends
-            raise PutDown from None
+            raise Suspended from None
         except Exception as error:  # noqa: BLE001 - a bug of ours; the job is taken up again
             log_bug(job_id, error)
-            raise PutDown from None
+            raise Suspended from None
         if document is None:
-            raise PutDown
+            raise Suspended
         return document
 
-    async def _do(self, job_id: str, order: Document) -> Document | None:
+    async def _do(self, job_id: str, spec: Document) -> Document | None:
         """Do a job, or join those who do it already: it was given to us twice."""
         if self._is_closing() or self._perform is None:
             return None
         if job_id in self._works:
             self._works[job_id][0].generation += 1  # those who asked before wait in vain
         else:
-            work = self._new_work(job_id, order)
+            work = self._new_work(job_id, spec)
             task = asyncio.ensure_future(work.run(self._perform))
             task.add_done_callback(lambda _: self._done(job_id, work))
             self._works[job_id] = work, task
@@ -445,11 +445,11 @@ class DurableQueue:
         return document if generation == work.generation else None
 
     def _new_work(self, job_id: str, document: Document) -> Work:
-        order = documents.order_in(document)
+        spec = documents.spec_from_json(document)
         return Work(
             job_id,
-            order,
-            order.time_limit or self._time_limits[order.kind],
+            spec,
+            spec.time_limit or self._time_limits[spec.kind],
             self._intervals,
             self._tables,
             self.in_thread,
@@ -568,8 +568,8 @@ class Uploads:
         return await self._queue.in_thread(self._queue.ledger.upload, owner, upload_id)
 
 
-class Sites:
-    """Where jobs were begun, in the queue's database: a ``SiteStore``.
+class JobAffinities:
+    """Where jobs were begun, in the queue's database: a ``JobAffinityStore``.
 
     Args:
         queue: Whose database.
@@ -578,10 +578,10 @@ class Sites:
     def __init__(self, queue: DurableQueue) -> None:
         self._queue = queue
 
-    async def find(self, job_id: str) -> Site | None:
-        """Return where a job was begun; see ``SiteStore.find``."""
-        return await self._queue.patiently(self._queue.tables.site, job_id)
+    async def find(self, job_id: str) -> BackendEndpoint | None:
+        """Return where a job was begun; see ``JobAffinityStore.find``."""
+        return await self._queue.patiently(self._queue.tables.endpoint, job_id)
 
-    async def note(self, job_id: str, site: Site) -> None:
-        """Write down where a job is begun now; see ``SiteStore.note``."""
-        await self._queue.patiently(self._queue.tables.note_site, job_id, site)
+    async def note(self, job_id: str, endpoint: BackendEndpoint) -> None:
+        """Write down where a job is begun now; see ``JobAffinityStore.note``."""
+        await self._queue.patiently(self._queue.tables.note_endpoint, job_id, endpoint)

@@ -7,7 +7,7 @@ import logging
 import random
 
 from storycore_tts.adapters.queue.documents import now
-from storycore_tts.adapters.queue.ledger import uploads_in
+from storycore_tts.adapters.queue.repository import uploads_in
 from storycore_tts.adapters.queue.runtime import Runtime
 from storycore_tts.adapters.queue.tables import Tables
 from storycore_tts.adapters.queue.work import InThread
@@ -46,7 +46,7 @@ class Housekeeping:
         before = now() - int(self._keep_uploads * 1000)
         old = set(self._tables.old_uploads(before))
         if old:
-            needed = {one for order in self._runtime.live_orders() for one in uploads_in(order)}
+            needed = {one for spec in self._runtime.live_specs() for one in uploads_in(spec)}
             self._tables.touch_uploads(old & needed)
             self._tables.remove_uploads(sorted(old - needed), before)
 

@@ -41,7 +41,7 @@ _logger = logging.getLogger(__name__)
 _dbos_logger = logging.getLogger("dbos")
 
 
-class PutDown(BaseException):
+class Suspended(BaseException):
     """Ends a workflow's thread and leaves the workflow as it stands in the database.
 
     No ``Exception``, since DBOS would write that down as the workflow's outcome.
@@ -49,7 +49,7 @@ class PutDown(BaseException):
 
 
 Execute = Callable[[str, Document], Document]
-"""Does a job in the calling thread; raises PutDown to leave it as it stands."""
+"""Does a job in the calling thread; raises Suspended to leave it as it stands."""
 
 _execute: Execute | None = None  # of the one DBOS that there can be in a process
 
@@ -79,7 +79,7 @@ class Entry:
     started: int | None
     ended: int | None
     updated: int
-    order: Document | None
+    spec: Document | None
     outcome: Document | None
 
 
@@ -108,7 +108,7 @@ class Runtime:
         self._polling = polling
         self._max_attempts = max_attempts
         self._client: DBOSClient | None = None
-        self._hush = _Hush()
+        self._hush = _DBOSLogFilter()
         self._engine = storage.engine()  # DBOS's own, to be closed when all others are not
 
     @staticmethod
@@ -199,7 +199,7 @@ class Runtime:
             raise StorageFailed("The queue of jobs is not open.", hint="Start it first.")
         return self._client
 
-    def enqueue(self, job_id: str, owner: str, order: Document, most: int) -> bool:
+    def enqueue(self, job_id: str, owner: str, spec: Document, most: int) -> bool:
         """Accept a job, unless as many as ``most`` wait in the database already.
 
         Returns:
@@ -210,18 +210,18 @@ class Runtime:
         """
         options: EnqueueOptions = {
             "workflow_name": WORKFLOW,
-            "queue_name": queue_name(order["backend"]),
+            "queue_name": queue_name(spec["backend"]),
             "workflow_id": job_id,
             "workflow_id_reuse_policy": "reject",
             "app_version": VERSION,
             "authenticated_user": owner,
-            "priority": 1 + PRIORITIES[1] - order["priority"],  # DBOS: from 1, the least first
+            "priority": 1 + PRIORITIES[1] - spec["priority"],  # DBOS: from 1, the least first
         }
         with self._storage.failures():
             try:
                 with self._storage.one_at_a_time() as connection:
                     self._check_room(connection, most)
-                    self.client.enqueue_in_transaction(connection, options, order)
+                    self.client.enqueue_in_transaction(connection, options, spec)
             except DBOSWorkflowIDInUseError:
                 return False
         return True
@@ -262,10 +262,10 @@ class Runtime:
         )
         return [entry.id for entry in found]
 
-    def live_orders(self) -> Iterable[Document]:
+    def live_specs(self) -> Iterable[Document]:
         """Return the orders of all jobs that have not ended."""
         found = self._list(status=[*QUEUED, *RUNNING], load_output=False)
-        return [entry.order for entry in found if entry.order is not None]
+        return [entry.spec for entry in found if entry.spec is not None]
 
     def done_by(self, executor: str) -> list[str]:
         """Return the jobs that a process does, as the database has it."""
@@ -341,16 +341,16 @@ def queue_name(backend: str) -> str:
     return f"storycore-tts-{backend}"
 
 
-def _workflow(order: Document) -> Document:
+def _workflow(spec: Document) -> Document:
     job_id = DBOS.workflow_id
     if _execute is None or job_id is None:  # it was begun while everything ends
-        raise PutDown
-    return _execute(job_id, order)
+        raise Suspended
+    return _execute(job_id, spec)
 
 
 def _refuse(*_: Any) -> None:
     """End a thread that DBOS left behind: it would try for ever, and the process never end."""
-    raise PutDown
+    raise Suspended
 
 
 def _close(connection: Any, record: Any) -> None:
@@ -370,7 +370,7 @@ def _entry(status: Any) -> Entry:
         started=None if status.dequeued_at is None else int(status.dequeued_at),
         ended=None if status.completed_at is None else int(status.completed_at),
         updated=int(status.updated_at),
-        order=arguments[0] if arguments else None,
+        spec=arguments[0] if arguments else None,
         outcome=outcome,
     )
 
@@ -395,7 +395,7 @@ class _JSON(Serializer):
         return "storycore_tts_json"
 
 
-class _Hush(logging.Filter):
+class _DBOSLogFilter(logging.Filter):
     """Keeps from the log what DBOS says of jobs that were cancelled or taken over, and at the end.
 
     None of it is a failure: a thread's result came too late and is not needed.

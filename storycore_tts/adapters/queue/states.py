@@ -42,15 +42,15 @@ def job_of(entry: Entry, note: Note | None) -> Job:
         note: What else is known of it.
     """
     state = state_of(entry)
-    order, outcome = entry.order or {}, entry.outcome or {}
-    created = documents.created_in(order)
+    spec, outcome = entry.spec or {}, entry.outcome or {}
+    created = documents.created_in(spec)
     started = _started(entry, note, state, created)
     ended = None
     if state.ended:
         ended = max(outcome.get("ended") or entry.ended or 0, started or created)
     return Job(
         id=entry.id,
-        order=documents.order_in(order),
+        spec=documents.spec_from_json(spec),
         state=state,
         created=documents.moment(created),
         started=None if started is None else documents.moment(started),

@@ -13,8 +13,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from storycore_tts.adapters.queue.documents import Document, now
 from storycore_tts.adapters.queue.storage import Storage
+from storycore_tts.domain.endpoints import BackendEndpoint
 from storycore_tts.domain.jobs import StoredAudio
-from storycore_tts.domain.sites import Site
 
 _CREATION_LOCK = 7_301_866_112_044_021  # whoever holds it makes the tables
 _TOUCH_AFTER = 60_000  # ms; a use that follows another one so soon is not written down
@@ -47,7 +47,7 @@ _notes = _table(
     sa.Column("updated", sa.BigInteger, nullable=False),
     sa.Column("progress", sa.Text),
 )
-_sites = _table(
+_affinities = _table(
     "sites",
     sa.Column("job_id", sa.Text, primary_key=True),
     sa.Column("url", sa.Text, nullable=False),
@@ -164,17 +164,19 @@ class Tables:
             rows = connection.execute(wanted).all()
         return {row.job_id: Note(row.started, row.updated, row.progress) for row in rows}
 
-    def site(self, job_id: str) -> Site | None:
+    def endpoint(self, job_id: str) -> BackendEndpoint | None:
         """Return where a job was begun."""
-        wanted = sa.select(_sites.c.url, _sites.c.machine).where(_sites.c.job_id == job_id)
+        wanted = sa.select(_affinities.c.url, _affinities.c.machine).where(
+            _affinities.c.job_id == job_id
+        )
         with self._storage.failures(), self._engine.connect() as connection:
             row = connection.execute(wanted).one_or_none()
-        return None if row is None else Site(row.url, row.machine)
+        return None if row is None else BackendEndpoint(row.url, row.machine)
 
-    def note_site(self, job_id: str, site: Site) -> None:
+    def note_endpoint(self, job_id: str, endpoint: BackendEndpoint) -> None:
         """Write down where a job is begun."""
-        fresh = {"url": site.url, "machine": site.machine}
-        statement = self._insert(_sites).values(job_id=job_id, **fresh)
+        fresh = {"url": endpoint.url, "machine": endpoint.machine}
+        statement = self._insert(_affinities).values(job_id=job_id, **fresh)
         with self._storage.failures(), self._engine.begin() as connection:
             connection.execute(
                 statement.on_conflict_do_update(index_elements=["job_id"], set_=fresh)
@@ -183,7 +185,7 @@ class Tables:
     def forget(self, job_ids: Collection[str]) -> None:
         """Remove what is kept of some jobs."""
         with self._storage.failures(), self._engine.begin() as connection:
-            for table in (_results, _notes, _sites):
+            for table in (_results, _notes, _affinities):
                 connection.execute(table.delete().where(table.c.job_id.in_(list(job_ids))))
 
     def put_upload(self, upload_id: str, owner: str, data: bytes) -> None:

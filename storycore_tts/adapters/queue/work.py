@@ -14,7 +14,7 @@ from storycore_tts.adapters.queue.tables import Tables
 from storycore_tts.adapters.queue.waiting import Intervals, Stopped, patiently
 from storycore_tts.concurrency.waiting import wait_at_most
 from storycore_tts.domain.errors import BackendTimeout, StorageFailed, TTSError
-from storycore_tts.domain.jobs import PUT_DOWN, Failure, Order, Outcome, Performer
+from storycore_tts.domain.jobs import SUSPENDED, Failure, JobHandler, JobSpec, Outcome
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.progress import Progress
 
@@ -46,7 +46,7 @@ class Work:
     def __init__(
         self,
         job_id: str,
-        order: Order,
+        spec: JobSpec,
         time_limit: float,
         intervals: Intervals,
         tables: Tables,
@@ -57,7 +57,7 @@ class Work:
         self.started: int | None = None
         self.progress: Progress | None = None
         self.generation = 0  # counts up when the database gives the job to somebody else
-        self._order = order
+        self._spec = spec
         self._time_limit = time_limit
         self._intervals = intervals
         self._tables = tables
@@ -84,7 +84,7 @@ class Work:
         self._reason = self._reason or reason
         self._stopped.set()
 
-    async def run(self, perform: Performer) -> Document | None:
+    async def run(self, perform: JobHandler) -> Document | None:
         """Do it.
 
         Returns:
@@ -116,15 +116,15 @@ class Work:
             self._changed()
         return kept
 
-    async def _outcome(self, perform: Performer) -> Document | None:
-        task = asyncio.ensure_future(perform(self.job_id, self._order, self._report))
+    async def _outcome(self, perform: JobHandler) -> Document | None:
+        task = asyncio.ensure_future(perform(self.job_id, self._spec, self._report))
         stopped = asyncio.ensure_future(self._stopped.wait())
         try:
             await asyncio.wait(
                 {task, stopped}, timeout=self._time_limit, return_when=asyncio.FIRST_COMPLETED
             )
         except asyncio.CancelledError:  # the queue closes in a hurry, or the loop ends
-            await self._end(task, PUT_DOWN)
+            await self._end(task, SUSPENDED)
             raise
         finally:
             stopped.cancel()
@@ -172,7 +172,7 @@ class Work:
     async def _last_news(self) -> None:
         """Wait until the last news is written down: a job that has ended never changes."""
         self._over.set()
-        if self._noting is not None and self._reason != PUT_DOWN:
+        if self._noting is not None and self._reason != SUSPENDED:
             await self._noting
 
     async def _note(self) -> None:

@@ -70,7 +70,7 @@ async def jobs(
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> JobList:
     """List your jobs, the youngest first."""
-    queue = await service.studio.queue()
+    queue = await service.speech.queue()
     found = await queue.jobs(owner, state=state, limit=limit, offset=offset)
     return JobList(jobs=[JobView.of(job, jobs_path(request)) for job in found])
 
@@ -85,7 +85,7 @@ async def job(
     request: Request, job_id: str, service: CurrentService, owner: CurrentOwner
 ) -> Response:
     """Tell how a job stands."""
-    queue = await service.studio.queue()
+    queue = await service.speech.queue()
     return job_answer(request, await queue.get(owner, job_id), HTTPStatus.OK)
 
 
@@ -105,7 +105,7 @@ async def cancel(
     ] = False,
 ) -> Response:
     """Stop a job, on the backend too; one that has ended stays as it is."""
-    queue = await service.studio.queue()
+    queue = await service.speech.queue()
     do = queue.remove if remove else queue.cancel
     return job_answer(request, await do(owner, job_id), HTTPStatus.OK)
 
@@ -115,7 +115,7 @@ async def events(
     request: Request, job_id: str, service: CurrentService, owner: CurrentOwner
 ) -> Response:
     """Follow a job as server-sent events."""
-    queue = await service.studio.queue()
+    queue = await service.speech.queue()
     await queue.get(owner, job_id)  # or 404, while there is a status to send
 
     async def changes() -> AsyncIterator[ServerSentEvent]:
@@ -137,6 +137,6 @@ async def audio(
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Return the sound file that a job made, or a part of it."""
-    queue = await service.studio.queue()
+    queue = await service.speech.queue()
     stored = await queue.audio(owner, job_id)
     return ranged(stored, range_, if_range=if_range, if_none_match=if_none_match)

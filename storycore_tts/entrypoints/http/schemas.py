@@ -266,16 +266,16 @@ class JobView(BaseModel):
             job: As the queue returns it.
             base: Path of the list of jobs.
         """
-        request = job.order.details["request"]
+        request = job.spec.details["request"]
         place = f"{base}/{job.id}"
         return cls(
             id=job.id,
-            kind=job.order.kind,
+            kind=job.spec.kind,
             state=job.state,
-            backend=job.order.backend,
+            backend=job.spec.backend,
             text=request.get("text") or request.get("test_text", ""),
             speaker=request.get("speaker") or request.get("speaker_name", ""),
-            priority=job.order.priority,
+            priority=job.spec.priority,
             created=job.created,
             started=job.started,
             ended=job.ended,

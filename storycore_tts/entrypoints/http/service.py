@@ -1,4 +1,4 @@
-"""What the routes work with: one studio and what it needs, opened and closed with the app."""
+"""What the routes use: the speech service and its dependencies, opened and closed with the app."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from storycore_tts.domain.requests import ReferenceAudio
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.entrypoints.http.security.rates import Rates, Shared
 from storycore_tts.live_settings import LiveSettings, Source
-from storycore_tts.services.studio import Studio
+from storycore_tts.service_container import open_reader, open_speech_service
+from storycore_tts.services.speech_service import SpeechService
 from storycore_tts.settings import QwenTTSConfig
-from storycore_tts.studio_container import open_reader, open_studio
 
 if TYPE_CHECKING:
-    from storycore_tts.adapters.intake import RecordingReader
+    from storycore_tts.adapters.audio_intake import RecordingReader
 
 
 FIXED = ("server",)
@@ -42,7 +42,7 @@ class Service:
 
     Args:
         settings: Its settings.
-        studio: Speaks, at once or as jobs.
+        speech: Speaks, at once or as jobs.
         reader: Decodes recordings from strangers.
         registry: Its metrics.
         rates: Counts requests.
@@ -52,7 +52,7 @@ class Service:
     """
 
     settings: LiveSettings
-    studio: Studio
+    speech: SpeechService
     reader: RecordingReader
     registry: CollectorRegistry
     rates: Rates
@@ -119,15 +119,15 @@ async def open_service(
     registry = CollectorRegistry()
     server = settings.config.server
     async with (
-        open_studio(
+        open_speech_service(
             settings, listener=PrometheusMetrics(registry), store_when_asked=on_demand
-        ) as studio,
+        ) as speech_service,
         open_reader(settings.config, ahead=not on_demand) as reader,
-        aclosing(Shared(partial(_readiness, studio), seconds=1.0)) as readiness,
+        aclosing(Shared(partial(_readiness, speech_service), seconds=1.0)) as readiness,
     ):
         yield Service(
             settings,
-            studio,
+            speech_service,
             reader,
             registry,
             Rates(server.requests_per_minute),
@@ -183,11 +183,13 @@ class OnDemand:
             return stack.pop_all(), service
 
 
-async def _readiness(studio: Studio) -> tuple[Mapping[str, bool], bool]:
-    found = await asyncio.gather(*(tts.status() for tts in studio.backends.values()))
-    reachable = {name: one.reachable for name, one in zip(studio.backends, found, strict=True)}
+async def _readiness(speech_service: SpeechService) -> tuple[Mapping[str, bool], bool]:
+    found = await asyncio.gather(*(tts.status() for tts in speech_service.backends.values()))
+    reachable = {
+        name: one.reachable for name, one in zip(speech_service.backends, found, strict=True)
+    }
     try:
-        await (await studio.queue()).counts()
+        await (await speech_service.queue()).counts()
     except StorageFailed:
         return reachable, False
     return reachable, True

@@ -37,7 +37,7 @@ from storycore_tts.entrypoints.http.schemas import (
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner, KeyedRoute
 from storycore_tts.entrypoints.http.security.roots import folder_within
 from storycore_tts.entrypoints.http.service import CurrentService, Service
-from storycore_tts.services.studio import Terms
+from storycore_tts.services.speech_service import JobOptions
 
 router = APIRouter(prefix=PREFIX, tags=["speech"], route_class=KeyedRoute)
 
@@ -81,7 +81,7 @@ async def generate(
     if checkpoint is not None:
         roots = [*server.checkpoint_roots, *filter(None, [server.training_dir])]
         checkpoint = await folder_within(checkpoint, roots, what="checkpoint")
-    wanted = await service.studio.tts(body.backend).request_for(
+    wanted = await service.speech.tts(body.backend).request_for(
         body.text,
         speaker=body.speaker,
         language=body.language,
@@ -106,7 +106,7 @@ async def clone(
 ) -> Response:
     """Speak a line in the voice of a recording, sent along or earlier."""
     reference, kept = await _reference(form, service, owner)
-    tts = service.studio.tts(form.backend)
+    tts = service.speech.tts(form.backend)
     wanted = CloneRequest(
         form.text,
         reference,
@@ -138,7 +138,7 @@ async def keep_reference(
     """Send a recording to clone, for lines that name its id."""
     recording = await service.recording(form.reference)
     return ReferenceView(
-        id=await service.studio.keep(owner, recording),
+        id=await service.speech.keep(owner, recording),
         duration=round(recording.duration, 3),
         sample_rate=int(recording.sample_rate),
         warnings=list(recording.warnings()),
@@ -173,12 +173,12 @@ async def train(
         **_hyperparameters(service, body),
     )
     terms = _terms(owner, body, idempotency_key)
-    job = await service.studio.order(body.backend, wanted, terms)
+    job = await service.speech.submit(body.backend, wanted, terms)
     return job_answer(request, job, HTTPStatus.ACCEPTED)
 
 
-def _terms(owner: str, body: Conditions, idempotency_key: str | None) -> Terms:
-    return Terms(owner, body.priority, body.time_limit, idempotency_key)
+def _terms(owner: str, body: Conditions, idempotency_key: str | None) -> JobOptions:
+    return JobOptions(owner, body.priority, body.time_limit, idempotency_key)
 
 
 def _instruct(body: SpeechBody) -> str:
@@ -230,9 +230,9 @@ async def _reference(
     if form.reference is not None:
         recording = await service.recording(form.reference, transcript=form.transcript)
         keep = service.keeps_recordings
-        return recording, await service.studio.keep(owner, recording) if keep else None
+        return recording, await service.speech.keep(owner, recording) if keep else None
     assert form.reference_id is not None
-    kept = await service.studio.kept(owner, form.reference_id, transcript=form.transcript)
+    kept = await service.speech.kept(owner, form.reference_id, transcript=form.transcript)
     return kept, form.reference_id
 
 
@@ -241,7 +241,7 @@ async def _respond(
     service: Service,
     line: Line,
     wanted: SpeechRequest | CloneRequest,
-    terms: Terms,
+    terms: JobOptions,
     prefer: str | None,
     *,
     reference: str | None = None,
@@ -251,10 +251,10 @@ async def _respond(
     later = prefer is not None and "respond-async" in prefer.lower()
     # With a key it is kept in any case: the client may ask again however this connection ends.
     if not later and terms.idempotency_key is None:
-        spoken = service.studio.speak(line.backend, wanted, rendering, time_limit=terms.time_limit)
+        spoken = service.speech.speak(line.backend, wanted, rendering, time_limit=terms.time_limit)
         outcome = await while_connected(request, spoken)
         return audio_answer(outcome.audio, outcome.media_type, outcome.facts)
-    job = await service.studio.order(
+    job = await service.speech.submit(
         line.backend, wanted, terms, rendering=rendering, reference=reference
     )
     if not later:
@@ -266,7 +266,7 @@ async def _respond(
 
 async def _audio_of(service: Service, job: Job) -> Response:
     """Wait until a job has ended, and answer with what it made."""
-    owner, queue = job.order.owner, await service.studio.queue()
+    owner, queue = job.spec.owner, await service.speech.queue()
     async with aclosing(queue.watch(owner, job.id)) as changes:  # type: ignore[type-var]
         async for seen in changes:
             job = seen

@@ -25,7 +25,7 @@ from storycore_tts.entrypoints.http.schemas import (
 )
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner, KeyedRoute
 from storycore_tts.entrypoints.http.service import CurrentService
-from storycore_tts.services.studio import Studio
+from storycore_tts.services.speech_service import SpeechService
 
 voices = APIRouter(tags=["status"], route_class=KeyedRoute)
 router = APIRouter(tags=["status"], route_class=KeyedRoute)
@@ -55,7 +55,7 @@ async def speakers(
     service: CurrentService, owner: CurrentOwner, backend: str | None = None
 ) -> SpeakerList:
     """List the voices that can be asked for by name: the backend's own, and stored ones."""
-    tts = service.studio.tts(backend)
+    tts = service.speech.tts(backend)
     built_in = [
         SpeakerView(
             name=one.name, kind="built-in", description=one.description, language=one.language
@@ -67,7 +67,7 @@ async def speakers(
         for one in await asyncio.to_thread(tts.voices.entries)
         if one.kind is not None and not one.problem
     ]
-    name = backend or service.studio.usual
+    name = backend or service.speech.usual
     return SpeakerList(backend=name, default=tts.defaults.speaker, speakers=built_in + stored)
 
 
@@ -78,12 +78,14 @@ async def speakers(
 )
 async def status(service: CurrentService, owner: CurrentOwner) -> StatusView:
     """Tell how each backend is, and how much there is to do."""
-    studio = service.studio
-    counts = await (await studio.queue()).counts()
+    speech_service = service.speech
+    counts = await (await speech_service.queue()).counts()
     return StatusView(
         version=__version__,
-        usual=studio.usual,
-        backends=await asyncio.gather(*(_backend(studio, name) for name in studio.backends)),
+        usual=speech_service.usual,
+        backends=await asyncio.gather(
+            *(_backend(speech_service, name) for name in speech_service.backends)
+        ),
         jobs=JobCounts(
             queued=counts.get(JobState.QUEUED, 0), running=counts.get(JobState.RUNNING, 0)
         ),
@@ -125,8 +127,8 @@ async def metrics(service: CurrentService, owner: CurrentOwner) -> Response:
     return Response(generate_latest(service.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _backend(studio: Studio, name: str) -> BackendView:
-    tts, capacity = studio.backends[name], studio.capacities[name]
+async def _backend(speech_service: SpeechService, name: str) -> BackendView:
+    tts, capacity = speech_service.backends[name], speech_service.capacities[name]
     found: dict[str, Any] = asdict(await tts.status())
     return BackendView(
         **{**found, "name": name, "details": dict(found["details"])},

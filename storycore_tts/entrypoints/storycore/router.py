@@ -170,10 +170,10 @@ async def preview(
 async def _spoken(
     request: Request, service: Service, text: str, voice: str, form: Rendering
 ) -> Outcome:
-    tts = service.studio.tts()
+    tts = service.speech.tts()
     voice_map, cast = service.config.voice_map, lines.casting(service.config)
     asked = await lines.request_for(tts, voice_map, text, voice, cast=cast)
-    outcome = await while_connected(request, service.studio.speak(None, asked.request, form))
+    outcome = await while_connected(request, service.speech.speak(None, asked.request, form))
     warnings = [*service.settings.warnings, *asked.notes, *outcome.facts["warnings"]]
     return replace(outcome, facts={**outcome.facts, "warnings": warnings})
 

@@ -17,10 +17,10 @@ from .executor import Executor
 from .faults import Faults, HttpFault
 from .http_faults import strike
 from .installation import ServerLog
-from .jobs import History, JobQueue
 from .log import ModelLoaded, Request, StandInLog
 from .object_info import NodeCatalogue
 from .options import Options
+from .prompt_jobs import History, JobQueue
 from .routes import Routes, is_foreign
 from .sockets import Sockets
 from .storage import Storage

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import faults as fault
-from .jobs import History, HistoryEntry, Job, JobQueue, NodeCache, is_link
 from .log import Finished, NodeRan, StandInLog, Started
 from .nodes import (
     Interrupted,
@@ -26,6 +25,7 @@ from .nodes import (
     voice_design,
 )
 from .object_info import NodeCatalogue
+from .prompt_jobs import History, HistoryEntry, JobQueue, NodeCache, PromptJob, is_link
 from .sockets import Sockets
 from .training import train
 
@@ -97,7 +97,7 @@ class Executor:
                 )
             self.log.add(Finished(prompt_id=job.prompt_id, outcome=outcome))
 
-    def _write_history(self, job: Job, entry: HistoryEntry) -> None:
+    def _write_history(self, job: PromptJob, entry: HistoryEntry) -> None:
         context = {"prompt_id": job.prompt_id, "client_id": job.client_id}
         if self.server.faults.take(fault.HistoryStatusNull, **context):
             entry["status"] = None
@@ -108,7 +108,7 @@ class Executor:
 class JobRun:
     """One run of one job."""
 
-    def __init__(self, executor: Executor, job: Job) -> None:
+    def __init__(self, executor: Executor, job: PromptJob) -> None:
         self._executor = executor
         self._job = job
         self._sockets = executor.sockets

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from .jobs import History, HistoryEntry, Job, JobQueue
+from .prompt_jobs import History, HistoryEntry, JobQueue, PromptJob
 
 
 def bad_id(prompt_id: object) -> str | None:
@@ -44,12 +44,12 @@ def listing(queue: JobQueue, history: History) -> dict[str, Any]:
     return {"jobs": jobs, "pagination": page}
 
 
-def _queued(queue: JobQueue) -> list[tuple[str, Job]]:
+def _queued(queue: JobQueue) -> list[tuple[str, PromptJob]]:
     running = [("in_progress", queue.running)] if queue.running else []
     return running + [("pending", job) for job in queue.pending]
 
 
-def _waiting(job: Job, status: str) -> dict[str, Any]:
+def _waiting(job: PromptJob, status: str) -> dict[str, Any]:
     return {
         "id": job.prompt_id,
         "status": status,

@@ -15,8 +15,8 @@ from aiohttp import web
 from . import faults as fault
 from . import jobs_api
 from .installation import ROOT, model_files
-from .jobs import Job
 from .log import InterruptRequested, Submitted, Uploaded
+from .prompt_jobs import PromptJob
 from .storage import FOLDERS, MEDIA_TYPES, OutsideFolder
 from .validation import Validator, problem
 
@@ -157,7 +157,7 @@ class Routes:
             extra["client_id"] = body["client_id"]
         if core.options.modern:
             extra["create_time"] = int(time.time() * 1000)
-        self._enqueue(Job(number, str(prompt_id), graph, extra, verdict.outputs))
+        self._enqueue(PromptJob(number, str(prompt_id), graph, extra, verdict.outputs))
         answer = {"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors}
         return answer, 200
 
@@ -168,7 +168,7 @@ class Routes:
         self._number += 1
         return number
 
-    def _enqueue(self, job: Job) -> None:
+    def _enqueue(self, job: PromptJob) -> None:
         core = self._core
         core.log.add(
             Submitted(

@@ -175,7 +175,7 @@ MUTANTS = [
     ),
     (
         RUNNER,
-        "                machine.cancel(self._loop.time(), suspended=PUT_DOWN in error.args)\n",
+        "                machine.cancel(self._loop.time(), suspended=SUSPENDED in error.args)\n",
         "",
         "a cancelled job stays on the server",
         SHARED,
@@ -189,7 +189,7 @@ MUTANTS = [
     ),
     (
         RUNNER,
-        "suspended=PUT_DOWN in error.args",
+        "suspended=SUSPENDED in error.args",
         "suspended=False",
         "a service that stops takes its durable jobs off the server",
         SHARED,

@@ -1,7 +1,7 @@
 """The direct and the draft backend."""
 
 POOL = "storycore_tts/adapters/direct/pool.py"
-JOBS = "storycore_tts/adapters/direct/jobs.py"
+JOBS = "storycore_tts/adapters/direct/speech_jobs.py"
 LOOKUPS = "storycore_tts/adapters/direct/lookups.py"
 BATCHING = "storycore_tts/adapters/direct/batching.py"
 WATCH = "storycore_tts/adapters/direct/watch.py"

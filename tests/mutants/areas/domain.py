@@ -116,11 +116,11 @@ MUTANTS = [
         ["tests/http/test_security_keys.py"],
     ),
     (
-        "storycore_tts/domain/sites.py",
+        "storycore_tts/domain/endpoints.py",
         '        return self.machine in ("", platform.node())',
         "        return True",
         "a loopback address of another machine is taken for one of this machine",
-        [f"{UNIT}/test_sites.py", "tests/unit/services/test_studio_sites.py"],
+        [f"{UNIT}/test_endpoints.py", "tests/unit/services/test_job_affinity.py"],
     ),
     (
         "storycore_tts/domain/errors.py",

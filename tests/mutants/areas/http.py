@@ -2,36 +2,36 @@
 
 MUTANTS = [
     (
-        "storycore_tts/adapters/intake/reader.py",
+        "storycore_tts/adapters/audio_intake/reader.py",
         "        if self._admitted >= self._capacity:\n",
         "        if self._admitted < 0:\n",
         "recordings that wait to be decoded have no bound",
         [
-            "tests/unit/intake/test_processes.py::test_more_than_may_wait_are_refused_until_a_place_is_free"
+            "tests/unit/audio_intake/test_processes.py::test_more_than_may_wait_are_refused_until_a_place_is_free"
         ],
     ),
     (
-        "storycore_tts/adapters/intake/reader.py",
+        "storycore_tts/adapters/audio_intake/reader.py",
         "            self._admitted -= 1\n",
         "            pass\n",
         "a place in the queue of recordings is never free again",
         [
-            "tests/unit/intake/test_processes.py::test_more_than_may_wait_are_refused_until_a_place_is_free"
+            "tests/unit/audio_intake/test_processes.py::test_more_than_may_wait_are_refused_until_a_place_is_free"
         ],
     ),
     (
-        "storycore_tts/adapters/intake/decoder.py",
+        "storycore_tts/adapters/audio_intake/decoder.py",
         '        "RLIMIT_NOFILE": (3, 3),',
         '        "RLIMIT_NOFILE": (64, 64),',
         "a decoder that was taken over can open files and sockets",
-        ["tests/unit/intake/test_processes.py::test_files_sockets_and_processes_are_out_of_reach"],
+        ["tests/unit/audio_intake/test_processes.py::test_files_sockets_and_processes_are_out_of_reach"],
     ),
     (
         "storycore_tts/domain/decoding.py",
         "    if not frames or frames / rate < _LEAST * announced:\n",
         "    if not frames:\n",
         "half a recording of a phone passes for a whole one",
-        ["tests/unit/intake/test_decoder.py"],
+        ["tests/unit/audio_intake/test_decoder.py"],
     ),
     (
         "storycore_tts/entrypoints/http/security/rates.py",

@@ -16,7 +16,7 @@ MUTANTS = [
         ["tests/queue/test_bounds.py"],
     ),
     (
-        "storycore_tts/adapters/queue/ledger.py",
+        "storycore_tts/adapters/queue/repository.py",
         ("return self._jobs(list(islice(self._in_state(tag, state), offset, offset + limit)))"),
         "return self._jobs(list(self._in_state(tag, state))[offset : offset + limit])",
         "a deep page of a state loads all jobs before it",
@@ -31,8 +31,8 @@ MUTANTS = [
     ),
     (
         "storycore_tts/adapters/queue/work.py",
-        "            await self._end(task, PUT_DOWN)\n",
-        "            task.cancel(PUT_DOWN)\n",
+        "            await self._end(task, SUSPENDED)\n",
+        "            task.cancel(SUSPENDED)\n",
         "a performer outlives cancelled work",
         ["tests/queue/test_work.py"],
     ),
@@ -58,7 +58,7 @@ MUTANTS = [
         ["tests/queue/test_contract.py"],
     ),
     (
-        "storycore_tts/adapters/queue/ledger.py",
+        "storycore_tts/adapters/queue/repository.py",
         'entry is None or entry.owner != self._tag("owner", owner)',
         "entry is None",
         "owners see the jobs of others",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storycore_tts.adapters.comfyui.protocol.graphs import likeness
+from storycore_tts.adapters.comfyui.protocol.graphs import describe_version
 from storycore_tts.adapters.comfyui.protocol.nodes import (
     InputSpec,
     NodeSpec,
@@ -194,11 +194,11 @@ def test_any_entry_fits_or_is_an_error_of_ours(info):
 
 @pytest.mark.parametrize("class_type", ["CustomVoice", "VoiceClone", "Train"])
 def test_a_node_as_measured_is_recognised(class_type, spec):
-    assert likeness(spec(class_type)) == "as in 1.0.6"
+    assert describe_version(spec(class_type)) == "as in 1.0.6"
 
 
 def test_a_node_that_differs_says_how(node_info):
     info = node_info("CustomVoice")
     info["input"]["required"]["mood"] = ["STRING"]
     del info["input"]["optional"]["config"]
-    assert likeness(NodeSpec.read(CLASS, info)) == "unlike 1.0.6: +mood -config"
+    assert describe_version(NodeSpec.read(CLASS, info)) == "unlike 1.0.6: +mood -config"

@@ -16,7 +16,7 @@ from storycore_tts import (
     ReferenceAudio,
     SpeechRequest,
 )
-from storycore_tts.domain.jobs import PUT_DOWN
+from storycore_tts.domain.jobs import SUSPENDED
 
 from .memory_server import MemoryComfyUI
 
@@ -183,7 +183,7 @@ class TestLeaving:
         adapter = server.adapter()
         call = asyncio.ensure_future(adapter.synthesize(SpeechRequest("Hi.", "Ryan", job_id=JOB)))
         await server.until(lambda server: server.submitted)
-        call.cancel(PUT_DOWN)
+        call.cancel(SUSPENDED)
         await cancelled(call)
         await adapter.aclose()
         assert list(server.queue) == [JOB]

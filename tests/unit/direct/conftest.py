@@ -14,8 +14,8 @@ from storycore_tts import QwenTTSConfig, Sampling
 from storycore_tts.adapters.direct import create
 from storycore_tts.adapters.direct.checkpoints import Checkpoint
 from storycore_tts.adapters.direct.engine import Take
-from storycore_tts.adapters.direct.jobs import Job, Line
 from storycore_tts.adapters.direct.pool import Limits, ModelKey, Pool
+from storycore_tts.adapters.direct.speech_jobs import Line, SpeechJob
 from storycore_tts.adapters.direct.turns import Turn
 
 
@@ -108,7 +108,7 @@ class Gate:
         assert await asyncio.to_thread(self._reached.acquire, timeout=30)
 
 
-class Studio:
+class SpeechService:
     """Pools of scripted engines, and a record of what happened in them."""
 
     def __init__(self):
@@ -128,7 +128,7 @@ class Studio:
 
     def submit(self, text="Hello.", name="a", version=1, pool=None, **settings):
         """Let a line wait for a model, in the pool that was made last."""
-        job = Job(line(text, **settings))
+        job = SpeechJob(line(text, **settings))
         key = ModelKey(Checkpoint(name, "custom_voice"), version)
         (pool or self.pools[-1]).submit(key, job)
         return job
@@ -183,12 +183,12 @@ class Studio:
 
 
 @pytest.fixture
-def studio():
-    studio = Studio()
-    yield studio
-    studio.loading.open()
-    studio.speaking.open()
-    for pool in studio.pools:
+def workshop():
+    workshop = SpeechService()
+    yield workshop
+    workshop.loading.open()
+    workshop.speaking.open()
+    for pool in workshop.pools:
         pool.close()
 
 

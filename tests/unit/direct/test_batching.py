@@ -2,14 +2,14 @@ import itertools
 
 from storycore_tts import Sampling
 from storycore_tts.adapters.direct.batching import is_full, next_batch
-from storycore_tts.adapters.direct.jobs import Job
+from storycore_tts.adapters.direct.speech_jobs import SpeechJob
 from storycore_tts.testing.contract import tone_reference
 
 from .conftest import line
 
 
 def jobs(*texts, **settings):
-    return [Job(line(text, **settings)) for text in texts]
+    return [SpeechJob(line(text, **settings)) for text in texts]
 
 
 def texts(batch):
@@ -34,7 +34,7 @@ async def test_lines_of_similar_length_go_with_the_one_that_waited_longest():
 
 async def test_a_seeded_line_and_a_stream_are_alone():
     plain, (seeded,) = jobs("a", "b"), jobs("c", sampling=Sampling(seed=1))
-    stream = Job(line("d"), streamed=True)
+    stream = SpeechJob(line("d"), streamed=True)
     assert next_batch([seeded, *plain], most=9) == [seeded]
     assert next_batch([stream, *plain], most=9) == [stream]
     assert next_batch([plain[0], seeded, stream, plain[1]], most=9) == plain

@@ -15,7 +15,7 @@ from storycore_tts import BackendUnavailable, QwenTTSConfig, SpeechRequest
 from storycore_tts.adapters.direct import DirectAdapter
 from storycore_tts.adapters.direct.checkpoints import Card
 from storycore_tts.adapters.direct.engine import Take
-from storycore_tts.adapters.direct.jobs import Piece
+from storycore_tts.adapters.direct.speech_jobs import Piece
 
 from .conftest import until
 
@@ -164,7 +164,7 @@ def test_a_program_that_forgets_everything_ends_at_once(forgotten):
     script = (
         "import asyncio, sys, time\n"
         "from storycore_tts.adapters.direct.checkpoints import Checkpoint\n"
-        "from storycore_tts.adapters.direct.jobs import Call, Job, Line\n"
+        "from storycore_tts.adapters.direct.speech_jobs import PoolCall, SpeechJob, Line\n"
         "from storycore_tts.adapters.direct.pool import Limits, ModelKey, Pool\n"
         "from storycore_tts.domain.sampling import Sampling\n"
         "loop = asyncio.new_event_loop()\n"
@@ -182,9 +182,9 @@ def test_a_program_that_forgets_everything_ends_at_once(forgotten):
         "pool = Pool(Limits(1, None, 1, 0.0, True), lambda key: Engine())\n"
         "async def main():\n"
         "    if sys.argv[1] == 'a training':\n"
-        "        return pool.submit_exclusive(Call(), train)\n"
+        "        return pool.submit_exclusive(PoolCall(), train)\n"
         "    line = Line('Hi', 'Auto', Sampling(), 99, speaker='ryan')\n"
-        "    pool.submit(ModelKey(Checkpoint('x', 'custom_voice'), 1), Job(line))\n"
+        "    pool.submit(ModelKey(Checkpoint('x', 'custom_voice'), 1), SpeechJob(line))\n"
         "task = loop.create_task(main())\n"
         "loop.run_forever()\n"
         "sys.exit(3)\n"

@@ -13,7 +13,7 @@ from storycore_tts.domain.speech import Speech
 from storycore_tts.ports import BackendStatus, Capabilities
 from storycore_tts.services.capacity import Capacity
 from storycore_tts.services.speech import Defaults, TextToSpeech
-from storycore_tts.services.studio import Studio
+from storycore_tts.services.speech_service import SpeechService
 
 TEXT = "The first of them is here. The second one comes now. And this is the last."
 RATE = 24_000
@@ -65,15 +65,17 @@ def backend():
 
 
 @pytest.fixture
-def studio(backend):
+def speech_service(backend):
     tts = TextToSpeech(backend, name="gated", defaults=Defaults())
     capacity = Capacity("gated", concurrency=1, max_waiting=0)
-    return Studio({"gated": tts}, {"gated": capacity}, store=None, elsewhere=None)
+    return SpeechService({"gated": tts}, {"gated": capacity}, store=None, elsewhere=None)
 
 
-def stream(studio, text=TEXT, **rendering):
+def stream(speech_service, text=TEXT, **rendering):
     request = SpeechRequest(text, "Ryan", language="English")
-    return aclosing(studio.stream(None, request, Rendering(**{"format": "pcm", **rendering})))
+    return aclosing(
+        speech_service.stream(None, request, Rendering(**{"format": "pcm", **rendering}))
+    )
 
 
 async def heard(pieces):
@@ -81,15 +83,15 @@ async def heard(pieces):
 
 
 async def test_the_first_sentence_is_heard_while_the_next_is_spoken_and_none_beyond_it(
-    studio, backend
+    speech_service, backend
 ):
-    async with stream(studio) as pieces:
+    async with stream(speech_service) as pieces:
         backend.open(0)
         await anext(pieces)
         await backend.asked_for(2)
         backend.open(1)
         backend.open(2)
-        while studio.capacities["gated"].waiting or backend.speaking:
+        while speech_service.capacities["gated"].waiting or backend.speaking:
             await asyncio.sleep(0)
         assert len(backend.asked) == 2  # the third waits until somebody listens to the second
         rest = [piece async for piece in pieces]
@@ -103,10 +105,12 @@ async def test_the_first_sentence_is_heard_while_the_next_is_spoken_and_none_bey
     assert backend.asked[0].sampling.seed is not None
 
 
-async def test_sentences_are_joined_with_a_pause_in_place_of_their_own_silence(studio, backend):
+async def test_sentences_are_joined_with_a_pause_in_place_of_their_own_silence(
+    speech_service, backend
+):
     for number in range(3):
         backend.open(number)
-    async with stream(studio) as pieces:
+    async with stream(speech_service) as pieces:
         data = await heard(pieces)
     samples = np.frombuffer(data, "<i2")
     changes = np.flatnonzero(np.diff((samples != 0).astype(int))) / RATE
@@ -115,9 +119,9 @@ async def test_sentences_are_joined_with_a_pause_in_place_of_their_own_silence(s
     assert len(samples) / RATE == pytest.approx(6.0, abs=0.01)
 
 
-async def test_another_pace_streams_too(studio, backend):
+async def test_another_pace_streams_too(speech_service, backend):
     backend.open(0)
-    async with stream(studio, speed=2.0) as pieces:
+    async with stream(speech_service, speed=2.0) as pieces:
         assert (await anext(pieces)).data
         for number in (1, 2):
             backend.open(number)
@@ -126,37 +130,37 @@ async def test_another_pace_streams_too(studio, backend):
 
 
 @pytest.mark.parametrize("how", ["closed", "cancelled"])
-async def test_who_leaves_takes_the_sentence_that_was_begun_along(studio, backend, how):
+async def test_who_leaves_takes_the_sentence_that_was_begun_along(speech_service, backend, how):
     backend.open(0)
-    async with stream(studio) as pieces:
+    async with stream(speech_service) as pieces:
         await anext(pieces)
         await backend.asked_for(2)
         if how == "cancelled":
             listening = asyncio.ensure_future(heard(pieces))
-            while not studio.capacities["gated"].waiting and not backend.speaking:
+            while not speech_service.capacities["gated"].waiting and not backend.speaking:
                 await asyncio.sleep(0)
             await asyncio.sleep(0)
             listening.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await listening
     assert backend.speaking == 0
-    assert studio.capacities["gated"].idle
+    assert speech_service.capacities["gated"].idle
 
 
-async def test_a_sentence_that_fails_ends_the_stream_with_its_error(studio, backend):
+async def test_a_sentence_that_fails_ends_the_stream_with_its_error(speech_service, backend):
     backend.open(0)
     backend.open(1)
     text = "This one is heard well. Nothing is heard of this. Or this."
-    async with stream(studio, text) as pieces:
+    async with stream(speech_service, text) as pieces:
         with pytest.raises(SilentAudio):
             await heard(pieces)
     assert len(backend.asked) == 2
 
 
-async def test_a_fallback_speaks_no_later_sentence(studio, backend):
+async def test_a_fallback_speaks_no_later_sentence(speech_service, backend):
     backend.names = ["gated", "draft", "draft"]
     for number in range(3):
         backend.open(number)
-    async with stream(studio) as pieces:
+    async with stream(speech_service) as pieces:
         with pytest.raises(BackendUnavailable, match="could only be spoken by draft"):
             await heard(pieces)

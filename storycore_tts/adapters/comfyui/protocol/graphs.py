@@ -232,7 +232,7 @@ _INPUTS_OF_1_0_6 = {
 }
 
 
-def likeness(spec: NodeSpec) -> str:
+def describe_version(spec: NodeSpec) -> str:
     """Say how a node compares with the version that this package was measured against.
 
     The server tells no version of a node; its inputs tell whether it is the one that we know.

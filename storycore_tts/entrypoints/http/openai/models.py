@@ -13,7 +13,7 @@ from storycore_tts.entrypoints.http.problems import Refused, documented
 from storycore_tts.entrypoints.http.schemas import by_example
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner
 from storycore_tts.entrypoints.http.service import CurrentService
-from storycore_tts.services.studio import Studio
+from storycore_tts.services.speech_service import SpeechService
 from storycore_tts.settings import adapter_names
 
 router = APIRouter(prefix="/v1", tags=["openai"], route_class=ListRoute)
@@ -55,7 +55,7 @@ class ModelNames(BaseModel):
     models: list[dict[str, str]]
 
 
-def backend_of(model: str | None, studio: Studio) -> str | None:
+def backend_of(model: str | None, speech_service: SpeechService) -> str | None:
     """Return the backend that a model's name stands for; None for the usual one.
 
     Clients send the names of models that they know, and many let nobody change them: a name that
@@ -64,10 +64,10 @@ def backend_of(model: str | None, studio: Studio) -> str | None:
     Raises:
         Refused: It is the name of a backend that is not offered (404).
     """
-    if not model or model in studio.backends:
+    if not model or model in speech_service.backends:
         return model or None
     if model in _installed():
-        raise _unknown(studio, hint="The service's operator sets tts.qwen.server.backends.")
+        raise _unknown(speech_service, hint="The service's operator sets tts.qwen.server.backends.")
     return None
 
 
@@ -77,15 +77,17 @@ def _installed() -> frozenset[str]:
     return frozenset(adapter_names())
 
 
-def is_known(model: str | None, studio: Studio) -> bool:
+def is_known(model: str | None, speech_service: SpeechService) -> bool:
     """Tell whether a model's name stands for anything here."""
-    return not model or model in studio.backends or model.casefold().startswith(_MEANING_USUAL)
+    return (
+        not model or model in speech_service.backends or model.casefold().startswith(_MEANING_USUAL)
+    )
 
 
 @router.get("/models", response_description="The models.", responses=documented())
 async def models(service: CurrentService, owner: CurrentOwner) -> ModelList:
     """List the models: ``qwen3-tts`` for the usual backend, and each backend by its name."""
-    return ModelList(data=[ModelView(id=name) for name in _names(service.studio)])
+    return ModelList(data=[ModelView(id=name) for name in _names(service.speech)])
 
 
 @router.get(
@@ -95,21 +97,21 @@ async def models(service: CurrentService, owner: CurrentOwner) -> ModelList:
 )
 async def model(model: str, service: CurrentService, owner: CurrentOwner) -> ModelView:
     """Describe a model."""
-    if not is_known(model, service.studio):
-        raise _unknown(service.studio)
+    if not is_known(model, service.speech):
+        raise _unknown(service.speech)
     return ModelView(id=model)
 
 
 @router.get("/audio/models", response_description="The models.", responses=documented())
 async def speech_models(service: CurrentService, owner: CurrentOwner) -> ModelNames:
     """List the names of the models, as Open WebUI and TTS WebUI read them."""
-    return ModelNames(models=[{"id": name} for name in _names(service.studio)])
+    return ModelNames(models=[{"id": name} for name in _names(service.speech)])
 
 
-def _names(studio: Studio) -> list[str]:
-    return [USUAL, *studio.backends]
+def _names(speech_service: SpeechService) -> list[str]:
+    return [USUAL, *speech_service.backends]
 
 
-def _unknown(studio: Studio, hint: str = "") -> Refused:
-    hint = f"Models: {', '.join(_names(studio))}. {hint}".strip()
+def _unknown(speech_service: SpeechService, hint: str = "") -> Refused:
+    hint = f"Models: {', '.join(_names(speech_service))}. {hint}".strip()
     return Refused(HTTPStatus.NOT_FOUND, "There is no such model.", hint=hint)

@@ -32,7 +32,7 @@ from storycore_tts.entrypoints.http.problems import (
 from storycore_tts.entrypoints.http.schemas import as_left_out
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner
 from storycore_tts.entrypoints.http.service import CurrentService, Service
-from storycore_tts.services.studio import Studio
+from storycore_tts.services.speech_service import SpeechService
 
 router = APIRouter(prefix="/v1/audio", tags=["openai"], route_class=OpenAIRoute)
 
@@ -124,10 +124,12 @@ class SpeechBody(BaseModel):
         except UnsupportedLanguage:
             return False
 
-    def ignored(self, studio: Studio, wanted: SpeechRequest | CloneRequest) -> list[str]:
+    def ignored(
+        self, speech_service: SpeechService, wanted: SpeechRequest | CloneRequest
+    ) -> list[str]:
         """Return the names of the fields that make no difference."""
         found = [*(self.model_extra or {})]
-        if not is_known(self.model, studio):
+        if not is_known(self.model, speech_service):
             found.append("model")
         if not self.takes_language():
             found.append("language")
@@ -142,8 +144,8 @@ async def speech(
     request: Request, body: SpeechBody, service: CurrentService, owner: CurrentOwner
 ) -> Response:
     """Speak a line, as OpenAI's `audio.speech.create` asks for it."""
-    studio = service.studio
-    backend = backend_of(body.model, studio)
+    speech_service = service.speech
+    backend = backend_of(body.model, speech_service)
     wanted = await _wanted(body, backend, service)
     asked = Asked(
         body.rendering,
@@ -151,14 +153,14 @@ async def speech(
         stream=bool(body.stream),
         characters=len(body.input) + len(body.instruct),
     )
-    answered = await answer(request, studio, backend, wanted, asked)
-    return told_of_ignored(answered, body.ignored(studio, wanted))
+    answered = await answer(request, speech_service, backend, wanted, asked)
+    return told_of_ignored(answered, body.ignored(speech_service, wanted))
 
 
 async def _wanted(
     body: SpeechBody, backend: str | None, service: Service
 ) -> SpeechRequest | CloneRequest:
-    tts = service.studio.tts(backend)
+    tts = service.speech.tts(backend)
     if body.task_type == "VoiceDesign":
         raise UnsupportedByBackend(
             "Voices cannot be designed in words here.",

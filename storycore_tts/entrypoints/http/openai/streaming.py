@@ -20,7 +20,7 @@ from storycore_tts.entrypoints.http.answers import AUDIO, audio_answer, told
 from storycore_tts.entrypoints.http.disconnects import while_connected
 from storycore_tts.entrypoints.http.problems import as_error, problem_of
 from storycore_tts.entrypoints.http.sending import SLOWEST_READER, within
-from storycore_tts.services.studio import Piece, Studio
+from storycore_tts.services.speech_service import Piece, SpeechService
 
 _EVENTS = "text/event-stream"
 # A plain request is answered with these while they are made, where that is better: a wav or a flac
@@ -60,7 +60,7 @@ class Asked:
 
 async def answer(
     request: Request,
-    studio: Studio,
+    speech_service: SpeechService,
     backend: str | None,
     wanted: SpeechRequest | CloneRequest,
     asked: Asked,
@@ -68,15 +68,15 @@ async def answer(
     """Speak, and answer as the client wants it.
 
     Raises:
-        TTSError: See ``Studio.stream``; until the first sound is there, so that the error has a
-            status of its own.
+        TTSError: See ``SpeechService.stream``; until the first sound is there, so that the error
+            has a status of its own.
     """
     how, rendering = asked.kind(request), asked.rendering
-    if how is None and not (rendering.format in _WITHOUT_LENGTH and studio.flows(backend)):
-        work = studio.speak(backend, wanted, JoinableRendering(**asdict(rendering)))
+    if how is None and not (rendering.format in _WITHOUT_LENGTH and speech_service.flows(backend)):
+        work = speech_service.speak(backend, wanted, JoinableRendering(**asdict(rendering)))
         outcome = await while_connected(request, work)
         return audio_answer(outcome.audio, outcome.media_type, outcome.facts)
-    pieces = studio.stream(backend, wanted, rendering)
+    pieces = speech_service.stream(backend, wanted, rendering)
     async with AsyncExitStack() as unless_sent:
         unless_sent.push_async_callback(pieces.aclose)  # type: ignore[attr-defined]
         # Until the first piece is there, an error can still have a status of its own.

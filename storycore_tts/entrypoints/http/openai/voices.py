@@ -168,7 +168,7 @@ async def voices_of_a_model(
     model: str, service: CurrentService, owner: CurrentOwner, legacy: bool = False
 ) -> VoiceList:
     """List the voices of a model, and those that are stored."""
-    return await _listed(service, owner, backend_of(model, service.studio), legacy=legacy)
+    return await _listed(service, owner, backend_of(model, service.speech), legacy=legacy)
 
 
 @router.post(
@@ -189,7 +189,7 @@ async def keep(
     voice = StoredVoice(
         form.name, consent=form.consent, reference=recording, language=form.language
     )
-    await asyncio.to_thread(service.studio.tts().voices.add, voice)
+    await asyncio.to_thread(service.speech.tts().voices.add, voice)
     told_of_ignored(answer, [*(form.model_extra or {})])
     return CreatedVoice(**_viewed(voice), voice=_uploaded(voice))
 
@@ -202,14 +202,14 @@ async def keep(
 async def forget(name: str, service: CurrentService, owner: CurrentOwner) -> DeletedVoice:
     """Remove a stored voice."""
     try:
-        await asyncio.to_thread(service.studio.tts().voices.remove, name)
+        await asyncio.to_thread(service.speech.tts().voices.remove, name)
     except InvalidRequest as error:
         raise Refused(HTTPStatus.NOT_FOUND, error.message, hint=error.hint) from None
     return DeletedVoice(id=name, message=f"The voice {name!r} was removed.")
 
 
 async def _listed(service: Service, owner: str, backend: str | None, *, legacy: bool) -> VoiceList:
-    tts = service.studio.tts(backend)
+    tts = service.speech.tts(backend)
     built_in = [speaker.name for speaker in await tts.speakers()]
     stored = await asyncio.to_thread(_stored, tts.voices)
     names = [*built_in, *(voice.name for voice in stored)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from storycore_tts.domain.endpoints import is_loopback
 from storycore_tts.domain.errors import ConfigurationError
-from storycore_tts.domain.sites import is_loopback
 from storycore_tts.settings import ServerConfig
 
 

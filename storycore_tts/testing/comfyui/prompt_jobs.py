@@ -19,7 +19,7 @@ from .storage import Storage
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class PromptJob:
     """A graph that was accepted, and the output nodes that shall run."""
 
     number: float
@@ -45,15 +45,15 @@ class JobQueue:
     def __init__(self, log: StandInLog, faults: Faults) -> None:
         self._log = log
         self._faults = faults
-        self._heap: list[tuple[float, int, Job]] = []
+        self._heap: list[tuple[float, int, PromptJob]] = []
         self._arrivals = itertools.count()
         self._filled = asyncio.Event()
-        self.running: Job | None = None
+        self.running: PromptJob | None = None
         self.changed: Callable[[], None] = lambda: None
         """Called whenever the number of jobs may have changed."""
 
     @property
-    def pending(self) -> list[Job]:
+    def pending(self) -> list[PromptJob]:
         """Jobs that wait, in the order in which ComfyUI lists them (a heap's)."""
         return [job for _, _, job in self._heap]
 
@@ -62,13 +62,13 @@ class JobQueue:
         """Jobs that wait or run."""
         return len(self._heap) + (self.running is not None)
 
-    def put(self, job: Job) -> None:
+    def put(self, job: PromptJob) -> None:
         """Add a job."""
         heapq.heappush(self._heap, (job.number, next(self._arrivals), job))
         self._filled.set()
         self.changed()
 
-    async def take(self) -> Job:
+    async def take(self) -> PromptJob:
         """The next job, as soon as there is one; it is then the running one."""
         while True:
             while not self._heap:

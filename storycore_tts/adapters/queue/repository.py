@@ -20,8 +20,8 @@ from storycore_tts.domain.jobs import (
     Job,
     JobNotFound,
     JobNotReady,
+    JobSpec,
     JobState,
-    Order,
     StoredAudio,
     UploadNotFound,
 )
@@ -30,7 +30,7 @@ _UPLOAD = re.compile(r"up_[0-9a-f]{48}")
 _PAGE = 200  # jobs that are looked at together where DBOS cannot tell the state
 
 
-class Ledger:
+class JobRepository:
     """Jobs and uploads of owners.
 
     Args:
@@ -49,25 +49,25 @@ class Ledger:
         """Read the secret that ids are made with."""
         self._secret = self._tables.secret()
 
-    def accept(self, order: Order) -> Job:
+    def accept(self, spec: JobSpec) -> Job:
         """Write an order down, unless it is there already."""
-        document = documents.of_order(order)
-        if order.idempotency_key is None:
+        document = documents.spec_to_json(spec)
+        if spec.idempotency_key is None:
             job_id = str(uuid4())
         else:
-            job_id = self._named_id(order.owner, order.idempotency_key)
+            job_id = self._named_id(spec.owner, spec.idempotency_key)
             earlier = self._runtime.entry(job_id)
             if earlier is not None:
                 return self._same(earlier, document)
         self._tables.touch_uploads(uploads_in(document))
-        owner = self._tag("owner", order.owner)
+        owner = self._tag("owner", spec.owner)
         if not self._runtime.enqueue(job_id, owner, document, self._max_queued):
             earlier = self._runtime.entry(job_id)  # another process was faster
             if earlier is not None:
                 return self._same(earlier, document)
         return Job(
             job_id,
-            documents.order_in(document),
+            documents.spec_from_json(document),
             JobState.QUEUED,
             documents.moment(documents.created_in(document)),
         )
@@ -139,7 +139,7 @@ class Ledger:
         return sorted(jobs, key=lambda job: job.created, reverse=True)  # finer than DBOS's seconds
 
     def _same(self, earlier: Entry, document: Document) -> Job:
-        if earlier.order is None or not documents.same_order(earlier.order, document):
+        if earlier.spec is None or not documents.same_spec(earlier.spec, document):
             raise IdempotencyConflict(
                 "Another order was given under this idempotency key.",
                 hint="Take a new key for a new order, and the old order for the old key.",

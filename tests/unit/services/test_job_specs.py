@@ -16,7 +16,7 @@ from storycore_tts.domain.requests import (
     TrainingRequest,
 )
 from storycore_tts.domain.sampling import MAX_SEED, Sampling
-from storycore_tts.services.orders import kind_of, read, written
+from storycore_tts.services.job_specs import from_json, kind_of, to_json
 from storycore_tts.testing.event_loop import stays_free
 
 JOB = "0b0e7a52-3a58-4b1f-9f39-7a8f0f7d2b11"
@@ -43,8 +43,8 @@ async def through_json(request, rendering, reference=None):
     if reference is not None:
         recording = request.reference
         kept[reference] = encode_exactly(recording.samples, recording.sample_rate)
-    document = json.loads(json.dumps(written(request, rendering=rendering, reference=reference)))
-    return await read(kind_of(request), document, job_id=JOB, fetch=partial(fetched, kept))
+    document = json.loads(json.dumps(to_json(request, rendering=rendering, reference=reference)))
+    return await from_json(kind_of(request), document, job_id=JOB, fetch=partial(fetched, kept))
 
 
 @given(WORDS, WORDS, SAMPLINGS, RENDERINGS)
@@ -74,7 +74,9 @@ async def test_a_training_is_the_same_after_it_was_kept():
 async def test_a_long_recording_leaves_the_event_loop_to_others():
     samples = np.sin(np.arange(48_000 * 300, dtype=np.float32) / 7) / 3
     request = CloneRequest("Hello.", ReferenceAudio(samples, 48_000, "What it says."))
-    document = written(request, reference="kept")
+    document = to_json(request, reference="kept")
     kept = {"kept": encode_exactly(samples, 48_000)}
     fetch = partial(fetched, kept)
-    await stays_free(lambda: read(JobKind.CLONE, document, job_id=JOB, fetch=fetch), within=0.1)
+    await stays_free(
+        lambda: from_json(JobKind.CLONE, document, job_id=JOB, fetch=fetch), within=0.1
+    )

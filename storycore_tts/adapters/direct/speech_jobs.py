@@ -93,7 +93,7 @@ News: TypeAlias = Progress | Piece
 Result = TypeVar("Result")
 
 
-class Call(Generic[Result]):
+class PoolCall(Generic[Result]):
     """Work in a thread, and the caller on the event loop on which this was made.
 
     ``tell``, ``end`` and ``fail`` may be called in any thread. News that the caller has not read
@@ -165,7 +165,7 @@ class Call(Generic[Result]):
             self.cancelled = True
 
 
-class Job(Call[Spoken]):
+class SpeechJob(PoolCall[Spoken]):
     """A line on its way; once it is cancelled, the pool stops within three steps.
 
     Args:

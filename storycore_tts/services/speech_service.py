@@ -1,4 +1,4 @@
-"""The studio: speech at once, or as a job that is kept, on any of several backends."""
+"""Speech from several backends: at once, or as a job that is kept."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TypeAlias, TypeVar
 
 from storycore_tts.concurrency.waiting import within
 from storycore_tts.domain.audio import Samples, encode_exactly
+from storycore_tts.domain.endpoints import BackendEndpoint
 from storycore_tts.domain.errors import (
     AuthenticationFailed,
     BackendTimeout,
@@ -20,7 +21,7 @@ from storycore_tts.domain.errors import (
     did_you_mean,
     shown,
 )
-from storycore_tts.domain.jobs import Job, Order, Outcome
+from storycore_tts.domain.jobs import Job, JobSpec, Outcome
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.progress import OnProgress
 from storycore_tts.domain.rendering import RenderedStream, Rendering
@@ -30,18 +31,17 @@ from storycore_tts.domain.requests import (
     SpeechRequest,
     TrainingRequest,
 )
-from storycore_tts.domain.sites import Site
 from storycore_tts.domain.speech import Speech, TrainedVoice
-from storycore_tts.ports import JobQueue, SiteStore, SpeechChunk, UploadStore
+from storycore_tts.ports import JobAffinityStore, JobQueue, SpeechChunk, UploadStore
 from storycore_tts.services.capacity import Capacity
-from storycore_tts.services.orders import Request, kind_of, read, written
+from storycore_tts.services.job_specs import Request, from_json, kind_of, to_json
 from storycore_tts.services.sentence_streams import by_sentence
 from storycore_tts.services.speech import TextToSpeech
 
 T = TypeVar("T")
 
-Elsewhere: TypeAlias = Callable[[str, Site], AbstractAsyncContextManager[TextToSpeech]]
-"""Opens a backend, given its name, at another site than the configured one."""
+Elsewhere: TypeAlias = Callable[[str, BackendEndpoint], AbstractAsyncContextManager[TextToSpeech]]
+"""Opens a backend, given its name, at another endpoint than the configured one."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ class Store:
     Args:
         queue: Keeps jobs.
         uploads: Keeps recordings.
-        sites: Keeps where jobs were begun.
+        affinities: Keeps where jobs were begun.
     """
 
     queue: JobQueue
     uploads: UploadStore
-    sites: SiteStore
+    affinities: JobAffinityStore
 
 
 OpenStore: TypeAlias = Callable[[], Awaitable[Store]]
@@ -70,7 +70,7 @@ _BLOCK = 0.5  # s of sound that are encoded at a time
 
 
 @dataclass(frozen=True)
-class Terms:
+class JobOptions:
     """On which terms a job is given.
 
     Args:
@@ -101,7 +101,7 @@ class Piece:
     chunk: SpeechChunk
 
 
-class Studio:
+class SpeechService:
     """Speech from several backends, at once or as jobs.
 
     Args:
@@ -270,11 +270,11 @@ class Studio:
         data = await (await self._store()).uploads.get(owner, reference)
         return await asyncio.to_thread(ReferenceAudio.from_bytes, data, transcript=transcript)
 
-    async def order(
+    async def submit(
         self,
         backend: str | None,
         request: Request,
-        terms: Terms,
+        terms: JobOptions,
         *,
         rendering: Rendering | None = None,
         reference: str | None = None,
@@ -299,30 +299,30 @@ class Studio:
             reference = await self.keep(terms.owner, request.reference)
         queue = await self.queue()
         return await queue.submit(
-            Order(
+            JobSpec(
                 kind=kind_of(request),
                 backend=backend or self.usual,
-                details=written(request, rendering=rendering, reference=reference),
+                details=to_json(request, rendering=rendering, reference=reference),
                 **asdict(terms),
             )
         )
 
-    async def perform(self, job_id: str, order: Order, on_progress: OnProgress) -> Outcome:
+    async def perform(self, job_id: str, spec: JobSpec, on_progress: OnProgress) -> Outcome:
         """Do a job, for the queue; asked again, a backend that knows the job goes on with it.
 
         Raises:
             TTSError: See ``TextToSpeech``.
         """
-        fetch = partial((await self._store()).uploads.get, order.owner)
-        request, rendering = await read(order.kind, order.details, job_id=job_id, fetch=fetch)
+        fetch = partial((await self._store()).uploads.get, spec.owner)
+        request, rendering = await from_json(spec.kind, spec.details, job_id=job_id, fetch=fetch)
 
         async def made(tts: TextToSpeech) -> Speech | TrainedVoice:
             if isinstance(request, TrainingRequest):
                 return await tts.train(request, on_progress=on_progress)
             return await tts.speak(request, on_progress=on_progress)
 
-        async with self.capacities[order.backend].place(patient=True):
-            result = await self._where_it_is(job_id, order.backend, made)
+        async with self.capacities[spec.backend].place(patient=True):
+            result = await self._where_it_is(job_id, spec.backend, made)
         if isinstance(result, TrainedVoice):
             return Outcome(asdict(result))
         return await asyncio.to_thread(rendering.applied, result)
@@ -336,11 +336,11 @@ class Studio:
         reached any more, the job is begun here.
         """
         tts = self.tts(backend)
-        here = tts.site
+        here = tts.endpoint
         if here is None:
             return await made(tts)
-        sites = (await self._store()).sites
-        begun = await sites.find(job_id)
+        affinities = (await self._store()).affinities
+        begun = await affinities.find(job_id)
         if begun not in (None, here) and begun.in_reach:
             try:
                 async with self._elsewhere(backend, begun) as there:
@@ -348,7 +348,7 @@ class Studio:
             except (BackendUnavailable, AuthenticationFailed) as error:
                 log_event(_log, logging.WARNING, "job.begun_anew", job=job_id, reason=error.message)
         if begun != here:
-            await sites.note(job_id, here)
+            await affinities.note(job_id, here)
         return await made(tts)
 
 

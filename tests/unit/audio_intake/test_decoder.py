@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storycore_tts.adapters.intake import decoder
+from storycore_tts.adapters.audio_intake import decoder
 from storycore_tts.domain import decoding
 from storycore_tts.domain.audio import decode
 from storycore_tts.domain.decoding import SNDFILE, UndecodableAudio, decoder_of

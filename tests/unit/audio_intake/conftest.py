@@ -8,7 +8,7 @@ import psutil
 import pytest
 import soundfile
 
-from storycore_tts.adapters.intake import RecordingReader
+from storycore_tts.adapters.audio_intake import RecordingReader
 
 FFMPEG = {
     # name -> FFmpeg's muxer, encoder, rate

@@ -16,7 +16,7 @@ from typing import IO
 
 import numpy as np
 
-from storycore_tts.adapters.intake.limits import IntakeLimits
+from storycore_tts.adapters.audio_intake.limits import IntakeLimits
 from storycore_tts.domain.audio import Samples
 from storycore_tts.domain.decoding import ACCEPTED
 from storycore_tts.domain.errors import (

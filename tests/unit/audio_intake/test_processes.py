@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from storycore_tts.adapters.intake import IntakeLimits, RecordingReader
-from storycore_tts.adapters.intake.child import DECODER
+from storycore_tts.adapters.audio_intake import IntakeLimits, RecordingReader
+from storycore_tts.adapters.audio_intake.child import DECODER
 from storycore_tts.domain.errors import (
     BackendOverloaded,
     BackendUnavailable,
@@ -284,7 +284,7 @@ async def test_the_event_loop_stands_still_for_no_more_than_fifty_milliseconds(r
 async def test_a_parent_that_dies_takes_its_children_along():
     program = """
         import asyncio, os
-        from storycore_tts.adapters.intake import RecordingReader
+        from storycore_tts.adapters.audio_intake import RecordingReader
         async def main():
             reader = await RecordingReader().__aenter__()
             while not reader._spare._process:

@@ -31,7 +31,7 @@ def kind_of(request: Request) -> JobKind:
     return _KINDS[type(request)]
 
 
-def written(
+def to_json(
     request: Request, *, rendering: Rendering | None = None, reference: str | None = None
 ) -> JSON:
     """Return a request as JSON.
@@ -54,14 +54,14 @@ def written(
     return document
 
 
-async def read(
+async def from_json(
     kind: JobKind, document: JSON, *, job_id: str, fetch: Callable[[str], Awaitable[bytes]]
 ) -> tuple[Request, Rendering]:
-    """Return the request that ``written`` wrote, and what becomes of its speech.
+    """Return the request that ``to_json`` wrote, and what becomes of its speech.
 
     Args:
         kind: What kind of job it is.
-        document: What ``written`` returned.
+        document: What ``to_json`` returned.
         job_id: The job's id, by which a backend knows it again.
         fetch: Returns the recording that is kept under an id.
 

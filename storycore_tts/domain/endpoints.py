@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
-class Site:
+class BackendEndpoint:
     """A server that does jobs to their end, whoever still watches.
 
     Args:
@@ -21,8 +21,8 @@ class Site:
     machine: str = ""
 
     @classmethod
-    def at(cls, url: str) -> Site:
-        """Return the site that this machine reaches by a URL."""
+    def at(cls, url: str) -> BackendEndpoint:
+        """Return the endpoint that this machine reaches by a URL."""
         return cls(url, platform.node() if is_loopback(urlsplit(url).hostname or "") else "")
 
     @property

@@ -1,4 +1,4 @@
-"""How the parts of a studio fit: several backends, and a store of jobs."""
+"""How the parts of a speech service fit: several backends, and a store of jobs."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storycore_tts.adapters.intake import IntakeLimits, RecordingReader
+from storycore_tts.adapters.audio_intake import IntakeLimits, RecordingReader
 from storycore_tts.adapters.resilience import SharedAdapters
 from storycore_tts.container import ConfiguredSpeech, Container, logged
+from storycore_tts.domain.endpoints import BackendEndpoint
 from storycore_tts.domain.events import Listener, Reloaded
-from storycore_tts.domain.jobs import JobKind, Performer
-from storycore_tts.domain.sites import Site
+from storycore_tts.domain.jobs import JobHandler, JobKind
 from storycore_tts.live_settings import LiveSettings
 from storycore_tts.services.capacity import Capacity
 from storycore_tts.services.files import user_data
 from storycore_tts.services.speech import TextToSpeech
-from storycore_tts.services.studio import Store, Studio
+from storycore_tts.services.speech_service import SpeechService, Store
 from storycore_tts.settings import QwenTTSConfig
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def open_studio(
+async def open_speech_service(
     settings: LiveSettings, *, listener: Listener | None = None, store_when_asked: bool = False
-) -> AsyncIterator[Studio]:
+) -> AsyncIterator[SpeechService]:
     """Open the backends that the settings offer, and the queue of jobs, and close them afterwards.
 
     When the settings change, ``backend`` is the usual one from then on. Those that were offered
@@ -57,15 +57,17 @@ async def open_studio(
             backends.listeners.add(listener)
         store = _Store(settings, backends.capacities, share=store_when_asked)
         first.push_async_callback(store.aclose)
-        studio = Studio(backends.services, backends.capacities, store=store, elsewhere=backends.at)
-        store.perform = studio.perform
+        speech_service = SpeechService(
+            backends.services, backends.capacities, store=store, elsewhere=backends.at
+        )
+        store.perform = speech_service.perform
 
         def prepare(config: QwenTTSConfig) -> Callable[[], None]:
             change = backends.prepare(config)
 
             def use() -> None:
                 change()
-                studio.usual = config.backend
+                speech_service.usual = config.backend
                 store.offer(backends.capacities)
 
             return use
@@ -73,11 +75,11 @@ async def open_studio(
         first.callback(settings.follow(prepare))
         if not store_when_asked:
             await store()
-        yield studio
+        yield speech_service
 
 
 class _Backends:
-    """The backends of a studio.
+    """The backends of a speech service.
 
     Args:
         config: The settings to begin with.
@@ -113,9 +115,11 @@ class _Backends:
 
         return use
 
-    def at(self, backend: str, site: Site) -> AbstractAsyncContextManager[TextToSpeech]:
-        """Open a backend at another site."""
-        return self.services[backend].at(site)
+    def at(
+        self, backend: str, endpoint: BackendEndpoint
+    ) -> AbstractAsyncContextManager[TextToSpeech]:
+        """Open a backend at another endpoint."""
+        return self.services[backend].at(endpoint)
 
     def _made(self, config: QwenTTSConfig) -> ConfiguredSpeech:
         service: ConfiguredSpeech = Container(
@@ -140,7 +144,7 @@ class _Store:
         share: Whether other processes may use the same folder.
     """
 
-    perform: Performer
+    perform: JobHandler
 
     def __init__(
         self, settings: LiveSettings, capacities: Mapping[str, Capacity], *, share: bool
@@ -159,7 +163,7 @@ class _Store:
                 await queue.start(self.perform)
                 self._queue = queue
                 self._looking = asyncio.ensure_future(self._look())
-            return Store(self._queue, self._queue.uploads, self._queue.sites)
+            return Store(self._queue, self._queue.uploads, self._queue.affinities)
 
     def offer(self, capacities: Mapping[str, Capacity]) -> None:
         """Do jobs for these backends, too."""

@@ -9,24 +9,27 @@ import numpy as np
 import pytest
 
 from storycore_tts.adapters.draft import DraftAdapter
+from storycore_tts.domain.endpoints import BackendEndpoint
 from storycore_tts.domain.errors import (
     AuthenticationFailed,
     BackendUnavailable,
     OutOfMemory,
     StorageFailed,
 )
-from storycore_tts.domain.jobs import JobKind, Order
+from storycore_tts.domain.jobs import JobKind, JobSpec
 from storycore_tts.domain.rendering import Rendering
 from storycore_tts.domain.requests import SpeechRequest
-from storycore_tts.domain.sites import Site
-from storycore_tts.ports import SiteStore
+from storycore_tts.ports import JobAffinityStore
 from storycore_tts.services.capacity import Capacity
-from storycore_tts.services.orders import written
+from storycore_tts.services.job_specs import to_json
 from storycore_tts.services.speech import Defaults, TextToSpeech
-from storycore_tts.services.studio import Store, Studio
+from storycore_tts.services.speech_service import SpeechService, Store
 
-HERE, THERE = Site("http://here.example:8188"), Site("http://there.example:8188")
-OUT_OF_REACH = Site("http://127.0.0.1:8188", "no machine of that name")
+HERE, THERE = (
+    BackendEndpoint("http://here.example:8188"),
+    BackendEndpoint("http://there.example:8188"),
+)
+OUT_OF_REACH = BackendEndpoint("http://127.0.0.1:8188", "no machine of that name")
 JOB = "8d5ab8d8-5e1b-4d1c-8f6e-3f6f0d1c2b3a"
 
 
@@ -45,7 +48,7 @@ class Speaking(DraftAdapter):
 
 
 class AtAServer(TextToSpeech):
-    site = HERE
+    endpoint = HERE
 
 
 class Notes(dict):
@@ -54,23 +57,25 @@ class Notes(dict):
     async def find(self, job_id):
         return self.get(job_id)
 
-    async def note(self, job_id, site):
-        self[job_id] = site
+    async def note(self, job_id, endpoint):
+        self[job_id] = endpoint
 
 
 class Begun:
-    """A studio that has taken up a job."""
+    """A speech service that has taken up a job."""
 
     def __init__(self, begun, *, tts=AtAServer, error=None):
         self.said = []
-        self.sites = Notes({} if begun is None else {JOB: begun})
-        assert isinstance(self.sites, SiteStore)
+        self.affinities = Notes({} if begun is None else {JOB: begun})
+        assert isinstance(self.affinities, JobAffinityStore)
 
         @asynccontextmanager
-        async def elsewhere(backend, site):
-            yield TextToSpeech(Speaking(site, self.said, error), name=backend, defaults=Defaults())
+        async def elsewhere(backend, endpoint):
+            yield TextToSpeech(
+                Speaking(endpoint, self.said, error), name=backend, defaults=Defaults()
+            )
 
-        self.studio = Studio(
+        self.speech = SpeechService(
             {"comfyui": tts(Speaking(HERE, self.said), name="comfyui", defaults=Defaults())},
             {"comfyui": Capacity("comfyui", concurrency=1, max_waiting=1)},
             store=self.store,
@@ -79,12 +84,12 @@ class Begun:
 
     async def store(self):
         no_recording = SimpleNamespace(get=pytest.fail)  # no line of ours has one
-        return Store(None, no_recording, self.sites)
+        return Store(None, no_recording, self.affinities)
 
     async def goes_on(self):
-        details = written(SpeechRequest("Good morning.", "Ryan"), rendering=Rendering("wav"))
-        order = Order(JobKind.SPEECH, "comfyui", details, "ann")
-        outcome = await self.studio.perform(JOB, order, lambda _: None)
+        details = to_json(SpeechRequest("Good morning.", "Ryan"), rendering=Rendering("wav"))
+        spec = JobSpec(JobKind.SPEECH, "comfyui", details, "ann")
+        outcome = await self.speech.perform(JOB, spec, lambda _: None)
         assert np.isfinite(outcome.facts["duration"])
         assert len(outcome.audio) > 1000
         return [where for where, job_id in self.said if job_id == JOB]
@@ -101,31 +106,31 @@ class Begun:
     ],
 )
 async def test_it_goes_on_where_it_was_begun_or_here_and_that_is_noted(begun, tts, done, noted):
-    studio = Begun(begun, tts=tts)
-    assert await studio.goes_on() == done
-    assert studio.sites == {JOB: noted}
+    speech_service = Begun(begun, tts=tts)
+    assert await speech_service.goes_on() == done
+    assert speech_service.affinities == {JOB: noted}
 
 
 async def test_it_is_begun_anew_only_where_nobody_lets_us_in(caplog):
     for error in (BackendUnavailable, AuthenticationFailed):
         caplog.clear()
-        studio = Begun(THERE, error=error("Nobody is there."))
-        assert await studio.goes_on() == [THERE, HERE]
-        assert studio.sites == {JOB: HERE}
+        speech_service = Begun(THERE, error=error("Nobody is there."))
+        assert await speech_service.goes_on() == [THERE, HERE]
+        assert speech_service.affinities == {JOB: HERE}
         assert "job.begun_anew" in caplog.text
-    studio = Begun(THERE, error=OutOfMemory("The GPU is full."))
+    speech_service = Begun(THERE, error=OutOfMemory("The GPU is full."))
     with pytest.raises(OutOfMemory):
-        await studio.goes_on()
-    assert studio.sites == {JOB: THERE}
+        await speech_service.goes_on()
+    assert speech_service.affinities == {JOB: THERE}
 
 
 async def test_it_is_not_begun_where_that_cannot_be_noted():
-    studio = Begun(None)
+    speech_service = Begun(None)
 
-    async def note(job_id, site):
+    async def note(job_id, endpoint):
         raise StorageFailed("The database is away.")
 
-    studio.sites.note = note
+    speech_service.affinities.note = note
     with pytest.raises(StorageFailed):
-        await studio.goes_on()
-    assert studio.said == []
+        await speech_service.goes_on()
+    assert speech_service.said == []
