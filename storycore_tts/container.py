@@ -237,7 +237,7 @@ class ConfiguredSpeech(TextToSpeech):
 
     @asynccontextmanager
     async def at(self, endpoint: BackendEndpoint) -> AsyncIterator[TextToSpeech]:
-        """Open the same backend at another endpoint, without a fallback, and close it afterwards."""
+        """Open the same backend at another endpoint, without a fallback; close it afterwards."""
         config = self.config.model_copy(update={"comfyui_url": endpoint.url, "fallback": None})
         there = ConfiguredSpeech(
             LiveSettings(config), self._assemble, self._listeners, self._voices

@@ -2,7 +2,7 @@
 
 MUTANTS = [
     (
-        "storycore_tts/testing/comfyui/jobs.py",
+        "storycore_tts/testing/comfyui/prompt_jobs.py",
         "            if self._heap and self._heap[0][2] is job:\n",
         "            if self._heap:\n",
         ("a job that was deleted while it was held runs all the same, or another in its place"),
