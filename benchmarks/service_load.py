@@ -36,7 +36,7 @@ from rich.table import Table
 
 from storycore_tts import SpeechRequest
 from storycore_tts.adapters.draft import DraftAdapter
-from storycore_tts.domain.audio import encode
+from storycore_tts.sound.files import encode
 from storycore_tts.testing.service_process import ServiceProcess
 
 GENERATE, JOBS = "/ai/tts/qwen/generate", "/ai/tts/qwen/jobs"

@@ -32,7 +32,16 @@ _WIDTH = 90  # of a signature on one line
 _MAX_SEED = 2**64 - 1
 # What users meet without importing it by name.
 _MORE_NAMES = {"ConfiguredSpeech": "storycore_tts.container"}
-_ORDER = ("container", "services", "entrypoints", "settings", "domain", "ports", "adapters")
+_ORDER = (
+    "container",
+    "services",
+    "entrypoints",
+    "settings",
+    "domain",
+    "errors",
+    "ports",
+    "adapters",
+)
 _SECTIONS = ("Args", "Returns", "Yields", "Raises")
 
 _HEAD = """# API reference

@@ -3,30 +3,6 @@
 from .__about__ import __version__
 from .adapters.telemetry import EventLog, OpenTelemetrySpans, PrometheusMetrics
 from .container import Container, open_tts
-from .domain.errors import (
-    AuthenticationFailed,
-    BackendOverloaded,
-    BackendTimeout,
-    BackendUnavailable,
-    ConfigurationError,
-    GenerationFailed,
-    InvalidDataset,
-    InvalidReferenceAudio,
-    InvalidRequest,
-    JobCancelled,
-    JobLost,
-    NodePackMissing,
-    OutOfMemory,
-    RecordingTooLarge,
-    RunawayGeneration,
-    SilentAudio,
-    StorageFailed,
-    TTSError,
-    UnknownSpeaker,
-    UnsupportedByBackend,
-    UnsupportedLanguage,
-    UnsupportedRecording,
-)
 from .domain.events import (
     AttemptFailed,
     AvailabilityChanged,
@@ -79,6 +55,30 @@ from .entrypoints.storycore import (
     uninstall,
 )
 from .entrypoints.storycore.router import create_editor_router
+from .errors import (
+    AuthenticationFailed,
+    BackendOverloaded,
+    BackendTimeout,
+    BackendUnavailable,
+    ConfigurationError,
+    GenerationFailed,
+    InvalidDataset,
+    InvalidReferenceAudio,
+    InvalidRequest,
+    JobCancelled,
+    JobLost,
+    NodePackMissing,
+    OutOfMemory,
+    RecordingTooLarge,
+    RunawayGeneration,
+    SilentAudio,
+    StorageFailed,
+    TTSError,
+    UnknownSpeaker,
+    UnsupportedByBackend,
+    UnsupportedLanguage,
+    UnsupportedRecording,
+)
 from .ports import (
     Adapter,
     BackendStatus,

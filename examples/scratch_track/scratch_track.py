@@ -20,7 +20,7 @@ import numpy as np
 import soundfile
 
 from storycore_tts import TTSError, open_tts
-from storycore_tts.domain.audio import SAMPLE_RATE, SILENCE_PEAK, Samples
+from storycore_tts.sound.samples import SAMPLE_RATE, SILENCE_PEAK, Samples
 
 SCREENPLAY = Path(__file__).with_name("screenplay.txt")
 LINE = re.compile(r"(?P<who>[A-Z]+)(?: \((?P<how>[^)]+)\))?: (?P<text>.+)")

@@ -98,7 +98,7 @@ class Failure:
     """Why a job failed, as it is kept.
 
     Args:
-        error: Name of the error's class, see ``domain.errors``.
+        error: Name of the error's class, see ``errors``.
         message: What went wrong, and on which side.
         hint: What to do next; None when there is nothing to advise.
         backend: Who raised it, if an adapter did.

@@ -10,25 +10,22 @@ from uuid import UUID
 
 import numpy as np
 
-from storycore_tts.domain.audio import (
-    SAMPLE_RATE,
-    Samples,
-    decode,
-    is_silent,
-    peak,
-)
-from storycore_tts.domain.decoding import UndecodableAudio
 from storycore_tts.domain.errors import InvalidReferenceAudio, InvalidRequest, shown
 from storycore_tts.domain.languages import AUTO, language_named
 from storycore_tts.domain.markup import without_markup
-from storycore_tts.domain.recordings import (
+from storycore_tts.domain.sampling import Sampling, check_range
+from storycore_tts.domain.text import one_line, saying_seconds, speakable, token_budget
+from storycore_tts.sound.decoders import UndecodableAudio
+from storycore_tts.sound.files import decode
+from storycore_tts.sound.samples import (
     MOST_CLIPPED,
+    SAMPLE_RATE,
+    Samples,
     clipped_share,
     heard_seconds,
-    saying_seconds,
+    is_silent,
+    peak,
 )
-from storycore_tts.domain.sampling import Sampling, check_range
-from storycore_tts.domain.text import one_line, speakable, token_budget
 
 _SHORTEST_REFERENCE = 0.5  # s; the codec's padding fails on clips of a few frames
 _LONGEST_REFERENCE = 600.0  # s; a reference is a clip, and it is held in memory

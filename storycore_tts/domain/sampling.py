@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-from storycore_tts.domain.errors import InvalidRequest, shown
+from storycore_tts.errors import check_range as check_range
 
 MAX_SEED = 2**64 - 1  # of the ComfyUI nodes and of torch.manual_seed
 
@@ -13,20 +13,6 @@ MAX_SEED = 2**64 - 1  # of the ComfyUI nodes and of torch.manual_seed
 def fresh_seed() -> int:
     """Return a seed that nobody chose; below 2**53, so that any JSON reader keeps it."""
     return secrets.randbelow(2**53)
-
-
-def check_range(name: str, value: object, low: float, high: float, *, whole: bool = False) -> None:
-    """Refuse a value that is no finite number from low to high.
-
-    Raises:
-        InvalidRequest: It is none; booleans are none either.
-    """
-    wanted = "a whole number" if whole else "a number"
-    kinds: tuple[type, ...] = (int,) if whole else (int, float)
-    if not isinstance(value, kinds) or isinstance(value, bool):
-        raise InvalidRequest(f"{name} must be {wanted}, not {shown(value)}.")
-    if not low <= value <= high:  # type: ignore[operator]
-        raise InvalidRequest(f"{name} is {shown(value)}; it must be {wanted} from {low} to {high}.")
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from storycore_tts.domain.audio import Samples, check_suffix, encode
-from storycore_tts.domain.pace import pitched, stretched
+from storycore_tts.sound.files import check_suffix, encode
+from storycore_tts.sound.pace import pitched, stretched
+from storycore_tts.sound.samples import Samples
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Speech:
         return encode(self.samples, self.sample_rate, suffix)
 
     def stretched(self, speed: float) -> Speech:
-        """Return the same speech at another pace, 0.25..4, with its pitch; see ``domain.pace``.
+        """Return the same speech at another pace, 0.25..4, with its pitch; see ``sound.pace``.
 
         Raises:
             InvalidRequest: Another speed, or the extra ``media`` is not installed.
@@ -83,7 +84,7 @@ class Speech:
         return replace(self, samples=stretched(self.samples, self.sample_rate, speed))
 
     def pitched(self, semitones: float) -> Speech:
-        """Return the same speech at another pitch, −12..12, at its pace; see ``domain.pace``.
+        """Return the same speech at another pitch, −12..12, at its pace; see ``sound.pace``.
 
         Raises:
             InvalidRequest: More than an octave, or the extra ``media`` is not installed.

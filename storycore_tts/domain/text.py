@@ -18,6 +18,10 @@ _IDEOGRAPHS_PER_SECOND = 4.5
 _FASTEST = 2.0  # times the ordinary pace; nobody reads faster, so longer text cannot fit
 _SLOWEST = 4.0  # times the ordinary duration: slow, dramatic reading with long pauses
 
+# What reading_seconds, which a limit is made of, leaves out: "1939" takes as long as a sentence of
+# 15 letters, and a kana is shorter than an ideograph.
+_SECONDS_A_DIGIT, _SECONDS_A_KANA = 0.25, -0.09
+
 _IDEOGRAPH = re.compile(
     r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
 )
@@ -101,6 +105,13 @@ def reading_seconds(text: str) -> float:
     """Estimate how long the text takes to say at an ordinary pace, in seconds."""
     ideographs = len(_IDEOGRAPH.findall(text))
     return ideographs / _IDEOGRAPHS_PER_SECOND + (len(text) - ideographs) / _LETTERS_PER_SECOND
+
+
+def saying_seconds(transcript: str) -> float:
+    """Estimate how long a transcript takes to say at an ordinary pace, in seconds."""
+    digits = sum(map(str.isdecimal, transcript))
+    kana = sum("\u3040" <= letter <= "\u30ff" for letter in transcript)
+    return reading_seconds(transcript) + digits * _SECONDS_A_DIGIT + kana * _SECONDS_A_KANA
 
 
 def token_budget(text: str, *, limit: int) -> int:

@@ -163,7 +163,7 @@ class QwenTTSComfyUIClient:
             **sampling: See ``SamplingOptions``.
 
         Raises:
-            TTSError: See ``storycore_tts.domain.errors``.
+            TTSError: See ``storycore_tts.errors``.
         """
         request = await self._tts.request_for(
             text,
@@ -204,7 +204,7 @@ class QwenTTSComfyUIClient:
 
         Raises:
             UnknownSpeaker: The checkpoint has no such speaker, or does not exist on the server.
-            TTSError: See ``storycore_tts.domain.errors``.
+            TTSError: See ``storycore_tts.errors``.
         """
         request = SpeechRequest(
             text=text,
@@ -253,7 +253,7 @@ class QwenTTSComfyUIClient:
 
         Raises:
             InvalidReferenceAudio: The recording cannot be read, or holds nothing to clone.
-            TTSError: See ``storycore_tts.domain.errors``.
+            TTSError: See ``storycore_tts.errors``.
         """
         reference, own_language = await asyncio.to_thread(
             _reference, ref_audio, ref_text, self.voices
@@ -307,7 +307,7 @@ class QwenTTSComfyUIClient:
 
         Raises:
             InvalidDataset: The folder cannot be trained on.
-            TTSError: See ``storycore_tts.domain.errors``.
+            TTSError: See ``storycore_tts.errors``.
         """
         wanted = {
             "test_text": test_text,

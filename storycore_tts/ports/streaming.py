@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from storycore_tts.domain.audio import Samples
 from storycore_tts.domain.progress import OnProgress
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
+from storycore_tts.sound.samples import Samples
 
 
 @dataclass(frozen=True, eq=False)

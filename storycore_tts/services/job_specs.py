@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Any
 
 from storycore_tts.domain.jobs import JSON, JobKind
-from storycore_tts.domain.rendering import Rendering
 from storycore_tts.domain.requests import (
     CloneRequest,
     ReferenceAudio,
@@ -16,6 +15,7 @@ from storycore_tts.domain.requests import (
     TrainingRequest,
 )
 from storycore_tts.domain.sampling import Sampling
+from storycore_tts.services.rendering import Rendering
 
 Request = SpeechRequest | CloneRequest | TrainingRequest
 

@@ -9,10 +9,10 @@ import tempfile
 from pathlib import Path
 from uuid import uuid4
 
-from storycore_tts.domain.audio import check_suffix
 from storycore_tts.domain.errors import InvalidRequest, StorageFailed
 from storycore_tts.domain.speech import Speech
 from storycore_tts.services.files import exists
+from storycore_tts.sound.files import check_suffix
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PROBE = bytes(4096)  # what is written to learn whether a disk takes anything

@@ -11,7 +11,6 @@ from functools import partial
 from typing import TypeAlias, TypeVar
 
 from storycore_tts.concurrency.waiting import within
-from storycore_tts.domain.audio import Samples, encode_exactly
 from storycore_tts.domain.endpoints import BackendEndpoint
 from storycore_tts.domain.errors import (
     AuthenticationFailed,
@@ -24,7 +23,6 @@ from storycore_tts.domain.errors import (
 from storycore_tts.domain.jobs import Job, JobSpec, Outcome
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.progress import OnProgress
-from storycore_tts.domain.rendering import RenderedStream, Rendering
 from storycore_tts.domain.requests import (
     CloneRequest,
     ReferenceAudio,
@@ -35,8 +33,11 @@ from storycore_tts.domain.speech import Speech, TrainedVoice
 from storycore_tts.ports import JobAffinityStore, JobQueue, SpeechChunk, UploadStore
 from storycore_tts.services.capacity import Capacity
 from storycore_tts.services.job_specs import Request, from_json, kind_of, to_json
+from storycore_tts.services.rendering import RenderedStream, Rendering
 from storycore_tts.services.sentence_streams import by_sentence
 from storycore_tts.services.speech import TextToSpeech
+from storycore_tts.sound.files import encode_exactly
+from storycore_tts.sound.samples import Samples
 
 T = TypeVar("T")
 

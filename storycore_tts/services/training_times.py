@@ -14,11 +14,11 @@ from pathlib import Path
 
 import soundfile
 
-from storycore_tts.domain.decoding import UndecodableAudio
 from storycore_tts.domain.errors import InvalidDataset, StorageFailed
 from storycore_tts.domain.progress import OnProgress, Progress, Stage
 from storycore_tts.domain.requests import TrainingRequest
 from storycore_tts.services.files import replace_text, user_data
+from storycore_tts.sound.decoders import UndecodableAudio
 
 _SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff"})
 _FILE = "trainings.jsonl"

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from storycore_tts.domain.audio import encode_exactly
 from storycore_tts.domain.errors import (
     InvalidRequest,
     StorageFailed,
@@ -32,6 +31,7 @@ from storycore_tts.domain.errors import (
 from storycore_tts.domain.requests import ReferenceAudio
 from storycore_tts.domain.stored_voices import StoredVoice, VoiceKind, name_key, voice_name
 from storycore_tts.services.files import exists, user_data
+from storycore_tts.sound.files import encode_exactly
 
 _FORMAT = 1  # of voice.json
 _DOCUMENT = "voice.json"

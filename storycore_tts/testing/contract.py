@@ -23,7 +23,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storycore_tts.domain.audio import SAMPLE_RATE, encode, is_silent
 from storycore_tts.domain.errors import InvalidRequest, UnknownSpeaker, UnsupportedByBackend
 from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.domain.requests import (
@@ -42,6 +41,8 @@ from storycore_tts.ports import (
     VoiceTrainer,
 )
 from storycore_tts.services.speech import Defaults, TextToSpeech
+from storycore_tts.sound.files import encode
+from storycore_tts.sound.samples import SAMPLE_RATE, is_silent
 
 from .event_loop import stays_free
 

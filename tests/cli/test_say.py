@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from storycore_tts.domain.audio import decode, peak
 from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.entrypoints.cli import inputs
+from storycore_tts.sound.files import decode
+from storycore_tts.sound.samples import peak
 
 from .conftest import COMMAND
 

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from storycore_tts import VoiceLibrary
-from storycore_tts.domain.audio import decode
+from storycore_tts.sound.files import decode
 
 LINE = "These are words that the recording never said."
 CONSENT = "my own voice, recorded on 2026-11-20"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from storycore_tts.domain.audio import SILENCE_PEAK
+from storycore_tts.sound.samples import SILENCE_PEAK
 
 from .forks import Forks
 

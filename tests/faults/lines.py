@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 
 from storycore_tts import ReferenceAudio
-from storycore_tts.domain.audio import encode
+from storycore_tts.sound.files import encode
 from storycore_tts.testing.comfyui.speech import Speaking, decode, speak
 from storycore_tts.testing.contract import tone_reference
 from storycore_tts.testing.service_process import ServiceProcess

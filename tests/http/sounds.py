@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import av
 import numpy as np
 
-from storycore_tts.domain.audio import encode
+from storycore_tts.sound.files import encode
 
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
 TYPES = {kind: f"audio/{kind}" for kind in (*FORMATS, "ogg")}

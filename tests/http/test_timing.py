@@ -16,17 +16,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn.server import ServerState
 
-from storycore_tts.domain.rendering import Rendering
 from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.entrypoints.http.disconnects import ClientLeft, while_connected
 from storycore_tts.entrypoints.http.jobs import Events
 from storycore_tts.entrypoints.http.openai.streaming import Asked, _Streaming, answer
 from storycore_tts.entrypoints.http.problems import Refused
+from storycore_tts.entrypoints.http.rates import Rates, Shared
 from storycore_tts.entrypoints.http.security.connections import Connection
 from storycore_tts.entrypoints.http.security.guard import Guard
-from storycore_tts.entrypoints.http.security.rates import Rates, Shared
 from storycore_tts.entrypoints.http.sending import SLOWEST_READER, within
 from storycore_tts.ports import SpeechChunk
+from storycore_tts.services.rendering import Rendering
 from storycore_tts.services.speech_service import Piece
 from storycore_tts.settings import ServerConfig
 

@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from storycore_tts import QwenTTSConfig
-from storycore_tts.domain.audio import decode, peak
+from storycore_tts.sound.files import decode
+from storycore_tts.sound.samples import peak
 from storycore_tts.testing.service import serving
 
 HERE = Path(__file__).parent / "clients"

@@ -17,13 +17,13 @@ from typing import IO
 import numpy as np
 
 from storycore_tts.adapters.audio_intake.limits import IntakeLimits
-from storycore_tts.domain.audio import Samples
-from storycore_tts.domain.decoding import ACCEPTED
 from storycore_tts.domain.errors import (
     BackendUnavailable,
     InvalidReferenceAudio,
     UnsupportedRecording,
 )
+from storycore_tts.sound.decoders import ACCEPTED
+from storycore_tts.sound.samples import Samples
 
 DECODER = Path(__file__).with_name("decoder.py")
 

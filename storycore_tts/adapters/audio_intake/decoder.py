@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-_DECODING = Path(__file__).parents[2] / "domain" / "decoding.py"
+_DECODERS = Path(__file__).parents[2] / "sound" / "decoders.py"
 _HEAD = 1024  # bytes; see decoder_of
 
 
@@ -37,15 +37,15 @@ def main(memory: str, cpu_seconds: str, timeout: str, max_seconds: str, *paths: 
         paths: Where packages are found, besides the interpreter's own places.
     """
     sys.path += [path for path in paths if path not in sys.path]
-    decoding = _loaded()
+    decoders = _loaded()
     head = sys.stdin.buffer.read(1)  # a spare waits here, maybe for hours
     if not head:
         return
     if sys.platform != "win32":
         signal.alarm(int(timeout))  # the parent keeps time too, as long as it lives
     head += sys.stdin.buffer.read(_HEAD - 1)
-    decoder = decoding.decoder_of(head)
-    if decoder not in (None, decoding.SNDFILE):
+    decoder = decoders.decoder_of(head)
+    if decoder not in (None, decoders.SNDFILE):
         _import_ffmpeg()  # while its files can still be opened
     _give_up_rights(int(memory), int(cpu_seconds))
     data = head + sys.stdin.buffer.read()
@@ -53,17 +53,17 @@ def main(memory: str, cpu_seconds: str, timeout: str, max_seconds: str, *paths: 
         _send(b"U", b"")
         return
     try:
-        for tag, body in _messages(decoding, data, decoder, float(max_seconds)):
+        for tag, body in _messages(decoders, data, decoder, float(max_seconds)):
             _send(tag, body)
         _send(b"D", b"")
-    except decoding.UndecodableAudio as error:
+    except decoders.UndecodableAudio as error:
         _send(b"E", str(error).encode())
     except MemoryError:
         _send(b"E", f"decoding it takes more than {int(memory) // 2**20} MiB of memory".encode())
 
 
 def _loaded() -> Any:
-    spec = importlib.util.spec_from_file_location("decoding", _DECODING)
+    spec = importlib.util.spec_from_file_location("decoders", _DECODERS)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -101,15 +101,15 @@ def _give_up_rights(memory: int, cpu_seconds: int) -> None:
 
 
 def _messages(
-    decoding: Any, data: bytes, decoder: str, max_seconds: float
+    decoders: Any, data: bytes, decoder: str, max_seconds: float
 ) -> Iterator[tuple[bytes, bytes]]:
     first, frames = True, 0
-    for rate, samples in decoding.decoded(data, decoder, known_only=True):
+    for rate, samples in decoders.decoded(data, decoder, known_only=True):
         if first:
             yield b"R", struct.pack("<I", rate)
         first, frames = False, frames + len(samples)
         if frames > max_seconds * rate:
-            raise decoding.UndecodableAudio(f"it is longer than {max_seconds:g} s")
+            raise decoders.UndecodableAudio(f"it is longer than {max_seconds:g} s")
         if len(samples):
             yield b"S", samples.astype("<f4").tobytes()
 

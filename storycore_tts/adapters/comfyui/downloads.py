@@ -9,9 +9,10 @@ from storycore_tts.adapters.comfyui.protocol import BACKEND
 from storycore_tts.adapters.comfyui.protocol.messages import StoredFile
 from storycore_tts.adapters.comfyui.protocol.nodes import NODE_PACK
 from storycore_tts.adapters.comfyui.session import Session
-from storycore_tts.domain.audio import SAMPLE_RATE, Samples, decode
-from storycore_tts.domain.decoding import UndecodableAudio
 from storycore_tts.domain.errors import BackendUnavailable, GenerationFailed, JobLost
+from storycore_tts.sound.decoders import UndecodableAudio
+from storycore_tts.sound.files import decode
+from storycore_tts.sound.samples import SAMPLE_RATE, Samples
 
 _TRIES = 3  # for audio that arrives damaged
 _PAUSE = (0.1, 0.5)  # s between two tries

@@ -11,7 +11,7 @@ import logging
 import ssl
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import httpx
 
@@ -22,6 +22,7 @@ from storycore_tts.adapters.comfyui.protocol.installed import (
     InstalledModels,
     names_of_files,
 )
+from storycore_tts.adapters.comfyui.protocol.job import JobMachine
 from storycore_tts.adapters.comfyui.protocol.messages import TRAINING_UPDATE
 from storycore_tts.adapters.comfyui.protocol.nodes import (
     OTHER_PACKS,
@@ -36,9 +37,6 @@ from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.logs import log_event
 from storycore_tts.settings import QwenTTSConfig
 
-if TYPE_CHECKING:
-    from storycore_tts.adapters.comfyui.runner import JobRunner
-
 _log = logging.getLogger(__name__)
 
 _MODELS = f"/models/{MODEL_FOLDER}"
@@ -48,6 +46,18 @@ _POLL_EVERY = 2.0  # while jobs are under way and events flow
 _POLL_WHILE_AWAY = 1.0  # a server that is back is found soon
 _POLL_AFTER_NEWS = 0.25  # most short lines are done by then, and need no poll
 _POLL_AT_MOST_EVERY = 0.5  # the server sends a status frame at every change of its queue
+
+
+class FollowedJob(Protocol):
+    """A job that a session tells of its events and of the queue; see ``runner.JobRunner``."""
+
+    machine: JobMachine
+
+    def tell(self, told: Callable[..., None], *what: object) -> None:
+        """Tell the machine something, by one of its methods."""
+
+    def abandon(self) -> None:
+        """Stop at once."""
 
 
 class Session:
@@ -91,7 +101,7 @@ class Session:
         self.closing = False
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
-        self._jobs: set[JobRunner] = set()
+        self._jobs: set[FollowedJob] = set()
         self._background: set[asyncio.Task[Any]] = set()
         self._idle = asyncio.Event()  # no job is under way
         self._idle.set()
@@ -156,7 +166,7 @@ class Session:
         self.lookups.forget(_MODELS)
 
     @contextmanager
-    def following(self, job: JobRunner) -> Iterator[None]:
+    def following(self, job: FollowedJob) -> Iterator[None]:
         """Hand a job its events and the queue snapshots."""
         self._jobs.add(job)
         self._idle.clear()

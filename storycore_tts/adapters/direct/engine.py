@@ -21,9 +21,9 @@ from storycore_tts.adapters.direct.prompts import PromptCache, PromptKey
 from storycore_tts.adapters.direct.speech_jobs import Piece, SpeechJob
 from storycore_tts.adapters.direct.streaming import ChunkDecoder
 from storycore_tts.adapters.direct.watch import Abandoned, Watch
-from storycore_tts.domain.audio import SAMPLE_RATE, Samples
 from storycore_tts.domain.requests import ReferenceAudio
 from storycore_tts.settings import QwenTTSConfig
+from storycore_tts.sound.samples import SAMPLE_RATE, Samples
 
 # How the sub-talker draws codebooks 1 to 15: the published values, as the ComfyUI nodes use them.
 # Sent with every call, because the package would take what is missing from the checkpoint.

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
-from storycore_tts.domain.audio import Samples
 from storycore_tts.domain.progress import Progress
 from storycore_tts.domain.requests import ReferenceAudio
 from storycore_tts.domain.sampling import MAX_SEED, Sampling
 from storycore_tts.domain.text import reading_seconds
+from storycore_tts.sound.samples import Samples
 
 _ATTEMPTS = 2  # of a line that runs away: the second is with another seed
 _MOST_NEWS = 1000  # unread; beyond it, newer progress takes the place of the last

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from storycore_tts.domain.audio import SAMPLE_RATE, Samples
 from storycore_tts.domain.text import TOKENS_PER_SECOND
+from storycore_tts.sound.samples import SAMPLE_RATE, Samples
 
 SAMPLES_PER_FRAME = int(SAMPLE_RATE / TOKENS_PER_SECOND)
 

@@ -23,7 +23,6 @@ from storycore_tts.adapters.draft.voices import (
     letters_not_read,
     voice_for,
 )
-from storycore_tts.domain.audio import SAMPLE_RATE, is_silent
 from storycore_tts.domain.errors import (
     BackendUnavailable,
     GenerationFailed,
@@ -37,12 +36,13 @@ from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.domain.speech import Speech, Timings
 from storycore_tts.domain.voices import Speaker, described, find_speaker
 from storycore_tts.ports import BackendStatus, Capabilities, Problem
+from storycore_tts.sound.samples import SAMPLE_RATE, is_silent
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from storycore_tts.domain.audio import Samples
+    from storycore_tts.sound.samples import Samples
 
 BACKEND = "draft"
 _MODEL = "espeak-ng"

@@ -14,9 +14,9 @@ from storycore_tts.entrypoints.cli.options import Output, Reporting
 from storycore_tts.entrypoints.cli.targets import Target, target_of
 
 if TYPE_CHECKING:
-    from storycore_tts.domain.rendering import Rendering
     from storycore_tts.domain.requests import CloneRequest, SpeechRequest
     from storycore_tts.domain.speech import Speech
+    from storycore_tts.services.rendering import Rendering
     from storycore_tts.settings import QwenTTSConfig
 
 
@@ -71,8 +71,8 @@ def make_speech(
 
 def _rendering(output: Output) -> Rendering:
     """Return what is done to the samples, and make sure that it can be done."""
-    from storycore_tts.domain.ffmpeg import pyav
-    from storycore_tts.domain.rendering import Rendering
+    from storycore_tts.services.rendering import Rendering
+    from storycore_tts.sound.ffmpeg import pyav
 
     rendering = Rendering(speed=output.speed, pitch=output.pitch)
     if rendering.changes_samples:

@@ -108,7 +108,7 @@ def _free_name(folder: Path, stem: str, suffix: str) -> Path:
 
 
 def _stdout(suffix: str) -> Target:
-    from storycore_tts.domain.audio import check_suffix
+    from storycore_tts.sound.files import check_suffix
 
     check_suffix(f"audio{suffix}")
     if sys.stdout is None:

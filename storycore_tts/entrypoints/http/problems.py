@@ -27,7 +27,7 @@ _LONGEST_NAME = 100  # characters of such a field's name
 _WHILE_BUSY = 5.0  # s; said where nobody else named a pause
 _TO_NOBODY = 499  # the status by which servers note that the client had gone
 
-# The first that fits decides; the text of each class in domain/errors.py says whose side it is on.
+# The first that fits decides; the text of each class in errors.py says whose side it is on.
 _STATUS: tuple[tuple[type[TTSError], HTTPStatus], ...] = (
     (jobs.JobNotFound, HTTPStatus.NOT_FOUND),
     (jobs.UploadNotFound, HTTPStatus.NOT_FOUND),

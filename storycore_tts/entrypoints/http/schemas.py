@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from storycore_tts.domain.jobs import PRIORITIES, Job, JobKind, JobState
 from storycore_tts.domain.progress import Stage
-from storycore_tts.domain.rendering import Rendering
 from storycore_tts.domain.sampling import MAX_SEED
 from storycore_tts.entrypoints.http.problems import Problem, problem_of_failure
+from storycore_tts.services.rendering import Rendering
 
 AudioFormat = Literal["wav", "flac", "mp3", "ogg", "opus", "aac", "pcm"]
 

@@ -22,7 +22,7 @@ from storycore_tts.container import live_settings
 from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.requests import ReferenceAudio
 from storycore_tts.domain.sampling import Sampling
-from storycore_tts.entrypoints.http.security.rates import Rates, Shared
+from storycore_tts.entrypoints.http.rates import Rates, Shared
 from storycore_tts.live_settings import LiveSettings, Source
 from storycore_tts.service_container import open_reader, open_speech_service
 from storycore_tts.services.speech_service import SpeechService

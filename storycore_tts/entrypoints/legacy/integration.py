@@ -19,9 +19,7 @@ from typing import Any
 
 from storycore_tts.container import ConfiguredSpeech
 from storycore_tts.domain.errors import ConfigurationError, InvalidRequest, TTSError, did_you_mean
-from storycore_tts.domain.ffmpeg import filtered
 from storycore_tts.domain.logs import log_event
-from storycore_tts.domain.rendering import Rendering
 from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRequest
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.speech import Speech
@@ -31,7 +29,9 @@ from storycore_tts.entrypoints.legacy.deprecations import deprecated
 from storycore_tts.entrypoints.legacy.prompts import EMOTIONS, prompt
 from storycore_tts.entrypoints.sizes import SpeechBySize
 from storycore_tts.entrypoints.storycore import lines
+from storycore_tts.services.rendering import Rendering
 from storycore_tts.settings import QwenTTSConfig
+from storycore_tts.sound.ffmpeg import filtered
 
 _log = logging.getLogger(__name__)
 

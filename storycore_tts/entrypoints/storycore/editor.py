@@ -62,7 +62,7 @@ class TTSResult:
 class QwenComfyUITTSService:
     """What ``AIVideoEditorService.tts`` is asked for, from whatever backend is configured.
 
-    Errors are the exceptions of ``storycore_tts.domain.errors``. Use it as an async context
+    Errors are the exceptions of ``storycore_tts.errors``. Use it as an async context
     manager, or call ``aclose``; without either, its connections end with the event loop.
 
     Args:
@@ -150,7 +150,7 @@ class QwenComfyUITTSService:
                 in the engine's ``temp_dir``.
 
         Raises:
-            TTSError: See ``storycore_tts.domain.errors``.
+            TTSError: See ``storycore_tts.errors``.
         """
         await self._speech.refresh()
         wanted = voice or self._default_voice()

@@ -12,21 +12,21 @@ from pathlib import Path
 from storycore_tts.adapters.engine.sheets import read_sheets
 from storycore_tts.domain.casting import Character
 from storycore_tts.domain.errors import StorageFailed
-from storycore_tts.domain.ffmpeg import pyav
 from storycore_tts.domain.languages import LANGUAGES, language_named
-from storycore_tts.domain.pace import semitones
-from storycore_tts.domain.rendering import Rendering
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.domain.speech import Speech, write_whole
 from storycore_tts.domain.voices import Speaker, gender_of
 from storycore_tts.services.casting import Casting
 from storycore_tts.services.output import AudioFolder
+from storycore_tts.services.rendering import Rendering
 from storycore_tts.services.speech import TextToSpeech
 from storycore_tts.services.voices import VoiceEntry
 from storycore_tts.services.voicing import Asked as Asked
 from storycore_tts.services.voicing import request_for as request_for
 from storycore_tts.services.voicing import request_in as request_in
 from storycore_tts.settings import QwenTTSConfig, VoiceMapping
+from storycore_tts.sound.ffmpeg import pyav
+from storycore_tts.sound.pace import semitones
 
 ANY_LANGUAGE = "auto"
 UNKNOWN_GENDER = "unknown"

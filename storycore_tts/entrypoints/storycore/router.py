@@ -21,7 +21,6 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from storycore_tts.domain.jobs import JobNotFound, Outcome
-from storycore_tts.domain.rendering import Rendering
 from storycore_tts.entrypoints.http.answers import AUDIO, audio_answer
 from storycore_tts.entrypoints.http.app import create_embedded_router
 from storycore_tts.entrypoints.http.disconnects import while_connected
@@ -29,6 +28,7 @@ from storycore_tts.entrypoints.http.problems import OF_BACKENDS, documented
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner, KeyedRoute
 from storycore_tts.entrypoints.http.service import CurrentService, Service
 from storycore_tts.entrypoints.storycore import lines
+from storycore_tts.services.rendering import Rendering
 from storycore_tts.settings import QwenTTSConfig
 
 PREFIX = "/api/video-editor"

@@ -13,6 +13,7 @@ from .core import Core
 from .faults import Faults
 from .log import StandInLog
 from .options import Options
+from .serving import listening
 from .storage import Storage
 
 
@@ -42,7 +43,7 @@ async def _serve(options: Options, log: StandInLog, storage: Storage) -> None:
             # Windows has no signal handlers on its loop; Ctrl-C ends it anyway.
             loop.add_signal_handler(number, stop.set)
     core = Core(options, log, Faults(log), storage)
-    async with core.listening(options.port) as port:
+    async with listening(core, options.port) as port:
         print(  # noqa: T201 - whoever started the command reads the address here
             f"listening on http://{options.host}:{port}{options.prefix}", flush=True
         )

@@ -8,20 +8,18 @@ import urllib.parse
 import uuid
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
 from . import faults as fault
 from . import jobs_api
+from .core import Core
 from .installation import ROOT, model_files
 from .log import InterruptRequested, Submitted, Uploaded
 from .prompt_jobs import PromptJob
 from .storage import FOLDERS, MEDIA_TYPES, OutsideFolder
 from .validation import Validator, problem
-
-if TYPE_CHECKING:
-    from .core import Core
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -14,6 +14,7 @@ from .core import Core
 from .faults import Faults
 from .log import StandInLog
 from .options import Options
+from .serving import listening
 from .storage import Storage
 
 START_TIMEOUT = 10.0
@@ -121,7 +122,7 @@ class StandInComfyUI:
         self._stop = asyncio.Event()
         self._core = Core(self.options, self.log, self.faults, self.storage)
         try:
-            async with self._core.listening(self._port) as port:
+            async with listening(self._core, self._port) as port:
                 self._port = port
                 ready.put(None)
                 await self._stop.wait()

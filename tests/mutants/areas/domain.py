@@ -1,28 +1,29 @@
 """What the domain checks and reckons."""
 
 UNIT = "tests/unit/domain"
+SOUND = "tests/unit/sound"
 
 MUTANTS = [
     (
-        "storycore_tts/domain/decoding.py",
+        "storycore_tts/sound/decoders.py",
         "    if frames < promised:",
         "    if frames < promised // 2:",
         "a file that was cut off is taken for a whole one",
-        [f"{UNIT}/test_audio.py"],
+        [f"{SOUND}/test_files.py"],
     ),
     (
-        "storycore_tts/domain/audio.py",
+        "storycore_tts/sound/files.py",
         "            if frames > most_frames:",
         "            if False:",
         "a small file may unpack to any number of samples",
-        [f"{UNIT}/test_audio.py"],
+        [f"{SOUND}/test_files.py"],
     ),
     (
-        "storycore_tts/domain/audio.py",
+        "storycore_tts/sound/files.py",
         "    if not np.isfinite(samples).all():",
         "    if False:",
         "samples that are no finite numbers get through the decoder",
-        [f"{UNIT}/test_audio.py"],
+        [f"{SOUND}/test_files.py"],
     ),
     (
         "storycore_tts/domain/requests.py",
@@ -46,7 +47,7 @@ MUTANTS = [
         [f"{UNIT}/test_requests.py"],
     ),
     (
-        "storycore_tts/domain/sampling.py",
+        "storycore_tts/errors.py",
         "    if not isinstance(value, kinds) or isinstance(value, bool):",
         "    if not isinstance(value, kinds):",
         "True is taken for a number",
@@ -102,11 +103,11 @@ MUTANTS = [
         [f"{UNIT}/test_stored_voices.py"],
     ),
     (
-        "storycore_tts/domain/streams.py",
+        "storycore_tts/sound/stream_encoder.py",
         'header, self._header = self._header, b""',
         "header = self._header",
         "every chunk of a streamed wav begins with a header",
-        [f"{UNIT}/test_streams.py"],
+        [f"{SOUND}/test_stream_encoder.py"],
     ),
     (
         "storycore_tts/domain/keys.py",
@@ -123,11 +124,11 @@ MUTANTS = [
         [f"{UNIT}/test_endpoints.py", "tests/unit/services/test_job_affinity.py"],
     ),
     (
-        "storycore_tts/domain/errors.py",
+        "storycore_tts/errors.py",
         "        return _restored, (type(self), self.args, self.__dict__)",
         "        return _restored, (type(self), self.args, {})",
         "an error loses its hint on the way to another process",
-        [f"{UNIT}/test_errors_travel.py"],
+        ["tests/unit/test_errors_travel.py"],
     ),
     (
         "storycore_tts/domain/voice_ids.py",

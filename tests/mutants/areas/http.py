@@ -24,24 +24,26 @@ MUTANTS = [
         '        "RLIMIT_NOFILE": (3, 3),',
         '        "RLIMIT_NOFILE": (64, 64),',
         "a decoder that was taken over can open files and sockets",
-        ["tests/unit/audio_intake/test_processes.py::test_files_sockets_and_processes_are_out_of_reach"],
+        [
+            "tests/unit/audio_intake/test_processes.py::test_files_sockets_and_processes_are_out_of_reach"
+        ],
     ),
     (
-        "storycore_tts/domain/decoding.py",
+        "storycore_tts/sound/decoders.py",
         "    if not frames or frames / rate < _LEAST * announced:\n",
         "    if not frames:\n",
         "half a recording of a phone passes for a whole one",
         ["tests/unit/audio_intake/test_decoder.py"],
     ),
     (
-        "storycore_tts/entrypoints/http/security/rates.py",
+        "storycore_tts/entrypoints/http/rates.py",
         "        if len(times) >= self._most:\n",
         "        if len(times) > self._most:\n",
         "a key may ask once more often than the settings allow",
         ["tests/http/test_timing.py"],
     ),
     (
-        "storycore_tts/entrypoints/http/security/rates.py",
+        "storycore_tts/entrypoints/http/rates.py",
         "        if self._answer is None or old:\n",
         "        if True:\n",
         "a flood of /ready reaches the backends",

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storycore_tts.adapters.audio_intake import decoder
-from storycore_tts.domain import decoding
-from storycore_tts.domain.audio import decode
-from storycore_tts.domain.decoding import SNDFILE, UndecodableAudio, decoder_of
 from storycore_tts.domain.errors import InvalidReferenceAudio
 from storycore_tts.domain.requests import ReferenceAudio
+from storycore_tts.sound import decoders
+from storycore_tts.sound.decoders import SNDFILE, UndecodableAudio, decoder_of
+from storycore_tts.sound.files import decode
 
 from .conftest import FFMPEG
 
@@ -38,7 +38,7 @@ REFUSALS = (UndecodableAudio, InvalidReferenceAudio)
 def decoded(data, max_seconds=120.0):
     """Decode a file as the child does; the parent makes the same of its answer."""
     blocks, rate = [np.zeros(0, np.float32)], 0
-    for tag, body in decoder._messages(decoding, data, decoder_of(data) or SNDFILE, max_seconds):
+    for tag, body in decoder._messages(decoders, data, decoder_of(data) or SNDFILE, max_seconds):
         if tag == b"R":
             (rate,) = struct.unpack("<I", body)
         else:

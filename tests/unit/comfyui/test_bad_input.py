@@ -18,7 +18,7 @@ from storycore_tts import (
     TTSError,
 )
 from storycore_tts.adapters.comfyui import ComfyUIAdapter
-from storycore_tts.domain.audio import encode
+from storycore_tts.sound.files import encode
 
 from .memory_server import MemoryComfyUI
 

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from storycore_tts.adapters.draft import DraftAdapter, create, voices
 from storycore_tts.adapters.draft.espeak import EspeakError, SpeakCancelled, version
 from storycore_tts.adapters.draft.voices import SPEAKERS
-from storycore_tts.domain.audio import is_silent
 from storycore_tts.domain.errors import (
     BackendUnavailable,
     GenerationFailed,
@@ -30,6 +29,7 @@ from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.domain.speech import Speech
 from storycore_tts.ports import Capabilities, VoiceCloner, VoiceTrainer
 from storycore_tts.settings import DraftConfig, QwenTTSConfig
+from storycore_tts.sound.samples import is_silent
 
 HELLO = SpeechRequest("Hello, world.", "Ryan", language="English")
 LONG = SpeechRequest("The quick brown fox jumps over the lazy dog. " * 20, "Serena")

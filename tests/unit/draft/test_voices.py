@@ -10,8 +10,8 @@ from storycore_tts.adapters.draft.voices import (
     letters_not_read,
     voice_for,
 )
-from storycore_tts.domain.audio import is_silent
 from storycore_tts.domain.languages import LANGUAGES
+from storycore_tts.sound.samples import is_silent
 
 WOMEN = {"Vivian", "Serena", "Ono_anna", "Sohee"}
 GREETINGS = {

@@ -17,11 +17,11 @@ from storycore_tts.domain.errors import (
     StorageFailed,
 )
 from storycore_tts.domain.jobs import JobKind, JobSpec
-from storycore_tts.domain.rendering import Rendering
 from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.ports import JobAffinityStore
 from storycore_tts.services.capacity import Capacity
 from storycore_tts.services.job_specs import to_json
+from storycore_tts.services.rendering import Rendering
 from storycore_tts.services.speech import Defaults, TextToSpeech
 from storycore_tts.services.speech_service import SpeechService, Store
 

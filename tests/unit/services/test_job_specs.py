@@ -6,9 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storycore_tts.domain.audio import encode_exactly
 from storycore_tts.domain.jobs import JobKind
-from storycore_tts.domain.rendering import Rendering
 from storycore_tts.domain.requests import (
     CloneRequest,
     ReferenceAudio,
@@ -17,6 +15,8 @@ from storycore_tts.domain.requests import (
 )
 from storycore_tts.domain.sampling import MAX_SEED, Sampling
 from storycore_tts.services.job_specs import from_json, kind_of, to_json
+from storycore_tts.services.rendering import Rendering
+from storycore_tts.sound.files import encode_exactly
 from storycore_tts.testing.event_loop import stays_free
 
 JOB = "0b0e7a52-3a58-4b1f-9f39-7a8f0f7d2b11"

@@ -6,10 +6,10 @@ import tempfile
 import numpy as np
 import pytest
 
-from storycore_tts.domain.audio import decode
 from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.speech import Speech
 from storycore_tts.services.output import AudioFolder
+from storycore_tts.sound.files import decode
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from storycore_tts.domain.errors import BackendUnavailable, SilentAudio
-from storycore_tts.domain.rendering import Rendering
 from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.domain.speech import Speech
 from storycore_tts.ports import BackendStatus, Capabilities
 from storycore_tts.services.capacity import Capacity
+from storycore_tts.services.rendering import Rendering
 from storycore_tts.services.speech import Defaults, TextToSpeech
 from storycore_tts.services.speech_service import SpeechService
 

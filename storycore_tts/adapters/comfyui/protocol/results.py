@@ -14,11 +14,11 @@ from storycore_tts.adapters.comfyui.protocol import BACKEND
 from storycore_tts.adapters.comfyui.protocol.graphs import CUSTOM_VOICE, OUTPUT_ID, VOICE_ID
 from storycore_tts.adapters.comfyui.protocol.messages import Graph, StoredFile, first, mapping
 from storycore_tts.adapters.comfyui.protocol.plan import JobDone
-from storycore_tts.domain.audio import SAMPLE_RATE, Samples, is_silent
 from storycore_tts.domain.errors import GenerationFailed, RunawayGeneration, SilentAudio
 from storycore_tts.domain.requests import INSTRUCT_UNHEARD
 from storycore_tts.domain.speech import Speech, Timings
 from storycore_tts.domain.text import TOKENS_PER_SECOND
+from storycore_tts.sound.samples import SAMPLE_RATE, Samples, is_silent
 
 _UNVERIFIED = (
     "the ComfyUI server does not tell whether it has loaded the checkpoint {}: where the folder is "

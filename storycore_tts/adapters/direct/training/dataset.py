@@ -24,10 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storycore_tts.adapters.direct.training.sound import doubts
-from storycore_tts.domain.audio import Samples, decode, is_silent
-from storycore_tts.domain.decoding import UndecodableAudio
 from storycore_tts.domain.errors import InvalidDataset, InvalidRequest, shown
 from storycore_tts.domain.text import reading_seconds, speakable
+from storycore_tts.sound.decoders import UndecodableAudio
+from storycore_tts.sound.files import decode
+from storycore_tts.sound.samples import Samples, is_silent
 
 # What people call audio. Not all of it can be decoded: an .m4a that is left out without a word
 # would be missed in the voice, so it is found here, refused, and named in the report.

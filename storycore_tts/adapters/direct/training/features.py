@@ -14,7 +14,7 @@ import torch
 from storycore_tts.adapters.direct.loading import load_codec
 from storycore_tts.adapters.direct.training.cancelling import Cancelled, check
 from storycore_tts.adapters.direct.training.dataset import Dataset, load
-from storycore_tts.domain.audio import SAMPLE_RATE, Samples
+from storycore_tts.sound.samples import SAMPLE_RATE, Samples
 
 if TYPE_CHECKING:
     from torch import Tensor

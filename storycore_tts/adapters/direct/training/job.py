@@ -23,7 +23,6 @@ from storycore_tts.adapters.direct.training.checkpoint import (
 )
 from storycore_tts.adapters.direct.training.dataset import Dataset, check_dataset
 from storycore_tts.adapters.direct.training.loop import Training
-from storycore_tts.domain.audio import Samples
 from storycore_tts.domain.errors import (
     GenerationFailed,
     InvalidRequest,
@@ -36,6 +35,7 @@ from storycore_tts.domain.requests import TrainingRequest
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.speech import TrainedVoice
 from storycore_tts.domain.text import token_budget
+from storycore_tts.sound.samples import Samples
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from storycore_tts.domain.audio import Samples
-from storycore_tts.domain.recordings import MOST_CLIPPED, clipped_share, levels
+from storycore_tts.sound.samples import MOST_CLIPPED, Samples, clipped_share, levels
 
 _MOST_OFFSET = 0.01  # of full scale
 _FRAME = 0.02  # s

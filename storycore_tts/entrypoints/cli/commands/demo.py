@@ -128,7 +128,7 @@ def _tell(name: str, result: VoiceResult, reporting: Reporting) -> None:
 
 
 def _facts(result: VoiceResult) -> dict[str, Any]:
-    from storycore_tts.domain.audio import peak
+    from storycore_tts.sound.samples import peak
 
     loudest = 20 * math.log10(peak(result.speech.samples))  # silence is never delivered
     return {**results.as_json(result.speech, result.audio_path), "peak_dbfs": round(loudest, 1)}

@@ -18,7 +18,6 @@ from storycore_tts.domain.errors import (
     UnsupportedLanguage,
 )
 from storycore_tts.domain.languages import language_named
-from storycore_tts.domain.rendering import Rendering
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.domain.sampling import MAX_SEED
 from storycore_tts.entrypoints.http.openai.errors import OpenAIRoute, told_of_ignored
@@ -32,6 +31,7 @@ from storycore_tts.entrypoints.http.problems import (
 from storycore_tts.entrypoints.http.schemas import as_left_out
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner
 from storycore_tts.entrypoints.http.service import CurrentService, Service
+from storycore_tts.services.rendering import Rendering
 from storycore_tts.services.speech_service import SpeechService
 
 router = APIRouter(prefix="/v1/audio", tags=["openai"], route_class=OpenAIRoute)

@@ -9,8 +9,8 @@ import pytest
 
 from storycore_tts.adapters.draft import DraftAdapter
 from storycore_tts.domain.errors import InvalidRequest
-from storycore_tts.domain.pace import Changer, pitched, stretched
 from storycore_tts.domain.requests import SpeechRequest
+from storycore_tts.sound.pace import Changer, pitched, stretched
 
 RATE = 24_000
 SPEEDS = [0.25, 0.5, 0.8, 1.25, 2.0, 3.0, 4.0]

@@ -6,9 +6,10 @@ import struct
 
 import numpy as np
 
-from storycore_tts.domain.audio import SAMPLE_RATE, Samples, check_suffix, encode
-from storycore_tts.domain.errors import InvalidRequest
-from storycore_tts.domain.ffmpeg import FFmpegEncoder
+from storycore_tts.errors import InvalidRequest
+from storycore_tts.sound.ffmpeg import FFmpegEncoder
+from storycore_tts.sound.files import check_suffix, encode
+from storycore_tts.sound.samples import SAMPLE_RATE, Samples
 
 _UNKNOWN = 0xFFFF_FFFF  # the length that players take for "until the stream ends"
 _NO_INDEX = {"write_xing": "0", "id3v2_version": "0"}  # mp3: it would be written at the very end

@@ -1,7 +1,7 @@
 """FFmpeg in this process, through PyAV (the extra ``media``): encoders and audio filters.
 
-PyAV is imported when it is first needed. All calls block; whoever has an event loop calls from a
-thread, and FFmpeg lets go of the interpreter while it works.
+PyAV is imported when it is first needed. All calls block: from an event loop, call them in a
+thread. FFmpeg releases the interpreter while it works.
 """
 
 from __future__ import annotations
@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from storycore_tts.domain.errors import InvalidRequest
-
-if TYPE_CHECKING:
-    from storycore_tts.domain.audio import Samples
+from storycore_tts.errors import InvalidRequest
+from storycore_tts.sound.samples import Samples
 
 _LAYOUT = "mono"
 

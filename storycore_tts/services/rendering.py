@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from storycore_tts.domain.audio import FORMATS, SAMPLE_RATE, Samples, check_suffix
 from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.jobs import Outcome
-from storycore_tts.domain.pace import Changer
 from storycore_tts.domain.sampling import check_range
 from storycore_tts.domain.speech import Speech
-from storycore_tts.domain.streams import StreamEncoder
+from storycore_tts.sound.files import FORMATS, check_suffix
+from storycore_tts.sound.pace import Changer
+from storycore_tts.sound.samples import SAMPLE_RATE, Samples
+from storycore_tts.sound.stream_encoder import StreamEncoder
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,12 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storycore_tts.domain import decoding
-from storycore_tts.domain.audio import (
-    SILENCE_PEAK,
-    SUFFIXES,
-    check_suffix,
-    decode,
-    encode,
-    encode_exactly,
-    is_silent,
-    peak,
-)
-from storycore_tts.domain.decoding import UndecodableAudio
 from storycore_tts.domain.errors import InvalidReferenceAudio, InvalidRequest
 from storycore_tts.domain.requests import ReferenceAudio
+from storycore_tts.sound import decoders
+from storycore_tts.sound.decoders import UndecodableAudio
+from storycore_tts.sound.files import SUFFIXES, check_suffix, decode, encode, encode_exactly
+from storycore_tts.sound.samples import SILENCE_PEAK, is_silent, peak
 
 KINDS = [
     ("WAV", "PCM_U8"),
@@ -194,7 +186,7 @@ def test_a_file_that_ends_before_its_header_says_is_refused(monkeypatch):
         def read(self, *_, **__):
             return np.zeros((next(self.left), 1), np.float32)
 
-    monkeypatch.setattr(decoding.soundfile, "SoundFile", lambda _: Short())
+    monkeypatch.setattr(decoders.soundfile, "SoundFile", lambda _: Short())
     with pytest.raises(UndecodableAudio, match="ends after 7 of the 9 frames"):
         decode(b"")
 

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from storycore_tts.domain import errors
-from storycore_tts.domain.errors import (
+from storycore_tts import errors
+from storycore_tts.errors import (
     BackendOverloaded,
     BackendTimeout,
     BackendUnavailable,

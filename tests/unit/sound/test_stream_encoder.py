@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from storycore_tts.domain.audio import FORMATS, decode, encode
 from storycore_tts.domain.errors import InvalidRequest
-from storycore_tts.domain.streams import STREAMED, StreamEncoder
+from storycore_tts.sound.files import FORMATS, decode, encode
+from storycore_tts.sound.stream_encoder import STREAMED, StreamEncoder
 
 PIECE = 2400
 

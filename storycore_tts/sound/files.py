@@ -1,7 +1,4 @@
-"""Mono audio as numbers and as files.
-
-Samples are float32 of shape (n,), −1..1; sample rates are in Hz; durations in seconds.
-"""
+"""Sound files as a whole: encoded from mono samples, and decoded to them."""
 
 from __future__ import annotations
 
@@ -9,23 +6,15 @@ import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
-from storycore_tts.domain.decoding import SNDFILE, UndecodableAudio, decoded, decoder_of
-from storycore_tts.domain.errors import InvalidRequest
-from storycore_tts.domain.ffmpeg import FFmpegEncoder, pyav, unfit_rate
+from storycore_tts.errors import InvalidRequest
+from storycore_tts.sound.decoders import SNDFILE, UndecodableAudio, decoded, decoder_of
+from storycore_tts.sound.ffmpeg import FFmpegEncoder, pyav, unfit_rate
+from storycore_tts.sound.samples import Samples
 
-Samples: TypeAlias = NDArray[np.float32]
-"""float32, shape (n,), −1..1."""
-
-SAMPLE_RATE = 24_000  # Hz; what Qwen3-TTS-Tokenizer-12Hz decodes to, and what every adapter returns
-SILENCE_PEAK = 10 ** (-50 / 20)  # speech is far above −50 dBFS, dither and codec noise far below
-
-_MARGIN = 0.05  # s of silence that stays where the rest is cut: breaths and soft consonants
 _AAC_BIT_RATE = 64_000  # bit/s; more than speech needs
 
 
@@ -142,35 +131,6 @@ def decode(
     if not np.isfinite(samples).all():
         raise UndecodableAudio("it holds samples that are not finite numbers")
     return samples, sample_rate
-
-
-def peak(samples: Samples) -> float:
-    """Return the largest magnitude, 0..1; 0 for no samples at all."""
-    return float(np.abs(samples).max()) if samples.size else 0.0
-
-
-def is_silent(samples: Samples) -> bool:
-    """Tell whether there is nothing to hear: no sample rises above −50 dBFS."""
-    return peak(samples) < SILENCE_PEAK
-
-
-def without_silence(
-    samples: Samples, sample_rate: int, *, before: bool = True, after: bool = True
-) -> Samples:
-    """Return the samples without the silence before and after them, but for 50 ms.
-
-    Args:
-        samples: float32, shape (n,), −1..1.
-        sample_rate: In Hz.
-        before: Cut what lies before the first sound.
-        after: Cut what lies after the last one.
-    """
-    (loud,) = np.nonzero(np.abs(samples) >= SILENCE_PEAK)
-    if not loud.size:
-        return samples
-    margin = int(_MARGIN * sample_rate)
-    start = max(0, loud[0] - margin) if before else 0
-    return samples[start : loud[-1] + 1 + margin if after else None]
 
 
 def encode_exactly(samples: Samples, sample_rate: int) -> bytes:

@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 
-from storycore_tts.domain.audio import Samples
-from storycore_tts.domain.ffmpeg import FFmpegFilter
-from storycore_tts.domain.sampling import check_range
+from storycore_tts.errors import check_range
+from storycore_tts.sound.ffmpeg import FFmpegFilter
+from storycore_tts.sound.samples import Samples
 
 SLOWEST, FASTEST = 0.25, 4.0
 _OCTAVE = 12  # semitones

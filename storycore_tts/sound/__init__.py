@@ -1,0 +1,1 @@
+"""Mono sound as numbers and as files: measured, encoded, decoded, stretched, streamed."""
