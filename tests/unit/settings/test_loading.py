@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-import storycore_tts.settings
+import storycore_tts
 from storycore_tts.domain.errors import ConfigurationError
 from storycore_tts.domain.requests import TrainingRequest
 from storycore_tts.domain.sampling import Sampling
@@ -20,7 +20,7 @@ from storycore_tts.settings import (
     load_config,
 )
 
-PACKAGED = Path(storycore_tts.settings.__file__).with_name("default.yaml")
+PACKAGED = Path(storycore_tts.__file__).with_name("default.yaml")
 CHECKOUT = Path(__file__).parents[3]
 
 PLAN = """\

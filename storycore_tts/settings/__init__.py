@@ -1,0 +1,53 @@
+"""Settings: the ``tts.qwen`` block of YAML, overridden by files and then by the environment.
+
+Everything is refused before anything starts: unknown keys, wrong types, impossible values. The
+refusal names the file, the key, the value and what would be allowed.
+"""
+
+from storycore_tts.settings.adapters import ADAPTER_GROUP, adapter_names
+from storycore_tts.settings.backends import (
+    BreakerConfig,
+    ComfyUIConfig,
+    ComfyUITimeouts,
+    DirectConfig,
+    DraftConfig,
+    RetryConfig,
+)
+from storycore_tts.settings.block import Seconds, SettingsBlock
+from storycore_tts.settings.config import QwenTTSConfig, QwenTTSModelConfig, rollout_notice
+from storycore_tts.settings.generation import QwenTTSGenerationConfig, QwenTTSTrainingConfig
+from storycore_tts.settings.loading import (
+    CONFIG_VARIABLE,
+    ENVIRONMENT_PREFIX,
+    LoadedConfig,
+    load_config,
+    settings_files,
+)
+from storycore_tts.settings.server import PATH_PREFIX, ServerConfig
+from storycore_tts.settings.voices import VoiceMapping
+
+__all__ = [
+    "ADAPTER_GROUP",
+    "CONFIG_VARIABLE",
+    "ENVIRONMENT_PREFIX",
+    "PATH_PREFIX",
+    "BreakerConfig",
+    "ComfyUIConfig",
+    "ComfyUITimeouts",
+    "DirectConfig",
+    "DraftConfig",
+    "LoadedConfig",
+    "QwenTTSConfig",
+    "QwenTTSGenerationConfig",
+    "QwenTTSModelConfig",
+    "QwenTTSTrainingConfig",
+    "RetryConfig",
+    "Seconds",
+    "ServerConfig",
+    "SettingsBlock",
+    "VoiceMapping",
+    "adapter_names",
+    "load_config",
+    "rollout_notice",
+    "settings_files",
+]
