@@ -29,7 +29,7 @@ from storycore_tts.adapters.direct.package import load_package
 from storycore_tts.adapters.direct.pool import Limits, ModelKey, Pool
 from storycore_tts.adapters.direct.prompts import PromptCache
 from storycore_tts.adapters.direct.speech_jobs import Line, PoolCall, Result, SpeechJob
-from storycore_tts.domain.audio import SAMPLE_RATE, is_silent
+from storycore_tts.domain.audio import SAMPLE_RATE
 from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.progress import OnProgress, Progress, forward_only
 from storycore_tts.domain.requests import (
@@ -134,7 +134,7 @@ class DirectAdapter:
         """
         key, line, warnings = await self._checked(request)
         job, report = SpeechJob(line, streamed=True), forward_only(on_progress)
-        delivered, audible = 0, False
+        delivered = 0
         try:
             self._pool.submit(key, job)
             while news := await job.heard():
@@ -152,12 +152,9 @@ class DirectAdapter:
                         model=key.checkpoint.name,
                     )
                     delivered += len(item.samples)
-                    audible = audible or not is_silent(item.samples)
             job.result()
         finally:
             job.cancel()
-        if not audible:
-            raise failures.silence(delivered / SAMPLE_RATE)
 
     async def train(
         self, request: TrainingRequest, *, on_progress: OnProgress | None = None

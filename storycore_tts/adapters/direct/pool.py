@@ -17,8 +17,6 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from storycore_tts.adapters.direct import failures
 from storycore_tts.adapters.direct.batching import is_full, next_batch
 from storycore_tts.adapters.direct.checkpoints import Checkpoint
@@ -26,7 +24,6 @@ from storycore_tts.adapters.direct.clock import Clock, SystemClock
 from storycore_tts.adapters.direct.engine import Engine, Take, give_back_memory
 from storycore_tts.adapters.direct.speech_jobs import Answering, PoolCall, Result, SpeechJob
 from storycore_tts.adapters.direct.turns import GENERATION, Turn
-from storycore_tts.domain.audio import is_silent
 from storycore_tts.domain.errors import OutOfMemory
 from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.domain.sampling import fresh_seed
@@ -405,10 +402,6 @@ class Pool:
                 model.waiting.insert(0, job)
         elif take.ran_away:
             job.fail(failures.runaway(take.seconds, job.line.budget))
-        elif not np.isfinite(take.samples).all():
-            job.fail(failures.not_numbers())
-        elif not job.streamed and is_silent(take.samples):
-            job.fail(failures.silence(take.seconds))
         else:
             job.tell(Progress(Stage.GENERATING, fraction=1.0))
             job.finish(take.samples, seed, self._clock.time())
