@@ -7,25 +7,15 @@ import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import (
-    asynccontextmanager,
-    nullcontext,
-)
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TypeAlias, cast
 
 from dependency_injector import containers, providers
 
-from storycore_tts.adapters.resilience import (
-    Breaker,
-    Fallback,
-    Observed,
-    Retrying,
-    Rollout,
-    SharedAdapters,
-    Switching,
-)
 from storycore_tts.adapters.telemetry import EventLog
 from storycore_tts.domain.endpoints import BackendEndpoint
 from storycore_tts.domain.errors import BackendUnavailable, ConfigurationError, TTSError
@@ -33,18 +23,23 @@ from storycore_tts.domain.events import Listeners, Reloaded
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.voice_ids import VoiceChoice
 from storycore_tts.live_settings import LiveSettings, Source, read_settings
+from storycore_tts.pipeline.breaker import Breaker
+from storycore_tts.pipeline.calls import Backend, Dispatcher, Pipeline, backend_of
+from storycore_tts.pipeline.fallback import Fallback
+from storycore_tts.pipeline.observing import Observer
+from storycore_tts.pipeline.retry import Retry
+from storycore_tts.pipeline.rollout import Rollout
+from storycore_tts.pipeline.sharing import SharedBackends
+from storycore_tts.pipeline.switching import Switching
 from storycore_tts.ports import Adapter
 from storycore_tts.services.output import AudioFolder
 from storycore_tts.services.speech import Defaults, TextToSpeech
 from storycore_tts.services.voices import VoiceLibrary
 from storycore_tts.settings import ADAPTER_GROUP, QwenTTSConfig, rollout_notice
 
-if TYPE_CHECKING:
-    pass
-
 _log = logging.getLogger(__name__)
 
-# What callers, and the layers around adapters, are told; adapters themselves do not look at it.
+# What callers and the pipeline use; adapters themselves do not read it.
 _NOT_FOR_ADAPTERS = {
     "backend",
     "fallback",
@@ -97,11 +92,6 @@ def make_adapter(name: str, config: QwenTTSConfig) -> Adapter:
     return cast(Adapter, factory(config))
 
 
-def _fallback(name: str, config: QwenTTSConfig) -> str | None:
-    """Return who is asked when a backend is unavailable; draft is the last resort already."""
-    return None if name in ("draft", config.fallback) else config.fallback
-
-
 def _settings_of_adapters(config: QwenTTSConfig) -> str:
     """Return the settings that an adapter is made from: when they change, it must be made anew."""
     return config.model_dump_json(exclude=_NOT_FOR_ADAPTERS)
@@ -125,58 +115,27 @@ MakeAdapter: TypeAlias = Callable[[str, QwenTTSConfig], Adapter]
 def assemble(
     config: QwenTTSConfig,
     *,
-    shared: SharedAdapters,
+    shared: SharedBackends,
     listeners: Listeners,
     make: MakeAdapter = make_adapter,
-) -> Adapter:
-    """Put the configured backends together, with what makes them dependable around them.
+) -> Backend:
+    """Put the configured backends together, behind what makes them dependable.
 
     Args:
         config: The settings.
-        shared: Where adapters come from; one whose settings did not change stays as it is.
-        listeners: Those who hear of retries, fallbacks and the rest.
+        shared: Where backends come from; one whose settings did not change stays as it is.
+        listeners: Hear of retries, fallbacks and the rest.
         make: Makes an adapter by its name.
 
     Raises:
         ConfigurationError: No adapter of that name is installed.
         BackendUnavailable: It is, but a package that it needs is not.
     """
-    tell = listeners.tell
-
-    own = _settings_of_adapters(config)
-
-    def base(name: str) -> Adapter:
-        return shared.lease((name, own), lambda: make(name, config))
-
-    def guarded(name: str) -> Adapter:
-        """Return an adapter with its breaker, which knows what it knows after a reload too."""
-        return shared.lease(
-            ("guarded", name, own, config.breaker),
-            lambda: Breaker(base(name), name=name, policy=config.breaker, tell=tell),
-        )
-
-    def retrying(name: str, adapter: Adapter) -> Adapter:
-        return Retrying(adapter, name=name, policy=config.retry, tell=tell)
-
-    def backend(name: str) -> Adapter:
-        other = _fallback(name, config)
-        if other is None:
-            return retrying(name, base(name))
-        return Fallback(
-            # The breaker lies inside: each failed try counts, and an open one ends the tries.
-            retrying(name, guarded(name)),
-            first_name=name,
-            other=lambda: retrying(other, base(other)),
-            other_name=other,
-            tell=tell,
-            # Users who have chosen a fallback learn why it does not speak.
-            only_if_installed=other == QwenTTSConfig.model_fields["fallback"].default,
-        )
-
+    assembly = _Assembly(config, shared, listeners, make)
     if config.rollout is None:
-        return backend(config.backend)
+        return assembly.backend(config.backend)
     with shared.all_or_none():
-        new, old = backend("comfyui"), backend("direct")
+        new, old = assembly.backend("comfyui"), assembly.backend("direct")
     return Rollout(
         new=new,
         new_name="comfyui",
@@ -184,8 +143,60 @@ def assemble(
         old_name="direct",
         share=config.rollout,
         by=config.routing_key,
-        tell=tell,
+        tell=listeners.tell,
     )
+
+
+@dataclass(frozen=True)
+class _Assembly:
+    """Makes backends; the arguments are those of ``assemble``."""
+
+    config: QwenTTSConfig
+    shared: SharedBackends
+    listeners: Listeners
+    make: MakeAdapter
+
+    def backend(self, name: str) -> Backend:
+        """Return a backend with its fallbacks."""
+        others = self.config.fallbacks_of(name)
+        if not others:  # without another one to use, each call tries for itself
+            return Pipeline(self._plain(name), self._retry(name))
+        return Pipeline(
+            self._with_breaker(name),
+            Fallback(
+                name,
+                {other: partial(self._fallback, other) for other in others},
+                tell=self.listeners.tell,
+                # Users who have chosen a fallback learn why it does not speak.
+                only_if_installed=self.config.has_usual_fallback,
+            ),
+            # The breaker lies inside: each failed try counts, and an open one ends the tries.
+            self._retry(name),
+        )
+
+    def _fallback(self, name: str) -> Backend:
+        return Pipeline(self._with_breaker(name), self._retry(name))
+
+    def _with_breaker(self, name: str) -> Backend:
+        """Return a backend with its breaker, which remembers what it knows over reloads."""
+        config, tell = self.config, self.listeners.tell
+
+        def made() -> Backend:
+            plain = self._plain(name)
+            return Pipeline(
+                plain, Breaker(name, probe=plain.status, policy=config.breaker, tell=tell)
+            )
+
+        return self.shared.lease(
+            ("breaker", name, _settings_of_adapters(config), config.breaker), made
+        )
+
+    def _plain(self, name: str) -> Backend:
+        key = (name, _settings_of_adapters(self.config))
+        return self.shared.lease(key, lambda: Dispatcher(self.make(name, self.config), name))
+
+    def _retry(self, name: str) -> Retry:
+        return Retry(name, policy=self.config.retry, tell=self.listeners.tell)
 
 
 def logged() -> Listeners:
@@ -200,27 +211,25 @@ class ConfiguredSpeech(TextToSpeech):
 
     Args:
         settings: The settings; those of a file are looked at before each call.
-        assemble: Makes the adapter that they describe.
-        listeners: Those who hear what happens.
+        assemble: Makes the backend that they describe.
+        listeners: Hear what happens to calls.
         voices: Where voices are stored by name, until settings are read that name another folder.
     """
 
     def __init__(
         self,
         settings: LiveSettings,
-        assemble: Callable[..., Adapter],
+        assemble: Callable[..., Adapter | Backend],
         listeners: Listeners,
         voices: VoiceLibrary,
     ) -> None:
         self.config = settings.config
         self._settings = settings
         self._assemble = assemble
-        self._switching = Switching(assemble(config=self.config))
-        watched = Observed(
-            self._switching, backend=lambda: self.config.backend, tell=listeners.tell
-        )
+        self._switching = Switching(self._assembled(self.config))
+        observer = Observer(backend=lambda: self.config.backend, tell=listeners.tell)
         super().__init__(
-            watched,
+            Pipeline(self._switching, observer),
             name=self.config.backend,
             defaults=_defaults(self.config),
             listeners=listeners,
@@ -263,7 +272,7 @@ class ConfiguredSpeech(TextToSpeech):
         await self._settings.reload(config)
 
     def prepare(self, config: QwenTTSConfig, *, tell: bool = True) -> Callable[[], None]:
-        """Make the adapter that other settings describe, and return what puts it to use.
+        """Make the backend that other settings describe, and return what puts it to use.
 
         Args:
             config: The settings.
@@ -272,10 +281,10 @@ class ConfiguredSpeech(TextToSpeech):
         Raises:
             TTSError: See ``reload``.
         """
-        adapter = self._assemble(config=config)
+        backend = self._assembled(config)
 
         def use() -> None:
-            self._switching.switch(adapter)
+            self._switching.switch(backend)
             if config.voices_dir != self.config.voices_dir:
                 self._voices = VoiceLibrary(config.voices_dir)
             self.config = config
@@ -297,6 +306,9 @@ class ConfiguredSpeech(TextToSpeech):
     async def _ready(self) -> None:
         await self._settings.refresh()
 
+    def _assembled(self, config: QwenTTSConfig) -> Backend:
+        return backend_of(self._assemble(config=config), config.backend)
+
     def _machine(self, backend: str) -> str:
         if backend == "comfyui":
             return f"comfyui at {self.config.comfyui_url}"
@@ -308,7 +320,7 @@ class Container(containers.DeclarativeContainer):
 
     config = providers.Dependency(instance_of=QwenTTSConfig)
     listeners = providers.Singleton(logged)
-    shared = providers.Singleton(SharedAdapters)
+    shared = providers.Singleton(SharedBackends)
     make = providers.Object(make_adapter)
     read = providers.Object(read_settings)
     clock = providers.Object(time.monotonic)

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storycore_tts.adapters.audio_intake import IntakeLimits, RecordingReader
-from storycore_tts.adapters.resilience import SharedAdapters
 from storycore_tts.container import ConfiguredSpeech, Container, logged
 from storycore_tts.domain.endpoints import BackendEndpoint
 from storycore_tts.domain.events import Listener, Reloaded
 from storycore_tts.domain.jobs import JobHandler, JobKind
 from storycore_tts.live_settings import LiveSettings
+from storycore_tts.pipeline.sharing import SharedBackends
 from storycore_tts.services.capacity import Capacity
 from storycore_tts.services.files import user_data
 from storycore_tts.services.speech import TextToSpeech
@@ -89,7 +89,7 @@ class _Backends:
     def __init__(self, config: QwenTTSConfig, stack: AsyncExitStack) -> None:
         self._server = config.server
         self._stack = stack
-        self._shared = SharedAdapters()
+        self._shared = SharedBackends()
         self.listeners = logged()
         self.services: dict[str, ConfiguredSpeech] = {}
         self.capacities: dict[str, Capacity] = {}

@@ -5,15 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
-from storycore_tts.domain.errors import BackendUnavailable, TTSError
+from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.speech import Timings
 
 _log = logging.getLogger(__name__)
-
-Operation = Literal["synthesize", "clone", "train", "speakers", "synthesize_stream"]
-"""What was asked for: the name of the port's method."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +17,12 @@ class Event:
     """Something happened that is worth counting.
 
     Args:
-        operation: What was asked for; "" where no single request is meant.
+        operation: The name of the port's method, such as "synthesize"; "" where no single request
+            is meant.
         backend: Name of the adapter that it is about.
     """
 
-    operation: Operation | Literal[""]
+    operation: str
     backend: str
 
 
@@ -82,7 +79,7 @@ class AttemptFailed(Event):
 
 @dataclass(frozen=True)
 class FellBack(Event):
-    """Another backend is asked instead of ``backend``, which is unavailable.
+    """Another backend is tried instead of ``backend``, which is unavailable or failed.
 
     Args:
         to: Name of the other one.
@@ -90,16 +87,16 @@ class FellBack(Event):
     """
 
     to: str
-    error: BackendUnavailable
+    error: TTSError
 
 
 @dataclass(frozen=True)
 class AvailabilityChanged(Event):
-    """A backend counts as down from now on, or is back.
+    """A backend counts as unavailable from now on, or is back.
 
     Args:
-        available: Whether it is asked again.
-        error: What it said last; None when it is back.
+        available: Whether it is used again.
+        error: Its last error; None when it is back.
     """
 
     available: bool
@@ -127,13 +124,13 @@ Listener = Callable[[Event], None]
 
 
 class Listeners:
-    """Hands every event to everybody who asked for it."""
+    """Hands every event to each listener."""
 
     def __init__(self) -> None:
         self._listeners: dict[object, Listener] = {}
 
     def add(self, listener: Listener) -> Callable[[], None]:
-        """Listen from now on; who is added twice hears twice.
+        """Listen from now on; a listener that is added twice hears twice.
 
         Returns:
             A function that ends it.
@@ -151,7 +148,7 @@ class Listeners:
         for listener in tuple(self._listeners.values()):
             try:
                 listener(event)
-            except Exception as failure:  # noqa: BLE001 — it is somebody else's code, and not hidden
+            except Exception as failure:  # noqa: BLE001 — the listener's own code, and not hidden
                 # Its context is the error that is being told, which may quote users.
                 failure.__suppress_context__ = True
                 _log.exception("a listener failed at %s", type(event).__name__)

@@ -43,6 +43,8 @@ class Speech:
         timings: Where the time went.
         job_id: What the backend calls the job, to find it in its logs; "" where it has no jobs.
         warnings: What was done in spite of doubts, for people to read.
+        cutoff: Seconds of audio at which the backend would have cut it off; None: not known, so
+            that the request's token budget is what counts.
     """
 
     samples: Samples
@@ -57,6 +59,7 @@ class Speech:
     timings: Timings = field(default_factory=lambda: Timings(0.0, 0.0, 0.0))
     job_id: str = ""
     warnings: tuple[str, ...] = ()
+    cutoff: float | None = None
 
     @property
     def duration(self) -> float:

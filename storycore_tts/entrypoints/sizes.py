@@ -6,14 +6,14 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
-from storycore_tts.adapters.resilience import SharedAdapters
 from storycore_tts.container import ConfiguredSpeech, Container
 from storycore_tts.live_settings import LiveSettings, Source, read_settings
+from storycore_tts.pipeline.sharing import SharedBackends
 from storycore_tts.settings import QwenTTSConfig
 
 # The engine makes a service for each of its jobs, and closes none: whoever has the same settings
 # shares what they describe, and a model stays loaded from one job to the next.
-_ADAPTERS = SharedAdapters()
+_ADAPTERS = SharedBackends()
 
 
 class SpeechBySize:

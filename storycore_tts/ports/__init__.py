@@ -1,8 +1,7 @@
-"""The ports: what any backend can be asked, whoever it is.
+"""The ports: what a backend can be asked to do.
 
-An adapter implements ``Adapter`` and those of the ports that its ``capabilities`` name:
-three, and streaming for those who can. ``JobQueue``, ``UploadStore`` and
-``JobAffinityStore`` are what a service needs besides.
+An adapter implements ``Adapter`` and the ports that its ``capabilities`` name; ``operations``
+lists their methods. A service also needs ``JobQueue``, ``UploadStore`` and ``JobAffinityStore``.
 """
 
 from storycore_tts.ports.adapter import Adapter, BackendStatus, Capabilities, Problem

@@ -8,27 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from storycore_tts.domain.jobs import JSON, JobKind
-from storycore_tts.domain.requests import (
-    CloneRequest,
-    ReferenceAudio,
-    SpeechRequest,
-    TrainingRequest,
-)
+from storycore_tts.domain.requests import CloneRequest, ReferenceAudio
 from storycore_tts.domain.sampling import Sampling
+from storycore_tts.ports.operations import Request, operation_of
 from storycore_tts.services.rendering import Rendering
-
-Request = SpeechRequest | CloneRequest | TrainingRequest
-
-_KINDS = {
-    SpeechRequest: JobKind.SPEECH,
-    CloneRequest: JobKind.CLONE,
-    TrainingRequest: JobKind.TRAINING,
-}
-
-
-def kind_of(request: Request) -> JobKind:
-    """Return what kind of job a request becomes."""
-    return _KINDS[type(request)]
 
 
 def to_json(
@@ -72,13 +55,12 @@ async def from_json(
     if "sampling" in values:
         values["sampling"] = Sampling(**values["sampling"])
     rendering = Rendering(**document.get("rendering", {}))
-    if kind is JobKind.TRAINING:
-        return TrainingRequest(**values), rendering
-    if kind is JobKind.SPEECH:
-        return SpeechRequest(**values), rendering
-    recording = await fetch(values["reference"])
-    transcript = values.pop("transcript")
-    # Its bytes are ours, from ``encode_exactly``: nothing that a stranger wrote is decoded here.
-    decoded = asyncio.to_thread(ReferenceAudio.from_bytes, recording, transcript=transcript)
-    values["reference"] = await decoded
-    return CloneRequest(**values), rendering
+    if "reference" in values:
+        recording = await fetch(values["reference"])
+        transcript = values.pop("transcript")
+        # Its bytes are ours, from ``encode_exactly``: no untrusted data is decoded here.
+        decoded = asyncio.to_thread(ReferenceAudio.from_bytes, recording, transcript=transcript)
+        values["reference"] = await decoded
+    made = operation_of(kind).request
+    assert made is not None
+    return made(**values), rendering

@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from storycore_tts.domain.endpoints import BackendEndpoint
 from storycore_tts.domain.errors import (
     InvalidRequest,
     StorageFailed,
     UnknownSpeaker,
-    UnsupportedByBackend,
 )
 from storycore_tts.domain.events import Listener, Listeners
 from storycore_tts.domain.languages import AUTO
@@ -25,15 +24,15 @@ from storycore_tts.domain.speech import Speech, TrainedVoice
 from storycore_tts.domain.stored_voices import StoredVoice
 from storycore_tts.domain.voice_ids import VoiceChoice, mapped_voice
 from storycore_tts.domain.voices import Speaker, is_built_in
-from storycore_tts.ports import (
-    Adapter,
-    BackendStatus,
-    Capabilities,
-    SpeechChunk,
-    SpeechSynthesizer,
-    StreamingSynthesizer,
-    VoiceCloner,
-    VoiceTrainer,
+from storycore_tts.pipeline.calls import Backend, Call, StartedStream, backend_of
+from storycore_tts.ports import Adapter, BackendStatus, Capabilities, SpeechChunk
+from storycore_tts.ports.operations import (
+    SPEAKERS,
+    STREAM,
+    TRAIN,
+    Operation,
+    Request,
+    operation_for,
 )
 from storycore_tts.services.training_times import (
     DatasetSize,
@@ -45,7 +44,6 @@ from storycore_tts.services.training_times import (
 )
 from storycore_tts.services.voices import VoiceLibrary
 
-Port = TypeVar("Port")
 Spoken = TypeVar("Spoken", Speech, SpeechChunk)
 
 
@@ -69,20 +67,20 @@ class Defaults:
 
 
 class TextToSpeech:
-    """The ports over one adapter, with the configured defaults.
+    """The ports over one backend, with the configured defaults.
 
     Args:
-        adapter: Whoever does the work.
+        adapter: What does the work: an adapter, or a backend made of several.
         name: Its name, for messages.
         defaults: What a line takes when the caller says nothing.
-        listeners: Those who hear what the adapter tells of its work.
+        listeners: Hear what happens to calls.
         voices: Where voices are stored by name; None for the user's own library.
         times: Where it is noted how long trainings took; None for the user's own notes.
     """
 
     def __init__(
         self,
-        adapter: Adapter,
+        adapter: Adapter | Backend,
         *,
         name: str,
         defaults: Defaults,
@@ -90,7 +88,7 @@ class TextToSpeech:
         voices: VoiceLibrary | None = None,
         times: TrainingTimes | None = None,
     ) -> None:
-        self._adapter = adapter
+        self._backend = backend_of(adapter, name)
         self._times = times or TrainingTimes()
         self._name = name
         self._listeners = listeners or Listeners()
@@ -110,7 +108,7 @@ class TextToSpeech:
     @property
     def capabilities(self) -> Capabilities:
         """What this backend can do."""
-        return self._adapter.capabilities
+        return self._backend.capabilities
 
     @property
     def voices(self) -> VoiceLibrary:
@@ -247,30 +245,24 @@ class TextToSpeech:
         """Speak a line in whatever kind of voice it asks for.
 
         Raises:
+            UnsupportedByBackend: This backend has no such voices.
             UnknownSpeaker: Neither the backend nor the library has that voice.
             TTSError: See ``SpeechSynthesizer.synthesize`` and ``VoiceCloner.clone``.
         """
-        if isinstance(request, CloneRequest):
-            return await self.clone(request, on_progress=on_progress)
+        await self._ready()
+        call = Call(self.check(request), request, forward_only(on_progress))
         try:
-            return await self.synthesize(request, on_progress=on_progress)
+            speech: Speech = await self._backend.send(call)
         except UnknownSpeaker as error:
-            if request.checkpoint is None:
-                await self._mention_stored_voices(error)
+            await self._mention_stored_voices(error, request)
             raise
+        return _with_warnings(speech, markup_warnings(request.text))
 
     async def synthesize(
         self, request: SpeechRequest, *, on_progress: OnProgress | None = None
     ) -> Speech:
         """See ``SpeechSynthesizer.synthesize``."""
-        await self._ready()
-        speech = await self._speech().synthesize(request, on_progress=forward_only(on_progress))
-        return _with_warnings(speech, markup_warnings(request.text))
-
-    async def speakers(self) -> list[Speaker]:
-        """See ``SpeechSynthesizer.speakers``."""
-        await self._ready()
-        return await self._speech().speakers()
+        return await self.speak(request, on_progress=on_progress)
 
     async def clone(
         self, request: CloneRequest, *, on_progress: OnProgress | None = None
@@ -280,9 +272,13 @@ class TextToSpeech:
         Raises:
             UnsupportedByBackend: This backend cannot clone.
         """
+        return await self.speak(request, on_progress=on_progress)
+
+    async def speakers(self) -> list[Speaker]:
+        """See ``SpeechSynthesizer.speakers``."""
         await self._ready()
-        speech = await self._cloning().clone(request, on_progress=forward_only(on_progress))
-        return _with_warnings(speech, markup_warnings(request.text))
+        speakers: list[Speaker] = await self._backend.send(Call(self._offered(SPEAKERS)))
+        return speakers
 
     async def synthesize_stream(
         self, request: SpeechRequest | CloneRequest, *, on_progress: OnProgress | None = None
@@ -293,11 +289,11 @@ class TextToSpeech:
             UnsupportedByBackend: This backend cannot stream.
         """
         await self._ready()
-        port = self._port(StreamingSynthesizer, self.capabilities.streaming, "stream speech")  # type: ignore[type-abstract]
         found = markup_warnings(request.text)
-        stream = port.synthesize_stream(request, on_progress=forward_only(on_progress))
-        async with aclosing(cast(Any, stream)) as chunks:
-            async for chunk in chunks:
+        call = Call(self._offered(STREAM), request, forward_only(on_progress))
+        stream: StartedStream = await self._backend.send(call)
+        async with aclosing(stream.chunks):
+            async for chunk in stream.chunks:
                 yield _with_warnings(chunk, found)
 
     async def train(
@@ -310,7 +306,7 @@ class TextToSpeech:
         """
         await self._ready()
         clock = StepClock(forward_only(on_progress), asyncio.get_running_loop().time)
-        voice = await self._training().train(request, on_progress=clock)
+        voice: TrainedVoice = await self._backend.send(Call(self._offered(TRAIN), request, clock))
         size = await size_if_here(request.dataset)
         pace = clock.pace(request, size, machine=self._machine(voice.backend))
         if pace is None:
@@ -340,39 +336,33 @@ class TextToSpeech:
         size = dataset_size(request.dataset) if size is None else size
         return self._times.estimate(request, size, machine=self._machine(self.backend))
 
-    def check(self, request: SpeechRequest | CloneRequest | TrainingRequest) -> None:
-        """Find out whether this backend has the port that a request is for.
+    async def perform(
+        self, request: Request, *, on_progress: OnProgress | None = None
+    ) -> Speech | TrainedVoice:
+        """Do what a request is for; see ``speak`` and ``train``."""
+        if isinstance(request, TrainingRequest):
+            return await self.train(request, on_progress=on_progress)
+        return await self.speak(request, on_progress=on_progress)
+
+    def check(self, request: Request) -> Operation:
+        """Return the operation that a request is for, if this backend has it.
 
         Raises:
             UnsupportedByBackend: It has not.
         """
-        if isinstance(request, SpeechRequest):
-            self._speech()
-        elif isinstance(request, CloneRequest):
-            self._cloning()
-        else:
-            self._training()
+        return self._offered(operation_for(request))
 
     async def status(self) -> BackendStatus:
         """See ``Adapter.status``."""
         await self._ready()
-        return await self._adapter.status()
+        return await self._backend.status()
 
     async def aclose(self) -> None:
         """See ``Adapter.aclose``."""
-        await self._adapter.aclose()
+        await self._backend.aclose()
 
     async def _ready(self) -> None:
         """Come before each call, and before anything is looked up for it."""
-
-    def _speech(self) -> SpeechSynthesizer:
-        return self._port(SpeechSynthesizer, self.capabilities.speech, "speak")  # type: ignore[type-abstract]
-
-    def _cloning(self) -> VoiceCloner:
-        return self._port(VoiceCloner, self.capabilities.cloning, "clone voices")  # type: ignore[type-abstract]
-
-    def _training(self) -> VoiceTrainer:
-        return self._port(VoiceTrainer, self.capabilities.training, "train voices")  # type: ignore[type-abstract]
 
     def _machine(self, backend: str) -> str:
         """Return what a backend trains on, for the notes of how long that takes."""
@@ -391,20 +381,18 @@ class TextToSpeech:
     async def _stored(self, name: str) -> StoredVoice | None:
         return None if is_built_in(name) else await asyncio.to_thread(self.voices.find, name)
 
-    async def _mention_stored_voices(self, error: UnknownSpeaker) -> None:
+    async def _mention_stored_voices(self, error: UnknownSpeaker, request: Request) -> None:
+        if not isinstance(request, SpeechRequest) or request.checkpoint is not None:
+            return
         with suppress(StorageFailed):  # the error that there is says more
             names = await asyncio.to_thread(self.voices.names)
             if names:
                 error.hint = f"{error.hint or ''} Stored voices: {', '.join(names)}.".strip()
 
-    def _port(self, port: type[Port], offered: bool, what: str) -> Port:
-        if not offered or not isinstance(self._adapter, port):
-            raise UnsupportedByBackend(
-                f"The backend {self._name!r} cannot {what}.",
-                hint="Set tts.qwen.backend to one that can, such as comfyui.",
-                backend=self._name,
-            )
-        return self._adapter
+    def _offered(self, operation: Operation) -> Operation:
+        if not operation.offered_by(self.capabilities):
+            raise operation.unsupported_by(self._name)
+        return operation
 
 
 def _with_warnings(spoken: Spoken, found: tuple[str, ...]) -> Spoken:

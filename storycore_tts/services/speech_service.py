@@ -27,12 +27,12 @@ from storycore_tts.domain.requests import (
     CloneRequest,
     ReferenceAudio,
     SpeechRequest,
-    TrainingRequest,
 )
 from storycore_tts.domain.speech import Speech, TrainedVoice
 from storycore_tts.ports import JobAffinityStore, JobQueue, SpeechChunk, UploadStore
+from storycore_tts.ports.operations import Request
 from storycore_tts.services.capacity import Capacity
-from storycore_tts.services.job_specs import Request, from_json, kind_of, to_json
+from storycore_tts.services.job_specs import from_json, to_json
 from storycore_tts.services.rendering import RenderedStream, Rendering
 from storycore_tts.services.sentence_streams import by_sentence
 from storycore_tts.services.speech import TextToSpeech
@@ -295,13 +295,14 @@ class SpeechService:
             TooManyJobs: The queue is full.
             StorageFailed: The database refuses.
         """
-        self.tts(backend).check(request)
+        kind = self.tts(backend).check(request).job
+        assert kind is not None  # every request can become a job
         if reference is None and isinstance(request, CloneRequest):
             reference = await self.keep(terms.owner, request.reference)
         queue = await self.queue()
         return await queue.submit(
             JobSpec(
-                kind=kind_of(request),
+                kind=kind,
                 backend=backend or self.usual,
                 details=to_json(request, rendering=rendering, reference=reference),
                 **asdict(terms),
@@ -318,9 +319,7 @@ class SpeechService:
         request, rendering = await from_json(spec.kind, spec.details, job_id=job_id, fetch=fetch)
 
         async def made(tts: TextToSpeech) -> Speech | TrainedVoice:
-            if isinstance(request, TrainingRequest):
-                return await tts.train(request, on_progress=on_progress)
-            return await tts.speak(request, on_progress=on_progress)
+            return await tts.perform(request, on_progress=on_progress)
 
         async with self.capacities[spec.backend].place(patient=True):
             result = await self._where_it_is(job_id, spec.backend, made)

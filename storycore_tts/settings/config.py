@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -53,8 +53,9 @@ class QwenTTSConfig(QwenTTSModelConfig):
 
     backend: str = "comfyui"
     """Who speaks: comfyui, direct, draft, or another adapter that is installed."""
-    fallback: str | None = "direct"
-    """Who speaks while the backend is unavailable; None: nobody. Draft has no fallback."""
+    fallback: str | tuple[str, ...] | None = "direct"
+    """What speaks while the backend is unavailable: a backend, or a list of them in their order;
+    none or null: nothing does. Draft has no fallback."""
     rollout: Annotated[float, Field(ge=0, le=1)] | None = None
     """The share of requests that go to ComfyUI while the rest stay on direct; None: all of them go
     to ``backend``."""
@@ -97,13 +98,16 @@ class QwenTTSConfig(QwenTTSModelConfig):
             raise ValueError(one_of(names, value))
         return value
 
-    @field_validator("fallback")
+    @field_validator("fallback", mode="before")
     @classmethod
-    def _fallback_is_installed(cls, value: str | None) -> str | None:
-        names = [*adapter_names(), "none"]
-        if value is not None and value not in names:
-            raise ValueError(one_of(names, value))
-        return None if value == "none" else value
+    def _fallbacks_are_installed(cls, value: Any) -> Any:
+        names = [value] if isinstance(value, str) else value
+        if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
+            installed = adapter_names()
+            for name in names if names != ["none"] else ():
+                if name not in installed:
+                    raise ValueError(one_of([*installed, "none", "a list of them"], name))
+        return None if names in (["none"], [], ()) else value
 
     @field_validator("rollout")
     @classmethod
@@ -120,8 +124,20 @@ class QwenTTSConfig(QwenTTSModelConfig):
 
     @field_validator("default_language")
     @classmethod
-    def _language_isspoken(cls, value: str) -> str:
+    def _language_is_spoken(cls, value: str) -> str:
         return spoken(value)
+
+    @property
+    def has_usual_fallback(self) -> bool:
+        """Whether ``fallback`` is the default."""
+        return bool(self.fallback == type(self).model_fields["fallback"].default)
+
+    def fallbacks_of(self, backend: str) -> tuple[str, ...]:
+        """Return what speaks while a backend is unavailable, in this order, each once."""
+        if self.fallback is None or backend == "draft":
+            return ()
+        names = (self.fallback,) if isinstance(self.fallback, str) else self.fallback
+        return tuple(name for name in dict.fromkeys(names) if name != backend)
 
 
 def rollout_notice(config: QwenTTSConfig) -> str | None:

@@ -32,6 +32,7 @@ from storycore_tts import (
     UnsupportedLanguage,
 )
 from storycore_tts.adapters.comfyui import ComfyUIAdapter
+from storycore_tts.services.speech import Defaults, TextToSpeech
 from storycore_tts.testing.comfyui import (
     Answer,
     CutBody,
@@ -278,14 +279,14 @@ async def test_a_training_that_would_learn_nothing_is_stopped(server, adapter, t
 
 async def test_silence_is_no_speech(server, adapter):
     server.faults.add(ZeroAudio())
-    error = await failure(adapter)
+    error = await failure(TextToSpeech(adapter, name="comfyui", defaults=Defaults()))
     assert isinstance(error, SilentAudio)
     assert error.retryable
 
 
 async def test_audio_that_ran_into_its_budget_is_no_speech(server, adapter):
     server.faults.add(RunawayAudio())
-    error = await failure(adapter)
+    error = await failure(TextToSpeech(adapter, name="comfyui", defaults=Defaults()))
     assert isinstance(error, RunawayGeneration)
     assert error.partial_duration == pytest.approx(512 / 12.5, abs=0.2)
     assert error.retryable

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from storycore_tts import QwenTTSConfig, TrainingRequest
-from storycore_tts.adapters.resilience import Observed, Switching
 from storycore_tts.container import Container, make_adapter
 from storycore_tts.ports import Adapter
 from storycore_tts.testing.comfyui import StandInComfyUI
@@ -48,15 +47,12 @@ class TestComfyUIOnTheStandIn(AdapterContract):
         return TrainingRequest(str(recordings), str(tmp_path / "out"), "贞贞 Hero", num_epochs=3)
 
 
-class TestThroughAllLayers(AdapterContract):
+class TestThroughThePipeline(AdapterContract):
     """Retries, a breaker, a fallback and the rest change nothing while all is well."""
 
     @pytest.fixture
     async def adapter(self, standin_comfyui: StandInComfyUI) -> AsyncIterator[Adapter]:
-        container = Container(config=QwenTTSConfig(comfyui_url=standin_comfyui.url))
-        adapter = Observed(
-            Switching(container.adapter()), backend=lambda: "comfyui", tell=lambda event: None
-        )
+        adapter = Container(config=QwenTTSConfig(comfyui_url=standin_comfyui.url)).service()
         yield adapter
         await adapter.aclose()
 

@@ -75,7 +75,7 @@ class TestWhileComfyUIIsDown(TestDirect):
             nobody.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
             down = config(tiny_places, comfyui_url=url, breaker={"failures": 1})
-            adapter = Container(config=down).adapter()
+            adapter = Container(config=down).service()
             yield adapter
             await adapter.aclose()
 

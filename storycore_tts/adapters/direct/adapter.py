@@ -42,7 +42,7 @@ from storycore_tts.domain.speech import Speech, Timings, TrainedVoice
 from storycore_tts.domain.voices import Speaker, described, find_speaker
 from storycore_tts.ports import BackendStatus, Capabilities, Problem, SpeechChunk
 from storycore_tts.settings import QwenTTSConfig
-from storycore_tts.sound.samples import SAMPLE_RATE, is_silent
+from storycore_tts.sound.samples import SAMPLE_RATE
 
 LoadModel: TypeAlias = Callable[[Checkpoint, object, QwenTTSConfig, PromptCache], Engine]
 
@@ -134,7 +134,7 @@ class DirectAdapter:
         """
         key, line, warnings = await self._checked(request)
         job, report = SpeechJob(line, streamed=True), forward_only(on_progress)
-        delivered, audible = 0, False
+        delivered = 0
         try:
             self._pool.submit(key, job)
             while news := await job.heard():
@@ -152,12 +152,9 @@ class DirectAdapter:
                         model=key.checkpoint.name,
                     )
                     delivered += len(item.samples)
-                    audible = audible or not is_silent(item.samples)
             job.result()
         finally:
             job.cancel()
-        if not audible:
-            raise failures.silence(delivered / SAMPLE_RATE)
 
     async def train(
         self, request: TrainingRequest, *, on_progress: OnProgress | None = None

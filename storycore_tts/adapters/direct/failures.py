@@ -15,7 +15,6 @@ from storycore_tts.domain.errors import (
     GenerationFailed,
     OutOfMemory,
     RunawayGeneration,
-    SilentAudio,
     TTSError,
 )
 
@@ -180,15 +179,6 @@ class DeviceLost(BackendUnavailable):
     """A kernel on the GPU has failed; nothing runs there any more until the process ends."""
 
 
-def not_numbers() -> GenerationFailed:
-    """Say that samples are NaN or infinite."""
-    return GenerationFailed(
-        "The model made samples that are no numbers (NaN or infinite).",
-        hint="Try tts.qwen.precision: fp32, and check the versions that doctor lists.",
-        backend=BACKEND,
-    )
-
-
 def runaway(seconds: float, tokens: int) -> RunawayGeneration:
     """Say that a line ran into its budget of ``tokens``, after ``seconds`` of audio."""
     return RunawayGeneration(
@@ -198,16 +188,6 @@ def runaway(seconds: float, tokens: int) -> RunawayGeneration:
         hint="Ask again with another seed; about one generation in two hundred does this.",
         backend=BACKEND,
         retryable=False,  # a line without a seed of its own had its second try already
-    )
-
-
-def silence(seconds: float) -> SilentAudio:
-    """Say that a line came out silent."""
-    return SilentAudio(
-        f"The model made {seconds:.1f} s of silence.",
-        hint="Ask again; if it stays silent, check the versions of torch and transformers, and "
-        "try tts.qwen.precision: fp32.",
-        backend=BACKEND,
     )
 
 

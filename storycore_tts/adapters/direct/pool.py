@@ -17,8 +17,6 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from storycore_tts.adapters.direct import failures
 from storycore_tts.adapters.direct.batching import is_full, next_batch
 from storycore_tts.adapters.direct.checkpoints import Checkpoint
@@ -29,7 +27,6 @@ from storycore_tts.adapters.direct.turns import GENERATION, Turn
 from storycore_tts.domain.errors import OutOfMemory
 from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.domain.sampling import fresh_seed
-from storycore_tts.sound.samples import is_silent
 
 _SMALLER = "there was too little memory to speak {} line(s) at once; spoken again, {} at once"
 
@@ -405,10 +402,6 @@ class Pool:
                 model.waiting.insert(0, job)
         elif take.ran_away:
             job.fail(failures.runaway(take.seconds, job.line.budget))
-        elif not np.isfinite(take.samples).all():
-            job.fail(failures.not_numbers())
-        elif not job.streamed and is_silent(take.samples):
-            job.fail(failures.silence(take.seconds))
         else:
             job.tell(Progress(Stage.GENERATING, fraction=1.0))
             job.finish(take.samples, seed, self._clock.time())

@@ -60,7 +60,7 @@ def with_those_that_are_ready(
     from storycore_tts.domain.requests import SpeechRequest
 
     would_do = isinstance(request, SpeechRequest) and request.checkpoint is None
-    asked = (config.backend, config.fallback)
+    asked = (config.backend, *config.fallbacks_of(config.backend))
     if not would_do or _LAST_RESORT in asked or not run_async(_is_ready(config)):
         return error
     error = copy.copy(error)

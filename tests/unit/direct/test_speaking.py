@@ -23,6 +23,7 @@ from storycore_tts import (
     UnknownSpeaker,
 )
 from storycore_tts.adapters.direct.streaming import SAMPLES_PER_FRAME
+from storycore_tts.services.speech import Defaults, TextToSpeech
 from storycore_tts.testing.contract import tone_reference
 
 from .conftest import until
@@ -216,18 +217,20 @@ def spoilt(adapter, value):
 
 
 async def test_samples_that_are_no_numbers_are_an_error_of_their_own_line(warm):
+    tts = TextToSpeech(warm, name="direct", defaults=Defaults())
     with spoilt(warm, math.nan):
         longer, shorter = await asyncio.gather(
-            say(warm, SHORT), say(warm, "Hi."), return_exceptions=True
+            say(tts, SHORT), say(tts, "Hi."), return_exceptions=True
         )
     assert isinstance(longer, GenerationFailed)
-    assert "no numbers" in longer.message
+    assert "not numbers" in longer.message
     assert np.isfinite(shorter.samples).all()
 
 
 async def test_a_stream_of_no_numbers_is_an_error(warm):
-    with spoilt(warm, math.inf), pytest.raises(GenerationFailed, match="no numbers"):
-        async for _ in warm.synthesize_stream(SpeechRequest("Hi.", "ryan")):
+    tts = TextToSpeech(warm, name="direct", defaults=Defaults())
+    with spoilt(warm, math.inf), pytest.raises(GenerationFailed, match="not numbers"):
+        async for _ in tts.synthesize_stream(SpeechRequest("Hi.", "ryan")):
             pass
 
 

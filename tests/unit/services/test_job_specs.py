@@ -14,7 +14,8 @@ from storycore_tts.domain.requests import (
     TrainingRequest,
 )
 from storycore_tts.domain.sampling import MAX_SEED, Sampling
-from storycore_tts.services.job_specs import from_json, kind_of, to_json
+from storycore_tts.ports.operations import operation_for
+from storycore_tts.services.job_specs import from_json, to_json
 from storycore_tts.services.rendering import Rendering
 from storycore_tts.sound.files import encode_exactly
 from storycore_tts.testing.event_loop import stays_free
@@ -44,7 +45,8 @@ async def through_json(request, rendering, reference=None):
         recording = request.reference
         kept[reference] = encode_exactly(recording.samples, recording.sample_rate)
     document = json.loads(json.dumps(to_json(request, rendering=rendering, reference=reference)))
-    return await from_json(kind_of(request), document, job_id=JOB, fetch=partial(fetched, kept))
+    kind, fetch = operation_for(request).job, partial(fetched, kept)
+    return await from_json(kind, document, job_id=JOB, fetch=fetch)
 
 
 @given(WORDS, WORDS, SAMPLINGS, RENDERINGS)

@@ -12,13 +12,13 @@ from typing import Any
 
 from storycore_tts.adapters.comfyui.protocol import BACKEND
 from storycore_tts.adapters.comfyui.protocol.graphs import CUSTOM_VOICE, OUTPUT_ID, VOICE_ID
-from storycore_tts.adapters.comfyui.protocol.messages import Graph, StoredFile, first, mapping
+from storycore_tts.adapters.comfyui.protocol.messages import StoredFile, first, mapping
 from storycore_tts.adapters.comfyui.protocol.plan import JobDone
-from storycore_tts.domain.errors import GenerationFailed, RunawayGeneration, SilentAudio
+from storycore_tts.domain.errors import GenerationFailed
 from storycore_tts.domain.requests import INSTRUCT_UNHEARD
 from storycore_tts.domain.speech import Speech, Timings
 from storycore_tts.domain.text import TOKENS_PER_SECOND
-from storycore_tts.sound.samples import SAMPLE_RATE, Samples, is_silent
+from storycore_tts.sound.samples import SAMPLE_RATE, Samples
 
 _UNVERIFIED = (
     "the ComfyUI server does not tell whether it has loaded the checkpoint {}: where the folder is "
@@ -65,6 +65,7 @@ def speech(
         timings=Timings(done.queued, done.running, seconds),
         job_id=done.prompt_id,
         warnings=(*done.warnings, *warnings),
+        cutoff=_cutoff(voice["max_new_tokens"]),
     )
 
 
@@ -95,30 +96,14 @@ def text_output(outputs: Mapping[str, Any]) -> str:
     return text
 
 
-def check_speech(samples: Samples, graph: Graph) -> None:
-    """Refuse what is no speech: silence, and audio that ran into its token budget.
+def _cutoff(tokens: int) -> float:
+    """Return the seconds of audio of a generation that used its tokens up, or nearly so.
 
     N tokens make N−1 frames, and the pack's copy of the codec drops 555 samples for each 300 frames
     that it starts (measured on 1.0.6).
     """
-    tokens = graph[VOICE_ID]["inputs"]["max_new_tokens"]
     longest = (tokens - 1) * _FRAME - 555 * math.ceil(tokens / 300)
-    seconds = len(samples) / SAMPLE_RATE
-    if len(samples) >= longest - 2 * _FRAME:
-        raise RunawayGeneration(
-            f"The model did not stop speaking: {seconds:.1f} s of audio fill the budget of "
-            f"{tokens} tokens.",
-            partial_duration=seconds,
-            hint="Ask again with another seed; about one generation in two hundred does this.",
-            backend=BACKEND,
-        )
-    if is_silent(samples):
-        raise SilentAudio(
-            f"ComfyUI delivered {seconds:.1f} s of silence.",
-            hint="Ask again; if it stays silent, check the versions of torch and transformers on "
-            "the server.",
-            backend=BACKEND,
-        )
+    return (longest - 2 * _FRAME) / SAMPLE_RATE
 
 
 def _no_output(what: str) -> GenerationFailed:

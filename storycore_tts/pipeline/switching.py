@@ -3,46 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any
 
-from storycore_tts.adapters.resilience.layers import Call, Layer
 from storycore_tts.domain.errors import BackendUnavailable
-from storycore_tts.domain.progress import OnProgress
-from storycore_tts.domain.requests import CloneRequest, SpeechRequest
-from storycore_tts.ports import Adapter, SpeechChunk
-
-T = TypeVar("T")
+from storycore_tts.pipeline.calls import Backend, Call, StartedStream
+from storycore_tts.ports import BackendStatus, Capabilities
 
 
 @dataclass(eq=False)
 class _Use:
-    """How many calls an adapter has under way."""
+    """How many calls a backend has under way."""
 
-    adapter: Adapter
+    backend: Backend
     calls: int = 0
 
 
-class Switching(Layer):
-    """Asks one adapter until it is given another; what is under way ends where it began.
+class Switching:
+    """Sends calls to one backend until it is given another; a call ends where it began.
 
     Args:
-        inner: Whoever is asked first.
+        backend: The first one.
     """
 
-    def __init__(self, inner: Adapter) -> None:
-        super().__init__(inner)
-        self._use = _Use(inner)
+    def __init__(self, backend: Backend) -> None:
+        self._use = _Use(backend)
         self._retired: set[_Use] = set()  # they get no new calls, and still have some under way
         self._closing: set[asyncio.Task[None]] = set()
         self._ended = False
 
-    def switch(self, adapter: Adapter) -> None:
-        """Ask another adapter from now on; the old one is closed when its last call has ended."""
-        before, self._use = self._use, _Use(adapter)
-        self._inner = adapter
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the current backend can do."""
+        return self._use.backend.capabilities
+
+    def switch(self, backend: Backend) -> None:
+        """Use another backend from now on; the old one is closed when its last call has ended."""
+        before, self._use = self._use, _Use(backend)
         self._retired.add(before)
         self._close_if_idle(before)
 
@@ -50,37 +49,40 @@ class Switching(Layer):
         """Refuse all calls from now on; what is under way goes on until ``aclose``."""
         self._ended = True
 
-    async def synthesize_stream(
-        self, request: SpeechRequest | CloneRequest, *, on_progress: OnProgress | None = None
-    ) -> AsyncIterator[SpeechChunk]:
-        """See ``StreamingSynthesizer.synthesize_stream``; a stream ends where it began, too."""
-        with self._using() as adapter:
-            stream = Layer(adapter).synthesize_stream(request, on_progress=on_progress)
-            async with aclosing(cast(Any, stream)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
+    async def send(self, call: Call) -> Any:
+        """Make a call; a stream is under way until it ends.
+
+        Raises:
+            BackendUnavailable: ``refuse`` was called.
+        """
+        with ExitStack() as stack:
+            backend = stack.enter_context(self._using())
+            result = await backend.send(call)
+            if isinstance(result, StartedStream):
+                return result.each(within=stack.pop_all())
+            return result
+
+    async def status(self) -> BackendStatus:
+        """See ``Adapter.status``: that of the current backend."""
+        return await self._use.backend.status()
 
     async def aclose(self) -> None:
         """See ``Adapter.aclose``; closes those before it too, with what they have under way."""
         for use in tuple(self._retired):
             self._close(use)
         try:
-            await super().aclose()
+            await self._use.backend.aclose()
         finally:
             await self._closed()
 
-    async def _handle(self, call: Call[T]) -> T:
-        with self._using() as adapter:
-            return await call.to(adapter)
-
     @contextmanager
-    def _using(self) -> Iterator[Adapter]:
+    def _using(self) -> Iterator[Backend]:
         if self._ended:
             raise BackendUnavailable("This speech service is closed.", retryable=False)
         use = self._use
         use.calls += 1
         try:
-            yield use.adapter
+            yield use.backend
         finally:
             use.calls -= 1
             self._close_if_idle(use)
@@ -91,7 +93,7 @@ class Switching(Layer):
 
     def _close(self, use: _Use) -> None:
         self._retired.discard(use)
-        task = asyncio.get_running_loop().create_task(use.adapter.aclose())
+        task = asyncio.get_running_loop().create_task(use.backend.aclose())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 

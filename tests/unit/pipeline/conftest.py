@@ -1,4 +1,4 @@
-"""An adapter that does as it is told, and somebody who listens."""
+"""An adapter that does as it is told, a listener, and the ports over a backend."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from storycore_tts.domain.events import Event
 from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.domain.speech import Speech, Timings, TrainedVoice
 from storycore_tts.domain.voices import Speaker
+from storycore_tts.pipeline.calls import Pipeline, backend_of
 from storycore_tts.ports import BackendStatus, Capabilities, SpeechChunk
+from storycore_tts.services.speech import Defaults, TextToSpeech
 
 
 class Scripted:
@@ -119,6 +121,17 @@ def swallows() -> Callable[[Scripted, Exception], None]:
         adapter.synthesize = synthesize  # type: ignore[method-assign]
 
     return rig
+
+
+@pytest.fixture
+def ports() -> Callable[..., TextToSpeech]:
+    """Put middleware around an adapter or a backend, the outermost first, and offer its ports."""
+
+    def around(adapter: Any, *middleware: Any) -> TextToSpeech:
+        backend = Pipeline(backend_of(adapter, "scripted"), *middleware)
+        return TextToSpeech(backend, name="scripted", defaults=Defaults())
+
+    return around
 
 
 @pytest.fixture

@@ -6,9 +6,11 @@ import asyncio
 
 import pytest
 
-from storycore_tts.adapters.resilience import SharedAdapters, Switching
 from storycore_tts.domain.errors import BackendUnavailable
 from storycore_tts.domain.requests import SpeechRequest
+from storycore_tts.pipeline.calls import Dispatcher
+from storycore_tts.pipeline.sharing import SharedBackends
+from storycore_tts.pipeline.switching import Switching
 from storycore_tts.ports import Capabilities
 
 pytestmark = pytest.mark.virtual_clock
@@ -16,16 +18,27 @@ pytestmark = pytest.mark.virtual_clock
 HELLO = SpeechRequest("Hello.", "Ryan")
 
 
-async def test_new_calls_go_to_the_new_one_and_old_ones_end_where_they_began(scripted, until):
+@pytest.fixture
+def switching(ports):
+    def make(adapter):
+        switching = Switching(Dispatcher(adapter, adapter.name))
+        return ports(switching), switching
+
+    return make
+
+
+async def test_new_calls_go_to_the_new_one_and_old_ones_end_where_they_began(
+    scripted, switching, until
+):
     old, new = scripted("comfyui"), scripted("direct")
-    layer = Switching(old)
+    layer, switch = switching(old)
     stream = layer.synthesize_stream(HELLO)
     chunks = [await anext(stream)]
     old.gate = asyncio.Event()
     under_way = asyncio.ensure_future(layer.synthesize(HELLO))
     await until(lambda: len(old.calls) == 2)
     new.capabilities = Capabilities(speech=True)
-    layer.switch(new)
+    switch.switch(Dispatcher(new, "direct"))
     assert (await layer.synthesize(HELLO)).backend == "direct"
     assert layer.capabilities is new.capabilities
     assert (await layer.status()).backend == "direct"
@@ -38,25 +51,25 @@ async def test_new_calls_go_to_the_new_one_and_old_ones_end_where_they_began(scr
     assert (old.closed, new.closed) == (1, 1)
 
 
-async def test_an_idle_one_is_closed_at_once_and_once(scripted, until):
+async def test_an_idle_one_is_closed_at_once_and_once(scripted, switching, until):
     old = scripted("comfyui", BackendUnavailable("No."))
-    layer = Switching(old)
+    layer, switch = switching(old)
     with pytest.raises(BackendUnavailable):
         await layer.synthesize(HELLO)
-    layer.switch(scripted("direct"))
+    switch.switch(Dispatcher(scripted("direct"), "direct"))
     await until(lambda: old.closed)
     await layer.aclose()
     assert old.closed == 1
 
 
-async def test_closing_closes_those_too_that_are_still_at_work(scripted, until):
+async def test_closing_closes_those_too_that_are_still_at_work(scripted, switching, until):
     """Settings were changed in mid-job and the client is left: the old backend must know."""
     old = scripted("comfyui")
     old.gate = asyncio.Event()
-    layer = Switching(old)
+    layer, switch = switching(old)
     under_way = asyncio.ensure_future(layer.synthesize(HELLO))
     await until(lambda: old.calls)
-    layer.switch(scripted("direct"))
+    switch.switch(Dispatcher(scripted("direct"), "direct"))
     await layer.aclose()
     assert old.closed == 1
     old.gate.set()
@@ -65,7 +78,7 @@ async def test_closing_closes_those_too_that_are_still_at_work(scripted, until):
     assert old.closed == 1
 
 
-async def test_who_gives_up_on_closing_does_not_break_it_off(scripted):
+async def test_who_gives_up_on_closing_does_not_break_it_off(scripted, switching):
     old, closed = scripted("comfyui"), asyncio.Event()
 
     async def slowly():
@@ -73,18 +86,18 @@ async def test_who_gives_up_on_closing_does_not_break_it_off(scripted):
         closed.set()
 
     old.aclose = slowly
-    layer = Switching(old)
-    layer.switch(scripted("direct"))
+    layer, switch = switching(old)
+    switch.switch(Dispatcher(scripted("direct"), "direct"))
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(layer.aclose(), 1)
     await asyncio.sleep(5)
     assert closed.is_set()
 
 
-async def test_one_that_refuses_asks_nobody(scripted):
+async def test_one_that_refuses_asks_nobody(scripted, switching):
     adapter = scripted("comfyui")
-    layer = Switching(adapter)
-    layer.refuse()
+    layer, switch = switching(adapter)
+    switch.refuse()
     with pytest.raises(BackendUnavailable, match="closed") as refused:
         await layer.synthesize(HELLO)
     assert not refused.value.retryable
@@ -93,14 +106,14 @@ async def test_one_that_refuses_asks_nobody(scripted):
     assert adapter.calls == []
 
 
-async def test_one_adapter_for_all_who_want_the_same(scripted):
-    shared, made = SharedAdapters(), []
+async def test_one_adapter_for_all_who_want_the_same(scripted, ports):
+    shared, made = SharedBackends(), []
 
     def make():
         made.append(scripted("direct"))
-        return made[-1]
+        return Dispatcher(made[-1], "direct")
 
-    one, two = shared.lease("direct", make), shared.lease("direct", make)
+    one, two = (ports(shared.lease("direct", make)) for _ in range(2))
     assert len(made) == 1
     await one.aclose()
     await one.aclose()
@@ -113,13 +126,15 @@ async def test_one_adapter_for_all_who_want_the_same(scripted):
     assert len(made) == 2
 
 
-async def test_one_that_cannot_be_made_leaves_nothing_behind(scripted):
-    shared = SharedAdapters()
+async def test_one_that_cannot_be_made_leaves_nothing_behind(scripted, ports):
+    shared = SharedBackends()
 
     def fail():
         raise BackendUnavailable("No package.")
 
     with pytest.raises(BackendUnavailable):
         shared.lease("a", fail)
-    one, two = (shared.lease(key, lambda key=key: scripted(key)) for key in "ab")
+    one, two = (
+        ports(shared.lease(key, lambda key=key: Dispatcher(scripted(key), key))) for key in "ab"
+    )
     assert [(await lease.synthesize(HELLO)).backend for lease in (one, two)] == ["a", "b"]

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storycore_tts.adapters.resilience import Rollout, is_in_share, routing_key
 from storycore_tts.domain.events import Routed
 from storycore_tts.domain.requests import (
     CloneRequest,
@@ -19,6 +18,8 @@ from storycore_tts.domain.requests import (
     TrainingRequest,
 )
 from storycore_tts.domain.sampling import Sampling
+from storycore_tts.pipeline.calls import Dispatcher
+from storycore_tts.pipeline.rollout import Rollout, is_in_share, routing_key
 from storycore_tts.ports import Capabilities
 
 HELLO = SpeechRequest("Hello.", "Ryan")
@@ -68,12 +69,13 @@ def test_what_is_kept_on_one_side(by, one, same, different):
 
 
 @pytest.fixture
-def sides(scripted, heard):
+def sides(scripted, ports, heard):
     def make(share):
         new, old = scripted("comfyui"), scripted("direct")
         names = {"new_name": "comfyui", "old_name": "direct"}
         how = {"share": share, "by": "request", "tell": heard.append}
-        return Rollout(new=new, old=old, **names, **how), new, old
+        both = {"new": Dispatcher(new, "comfyui"), "old": Dispatcher(old, "direct")}
+        return ports(Rollout(**both, **names, **how)), new, old
 
     return make
 

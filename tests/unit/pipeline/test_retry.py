@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from storycore_tts.adapters.resilience import Retrying
 from storycore_tts.domain.errors import (
     BackendOverloaded,
     BackendTimeout,
@@ -21,6 +20,7 @@ from storycore_tts.domain.errors import (
 from storycore_tts.domain.events import AttemptFailed
 from storycore_tts.domain.requests import SpeechRequest, TrainingRequest
 from storycore_tts.domain.sampling import Sampling
+from storycore_tts.pipeline.retry import Retry
 from storycore_tts.settings import RetryConfig
 
 pytestmark = pytest.mark.virtual_clock
@@ -34,20 +34,24 @@ DOWN = BackendUnavailable("Nobody there.")
 RUNAWAY = RunawayGeneration("It did not stop.", partial_duration=9.0)
 
 
-def retrying(adapter, heard, policy=USUAL):
-    return Retrying(adapter, name=adapter.name, policy=policy, tell=heard.append)
+@pytest.fixture
+def retrying(ports, heard):
+    def make(adapter, policy=USUAL):
+        return ports(adapter, Retry(adapter.name, policy=policy, tell=heard.append))
+
+    return make
 
 
-async def test_it_asks_again_until_it_works_or_so_many_attempts_failed(scripted, heard):
+async def test_it_asks_again_until_it_works_or_so_many_attempts_failed(scripted, retrying, heard):
     adapter = scripted("comfyui", DOWN, BackendTimeout("Slow.", wait="connect", seconds=5))
-    assert (await retrying(adapter, heard).synthesize(HELLO)).backend == "comfyui"
+    assert (await retrying(adapter).synthesize(HELLO)).backend == "comfyui"
     assert [type(event.error) for event in heard] == [BackendUnavailable, BackendTimeout]
     assert [event.attempt for event in heard] == [1, 2]
     assert asyncio.get_running_loop().time() == pytest.approx(sum(event.pause for event in heard))
     heard.clear()
     adapter = scripted("comfyui", *[BackendUnavailable(f"No. {n}") for n in range(1, 6)])
     with pytest.raises(BackendUnavailable, match=r"^No\. 3$"):
-        await retrying(adapter, heard).synthesize(HELLO)
+        await retrying(adapter).synthesize(HELLO)
     assert len(adapter.calls) == 3
     told = [(event.attempt, event.pause is None) for event in heard]
     assert told == [(1, False), (2, False), (3, True)]
@@ -64,10 +68,10 @@ async def test_it_asks_again_until_it_works_or_so_many_attempts_failed(scripted,
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_what_does_not_say_retryable_is_not_asked_again(scripted, heard, error):
+async def test_what_does_not_say_retryable_is_not_asked_again(scripted, retrying, heard, error):
     adapter = scripted("comfyui", error)
     with pytest.raises(type(error)) as caught:
-        await retrying(adapter, heard).synthesize(HELLO)
+        await retrying(adapter).synthesize(HELLO)
     assert caught.value is error
     assert len(adapter.calls) == 1
     assert heard == []
@@ -86,10 +90,10 @@ async def test_what_does_not_say_retryable_is_not_asked_again(scripted, heard, e
     ids=["runaway", "silence", "twice", "after an outage", "fixed seed", "training"],
 )
 async def test_bad_luck_is_tried_once_more_with_another_seed(
-    scripted, heard, script, request_, calls, works
+    scripted, retrying, heard, script, request_, calls, works
 ):
     adapter = scripted("comfyui", *script)
-    layer = retrying(adapter, heard)
+    layer = retrying(adapter)
     ask = layer.train if isinstance(request_, TrainingRequest) else layer.synthesize
     if works:
         assert (await ask(request_)).backend == "comfyui"
@@ -99,22 +103,22 @@ async def test_bad_luck_is_tried_once_more_with_another_seed(
     assert len(adapter.calls) == calls
 
 
-async def test_retry_after_is_obeyed_unless_it_is_too_long(scripted, heard):
+async def test_retry_after_is_obeyed_unless_it_is_too_long(scripted, retrying, heard):
     adapter = scripted("comfyui", BackendOverloaded("Wait.", retry_after=5.0))
-    await retrying(adapter, heard).synthesize(HELLO)
+    await retrying(adapter).synthesize(HELLO)
     assert 5.0 <= heard[0].pause <= 5.0 + USUAL.initial_seconds
     assert asyncio.get_running_loop().time() == pytest.approx(heard[0].pause)
     adapter = scripted("comfyui", BackendOverloaded("Wait.", retry_after=60.0))
     with pytest.raises(BackendOverloaded) as caught:
-        await retrying(adapter, heard).synthesize(HELLO)
+        await retrying(adapter).synthesize(HELLO)
     assert caught.value.retry_after == 60.0
     assert len(adapter.calls) == 1
 
 
-async def test_pauses_grow_up_to_a_cap_and_differ(scripted, heard):
+async def test_pauses_grow_up_to_a_cap_and_differ(scripted, retrying, heard):
     policy = RetryConfig(attempts=10, initial_seconds=0.5, longest_seconds=20.0)
     for _ in range(10):
-        await retrying(scripted("comfyui", *[DOWN] * 9), heard, policy).synthesize(HELLO)
+        await retrying(scripted("comfyui", *[DOWN] * 9), policy).synthesize(HELLO)
     for event in heard:
         whole = min(20.0, 0.5 * 2 ** (event.attempt - 1))
         assert whole / 2 <= event.pause <= whole
@@ -122,13 +126,13 @@ async def test_pauses_grow_up_to_a_cap_and_differ(scripted, heard):
 
 
 async def test_a_cancelled_call_is_not_asked_again_in_the_pause_or_under_way(
-    scripted, heard, until
+    scripted, retrying, heard, until
 ):
     pausing, asking = scripted("comfyui", *[DOWN] * 5), scripted("comfyui")
     asking.gate = asyncio.Event()
     for adapter, told in ((pausing, 1), (asking, 0)):
         heard.clear()
-        calling = asyncio.ensure_future(retrying(adapter, heard).synthesize(HELLO))
+        calling = asyncio.ensure_future(retrying(adapter).synthesize(HELLO))
         await until(lambda adapter=adapter, told=told: adapter.calls and len(heard) == told)
         calling.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -139,11 +143,11 @@ async def test_a_cancelled_call_is_not_asked_again_in_the_pause_or_under_way(
 
 @pytest.mark.parametrize("error", [DOWN, BackendTimeout("Late.", wait="job", seconds=1)], ids=str)
 async def test_a_cancel_that_an_adapter_swallows_is_not_retried(
-    scripted, heard, until, swallows, error
+    scripted, retrying, heard, until, swallows, error
 ):
     adapter = scripted("comfyui")
     swallows(adapter, error)
-    calling = asyncio.ensure_future(retrying(adapter, heard).synthesize(HELLO))
+    calling = asyncio.ensure_future(retrying(adapter).synthesize(HELLO))
     await until(lambda: adapter.calls)
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -152,11 +156,11 @@ async def test_a_cancel_that_an_adapter_swallows_is_not_retried(
 
 
 async def test_closing_ends_a_pause_or_an_attempt_and_nothing_is_asked_after_it(
-    scripted, heard, until
+    scripted, retrying, heard, until
 ):
     """A client that is left would otherwise be opened again by its own retries."""
     adapter = scripted("comfyui", DOWN)
-    layer = retrying(adapter, heard)
+    layer = retrying(adapter)
     calling = asyncio.ensure_future(layer.synthesize(HELLO))
     await until(lambda: heard)
     await layer.aclose()
@@ -169,7 +173,7 @@ async def test_closing_ends_a_pause_or_an_attempt_and_nothing_is_asked_after_it(
     heard.clear()
     adapter = scripted("comfyui", DOWN, DOWN)
     adapter.gate = asyncio.Event()
-    layer = retrying(adapter, heard)
+    layer = retrying(adapter)
     calling = asyncio.ensure_future(layer.synthesize(HELLO))
     await until(lambda: adapter.calls)
     await layer.aclose()
@@ -179,14 +183,14 @@ async def test_closing_ends_a_pause_or_an_attempt_and_nothing_is_asked_after_it(
     assert (len(adapter.calls), heard) == (1, [])
 
 
-async def test_a_stream_is_begun_again_before_its_first_chunk_only(scripted, heard):
+async def test_a_stream_is_begun_again_before_its_first_chunk_only(scripted, retrying, heard):
     adapter = scripted("direct", DOWN)
-    chunks = [chunk async for chunk in retrying(adapter, heard).synthesize_stream(HELLO)]
+    chunks = [chunk async for chunk in retrying(adapter).synthesize_stream(HELLO)]
     assert [chunk.start for chunk in chunks] == [0.0, 0.1, 0.2]
     assert len(heard.of(AttemptFailed)) == 1
     adapter = scripted("direct", DOWN)
     adapter.chunks_before_an_error = 1
-    stream = retrying(adapter, heard).synthesize_stream(HELLO)
+    stream = retrying(adapter).synthesize_stream(HELLO)
     await anext(stream)
     with pytest.raises(BackendUnavailable):
         await anext(stream)

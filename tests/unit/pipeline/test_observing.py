@@ -7,26 +7,28 @@ from contextlib import aclosing
 
 import pytest
 
-from storycore_tts.adapters.resilience import Observed
 from storycore_tts.domain.errors import GenerationFailed
 from storycore_tts.domain.events import RequestFinished, RequestStarted
 from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.domain.speech import Timings
+from storycore_tts.pipeline.observing import Observer
 
 pytestmark = pytest.mark.virtual_clock
 
 HELLO = SpeechRequest("Hello.", "Ryan")
 
 
-def observed(adapter, heard):
-    return Observed(adapter, backend=lambda: "configured", tell=heard.append)
+@pytest.fixture
+def observed(ports, heard):
+    observer = Observer(backend=lambda: "configured", tell=heard.append)
+    return lambda adapter: ports(adapter, observer)
 
 
-async def test_a_request_that_went_well(scripted, heard):
+async def test_a_request_that_went_well(scripted, observed, heard):
     adapter = scripted("draft")
     adapter.gate = asyncio.Event()
     asyncio.get_running_loop().call_later(3600, adapter.gate.set)
-    await observed(adapter, heard).synthesize(HELLO)
+    await observed(adapter).synthesize(HELLO)
     started, finished = heard
     assert started == RequestStarted("synthesize", "configured", started.request_id)
     assert finished == RequestFinished(
@@ -42,11 +44,11 @@ async def test_a_request_that_went_well(scripted, heard):
 
 
 async def test_requests_that_failed_or_were_cancelled_each_with_an_id_of_its_own(
-    scripted, heard, until
+    scripted, observed, heard, until
 ):
     error = GenerationFailed("No.")
     adapter = scripted("draft", error)
-    layer = observed(adapter, heard)
+    layer = observed(adapter)
     with pytest.raises(GenerationFailed):
         await layer.synthesize(HELLO)
     adapter.gate = asyncio.Event()
@@ -62,8 +64,8 @@ async def test_requests_that_failed_or_were_cancelled_each_with_an_id_of_its_own
     assert len({event.request_id for event in heard.of(RequestStarted)}) == 21
 
 
-async def test_a_stream_is_one_request_also_if_nobody_hears_its_end(scripted, heard):
-    layer = observed(scripted("direct"), heard)
+async def test_a_stream_is_one_request_also_if_nobody_hears_its_end(scripted, observed, heard):
+    layer = observed(scripted("direct"))
     async for _ in layer.synthesize_stream(HELLO):
         assert heard.of(RequestFinished) == []
     async with aclosing(layer.synthesize_stream(HELLO)) as stream:

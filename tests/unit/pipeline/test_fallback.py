@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from storycore_tts.adapters.resilience import Breaker, Fallback, Retrying
 from storycore_tts.domain.errors import (
     AuthenticationFailed,
     BackendTimeout,
@@ -29,6 +28,10 @@ from storycore_tts.domain.requests import (
     SpeechRequest,
     TrainingRequest,
 )
+from storycore_tts.pipeline.breaker import Breaker
+from storycore_tts.pipeline.calls import Dispatcher, Pipeline
+from storycore_tts.pipeline.fallback import Fallback
+from storycore_tts.pipeline.retry import Retry
 from storycore_tts.ports import Capabilities
 from storycore_tts.settings import BreakerConfig, RetryConfig
 
@@ -40,15 +43,30 @@ TRAINING = TrainingRequest("/data", "/out", "mia")
 DOWN = BackendUnavailable("Nobody at :8188.", hint="Start ComfyUI.", backend="comfyui")
 
 
-def fallback(first, make, heard):
-    return Fallback(first, first_name="comfyui", other=make, other_name="direct", tell=heard.append)
+@pytest.fixture
+def falling_back(ports, heard):
+    """Makes the ports over an adapter with fallbacks: name=adapter, or name=what makes it."""
+
+    def make(first, only_if_installed=False, **others):
+        def made(name):
+            other = others[name]
+            return Dispatcher(other() if callable(other) else other, name)
+
+        making = {name: lambda name=name: made(name) for name in others}
+        tell = heard.append
+        return ports(
+            first,
+            Fallback("comfyui", making, tell=tell, only_if_installed=only_if_installed),
+        )
+
+    return make
 
 
 @pytest.fixture
-def pair(scripted, heard):
+def pair(scripted, falling_back):
     def make(first_script, other_script=()):
         first, other = scripted("comfyui", *first_script), scripted("direct", *other_script)
-        return fallback(first, lambda: other, heard), first, other
+        return falling_back(first, direct=other), first, other
 
     return make
 
@@ -71,7 +89,8 @@ async def test_an_unavailable_backend_is_replaced_and_that_is_said(pair, heard, 
     speech = await layer.synthesize(HELLO)
     assert speech.backend == "direct"
     assert other.calls == [("synthesize", HELLO)]
-    assert f"comfyui was unavailable, so this is direct's work: {error.message}" in speech.warnings
+    told = f"direct was used because comfyui was unavailable: {error.message}"
+    assert speech.warnings == (told,)
     assert heard == [FellBack("synthesize", "comfyui", "direct", error)]
 
 
@@ -107,18 +126,14 @@ async def test_nor_is_one_for_another_that_lacks_the_port(pair, heard):
     assert told == ("comfyui", False, "direct")
 
 
-async def test_of_one_that_is_not_installed_nothing_is_said_unless_it_was_chosen(scripted, heard):
+async def test_of_one_that_is_not_installed_nothing_is_said_unless_it_was_chosen(
+    scripted, falling_back
+):
     missing = BackendUnavailable("No torch.", hint="pip it.", retryable=False)
     busy = BackendUnavailable("Busy.")
-    for raised, said in ((missing, DOWN.message), (busy, "direct, asked instead, failed too")):
-        layer = Fallback(
-            scripted("comfyui", DOWN),
-            first_name="comfyui",
-            other=lambda error=raised: scripted("direct", error),
-            other_name="direct",
-            tell=heard.append,
-            only_if_installed=True,
-        )
+    for raised, said in ((missing, DOWN.message), (busy, "The fallback direct failed too")):
+        first, other = scripted("comfyui", DOWN), scripted("direct", raised)
+        layer = falling_back(first, only_if_installed=True, direct=other)
         with pytest.raises(BackendUnavailable) as caught:
             await layer.synthesize(HELLO)
         assert said in caught.value.message
@@ -140,7 +155,7 @@ async def test_a_stream_falls_back_before_its_first_chunk_only(pair):
     layer, first, other = pair([DOWN])
     chunks = [chunk async for chunk in layer.synthesize_stream(HELLO)]
     assert len(chunks) == 3
-    assert all("direct's work" in chunk.warnings[0] for chunk in chunks)
+    assert all("direct was used" in chunk.warnings[0] for chunk in chunks)
     first.script.append(DOWN)
     first.chunks_before_an_error = 2
     stream = layer.synthesize_stream(HELLO)
@@ -179,7 +194,7 @@ async def test_when_both_fail_one_error_tells_both_causes(pair, second, kind):
     assert "No nodes" not in second.message  # itself untouched
 
 
-async def test_the_other_one_is_made_when_first_needed_and_once(scripted, heard):
+async def test_the_other_one_is_made_when_first_needed_and_once(scripted, falling_back):
     first, made = scripted("comfyui", 0.0, DOWN, DOWN, DOWN), []
 
     def make():
@@ -189,7 +204,7 @@ async def test_the_other_one_is_made_when_first_needed_and_once(scripted, heard)
         made.append(scripted("direct"))
         return made[-1]
 
-    layer = fallback(first, make, heard)
+    layer = falling_back(first, direct=make)
     await layer.synthesize(HELLO)
     assert made == []
     with pytest.raises(BackendUnavailable, match=r"Nobody at :8188\..*Its package is missing"):
@@ -201,7 +216,7 @@ async def test_the_other_one_is_made_when_first_needed_and_once(scripted, heard)
     assert (first.closed, made[1].closed) == (1, 1)
 
 
-def test_two_event_loops_that_need_it_at_once_make_it_once(scripted, heard):
+def test_two_event_loops_that_need_it_at_once_make_it_once(scripted, falling_back):
     both, made = threading.Barrier(2), []
 
     def make():
@@ -210,7 +225,7 @@ def test_two_event_loops_that_need_it_at_once_make_it_once(scripted, heard):
         return made[-1]
 
     time_for_the_other_one = threading.Event()
-    layer = fallback(scripted("comfyui", DOWN, DOWN), make, heard)
+    layer = falling_back(scripted("comfyui", DOWN, DOWN), direct=make)
 
     def say():
         both.wait()
@@ -249,20 +264,77 @@ async def test_a_line_that_closing_ends_is_not_spoken_by_the_other_one(pair, unt
     assert other.calls == []
 
 
-async def test_retries_do_not_multiply(scripted, heard):
+async def test_retries_do_not_multiply(scripted, ports, heard):
     """Three tries there in all, and one here for each request."""
     first, other = scripted("comfyui", *[DOWN] * 100), scripted("direct")
-    usual = {"tell": heard.append}
-    probing = BreakerConfig(probe_seconds=1000.0)
-    trying = {"policy": RetryConfig(attempts=3, initial_seconds=1.0, longest_seconds=8.0), **usual}
-    breaker = Breaker(first, name="comfyui", policy=probing, **usual)
-    layer = fallback(
-        Retrying(breaker, name="comfyui", **trying),
-        lambda: Retrying(other, name="direct", **trying),
-        heard,
+    policy, probing = RetryConfig(attempts=3), BreakerConfig(probe_seconds=1000.0)
+    tell = heard.append
+    direct = Pipeline(Dispatcher(other, "direct"), Retry("direct", policy=policy, tell=tell))
+    layer = ports(
+        first,
+        Fallback("comfyui", {"direct": lambda: direct}, tell=tell),
+        Retry("comfyui", policy=policy, tell=tell),
+        Breaker("comfyui", probe=first.status, policy=probing, tell=tell),
     )
     for _ in range(10):
         assert (await layer.synthesize(HELLO)).backend == "direct"
     assert len(first.calls) == 3
     assert len(other.calls) == 10
     await layer.aclose()
+
+
+# Several, in their order
+
+
+NO_TORCH = BackendUnavailable("No torch.", retryable=False)
+
+
+async def test_each_fallback_has_its_turn_and_the_result_says_why(scripted, falling_back, heard):
+    first, direct, draft = (
+        scripted("comfyui", DOWN),
+        scripted("direct", NO_TORCH),
+        scripted("draft"),
+    )
+    layer = falling_back(first, direct=direct, draft=draft)
+    assert (await layer.status()).details["fallback"] == "direct, draft"
+    speech = await layer.synthesize(HELLO)
+    assert speech.backend == "draft"
+    assert speech.warnings == (
+        "draft was used because comfyui was unavailable: Nobody at :8188. "
+        "The fallback direct failed too: No torch.",
+    )
+    assert heard == [
+        FellBack("synthesize", "comfyui", "direct", DOWN),
+        FellBack("synthesize", "direct", "draft", NO_TORCH),
+    ]
+    await layer.aclose()
+    assert (first.closed, direct.closed, draft.closed) == (1, 1, 1)
+
+
+async def test_one_that_lacks_the_port_is_passed_over(scripted, falling_back, heard):
+    draft = scripted("draft")
+    draft.capabilities = Capabilities(speech=True)
+    layer = falling_back(scripted("comfyui", DOWN), draft=draft, direct=scripted("direct"))
+    assert (await layer.clone(CLONE)).backend == "direct"
+    assert heard == [FellBack("clone", "comfyui", "direct", DOWN)]
+    assert draft.calls == []
+
+
+async def test_one_that_tried_and_failed_is_the_last(scripted, falling_back):
+    direct, draft = scripted("direct", OutOfMemory("No memory.")), scripted("draft")
+    layer = falling_back(scripted("comfyui", DOWN), direct=direct, draft=draft)
+    with pytest.raises(OutOfMemory, match=r"Nobody at :8188\. The fallback direct failed too: No"):
+        await layer.synthesize(HELLO)
+    assert draft.calls == []
+
+
+async def test_when_all_refuse_the_error_is_the_first_one_and_tells_of_all(scripted, falling_back):
+    direct = scripted("direct", NO_TORCH)
+    draft = scripted("draft", InvalidRequest("No checkpoints here."))
+    with pytest.raises(BackendUnavailable) as caught:
+        await falling_back(scripted("comfyui", DOWN), direct=direct, draft=draft).synthesize(HELLO)
+    assert caught.value.message == (
+        "Nobody at :8188. The fallback direct failed too: No torch. "
+        "The fallback draft failed too: No checkpoints here."
+    )
+    assert caught.value.hint == "Start ComfyUI."

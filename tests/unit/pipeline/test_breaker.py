@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from storycore_tts.adapters.resilience import Breaker
 from storycore_tts.domain.errors import (
     BackendTimeout,
     BackendUnavailable,
@@ -15,6 +14,7 @@ from storycore_tts.domain.errors import (
 )
 from storycore_tts.domain.events import AvailabilityChanged
 from storycore_tts.domain.requests import SpeechRequest
+from storycore_tts.pipeline.breaker import Breaker
 from storycore_tts.settings import BreakerConfig
 
 HELLO = SpeechRequest("Hello.", "Ryan")
@@ -24,8 +24,15 @@ POLICY = BreakerConfig(failures=3, probe_seconds=1000.0)
 pytestmark = pytest.mark.virtual_clock
 
 
-def breaker(adapter, heard, policy=POLICY):
-    return Breaker(adapter, name=adapter.name, policy=policy, tell=heard.append)
+@pytest.fixture
+def guarded(ports, heard):
+    def make(adapter, policy=POLICY):
+        breaker = Breaker(
+            adapter.name, probe=lambda: adapter.status(), policy=policy, tell=heard.append
+        )
+        return ports(adapter, breaker), breaker
+
+    return make
 
 
 async def fail(layer, times):
@@ -34,20 +41,23 @@ async def fail(layer, times):
             await layer.synthesize(HELLO)
 
 
-async def test_after_some_failures_in_a_row_nobody_asks_and_the_error_says_why(scripted, heard):
+async def test_after_some_failures_in_a_row_nobody_asks_and_the_error_says_why(
+    scripted, guarded, heard
+):
     adapter = scripted("comfyui", DOWN, DOWN, 0.0, *[DOWN] * 10)
-    layer = breaker(adapter, heard)
+    layer, breaker = guarded(adapter)
     await fail(layer, 2)
     await layer.synthesize(HELLO)
     await fail(layer, 2)
-    assert not layer.is_open
+    assert not breaker.is_open
     with pytest.raises(BackendUnavailable):  # all ports share it
         await layer.speakers()
-    assert layer.is_open
+    assert breaker.is_open
     assert heard == [AvailabilityChanged("", "comfyui", available=False, error=DOWN)]
-    with pytest.raises(BackendUnavailable, match=r"comfyui is down.*Nobody there") as caught:
+    said = r"^comfyui is unavailable \(next probe in 1000 s\)\. Last error: Nobody there"
+    with pytest.raises(BackendUnavailable, match=said) as caught:
         await layer.synthesize(HELLO)
-    with pytest.raises(BackendUnavailable, match="is down"):
+    with pytest.raises(BackendUnavailable, match="is unavailable"):
         _ = [chunk async for chunk in layer.synthesize_stream(HELLO)]
     assert len(adapter.calls) == 6
     assert not caught.value.retryable
@@ -55,14 +65,14 @@ async def test_after_some_failures_in_a_row_nobody_asks_and_the_error_says_why(s
     await layer.aclose()
 
 
-async def test_it_looks_now_and_then_and_closes_when_the_backend_is_back(scripted, heard):
+async def test_it_looks_now_and_then_and_closes_when_the_backend_is_back(scripted, guarded, heard):
     adapter = scripted("comfyui", *[DOWN] * 3)
     adapter.reachable = False
-    layer = breaker(adapter, heard)
+    layer, breaker = guarded(adapter)
     await fail(layer, 3)
     await asyncio.sleep(10_000)
     assert 10 <= adapter.looks <= 13
-    assert layer.is_open
+    assert breaker.is_open
     adapter.reachable = True
     await asyncio.sleep(1001)
     assert (await layer.synthesize(HELLO)).backend == "comfyui"
@@ -72,7 +82,7 @@ async def test_it_looks_now_and_then_and_closes_when_the_backend_is_back(scripte
     assert adapter.looks == looks
 
 
-async def test_a_cancellation_while_it_closes_is_not_lost(scripted, heard):
+async def test_a_cancellation_while_it_closes_is_not_lost(scripted, guarded, heard):
     adapter = scripted("comfyui", *[DOWN] * 3)
     hurry, status = asyncio.Event(), adapter.status
 
@@ -84,7 +94,7 @@ async def test_a_cancellation_while_it_closes_is_not_lost(scripted, heard):
             await hurry.wait()
 
     adapter.status = slow_to_leave
-    layer = breaker(adapter, heard)
+    layer, _ = guarded(adapter)
     await fail(layer, 3)
     await asyncio.sleep(1001)
     closing = asyncio.ensure_future(layer.aclose())
@@ -107,33 +117,35 @@ async def test_a_cancellation_while_it_closes_is_not_lost(scripted, heard):
     ],
     ids=str,
 )
-async def test_only_errors_of_the_backend_itself_open_it(scripted, heard, error, opens):
-    layer = breaker(scripted("comfyui", *[error] * 3), heard)
+async def test_only_errors_of_the_backend_itself_open_it(scripted, guarded, heard, error, opens):
+    layer, breaker = guarded(scripted("comfyui", *[error] * 3))
     for _ in range(3):
         with pytest.raises(type(error)):
             await layer.synthesize(HELLO)
-    assert layer.is_open is opens
+    assert breaker.is_open is opens
     await layer.aclose()
 
 
-async def test_a_call_that_closing_ended_says_nothing_of_the_backend(scripted, heard, until):
+async def test_a_call_that_closing_ended_says_nothing_of_the_backend(
+    scripted, guarded, heard, until
+):
     adapter = scripted("comfyui", *[DOWN] * 3)
     adapter.gate = asyncio.Event()
-    layer = breaker(adapter, heard)
+    layer, breaker = guarded(adapter)
     calls = [asyncio.ensure_future(layer.synthesize(HELLO)) for _ in range(3)]
     await until(lambda: len(adapter.calls) == 3)
     await layer.aclose()
     adapter.gate.set()
     assert await asyncio.gather(*calls, return_exceptions=True) == [DOWN] * 3
-    assert not layer.is_open
+    assert not breaker.is_open
 
 
 async def test_many_failures_at_once_open_it_once_and_closing_ends_the_looking(
-    scripted, heard, until
+    scripted, guarded, heard, until
 ):
     adapter = scripted("comfyui", *[DOWN] * 50)
     adapter.gate = asyncio.Event()
-    layer = breaker(adapter, heard)
+    layer, _ = guarded(adapter)
     before = asyncio.all_tasks()
     calls = [asyncio.ensure_future(layer.synthesize(HELLO)) for _ in range(50)]
     await until(lambda: len(adapter.calls) == 50)
@@ -148,10 +160,10 @@ async def test_many_failures_at_once_open_it_once_and_closing_ends_the_looking(
     assert adapter.closed == 2
 
 
-def test_the_looking_moves_to_another_event_loop(scripted, heard):
+def test_the_looking_moves_to_another_event_loop(scripted, guarded, heard):
     """A program may call ``asyncio.run`` for each line; the first one's task ends with it."""
     adapter = scripted("comfyui", *[DOWN] * 3)
-    layer = breaker(adapter, heard, BreakerConfig(failures=3, probe_seconds=0.01))
+    layer, _ = guarded(adapter, BreakerConfig(failures=3, probe_seconds=0.01))
 
     async def first():
         adapter.reachable = False
@@ -170,7 +182,7 @@ def test_the_looking_moves_to_another_event_loop(scripted, heard):
 
 
 class EndingLoop(asyncio.SelectorEventLoop):
-    """Is closed between the moment that somebody looks and the moment that they call."""
+    """Is closed between a look at it and the call."""
 
     ends = False
 
@@ -180,9 +192,11 @@ class EndingLoop(asyncio.SelectorEventLoop):
         return super().call_soon_threadsafe(*args, **more)
 
 
-def test_closing_while_the_loop_that_looks_ends_raises_nothing_of_asyncios_own(scripted, heard):
+def test_closing_while_the_loop_that_looks_ends_raises_nothing_of_asyncios_own(
+    scripted, guarded, heard
+):
     adapter = scripted("comfyui", *[DOWN] * 3)
-    layer = breaker(adapter, heard)
+    layer, _ = guarded(adapter)
     loop = EndingLoop()
     loop.run_until_complete(fail(layer, 3))
     loop.ends = True

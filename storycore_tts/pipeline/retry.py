@@ -1,20 +1,18 @@
-"""Asking again: only what may succeed later, with growing pauses, and never for ever."""
+"""Trying again: only what may succeed later, with growing pauses, and not for ever."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from contextlib import suppress
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import tenacity
 
-from storycore_tts.adapters.resilience.layers import Call, Layer
 from storycore_tts.domain.errors import BackendUnavailable, TTSError
 from storycore_tts.domain.events import AttemptFailed, Listener
-from storycore_tts.ports import Adapter
-
-T = TypeVar("T")
+from storycore_tts.pipeline.calls import Call, ClosableMiddleware, Send
 
 
 class RetryPolicy(Protocol):
@@ -41,8 +39,8 @@ class RetryPolicy(Protocol):
         ...
 
 
-class Retrying(Layer):
-    """Asks an adapter again after an error that says ``retryable``.
+class Retry(ClosableMiddleware):
+    """Tries a call again after an error that says ``retryable``.
 
     An adapter raises such an error only when nothing of the request lives on in the backend; so no
     job is ever done twice because of this.
@@ -53,14 +51,13 @@ class Retrying(Layer):
     Closing ends the pauses: a call that waits for its next try fails with its last error.
 
     Args:
-        inner: Whoever is asked.
-        name: Its name, for events.
+        name: The backend's name, for events.
         policy: How often, and with which pauses.
         tell: Hears of every try that failed.
     """
 
-    def __init__(self, inner: Adapter, *, name: str, policy: RetryPolicy, tell: Listener) -> None:
-        super().__init__(inner)
+    def __init__(self, name: str, *, policy: RetryPolicy, tell: Listener) -> None:
+        super().__init__()
         self._name = name
         self._policy = policy
         self._tell = tell
@@ -68,52 +65,39 @@ class Retrying(Layer):
         self._pausing: set[_Pause] = set()
 
     async def aclose(self) -> None:
-        """See ``Adapter.aclose``; also ends the pauses."""
+        """End the pauses."""
+        await super().aclose()
         for pause in tuple(self._pausing):
             pause.end()
-        await super().aclose()
 
-    async def _handle(self, call: Call[T]) -> T:
-        closings, failed = self._closings, None
-
-        def before_sleep(state: tenacity.RetryCallState) -> None:
-            nonlocal failed
-            failed = _error(state)
-            assert failed is not None
-            assert state.next_action is not None
-            self._report(call, state.attempt_number, failed, state.next_action.sleep)
-
-        async def attempt() -> T:
-            if failed is not None and closings != self._closings:
-                raise failed  # we were closed in the pause; another try would open everything again
-            return await call.to(self._inner)
-
-        has_been_unlucky = False
-
-        def is_worth_it(state: tenacity.RetryCallState) -> bool:
-            nonlocal has_been_unlucky
-            error = _error(state)
-            if error is None or not error.retryable or closings != self._closings:
-                return False
-            if isinstance(error, BackendUnavailable):
-                return (error.retry_after or 0.0) <= self._policy.longest_retry_after
-            before, has_been_unlucky = has_been_unlucky, True
-            return not before and _may_be_luckier(call)
-
+    async def __call__(self, call: Call, send: Send) -> Any:
+        """Make the call until it works, or must not be tried again."""
+        tries = _Tries(call, self.closings)
         trying = tenacity.AsyncRetrying(
-            retry=is_worth_it,
+            retry=lambda state: self._is_worth_it(tries, _error(state)),
             wait=self._wait,
             stop=tenacity.stop_after_attempt(self._policy.attempts),
-            before_sleep=before_sleep,
-            sleep=self._sleep,
+            before_sleep=lambda state: self._report(tries, state),
+            sleep=lambda seconds: self._sleep(tries, seconds),
             reraise=True,
         )
         try:
-            return await trying(attempt)
+            async for attempt in trying:
+                with attempt:
+                    return await send(call)
         except TTSError as error:
-            if error.retryable and closings == self._closings:
-                self._report(call, trying.statistics["attempt_number"], error, None)
+            if error.retryable and tries.closings == self.closings:
+                number = trying.statistics["attempt_number"]
+                self._tell(AttemptFailed(call.operation.name, self._name, number, error, None))
             raise
+
+    def _is_worth_it(self, tries: _Tries, error: TTSError | None) -> bool:
+        if error is None or not error.retryable or tries.closings != self.closings:
+            return False
+        if isinstance(error, BackendUnavailable):
+            return (error.retry_after or 0.0) <= self._policy.longest_retry_after
+        before, tries.were_unlucky = tries.were_unlucky, True
+        return not before and _may_be_luckier(tries.call)
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         """Return the pause: as the backend asked for, or ours; both differ from call to call."""
@@ -122,16 +106,34 @@ class Retrying(Layer):
             return float(asked_for) + random.uniform(0, self._policy.initial_seconds)
         return self._pauses(state) * random.uniform(0.5, 1.0)
 
-    async def _sleep(self, seconds: float) -> None:
+    def _report(self, tries: _Tries, state: tenacity.RetryCallState) -> None:
+        error, action = _error(state), state.next_action
+        assert error is not None
+        assert action is not None
+        tries.last_error = error
+        name, number = tries.call.operation.name, state.attempt_number
+        self._tell(AttemptFailed(name, self._name, number, error, action.sleep))
+
+    async def _sleep(self, tries: _Tries, seconds: float) -> None:
         pause = _Pause()
         self._pausing.add(pause)
         try:
             await pause.over(seconds)
         finally:
             self._pausing.discard(pause)
+        if tries.closings != self.closings:  # another try would open everything again
+            assert tries.last_error is not None
+            raise tries.last_error
 
-    def _report(self, call: Call[T], attempt: int, error: TTSError, pause: float | None) -> None:
-        self._tell(AttemptFailed(call.operation, self._name, attempt, error, pause))
+
+@dataclass
+class _Tries:
+    """The tries of one call."""
+
+    call: Call
+    closings: int
+    were_unlucky: bool = False
+    last_error: TTSError | None = None
 
 
 class _Pause:
@@ -155,8 +157,8 @@ class _Pause:
             self._loop.call_soon_threadsafe(self._over.set)
 
 
-def _may_be_luckier(call: Call[T]) -> bool:
-    """Tell whether a generation goes another way when it is asked for again."""
+def _may_be_luckier(call: Call) -> bool:
+    """Tell whether a generation goes another way when it is tried again."""
     sampling = getattr(call.request, "sampling", None)
     return sampling is not None and sampling.seed is None
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import fields, replace
-from typing import Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 
-from storycore_tts.adapters.resilience.layers import Call, Layer, Request
 from storycore_tts.domain.events import Listener, Routed
-from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRequest
-from storycore_tts.ports import Adapter, BackendStatus, Capabilities
+from storycore_tts.domain.requests import (
+    CloneRequest,
+    ReferenceAudio,
+    SpeechRequest,
+    TrainingRequest,
+)
+from storycore_tts.pipeline.calls import Backend, Call
+from storycore_tts.ports import BackendStatus, Capabilities
+from storycore_tts.ports.operations import OPERATIONS, Request
 
-T = TypeVar("T")
 RoutingKey = Literal["project", "speaker", "request"]
 
-_PORTS = ("speech", "cloning", "training", "streaming")
+_PORTS = {operation.capability for operation in OPERATIONS}
 
 
 def is_in_share(key: str, share: float) -> bool:
@@ -37,24 +42,24 @@ def routing_key(request: Request, by: RoutingKey) -> str:
     """Return what a request is routed by.
 
     Args:
-        request: What was asked for.
+        request: What is asked for.
         by: "project": its project, or its speaker when it names none; "speaker": its voice, however
             it is given; "request": all of it but the project and the job's id.
     """
     if by == "project" and request.project:
         return f"project {request.project}"
-    if by == "request":
-        told = [f.name for f in fields(request) if f.name not in ("project", "job_id")]
-        return "request " + " ".join(_text(getattr(request, name)) for name in told)
-    if isinstance(request, SpeechRequest):
+    if by != "request" and isinstance(request, SpeechRequest):
         return f"speaker {request.checkpoint or ''} {request.speaker.casefold()}"
-    if isinstance(request, CloneRequest):
+    if by != "request" and isinstance(request, CloneRequest):
         return f"reference {_text(request.reference)}"
-    return f"speaker {request.speaker_name.casefold()}"
+    if by != "request" and isinstance(request, TrainingRequest):
+        return f"speaker {request.speaker_name.casefold()}"
+    told = [f.name for f in fields(request) if f.name not in ("project", "job_id")]
+    return "request " + " ".join(_text(getattr(request, name)) for name in told)
 
 
-class Rollout(Layer):
-    """Sends a share of the requests to one backend, and the rest to another.
+class Rollout:
+    """Sends a share of the calls to one backend, and the rest to another.
 
     What one of them cannot do at all, such as streaming, goes to the other.
 
@@ -65,21 +70,20 @@ class Rollout(Layer):
         old_name: Its name.
         share: 0..1.
         by: What is kept on one side.
-        tell: Hears of every request.
+        tell: Hears of every call.
     """
 
     def __init__(
         self,
         *,
-        new: Adapter,
+        new: Backend,
         new_name: str,
-        old: Adapter,
+        old: Backend,
         old_name: str,
         share: float,
         by: RoutingKey,
         tell: Listener,
     ) -> None:
-        super().__init__(new)
         self._sides = ((new, new_name), (old, old_name))
         self._share, self._by = share, by
         self._tell = tell
@@ -87,15 +91,28 @@ class Rollout(Layer):
     @property
     def capabilities(self) -> Capabilities:
         """Every port that one of the two has; of the rest, what both can do."""
-        new, old = (adapter.capabilities for adapter, _ in self._sides)
+        new, old = (backend.capabilities for backend, _ in self._sides)
         found = {
             f.name: (any if f.name in _PORTS else all)((getattr(new, f.name), getattr(old, f.name)))
             for f in fields(Capabilities)
         }
         return Capabilities(**found)
 
+    async def send(self, call: Call) -> Any:
+        """Make a call on the side where it belongs."""
+        new, old = self._sides
+        if call.request is None:
+            in_share = self._share >= 0.5
+        else:
+            in_share = is_in_share(routing_key(call.request, self._by), self._share)
+        sides = (new, old) if in_share else (old, new)
+        can = [one for one in sides if call.operation.offered_by(one[0].capabilities)]
+        backend, name = (can or sides)[0]
+        self._tell(Routed(call.operation.name, name, self._share))
+        return await backend.send(call)
+
     async def status(self) -> BackendStatus:
-        """See ``Adapter.status``: that of the new backend, and how the requests are shared."""
+        """See ``Adapter.status``: that of the new backend, and how the calls are shared."""
         (new, new_name), (_, old_name) = self._sides
         status = await new.status()
         shared = f"{self._share:g} to {new_name}, the rest to {old_name}"
@@ -108,20 +125,6 @@ class Rollout(Layer):
             await new.aclose()
         finally:
             await old.aclose()
-
-    async def _handle(self, call: Call[T]) -> T:
-        new, old = self._sides
-        if call.request is None:
-            chosen, other = (new, old) if self._share >= 0.5 else (old, new)
-        elif is_in_share(routing_key(call.request, self._by), self._share):
-            chosen, other = new, old
-        else:
-            chosen, other = old, new
-        if not call.offered_by(chosen[0]) and call.offered_by(other[0]):
-            chosen = other
-        adapter, name = chosen
-        self._tell(Routed(call.operation, name, self._share))
-        return await call.to(adapter)
 
 
 def _text(value: object) -> str:

@@ -1,0 +1,127 @@
+"""The one place that judges audio: what every adapter delivers passes here, whoever wrote it."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TypeVar
+
+import numpy as np
+
+from storycore_tts.domain.errors import GenerationFailed, RunawayGeneration, SilentAudio
+from storycore_tts.domain.requests import CloneRequest, SpeechRequest
+from storycore_tts.domain.speech import Speech
+from storycore_tts.domain.text import TOKENS_PER_SECOND
+from storycore_tts.ports import SpeechChunk
+from storycore_tts.sound.samples import SAMPLE_RATE, Samples, is_silent
+
+Result = TypeVar("Result")
+
+
+def passed(result: Result, request: object) -> Result:
+    """Return a result unless it is bad audio; a result without audio passes.
+
+    Args:
+        result: What an adapter returned.
+        request: What it was asked for.
+
+    Raises:
+        GenerationFailed: The samples have another shape, type or rate than ``Speech`` promises, or
+            are not finite.
+        SilentAudio: There are none, or all of them are silent.
+        RunawayGeneration: They fill the token budget: the model never said "end".
+    """
+    if isinstance(result, Speech):
+        _check_samples(result.samples, result.sample_rate, result.backend)
+        limit = _limit(result.seed, request) if result.cutoff is None else result.cutoff
+        _check_length(result.duration, limit, result.backend)
+        if is_silent(result.samples):
+            raise _silence(result.duration, result.backend)
+    return result
+
+
+class StreamGate:
+    """Judges a stream: each chunk as it passes, and whether all of it was silent at the end.
+
+    Use it as a context manager around the stream.
+
+    Args:
+        request: What the adapter was asked for.
+    """
+
+    def __init__(self, request: object) -> None:
+        self._request = request
+        self._seconds, self._audible, self._backend = 0.0, False, ""
+
+    def __call__(self, chunk: SpeechChunk) -> SpeechChunk:
+        """Return the chunk; raises what ``passed`` raises, but for silence."""
+        self._backend = chunk.backend
+        _check_samples(chunk.samples, chunk.sample_rate, chunk.backend)
+        self._seconds += chunk.duration
+        self._audible = self._audible or not is_silent(chunk.samples)
+        _check_length(self._seconds, _limit(chunk.seed, self._request), chunk.backend)
+        return chunk
+
+    def __enter__(self) -> StreamGate:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None and not self._audible:
+            raise _silence(self._seconds, self._backend)
+
+
+def _limit(seed: int | None, request: object) -> float | None:
+    """Return the seconds that fill the token budget; what takes no seed draws no tokens."""
+    if seed is None or not isinstance(request, SpeechRequest | CloneRequest):
+        return None
+    return (request.token_budget - 1) / TOKENS_PER_SECOND  # the last token makes no frame
+
+
+def _check_samples(samples: Samples, sample_rate: int, backend: str) -> None:
+    kind = getattr(samples, "dtype", type(samples).__name__)  # adapters of others are not checked
+    if kind != np.float32 or np.ndim(samples) != 1:
+        found = f"samples of type {kind} and shape {np.shape(samples)}"
+        raise _malformed(f"{found} instead of float32 and (n,)", backend)
+    if sample_rate != SAMPLE_RATE:
+        raise _malformed(f"audio at {sample_rate} Hz instead of {SAMPLE_RATE} Hz", backend)
+    if not np.isfinite(samples).all():
+        raise GenerationFailed(
+            f"{_named(backend)} delivered samples that are not numbers (NaN or infinite).",
+            hint="Try tts.qwen.precision: fp32, and check the versions that doctor lists.",
+            backend=backend or None,
+        )
+
+
+def _check_length(seconds: float, limit: float | None, backend: str) -> None:
+    if limit is not None and seconds >= limit:
+        raise RunawayGeneration(
+            f"The model did not stop speaking: {seconds:.1f} s of audio fill the token budget.",
+            partial_duration=seconds,
+            hint="Ask again with another seed; about one generation in two hundred does this.",
+            backend=backend or None,
+        )
+
+
+def _silence(seconds: float, backend: str) -> SilentAudio:
+    return SilentAudio(
+        f"{_named(backend)} delivered {seconds:.1f} s of silence.",
+        hint="Ask again; if it stays silent, check the versions of torch and transformers there, "
+        "and try tts.qwen.precision: fp32.",
+        backend=backend or None,
+    )
+
+
+def _malformed(what: str, backend: str) -> GenerationFailed:
+    return GenerationFailed(
+        f"{_named(backend)} delivered {what}.",
+        hint="This is a bug of the adapter; storycore_tts.testing.contract tests for it.",
+        backend=backend or None,
+    )
+
+
+def _named(backend: str) -> str:
+    return {"comfyui": "ComfyUI", "": "The backend"}.get(backend, f"The backend {backend!r}")

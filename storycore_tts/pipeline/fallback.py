@@ -1,0 +1,142 @@
+"""Other backends for what one cannot do just now."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any
+
+from storycore_tts.domain.errors import (
+    BackendUnavailable,
+    ConfigurationError,
+    InvalidReferenceAudio,
+    InvalidRequest,
+    TTSError,
+    UnknownSpeaker,
+    UnsupportedLanguage,
+)
+from storycore_tts.domain.events import FellBack, Listener
+from storycore_tts.domain.speech import Speech, TrainedVoice
+from storycore_tts.pipeline.calls import Backend, Call, ClosableMiddleware, Send, StartedStream
+
+# The backend never began; a path, for instance, may be right for another one only.
+_REFUSALS = (BackendUnavailable, InvalidRequest, ConfigurationError)
+# Speakers, languages and recordings mean the same to all backends.
+_BAD_EVERYWHERE = (UnknownSpeaker, UnsupportedLanguage, InvalidReferenceAudio)
+
+
+class Fallback(ClosableMiddleware):
+    """Tries other backends, in their order, while the first one is unavailable, and says so.
+
+    Only then: bad input stays bad, and a backend that tried and failed (out of memory, a runaway)
+    has had its turn. What another backend delivers carries a warning.
+
+    Args:
+        name: The first backend's name.
+        others: The names of the others, and what makes them; called when first needed.
+        tell: Hears each time.
+        only_if_installed: Say nothing of an only other backend that cannot be used at all.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        others: Mapping[str, Callable[[], Backend]],
+        *,
+        tell: Listener,
+        only_if_installed: bool = False,
+    ) -> None:
+        super().__init__()
+        self._name = name
+        self._make = others
+        self._tell = tell
+        self._only_if_installed = only_if_installed
+        self._made: dict[str, Backend] = {}
+        self._making = threading.Lock()  # event loops of several threads may need one at once
+
+    def details(self) -> Mapping[str, str]:
+        """Name the other backends."""
+        return {"fallback": ", ".join(self._make)}
+
+    async def aclose(self) -> None:
+        """Close the other backends."""
+        await super().aclose()
+        async with AsyncExitStack() as stack:
+            for other in self._made.values():
+                stack.push_async_callback(other.aclose)
+
+    async def __call__(self, call: Call, send: Send) -> Any:
+        """Make the call, elsewhere if it must be."""
+        closings = self.closings
+        try:
+            return await send(call)
+        except BackendUnavailable as error:
+            if closings != self.closings:
+                raise
+            failed: dict[str, TTSError] = {self._name: error}
+        for name in self._make:
+            try:
+                other = self._other(name)
+                if not call.operation.offered_by(other.capabilities):
+                    continue
+                before, why = list(failed.items())[-1]
+                self._tell(FellBack(call.operation.name, before, name, why))
+                return _with_warning(await other.send(call), _warning(name, failed))
+            except TTSError as error:
+                failed[name] = error
+                if closings != self.closings or not _is_refusal(error):
+                    break
+        first, *others = failed.values()
+        if not others:
+            raise first
+        raise self._error(first, others[-1], failed) from others[-1]
+
+    def _other(self, name: str) -> Backend:
+        with self._making:
+            if name not in self._made:
+                self._made[name] = self._make[name]()
+            return self._made[name]
+
+    def _error(self, first: TTSError, last: TTSError, failed: Mapping[str, TTSError]) -> TTSError:
+        """Return the error that tells of all.
+
+        Another backend's refusal leaves the first one's trouble as it was; what went wrong while
+        one worked is the news, and so is what no backend can do.
+        """
+        missing = isinstance(last, BackendUnavailable) and not last.retryable
+        if missing and self._only_if_installed:
+            return first
+        error = copy.copy(first if _is_refusal(last) else last)
+        error.message = _told(first.message, failed)
+        hints = dict.fromkeys(one.hint for one in failed.values() if one.hint)
+        error.hint = " ".join(hints) or None
+        error.args = (error.message,)
+        return error
+
+
+def _is_refusal(error: TTSError) -> bool:
+    return isinstance(error, _REFUSALS) and not isinstance(error, _BAD_EVERYWHERE)
+
+
+def _told(first: str, failed: Mapping[str, TTSError]) -> str:
+    _, *others = failed.items()
+    also = (f"The fallback {name} failed too: {error.message}" for name, error in others)
+    return " ".join([first, *also])
+
+
+def _warning(name: str, failed: Mapping[str, TTSError]) -> str:
+    first, error = next(iter(failed.items()))
+    return _told(f"{name} was used because {first} was unavailable: {error.message}", failed)
+
+
+def _with_warning(result: Any, warning: str) -> Any:
+    def warned(it: Any) -> Any:
+        return replace(it, warnings=(*it.warnings, warning))
+
+    if isinstance(result, StartedStream):
+        return result.each(warned)
+    # A list of speakers has no place for it.
+    return warned(result) if isinstance(result, Speech | TrainedVoice) else result
