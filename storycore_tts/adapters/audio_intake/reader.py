@@ -7,8 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
-from storycore_tts.adapters.audio_intake.child import DECODER, Child, unreadable
-from storycore_tts.adapters.audio_intake.limits import IntakeLimits
+from storycore_tts.adapters.audio_intake.child import DECODER, Child, IntakeLimits, unreadable
 from storycore_tts.domain.errors import (
     BackendOverloaded,
     BackendUnavailable,

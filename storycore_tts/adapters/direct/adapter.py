@@ -19,7 +19,6 @@ from storycore_tts.adapters.direct.checkpoints import (
     is_here,
     read_card,
 )
-from storycore_tts.adapters.direct.clock import Clock
 from storycore_tts.adapters.direct.devices import Hardware, place
 from storycore_tts.adapters.direct.engine import Engine
 from storycore_tts.adapters.direct.failures import BACKEND
@@ -29,6 +28,7 @@ from storycore_tts.adapters.direct.package import load_package
 from storycore_tts.adapters.direct.pool import Limits, ModelKey, Pool
 from storycore_tts.adapters.direct.prompts import PromptCache
 from storycore_tts.adapters.direct.speech_jobs import Line, PoolCall, Result, SpeechJob
+from storycore_tts.adapters.direct.turns import Clock
 from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.progress import OnProgress, Progress, forward_only
 from storycore_tts.domain.requests import (

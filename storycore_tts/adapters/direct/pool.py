@@ -20,10 +20,9 @@ from typing import Any
 from storycore_tts.adapters.direct import failures
 from storycore_tts.adapters.direct.batching import is_full, next_batch
 from storycore_tts.adapters.direct.checkpoints import Checkpoint
-from storycore_tts.adapters.direct.clock import Clock, SystemClock
 from storycore_tts.adapters.direct.engine import Engine, Take, give_back_memory
 from storycore_tts.adapters.direct.speech_jobs import Answering, PoolCall, Result, SpeechJob
-from storycore_tts.adapters.direct.turns import GENERATION, Turn
+from storycore_tts.adapters.direct.turns import GENERATION, Clock, SystemClock, Turn
 from storycore_tts.domain.errors import OutOfMemory
 from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.domain.sampling import fresh_seed

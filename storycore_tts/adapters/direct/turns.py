@@ -1,15 +1,39 @@
-"""Turns: one thread works at a time."""
+"""Turns, by which one thread works at a time; and the clock by which a pool waits."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 
 def _never() -> bool:
     return False
+
+
+class Clock(Protocol):
+    """Tests pass one whose time they move themselves."""
+
+    def time(self) -> float:
+        """Return seconds that never go back."""
+
+    def wait(self, condition: threading.Condition, seconds: float | None) -> None:
+        """Wait on a condition that the caller holds, at most that long; None: without a limit."""
+
+
+class SystemClock:
+    """Real time."""
+
+    def time(self) -> float:
+        """Return the monotonic clock's seconds."""
+        return time.monotonic()
+
+    def wait(self, condition: threading.Condition, seconds: float | None) -> None:
+        """Wait in real time."""
+        condition.wait(seconds)
 
 
 class Turn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from storycore_tts.domain.events import (
@@ -97,13 +97,10 @@ class _Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         from prometheus_client import Counter, Gauge, Histogram
 
-        counter = partial(Counter, namespace="storycore_tts", registry=registry)
-        gauge = partial(Gauge, namespace="storycore_tts", registry=registry)
-        histogram = partial(
-            Histogram, namespace="storycore_tts", registry=registry, buckets=_SECONDS
-        )
-        where = ("backend",)
-        what = ("operation", "backend")
+        named: dict[str, Any] = {"namespace": "storycore_tts", "registry": registry}
+        counter, gauge = partial(Counter, **named), partial(Gauge, **named)
+        histogram = partial(Histogram, **named, buckets=_SECONDS)
+        where, what = ("backend",), ("operation", "backend")
 
         self.requests = counter("requests", "Requests that ended.", (*what, "outcome"))
         self.in_progress = gauge(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from storycore_tts.adapters.direct.package import load_package
 
@@ -103,28 +102,21 @@ def build_tiny_models(
     from .talker import write_model
     from .text import write_text_tokenizer
 
-    def write(target: Path, fill: Callable[[Path], None]) -> None:
-        if target in missing:
-            with finished(target, options) as building:
-                fill(building)
-
-    with (
-        tempfile.TemporaryDirectory(prefix="tiny-models-") as shared,
-        torch.random.fork_rng(devices=[]),
-    ):
-        text = write_text_tokenizer(Path(shared, "text"))
-        write_codec(Path(shared, "codec"), seed)
-        write(models.path("tokenizer"), lambda folder: _copy(Path(shared, "codec"), folder))
+    with tempfile.TemporaryDirectory() as shared, torch.random.fork_rng(devices=[]):
+        tokenizer, codec = Path(shared, "text"), Path(shared, "codec")
+        text = write_text_tokenizer(tokenizer)
+        write_codec(codec, seed)
+        if wanted[0] in missing:
+            with finished(wanted[0], options) as building:
+                _copy(codec, building)
         for number, (kind, size) in enumerate(_CHECKPOINTS, start=1):
-            config: dict[str, Any] = model_config(kind, size, shape, text)
-
-            def fill(building: Path, config: dict[str, Any] = config, number: int = number) -> None:
-                _copy(Path(shared, "text"), building)
-                _copy(Path(shared, "codec"), building / "speech_tokenizer")
-                # Far apart, so that no two checkpoints of neighbouring seeds are the same.
-                write_model(building, config, text, ends=ends, seed=1000 * (seed + 1) + number)
-
-            write(models.path(kind, size), fill)
+            if wanted[number] in missing:
+                with finished(wanted[number], options) as building:
+                    _copy(tokenizer, building)
+                    _copy(codec, building / "speech_tokenizer")
+                    # Far apart, so that no two checkpoints of neighbouring seeds are the same.
+                    config, fresh = model_config(kind, size, shape, text), 1000 * (seed + 1)
+                    write_model(building, config, text, ends=ends, seed=fresh + number)
     return models
 
 

@@ -11,8 +11,7 @@ from qwen_tts.core.tokenizer_12hz.configuration_qwen3_tts_tokenizer_v2 import (
 from qwen_tts.core.tokenizer_12hz.modeling_qwen3_tts_tokenizer_v2 import Qwen3TTSTokenizerV2Model
 
 from .configs import CODE_GROUPS, DECODER_CODES, FEATURE_EXTRACTOR_CONFIG, codec_config
-from .numbers import power_of_two_near
-from .writing import write_json, write_weights
+from .writing import power_of_two_near, write_json, write_weights
 
 LOUDNESS = 0.1
 """Root mean square of the decoded noise: its peaks then are about 0.4, far from silence (0.05)

@@ -87,6 +87,32 @@ FEATURE_EXTRACTOR_CONFIG = {
     "return_attention_mask": True,
     "sampling_rate": SAMPLE_RATE,
 }
+_CODEC_ENCODER = {
+    "model_type": "mimi",
+    "sampling_rate": SAMPLE_RATE,
+    "frame_rate": 12.5,
+    "_frame_rate": 12.5,  # what MimiConfig itself writes and reads
+    "audio_channels": 1,
+    "num_filters": 4,
+    "num_residual_layers": 1,
+    # 8·6·5·4 = 960 samples, and a stride of 2 behind them: 1920 per frame.
+    "upsampling_ratios": [8, 6, 5, 4],
+    "upsample_groups": 32,
+    "codebook_size": REFERENCE_CODES,
+    "vector_quantization_hidden_dimension": 8,
+    "sliding_window": 250,
+    "use_cache": False,
+    "use_causal_conv": True,
+}
+_CODEC_DECODER = {
+    "codebook_size": DECODER_CODES,
+    "latent_dim": 32,
+    "sliding_window": 72,
+    # 8·5·4·3 · 2·2 = 1920 samples per frame.
+    "upsample_rates": [8, 5, 4, 3],
+    "upsampling_ratios": [2, 2],
+    "decoder_dim": 64,  # halved at each of the four rates
+}
 
 
 @dataclass(frozen=True)
@@ -141,37 +167,6 @@ def model_config(kind: str, size: str, shape: Shape, text: TextVocabulary) -> di
         shape: How large the talker is.
         text: The text tokenizer's vocabulary.
     """
-    with_speakers = kind == "custom_voice"
-    # The rope's three axes share the half of head_dim between them, as 24 + 20 + 20 of 64 do in
-    # the real one; for speech all three count the same positions.
-    half = shape.head_dim // 2
-    axes = [half // 2, half // 4, half // 4]
-    talker = {
-        "model_type": "qwen3_tts_talker",
-        **shape.transformer(shape.layers),
-        "vocab_size": TALKER_VOCABULARY,
-        "text_vocab_size": text.size,
-        "text_hidden_size": shape.hidden_size * (2 if size == "0.6B" else 1),
-        "max_position_embeddings": 32_768,
-        "rope_scaling": {
-            "interleaved": True,
-            "mrope_section": axes,
-            "rope_type": "default",
-            "type": "default",
-        },
-        **CONTROL_IDS,
-        "codec_language_id": LANGUAGE_IDS,
-        "spk_id": SPEAKER_IDS if with_speakers else {},
-        "spk_is_dialect": {name: DIALECTS.get(name, False) for name in SPEAKER_IDS}
-        if with_speakers
-        else {},
-        "code_predictor_config": {
-            "model_type": "qwen3_tts_talker_code_predictor",
-            **shape.transformer(max(1, shape.layers * 5 // 28)),  # 5 beside 28 in the real one
-            "vocab_size": REFERENCE_CODES,
-            "max_position_embeddings": 65_536,
-        },
-    }
     config: dict[str, Any] = {
         "architectures": ["Qwen3TTSForConditionalGeneration"],
         "model_type": "qwen3_tts",
@@ -183,7 +178,7 @@ def model_config(kind: str, size: str, shape: Shape, text: TextVocabulary) -> di
         "tts_pad_token_id": text.specials["<tts_pad>"],
         "tts_bos_token_id": text.specials["<tts_text_bos>"],
         "tts_eos_token_id": text.specials["<tts_text_eod>"],
-        "talker_config": talker,
+        "talker_config": _talker(kind, size, shape, text),
     }
     if kind == "base":
         config["speaker_encoder_config"] = {
@@ -198,6 +193,37 @@ def model_config(kind: str, size: str, shape: Shape, text: TextVocabulary) -> di
             "sample_rate": SAMPLE_RATE,
         }
     return config
+
+
+def _talker(kind: str, size: str, shape: Shape, text: TextVocabulary) -> dict[str, Any]:
+    speakers = SPEAKER_IDS if kind == "custom_voice" else {}
+    # The rope's three axes share the half of head_dim between them, as 24 + 20 + 20 of 64 do in
+    # the real one; for speech all three count the same positions.
+    half = shape.head_dim // 2
+    return {
+        "model_type": "qwen3_tts_talker",
+        **shape.transformer(shape.layers),
+        "vocab_size": TALKER_VOCABULARY,
+        "text_vocab_size": text.size,
+        "text_hidden_size": shape.hidden_size * (2 if size == "0.6B" else 1),
+        "max_position_embeddings": 32_768,
+        "rope_scaling": {
+            "interleaved": True,
+            "mrope_section": [half // 2, half // 4, half // 4],
+            "rope_type": "default",
+            "type": "default",
+        },
+        **CONTROL_IDS,
+        "codec_language_id": LANGUAGE_IDS,
+        "spk_id": speakers,
+        "spk_is_dialect": {name: DIALECTS.get(name, False) for name in speakers},
+        "code_predictor_config": {
+            "model_type": "qwen3_tts_talker_code_predictor",
+            **shape.transformer(max(1, shape.layers * 5 // 28)),  # 5 beside 28 in the real one
+            "vocab_size": REFERENCE_CODES,
+            "max_position_embeddings": 65_536,
+        },
+    }
 
 
 def codec_config() -> dict[str, Any]:
@@ -222,32 +248,6 @@ def codec_config() -> dict[str, Any]:
         "output_sample_rate": SAMPLE_RATE,
         "decode_upsample_rate": 1920,
         "encode_downsample_rate": 1920,
-        "encoder_config": {
-            **transformer,
-            "model_type": "mimi",
-            "sampling_rate": SAMPLE_RATE,
-            "frame_rate": 12.5,
-            "_frame_rate": 12.5,  # what MimiConfig itself writes and reads
-            "audio_channels": 1,
-            "num_filters": 4,
-            "num_residual_layers": 1,
-            # 8·6·5·4 = 960 samples, and a stride of 2 behind them: 1920 per frame.
-            "upsampling_ratios": [8, 6, 5, 4],
-            "upsample_groups": 32,
-            "codebook_size": REFERENCE_CODES,
-            "vector_quantization_hidden_dimension": 8,
-            "sliding_window": 250,
-            "use_cache": False,
-            "use_causal_conv": True,
-        },
-        "decoder_config": {
-            **transformer,
-            "codebook_size": DECODER_CODES,
-            "latent_dim": 32,
-            "sliding_window": 72,
-            # 8·5·4·3 · 2·2 = 1920 samples per frame.
-            "upsample_rates": [8, 5, 4, 3],
-            "upsampling_ratios": [2, 2],
-            "decoder_dim": 64,  # halved at each of the four rates
-        },
+        "encoder_config": {**transformer, **_CODEC_ENCODER},
+        "decoder_config": {**transformer, **_CODEC_DECODER},
     }

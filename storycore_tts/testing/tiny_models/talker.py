@@ -11,10 +11,9 @@ from qwen_tts.core.models.configuration_qwen3_tts import Qwen3TTSConfig
 from qwen_tts.core.models.modeling_qwen3_tts import Qwen3TTSForConditionalGeneration
 
 from .configs import GENERATION_CONFIG, MEL_BANDS, SPEAKER_IDS
-from .numbers import power_of_two_near
 from .rigging import CARRIER, RESERVED, Dimension, Rig
 from .text import TextVocabulary
-from .writing import write_json, write_weights
+from .writing import power_of_two_near, write_json, write_weights
 
 # Norms of a hidden state's random parts.
 _EMBEDDING = 1.0

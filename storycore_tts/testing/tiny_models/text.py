@@ -10,6 +10,10 @@ import json
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 SPECIALS = (
     "<|endoftext|>",
@@ -60,10 +64,29 @@ class TextVocabulary:
 
 def write_text_tokenizer(folder: Path) -> TextVocabulary:
     """Write the tokenizer's files into `folder` and check how it cuts the package's prompts."""
+    vocabulary, merges = _vocabulary()
+    tokenizer = _tokenizer(vocabulary, merges)
+    specials = {name: tokenizer.token_to_id(name) for name in SPECIALS}
+    text = TextVocabulary(
+        size=tokenizer.get_vocab_size(),
+        specials=specials,
+        start_mark=vocabulary[_as_byte_letters(START_MARK.encode())],
+    )
+    _check(tokenizer.encode("<|im_start|>assistant\n").ids, 3)
+    _check(tokenizer.encode("<|im_end|>\n<|im_start|>assistant\n").ids, 5)
+    _check(tokenizer.encode("<|im_start|>assistant\nA").ids, 3 + 2)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    content = json.dumps(_config(specials), indent=1)
+    (folder / "tokenizer_config.json").write_text(content, encoding="utf-8")
+    return text
+
+
+def _tokenizer(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers
     from tokenizers import pre_tokenizers as pre
 
-    vocabulary, merges = _vocabulary()
     tokenizer = Tokenizer(
         # ignore_merges: a word that is in the vocabulary is one token, without a chain of merges
         # that leads there. That is for the roles and the mark.
@@ -87,19 +110,11 @@ def write_text_tokenizer(folder: Path) -> TextVocabulary:
     )
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(name, normalized=False) for name in SPECIALS])
-    specials = {name: tokenizer.token_to_id(name) for name in SPECIALS}
-    text = TextVocabulary(
-        size=tokenizer.get_vocab_size(),
-        specials=specials,
-        start_mark=vocabulary[_as_byte_letters(START_MARK.encode())],
-    )
-    _check(tokenizer.encode("<|im_start|>assistant\n").ids, 3)
-    _check(tokenizer.encode("<|im_end|>\n<|im_start|>assistant\n").ids, 5)
-    _check(tokenizer.encode("<|im_start|>assistant\nA").ids, 3 + 2)
+    return tokenizer
 
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    config = {
+
+def _config(specials: dict[str, int]) -> dict[str, Any]:
+    return {
         "tokenizer_class": _tokenizer_class(),
         "processor_class": "Qwen3TTSProcessor",
         "added_tokens_decoder": {
@@ -125,9 +140,6 @@ def write_text_tokenizer(folder: Path) -> TextVocabulary:
         "split_special_tokens": False,
         "unk_token": None,
     }
-    content = json.dumps(config, indent=1)
-    (folder / "tokenizer_config.json").write_text(content, encoding="utf-8")
-    return text
 
 
 def _tokenizer_class() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -74,3 +75,12 @@ def write_weights(path: Path, model: Any) -> None:
     }
     # transformers refuses a file that does not say which framework wrote it.
     save_file(tensors, path, metadata={"format": "pt"})
+
+
+def power_of_two_near(value: float) -> float:
+    """The nearest power of two, by ratio.
+
+    What was measured on a model is rounded by this before it scales weights: the last bits of a
+    measurement differ between processors, and files should not.
+    """
+    return float(2.0 ** round(math.log2(value)))

@@ -83,9 +83,8 @@ def train(
     """
     speaker = voice.stored_name(request.speaker_name)
     _check_base_model(base_model, request.language)
-    token_budget(
-        request.test_text, limit=Sampling().max_new_tokens
-    )  # refused now, not epochs later
+    # Refused now, not epochs later.
+    token_budget(request.test_text, limit=Sampling().max_new_tokens)
     on_progress(Progress(Stage.LOADING, message="reading the dataset"))
     dataset = check_dataset(at_home(request.dataset))
     check(cancelled)
@@ -139,15 +138,11 @@ class _Job:
         with _memory_named(self.request):
             tts = load_model(base_model, device=self.device, dtype="float32", attention="sdpa")
         check(self.cancelled)
-        examples = [
-            features.Example(features.text_ids(tts.processor, item.text), frames)
-            for item, frames in zip(self.dataset.recordings, codes, strict=True)
-        ]
         embedding = voice.embed(tts.model, features.recording(self.dataset.reference))
         voice.give(tts.model, self.speaker, embedding)
         training = Training(
             tts.model,
-            examples,
+            self._examples(tts, codes),
             embedding,
             self.request,
             device=self.device,
@@ -161,23 +156,31 @@ class _Job:
             self.on_progress(replace(epoch.progress, message=f"saving epoch {number}"))
             if last or number % self.request.validate_every == 0:
                 voice.settle(tts.model, embedding)
-                sample = self._sample(tts)
-                weights = {
-                    name: tensor.to(dtype) for name, tensor in tts.model.state_dict().items()
-                }
-                with _disk_named(self.request):
-                    self.output.write_checkpoint(
-                        losses,
-                        base_model=base_model,
-                        weights=weights,
-                        speaker=self.speaker,
-                        sample=sample,
-                    )
+                self._write_checkpoint(tts, losses, base_model, dtype)
             if not last:
+                optimizer = training.optimizer.state_dict()
                 with _disk_named(self.request):
-                    self.output.write_state(
-                        losses, tts.model.state_dict(), training.optimizer.state_dict()
-                    )
+                    self.output.write_state(losses, tts.model.state_dict(), optimizer)
+
+    def _examples(self, tts: Any, codes: list[Tensor]) -> list[features.Example]:
+        return [
+            features.Example(features.text_ids(tts.processor, item.text), frames)
+            for item, frames in zip(self.dataset.recordings, codes, strict=True)
+        ]
+
+    def _write_checkpoint(
+        self, tts: Any, losses: tuple[float, ...], base_model: Path, dtype: torch.dtype
+    ) -> None:
+        sample = self._sample(tts)
+        weights = {name: tensor.to(dtype) for name, tensor in tts.model.state_dict().items()}
+        with _disk_named(self.request):
+            self.output.write_checkpoint(
+                losses,
+                base_model=base_model,
+                weights=weights,
+                speaker=self.speaker,
+                sample=sample,
+            )
 
     def _encoded(self, codec: Path) -> list[Tensor]:
         count = len(self.dataset.recordings)
