@@ -11,7 +11,6 @@ from contextlib import (
     asynccontextmanager,
     nullcontext,
 )
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -37,33 +36,18 @@ from storycore_tts.ports import Adapter
 from storycore_tts.services.output import AudioFolder
 from storycore_tts.services.speech import Defaults, TextToSpeech
 from storycore_tts.services.voices import VoiceLibrary
-from storycore_tts.settings import ADAPTER_GROUP, QwenTTSConfig, rollout_notice
+from storycore_tts.settings import (
+    ADAPTER_GROUP,
+    AdapterSettings,
+    QwenTTSConfig,
+    entry_point,
+    rollout_notice,
+)
 
 if TYPE_CHECKING:
     pass
 
 _log = logging.getLogger(__name__)
-
-# What callers, and the layers around adapters, are told; adapters themselves do not look at it.
-_NOT_FOR_ADAPTERS = {
-    "backend",
-    "fallback",
-    "rollout",
-    "routing_key",
-    "default_speaker",
-    "default_language",
-    "strip_markup",
-    "output_dir",
-    "voices_dir",
-    "voice_map",
-    "cast",
-    "deprecate_legacy",
-    "generation",
-    "training",
-    "retry",
-    "breaker",
-    "server",
-}
 
 
 def make_adapter(name: str, config: QwenTTSConfig) -> Adapter:
@@ -77,8 +61,8 @@ def make_adapter(name: str, config: QwenTTSConfig) -> Adapter:
         ConfigurationError: No adapter of that name is installed.
         BackendUnavailable: It is, but a package that it needs is not.
     """
-    found = [point for point in entry_points(group=ADAPTER_GROUP) if point.name == name]
-    if not found:
+    point = entry_point(ADAPTER_GROUP, name)
+    if point is None:
         raise ConfigurationError(
             f"No adapter named {name!r} is installed.",
             key="tts.qwen.backend",
@@ -86,11 +70,13 @@ def make_adapter(name: str, config: QwenTTSConfig) -> Adapter:
             hint="Is storycore-tts itself installed? pip install storycore-tts",
         )
     try:
-        factory = found[0].load()
+        factory = point.load()
     except ImportError as error:
+        package = point.dist.name if point.dist else "storycore-tts"
+        extra = f"'{package}[{name}]'" if package == "storycore-tts" else package
         raise BackendUnavailable(
             f"The backend {name!r} needs a package that is not installed: {error}.",
-            hint=f"pip install 'storycore-tts[{name}]'",
+            hint=f"pip install {extra}",
             backend=name,
             retryable=False,
         ) from error
@@ -100,11 +86,6 @@ def make_adapter(name: str, config: QwenTTSConfig) -> Adapter:
 def _fallback(name: str, config: QwenTTSConfig) -> str | None:
     """Return who is asked when a backend is unavailable; draft is the last resort already."""
     return None if name in ("draft", config.fallback) else config.fallback
-
-
-def _settings_of_adapters(config: QwenTTSConfig) -> str:
-    """Return the settings that an adapter is made from: when they change, it must be made anew."""
-    return config.model_dump_json(exclude=_NOT_FOR_ADAPTERS)
 
 
 def _defaults(config: QwenTTSConfig) -> Defaults:
@@ -143,15 +124,13 @@ def assemble(
     """
     tell = listeners.tell
 
-    own = _settings_of_adapters(config)
-
     def base(name: str) -> Adapter:
-        return shared.lease((name, own), lambda: make(name, config))
+        return shared.lease((name, config.read_by(name)), lambda: make(name, config))
 
     def guarded(name: str) -> Adapter:
         """Return an adapter with its breaker, which knows what it knows after a reload too."""
         return shared.lease(
-            ("guarded", name, own, config.breaker),
+            ("guarded", name, config.read_by(name), config.breaker),
             lambda: Breaker(base(name), name=name, policy=config.breaker, tell=tell),
         )
 
@@ -298,9 +277,8 @@ class ConfiguredSpeech(TextToSpeech):
         await self._settings.refresh()
 
     def _machine(self, backend: str) -> str:
-        if backend == "comfyui":
-            return f"comfyui at {self.config.comfyui_url}"
-        return f"{backend} on {self.config.device}"
+        own = self.config.block(backend, AdapterSettings)
+        return f"{backend} {own.machine(self.config)}"
 
 
 class Container(containers.DeclarativeContainer):
