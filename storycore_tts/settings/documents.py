@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class _Loader(yaml.SafeLoader):
             seen.add((key.tag, key.value))
         return node
 
-    def construct_yaml_map(self, node: yaml.MappingNode) -> Iterator[dict[Any, Any]]:
+    def construct_yaml_map(self, node: yaml.MappingNode) -> Generator[dict[Any, Any], None, None]:
         block: dict[Any, Any] = {}
         yield block
         block.update(self.construct_mapping(node))
@@ -71,7 +71,7 @@ class Document:
             ) from None
         self._lines = loader.lines
 
-    def line(self, block: dict[Any, Any], key: Any) -> int | None:
+    def line(self, block: Mapping[Any, Any], key: Any) -> int | None:
         """Return the line in which a key of one of the document's mappings stands."""
         return self._lines.get(id(block), {}).get(key)
 

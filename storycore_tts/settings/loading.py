@@ -224,6 +224,8 @@ def _of_environment(environment: Mapping[str, str]) -> Iterator[tuple[_Key, _Set
 
 def _located(refusal: ConfigurationError, origins: Mapping[str, Origin]) -> ConfigurationError:
     """Say which line, or which variable, the refused value stands in; no default is refused."""
+    if refusal.allowed is None:  # it is not a value that was refused
+        return refusal
     origins = {key: origin for key, origin in origins.items() if origin is not _DEFAULT}
     key = refusal.key or ""
     while (origin := _origin_of(key, origins)) is None and "." in key:
