@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -35,30 +34,15 @@ from storycore_tts.ports import Adapter
 from storycore_tts.services.output import AudioFolder
 from storycore_tts.services.speech import Defaults, TextToSpeech
 from storycore_tts.services.voices import VoiceLibrary
-from storycore_tts.settings import ADAPTER_GROUP, QwenTTSConfig, rollout_notice
+from storycore_tts.settings import (
+    ADAPTER_GROUP,
+    AdapterSettings,
+    QwenTTSConfig,
+    entry_point,
+    rollout_notice,
+)
 
 _log = logging.getLogger(__name__)
-
-# What callers and the pipeline use; adapters themselves do not read it.
-_NOT_FOR_ADAPTERS = {
-    "backend",
-    "fallback",
-    "rollout",
-    "routing_key",
-    "default_speaker",
-    "default_language",
-    "strip_markup",
-    "output_dir",
-    "voices_dir",
-    "voice_map",
-    "cast",
-    "deprecate_legacy",
-    "generation",
-    "training",
-    "retry",
-    "breaker",
-    "server",
-}
 
 
 def make_adapter(name: str, config: QwenTTSConfig) -> Adapter:
@@ -72,8 +56,8 @@ def make_adapter(name: str, config: QwenTTSConfig) -> Adapter:
         ConfigurationError: No adapter of that name is installed.
         BackendUnavailable: It is, but a package that it needs is not.
     """
-    found = [point for point in entry_points(group=ADAPTER_GROUP) if point.name == name]
-    if not found:
+    point = entry_point(ADAPTER_GROUP, name)
+    if point is None:
         raise ConfigurationError(
             f"No adapter named {name!r} is installed.",
             key="tts.qwen.backend",
@@ -81,20 +65,17 @@ def make_adapter(name: str, config: QwenTTSConfig) -> Adapter:
             hint="Is storycore-tts itself installed? pip install storycore-tts",
         )
     try:
-        factory = found[0].load()
+        factory = point.load()
     except ImportError as error:
+        package = point.dist.name if point.dist else "storycore-tts"
+        extra = f"'{package}[{name}]'" if package == "storycore-tts" else package
         raise BackendUnavailable(
             f"The backend {name!r} needs a package that is not installed: {error}.",
-            hint=f"pip install 'storycore-tts[{name}]'",
+            hint=f"pip install {extra}",
             backend=name,
             retryable=False,
         ) from error
     return cast(Adapter, factory(config))
-
-
-def _settings_of_adapters(config: QwenTTSConfig) -> str:
-    """Return the settings that an adapter is made from: when they change, it must be made anew."""
-    return config.model_dump_json(exclude=_NOT_FOR_ADAPTERS)
 
 
 def _defaults(config: QwenTTSConfig) -> Defaults:
@@ -187,12 +168,10 @@ class _Assembly:
                 plain, Breaker(name, probe=plain.status, policy=config.breaker, tell=tell)
             )
 
-        return self.shared.lease(
-            ("breaker", name, _settings_of_adapters(config), config.breaker), made
-        )
+        return self.shared.lease(("breaker", name, config.read_by(name), config.breaker), made)
 
     def _plain(self, name: str) -> Backend:
-        key = (name, _settings_of_adapters(self.config))
+        key = (name, self.config.read_by(name))
         return self.shared.lease(key, lambda: Dispatcher(self.make(name, self.config), name))
 
     def _retry(self, name: str) -> Retry:
@@ -310,9 +289,8 @@ class ConfiguredSpeech(TextToSpeech):
         return backend_of(self._assemble(config=config), config.backend)
 
     def _machine(self, backend: str) -> str:
-        if backend == "comfyui":
-            return f"comfyui at {self.config.comfyui_url}"
-        return f"{backend} on {self.config.device}"
+        own = self.config.block(backend, AdapterSettings)
+        return f"{backend} {own.machine(self.config)}"
 
 
 class Container(containers.DeclarativeContainer):

@@ -110,6 +110,7 @@ class ConfigurationError(TTSError, ValueError):
 
     Args:
         source: The file, or the environment variable, that holds the setting.
+        line: Its line in the file, from 1.
         key: Its dotted path, such as ``tts.qwen.generation.top_p``.
         value: What was found there.
         allowed: What would be accepted, in words.
@@ -121,6 +122,7 @@ class ConfigurationError(TTSError, ValueError):
         message: str,
         *,
         source: str | None = None,
+        line: int | None = None,
         key: str | None = None,
         value: object = None,
         allowed: str | None = None,
@@ -129,6 +131,7 @@ class ConfigurationError(TTSError, ValueError):
     ) -> None:
         super().__init__(message, hint=hint)
         self.source = source
+        self.line = line
         self.key = key
         self.value = value
         self.allowed = allowed

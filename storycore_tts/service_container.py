@@ -26,7 +26,7 @@ from storycore_tts.services.capacity import Capacity
 from storycore_tts.services.files import user_data
 from storycore_tts.services.speech import TextToSpeech
 from storycore_tts.services.speech_service import SpeechService, Store
-from storycore_tts.settings import QwenTTSConfig
+from storycore_tts.settings import AdapterSettings, QwenTTSConfig
 
 if TYPE_CHECKING:
     from storycore_tts.adapters.queue import DurableQueue
@@ -251,6 +251,6 @@ def _on(config: QwenTTSConfig, backend: str) -> QwenTTSConfig:
 
 
 def _places(config: QwenTTSConfig, backend: str) -> int:
-    """Return how many requests a backend does at a time; direct makes batches of them."""
-    usual = config.direct.max_batch_size if backend == "direct" else 4
+    """Return how many requests a backend does at a time."""
+    usual = config.block(backend, AdapterSettings).max_concurrent
     return config.server.concurrency.get(backend, usual)

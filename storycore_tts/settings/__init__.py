@@ -4,7 +4,13 @@ Everything is refused before anything starts: unknown keys, wrong types, impossi
 refusal names the file, the key, the value and what would be allowed.
 """
 
-from storycore_tts.settings.adapters import ADAPTER_GROUP, adapter_names
+from storycore_tts.settings.adapters import (
+    ADAPTER_GROUP,
+    SETTINGS_GROUP,
+    AdapterSettings,
+    adapter_names,
+    entry_point,
+)
 from storycore_tts.settings.backends import (
     BreakerConfig,
     ComfyUIConfig,
@@ -20,6 +26,7 @@ from storycore_tts.settings.loading import (
     CONFIG_VARIABLE,
     ENVIRONMENT_PREFIX,
     LoadedConfig,
+    Origin,
     load_config,
     settings_files,
 )
@@ -31,12 +38,15 @@ __all__ = [
     "CONFIG_VARIABLE",
     "ENVIRONMENT_PREFIX",
     "PATH_PREFIX",
+    "SETTINGS_GROUP",
+    "AdapterSettings",
     "BreakerConfig",
     "ComfyUIConfig",
     "ComfyUITimeouts",
     "DirectConfig",
     "DraftConfig",
     "LoadedConfig",
+    "Origin",
     "QwenTTSConfig",
     "QwenTTSGenerationConfig",
     "QwenTTSModelConfig",
@@ -47,6 +57,7 @@ __all__ = [
     "SettingsBlock",
     "VoiceMapping",
     "adapter_names",
+    "entry_point",
     "load_config",
     "rollout_notice",
     "settings_files",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from storycore_tts.settings.adapters import AdapterSettings
 from storycore_tts.settings.block import Seconds, SettingsBlock
+
+if TYPE_CHECKING:
+    from storycore_tts.settings.config import QwenTTSConfig
 
 
 class ComfyUITimeouts(SettingsBlock):
@@ -31,24 +35,30 @@ class ComfyUITimeouts(SettingsBlock):
     """To tell the server that we are leaving."""
 
 
-class ComfyUIConfig(SettingsBlock):
+class ComfyUIConfig(AdapterSettings):
     """How to talk to the ComfyUI server."""
 
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default={}, repr=False)
     """Sent with every request and with the WebSocket's handshake, to this server only."""
     verify_tls: bool | str = True
     """False accepts any certificate; a string is the path of a CA bundle."""
     timeouts: ComfyUITimeouts = ComfyUITimeouts()
 
+    also_read = ("comfyui_url",)
 
-class DraftConfig(SettingsBlock):
+    def machine(self, config: QwenTTSConfig) -> str:
+        """Return the server's address."""
+        return f"at {config.comfyui_url}"
+
+
+class DraftConfig(AdapterSettings):
     """How the draft voices speak."""
 
     words_per_minute: Annotated[int, Field(ge=80, le=450)] = 165
     """Pace."""
 
 
-class DirectConfig(SettingsBlock):
+class DirectConfig(AdapterSettings):
     """How the model runs in this process."""
 
     models: dict[
@@ -71,6 +81,11 @@ class DirectConfig(SettingsBlock):
     """Codec frames in its other chunks."""
     clone_cache_megabytes: Annotated[float, Field(ge=0, le=65_536)] = 64.0
     """What references that were prepared for cloning may occupy; 0 keeps none."""
+
+    @property
+    def max_concurrent(self) -> int:
+        """As many as fit into a batch."""
+        return self.max_batch_size
 
 
 class RetryConfig(SettingsBlock):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from storycore_tts.domain.errors import ConfigurationError, did_you_mean, shown
 
-_SECRETS = ("headers", "api_keys", "database_url")  # their values are in no message
 _USER_AND_PASSWORD = re.compile(r"(?<=//)[^/]*@")
 
 Seconds = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
@@ -36,14 +35,30 @@ class SettingsBlock(BaseModel):
 
 
 def refused(
-    key: str, value: object, allowed: str, *, unknown_key: bool = False, source: str = ""
+    key: str,
+    value: object,
+    allowed: str,
+    *,
+    unknown_key: bool = False,
+    source: str = "",
+    line: int | None = None,
 ) -> ConfigurationError:
-    """Return the error that says which setting is refused, where it stands, and what is allowed."""
-    where = f"{source}: " if source else ""
+    """Return the error that says which setting is refused, where it stands, and what is allowed.
+
+    Args:
+        key: Its dotted path.
+        value: What was found there.
+        allowed: What would be accepted, in words.
+        unknown_key: The key itself is the mistake.
+        source: The file, the variable or the option that holds it, if that is known.
+        line: Its line in the file, from 1.
+    """
+    where = "".join(f"{part}:" for part in (source, line) if part)
     what = "is not a key that exists" if unknown_key else f"cannot be {shown(value)}"
     return ConfigurationError(
-        f"{where}{key} {what}. Allowed: {allowed}",
+        f"{where} {key} {what}. Allowed: {allowed}".lstrip(),
         source=source or None,
+        line=line,
         key=key,
         value=value,
         allowed=allowed,
@@ -55,31 +70,34 @@ def _refusal(block: type[SettingsBlock], error: ValidationError) -> Configuratio
     """Turn pydantic's first objection into one sentence with key, value and what is allowed."""
     errors = error.errors(include_url=False)
     first = errors[0]
-    key, value, kind = str(first["loc"][0]), first["input"], first["type"]
+    where, value, kind = list(map(str, first["loc"])), first["input"], first["type"]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, ConfigurationError):
-        inner = ".".join([*map(str, first["loc"]), *filter(None, [cause.key])])
+        inner = ".".join([*where, *filter(None, [cause.key])])
         return refused(inner, cause.value, cause.allowed or "", unknown_key=cause.unknown_key)
+    key = where[0] if where else ""
+    field = block.model_fields.get(key)
     if kind == "missing":  # the value is the whole block
         return refused("", value, f"a mapping with the key {key}")
     if kind == "extra_forbidden":
-        known = list(block.model_fields)
-        return refused(key, value, one_of(known, key), unknown_key=True)
-    if kind == "literal_error" and get_origin(block.model_fields[key].annotation) is not dict:
-        choices = get_args(block.model_fields[key].annotation)
-        return refused(
-            key, value, one_of(choices, value if isinstance(value, str) else shown(value))
-        )
-    value = "…" if key in _SECRETS else value
-    if get_origin(block.model_fields[key].annotation) is dict:
-        key = ".".join(str(part) for part in first["loc"])
+        return refused(key, value, one_of(block.model_fields, key), unknown_key=True)
+    shape = get_origin(field.annotation) if field else None
+    if kind == "literal_error" and shape is Literal:
+        choices = map(str, get_args(field.annotation)) if field else ()
+        wrong = value if isinstance(value, str) else shown(value)
+        return refused(key, value, one_of(choices, wrong))
+    if field and not field.repr:
+        value = "…"
+    if shape is dict:
+        key = ".".join(where)
     if isinstance(value, str):
         value = _USER_AND_PASSWORD.sub("…@", value)
-    ours = [e for e in errors if e["loc"][0] == first["loc"][0]]  # of a union: one each
+    ours = [e for e in errors if e["loc"][:1] == first["loc"][:1]]  # of a union: one each
     said = [str(cause or e["msg"]).removeprefix("Input should be ") for e in ours]
     return refused(key, value, " or ".join(dict.fromkeys(said)))
 
 
 def one_of(choices: Iterable[str], wrong: str) -> str:
     """List choices, and the one that was probably meant."""
-    return f"one of {', '.join(choices)}.{did_you_mean(wrong, choices)}"
+    names = list(choices)
+    return f"one of {', '.join(names)}.{did_you_mean(wrong, names)}"

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
-from storycore_tts.settings.adapters import adapter_names
+from storycore_tts.settings.adapters import (
+    AdapterSettings,
+    adapter_names,
+    declared_settings,
+    read_block,
+)
 from storycore_tts.settings.addresses import checked_url
 from storycore_tts.settings.backends import (
     BreakerConfig,
@@ -16,10 +21,12 @@ from storycore_tts.settings.backends import (
     DraftConfig,
     RetryConfig,
 )
-from storycore_tts.settings.block import SettingsBlock, one_of
+from storycore_tts.settings.block import SettingsBlock, one_of, refused
 from storycore_tts.settings.generation import QwenTTSGenerationConfig, QwenTTSTrainingConfig
 from storycore_tts.settings.server import ServerConfig
 from storycore_tts.settings.voices import VoiceMapping, spoken, voices_of_others
+
+BlockT = TypeVar("BlockT", bound=AdapterSettings)
 
 
 class QwenTTSModelConfig(SettingsBlock):
@@ -47,9 +54,13 @@ class QwenTTSModelConfig(SettingsBlock):
 class QwenTTSConfig(QwenTTSModelConfig):
     """The ``tts.qwen`` block: ``QwenTTSConfig(comfyui_url="http://…", model_choice="1.7B")``.
 
+    Besides the fields, it takes a block for each adapter of another package, under its name.
+
     Raises:
         ConfigurationError: An unknown key, a wrong type or an impossible value.
     """
+
+    model_config = ConfigDict(extra="allow")  # for blocks of other adapters only: see __init__
 
     backend: str = "comfyui"
     """Who speaks: comfyui, direct, draft, or another adapter that is installed."""
@@ -89,6 +100,45 @@ class QwenTTSConfig(QwenTTSModelConfig):
     retry: RetryConfig = RetryConfig()
     breaker: BreakerConfig = BreakerConfig()
     server: ServerConfig = ServerConfig()
+
+    def __init__(self, /, **values: Any) -> None:
+        for name in sorted(values.keys() - type(self).model_fields.keys()):
+            if name not in adapter_names():
+                keys = [*type(self).model_fields, *adapter_names()]
+                raise refused(
+                    name, values[name], one_of(dict.fromkeys(keys), name), unknown_key=True
+                )
+            kind = declared_settings(name) or AdapterSettings
+            values[name] = read_block(name, kind, values[name])
+        super().__init__(**values)
+
+    def block(self, adapter: str, kind: type[BlockT]) -> BlockT:
+        """Return the settings of an adapter, which are the defaults where none are given.
+
+        Args:
+            adapter: Its name.
+            kind: The class of its settings; ``AdapterSettings`` for any.
+
+        Raises:
+            ConfigurationError: None are given, and there are no defaults for some of them.
+        """
+        found = {**self.__dict__, **(self.model_extra or {})}.get(adapter)
+        if not isinstance(found, kind):
+            found = read_block(adapter, declared_settings(adapter) or kind, {})
+        return cast(BlockT, found)
+
+    def read_by(self, adapter: str) -> str:
+        """Return the settings that an adapter may read, as text: others do not concern it.
+
+        Args:
+            adapter: Its name.
+
+        Raises:
+            ConfigurationError: See ``block``.
+        """
+        own = self.block(adapter, AdapterSettings)
+        shared = {*QwenTTSModelConfig.model_fields, *own.also_read}
+        return self.model_dump_json(include=shared) + own.model_dump_json()
 
     @field_validator("backend")
     @classmethod

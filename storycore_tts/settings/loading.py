@@ -1,20 +1,20 @@
-"""Settings from the defaults, a file and the environment, and where each came from."""
+"""Settings from the defaults, a file and the environment, and where each of them stands."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
+from functools import cache
+from itertools import chain
 from pathlib import Path
-from typing import Any
-
-import yaml
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 from storycore_tts.domain.errors import ConfigurationError, shown
 from storycore_tts.settings.block import refused
 from storycore_tts.settings.config import QwenTTSConfig
+from storycore_tts.settings.documents import Document, read_document
 
 ENVIRONMENT_PREFIX = "STORYCORE_TTS_"
 CONFIG_VARIABLE = "STORYCORE_TTS_CONFIG"
@@ -25,7 +25,7 @@ _NOT_SETTINGS = (
     "STORYCORE_TTS_LIVE_MODEL_DIR",
     "STORYCORE_TTS_FAULT_SEED",
 )
-_MOST_LEAVES = 1000  # values in one file; an alias in YAML can stand for any number of them
+_MOST_VALUES = 1000  # in one file; an alias in YAML can stand for any number of them
 _DEEPEST = 3  # parts of a key, as in comfyui.timeouts.idle
 _USUAL_FILES = (
     "storycore-tts.yaml",
@@ -36,20 +36,55 @@ _USUAL_FILES = (
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a setting stands.
+
+    Args:
+        source: "default", a file's path, ``environment variable NAME``, or an option's name.
+        line: The line of the file, from 1; None outside of files.
+    """
+
+    source: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return self.source if self.line is None else f"{self.source}:{self.line}"
+
+
+_DEFAULT = Origin("default")
+
+
+@dataclass(frozen=True)
 class LoadedConfig:
-    """Settings, and where each of them came from.
+    """Settings, and where each of them stands.
 
     Args:
         config: The settings in force.
-        sources: Dotted key below ``tts.qwen`` -> "default", a file's path, or a variable's name.
+        origins: Dotted key below ``tts.qwen`` -> where its value stands.
     """
 
     config: QwenTTSConfig
-    sources: Mapping[str, str]
+    origins: Mapping[str, Origin]
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Dotted key below ``tts.qwen`` -> "default", a file's path, or a variable's name."""
+        return {key: origin.source for key, origin in self.origins.items()}
+
+    def origin(self, key: str) -> Origin:
+        """Return where a setting stands: itself, or a block around it that was given whole."""
+        while key not in self.origins:
+            if not key:
+                return _DEFAULT
+            key = key.rpartition(".")[0]
+        return self.origins[key]
 
 
 def load_config(
-    path: str | Path | None = None, *, environ: Mapping[str, str] | None = None
+    path: str | Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    options: Mapping[str, tuple[str, Any]] = MappingProxyType({}),
 ) -> LoadedConfig:
     """Read the defaults, then a file, then the environment.
 
@@ -59,31 +94,28 @@ def load_config(
             ``data/storycore-tts.yaml`` or ``config/default.yaml`` in the working directory, else
             the defaults alone.
         environ: The environment; None for the process's own.
+        options: Values above all others: what a refusal calls them -> key and value, such as
+            ``{"--url": ("comfyui_url", "http://…")}``.
 
     Raises:
         ConfigurationError: Something in it is refused.
     """
     environment = os.environ if environ is None else environ
-    layers = [_layer("default", _default_yaml())]
     file = _config_file(path, environment)
-    if file is not None:
-        layers.append(_layer(str(file), _read(file)))
-    layers += _environment_layers(environment)
-
-    leaves: dict[tuple[str, ...], Any] = {}
-    sources: dict[str, str] = {}
-    for layer in layers:
-        for key, value in layer.leaves.items():
-            for stale in [k for k in leaves if k[: len(key)] == key or key[: len(k)] == k]:
-                del leaves[stale]
-                sources.pop(".".join(stale), None)
-            leaves[key] = value
-            sources[".".join(key)] = layer.source
+    settings: _Tree = {}
+    for key, setting in chain(
+        _defaults().items(),
+        () if file is None else _of_file(read_document(file), str(file)),
+        _of_environment(environment),
+        (((key,), _Setting(value, Origin(name))) for name, (key, value) in options.items()),
+    ):
+        _put(settings, key, setting)
+    origins = {".".join(key): block[name].origin for key, name, block in _leaves(settings)}
     try:
-        config = QwenTTSConfig(**_nested(leaves))
+        config = QwenTTSConfig(**_values(settings))
     except ConfigurationError as error:
-        raise _located(error, sources) from None
-    return LoadedConfig(config, sources)
+        raise _located(error, origins) from None
+    return LoadedConfig(config, origins)
 
 
 def settings_files(
@@ -100,68 +132,51 @@ def settings_files(
 
 
 @dataclass(frozen=True)
-class _Layer:
-    """Settings from one place."""
+class _Setting:
+    """A value, and where it stands."""
 
-    source: str
-    leaves: Mapping[tuple[str, ...], Any]
-
-
-class _Yaml(yaml.SafeLoader):
-    """YAML as people mean it: ``2e-5`` is a number, and a key that stands twice is a mistake."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if (key.tag, key.value) in seen:
-                raise yaml.composer.ComposerError(
-                    None, None, f"the key {key.value!r} stands here twice", key.start_mark
-                )
-            seen.add((key.tag, key.value))
-        return node
+    value: Any
+    origin: Origin
 
 
-_Yaml.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
+_Key: TypeAlias = tuple[str, ...]
+_Tree: TypeAlias = dict[str, Any]  # of _Setting, in dictionaries of dictionaries
 
 
-# What SafeLoader raises at a date such as 2026-99-99, and at tags such as !!int '' or !!bool x.
-_UNFIT_TAGS = (ValueError, TypeError, AttributeError, LookupError, OverflowError)
+def _put(tree: _Tree, key: _Key, setting: _Setting) -> None:
+    """Put a setting in place of what stood there, above it and below it."""
+    for name in key[:-1]:
+        below = tree.get(name)
+        if not isinstance(below, dict):
+            below = tree[name] = {}
+        tree = below
+    tree[key[-1]] = setting
 
 
-def _parse(text: str, source: str) -> Any:
-    try:
-        return yaml.load(text, _Yaml)  # noqa: S506 — a SafeLoader
-    except (yaml.YAMLError, *_UNFIT_TAGS, RecursionError) as error:
-        raise ConfigurationError(
-            f"{source} is not valid YAML: {_yaml_problem(error)}.", source=source
-        ) from None
+def _values(tree: _Tree) -> dict[str, Any]:
+    return {k: _values(v) if isinstance(v, dict) else v.value for k, v in tree.items()}
 
 
-def _yaml_problem(error: Exception) -> str:
-    """Say what is wrong and where, without the line itself: it may hold a password."""
-    mark = getattr(error, "problem_mark", None)
-    where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-    said = getattr(error, "problem", None) or getattr(error, "reason", None) or error
-    return f"{' '.join(str(said).split())}{where}"
+def _leaves(
+    block: Mapping[Any, Any], above: _Key = ()
+) -> Iterator[tuple[_Key, Any, Mapping[Any, Any]]]:
+    """Walk as deep as settings go: an alias in a document may contain itself.
+
+    Yields:
+        The key of each value, its name in the mapping that holds it, and that mapping.
+    """
+    for name, value in block.items():
+        key = (*above, str(name))
+        if isinstance(value, dict) and value and len(key) < _DEEPEST:
+            yield from _leaves(value, key)
+        else:
+            yield key, name, block
 
 
-def _read(path: Path) -> Any:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a NUL in the path
-        raise ConfigurationError(
-            f"Cannot read the settings in {path}: {error}.", source=str(path)
-        ) from None
-    return _parse(text, str(path))
-
-
-def _default_yaml() -> Any:
-    return _parse(files("storycore_tts").joinpath("default.yaml").read_text("utf-8"), "default")
+@cache
+def _defaults() -> Mapping[_Key, _Setting]:
+    values = QwenTTSConfig.model_construct().model_dump()
+    return {key: _Setting(block[name], _DEFAULT) for key, name, block in _leaves(values)}
 
 
 def _config_file(path: str | Path | None, environment: Mapping[str, str]) -> Path | None:
@@ -171,12 +186,22 @@ def _config_file(path: str | Path | None, environment: Mapping[str, str]) -> Pat
     return next((file for file in files if file.is_file()), None)
 
 
-def _block_of(document: Any, source: str) -> dict[str, Any]:
+def _of_file(document: Document, source: str) -> Iterator[tuple[_Key, _Setting]]:
+    found = _leaves(_block_of(document.value, source))
+    for number, (key, name, block) in enumerate(found, start=1):
+        if number > _MOST_VALUES:
+            raise ConfigurationError(
+                f"{source}: tts.qwen holds more than {_MOST_VALUES} values.", source=source
+            )
+        yield key, _Setting(block[name], Origin(source, document.line(block, name)))
+
+
+def _block_of(document: Any, source: str) -> Mapping[Any, Any]:
     """Return the ``tts.qwen`` block of a document that may hold other things, or {}."""
-    block, key = document, ""
-    for name in ("tts", "qwen"):
+    block = document
+    for key, below in (("", "tts"), ("tts", "qwen"), ("tts.qwen", "")):
         if block is None:
-            return {}
+            break
         if not isinstance(block, dict):
             raise ConfigurationError(
                 f"{source}: {key or 'the document'} must be a mapping, not {shown(block)}.",
@@ -185,72 +210,35 @@ def _block_of(document: Any, source: str) -> dict[str, Any]:
                 value=block,
                 allowed="a mapping",
             )
-        block, key = block.get(name), f"{key}.{name}".lstrip(".")
-    if not isinstance(block, dict | None):
-        raise ConfigurationError(
-            f"{source}: tts.qwen must be a mapping, not {shown(block)}.",
-            source=source,
-            key=key,
-            value=block,
-            allowed="a mapping",
-        )
+        block = block.get(below) if below else block
     return block or {}
 
 
-def _environment_layers(environment: Mapping[str, str]) -> Iterator[_Layer]:
+def _of_environment(environment: Mapping[str, str]) -> Iterator[tuple[_Key, _Setting]]:
     """Read STORYCORE_TTS_GENERATION__TOP_P=0.9 as ``generation.top_p``; the value is YAML."""
     for name, text in sorted(environment.items()):
         if name.startswith(ENVIRONMENT_PREFIX) and name not in _NOT_SETTINGS:
             key = tuple(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))
-            yield _Layer(f"environment variable {name}", {key: _parse(text, name)})
+            yield key, _Setting(Document(text, name).value, Origin(f"environment variable {name}"))
 
 
-def _layer(source: str, document: Any) -> _Layer:
-    leaves: dict[tuple[str, ...], Any] = {}
-    for number, (path, value) in enumerate(_leaves(_block_of(document, source)), start=1):
-        if number > _MOST_LEAVES:
-            raise ConfigurationError(
-                f"{source}: tts.qwen holds more than {_MOST_LEAVES} values.", source=source
-            )
-        leaves[path] = value
-    return _Layer(source, leaves)
-
-
-def _leaves(
-    block: Mapping[Any, Any], above: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Walk as deep as settings go: an alias in a document may contain itself."""
-    for key, value in block.items():
-        path = (*above, str(key))
-        if isinstance(value, dict) and value and len(path) < _DEEPEST:
-            yield from _leaves(value, path)
-        else:
-            yield path, value
-
-
-def _nested(leaves: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
-    block: dict[str, Any] = {}
-    for path, value in leaves.items():
-        place = block
-        for name in path[:-1]:
-            place = place.setdefault(name, {})
-        place[path[-1]] = value
-    return block
-
-
-def _located(refusal: ConfigurationError, sources: Mapping[str, str]) -> ConfigurationError:
-    """Say which file, or which variable, the refused value stands in."""
+def _located(refusal: ConfigurationError, origins: Mapping[str, Origin]) -> ConfigurationError:
+    """Say which line, or which variable, the refused value stands in; no default is refused."""
+    if refusal.allowed is None:  # it is not a value that was refused
+        return refusal
+    origins = {key: origin for key, origin in origins.items() if origin is not _DEFAULT}
     key = refusal.key or ""
-    while (source := _source_of(key, sources)) is None and "." in key:
+    while (origin := _origin_of(key, origins)) is None and "." in key:
         key = key.rpartition(".")[0]  # a key that is missing, or a value where a mapping belongs
     return refused(
         f"tts.qwen.{refusal.key}",
         refusal.value,
         refusal.allowed or "",
         unknown_key=refusal.unknown_key,
-        source=source or "",
+        source=origin.source if origin else "",
+        line=origin.line if origin else None,
     )
 
 
-def _source_of(key: str, sources: Mapping[str, str]) -> str | None:
-    return next((s for k, s in sources.items() if k == key or k.startswith(f"{key}.")), None)
+def _origin_of(key: str, origins: Mapping[str, Origin]) -> Origin | None:
+    return next((o for k, o in origins.items() if k == key or k.startswith(f"{key}.")), None)

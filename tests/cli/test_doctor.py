@@ -76,11 +76,12 @@ def test_where_each_value_came_from(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("STORYCORE_TTS_DEVICE", "mps")
     options = ("--config", "mine.yaml", "--device", "auto", "--backend", "draft")
     told = cli("doctor", *options, "--json").json["settings"]
-    assert told["generation.top_p"] == {"value": 0.5, "source": "mine.yaml"}
+    assert told["generation.top_p"] == {"value": 0.5, "source": "mine.yaml", "line": 1}
     variable = "environment variable STORYCORE_TTS_GENERATION__TOP_K"
     assert told["generation.top_k"]["source"] == variable
     assert told["device"] == {"value": "auto", "source": "--device"}
     assert told["generation.seed"] == {"value": None, "source": "default"}
+    assert "mine.yaml:1" in cli("doctor", *options, "--settings").out
 
 
 def test_what_is_not_installed_and_what_cannot_be_loaded():
@@ -90,7 +91,7 @@ def test_what_is_not_installed_and_what_cannot_be_loaded():
         group = "storycore_tts.adapters"
         adapters = {"draft": "storycore_tts.adapters.draft", "direct": "package_that_is_missing"}
         points = [metadata.EntryPoint(k, f"{v}:create", group) for k, v in adapters.items()]
-        metadata.entry_points = lambda group: points if "storycore" in group else []
+        metadata.entry_points = lambda **which: metadata.EntryPoints(points).select(**which)
         from storycore_tts.entrypoints.cli import main
         status = main(["doctor", "--backend", "direct", "--json"])
         main(["doctor", "--backend", "draft"])

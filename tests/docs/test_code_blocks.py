@@ -71,7 +71,7 @@ def run(forks: Forks, tmp_path: Path) -> Callable[..., str]:
     return run
 
 
-# Those whose blocks belong together have a test of their own: here, and in test_architecture.py.
+# Those whose blocks belong together have a test of their own: here, and in test_hum.py.
 ONE_BY_ONE = [document for document in DOCUMENTS if document not in (ARCHITECTURE, DIRECT)]
 
 

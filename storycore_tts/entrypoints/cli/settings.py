@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
+import copy
 import re
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from storycore_tts.domain.errors import ConfigurationError
 from storycore_tts.entrypoints.cli.options import Settings
@@ -14,10 +13,9 @@ from storycore_tts.entrypoints.cli.options import Settings
 if TYPE_CHECKING:
     from storycore_tts.settings import LoadedConfig
 
-_MASK = "***"
-_HEADERS = "comfyui.headers"
-_SECRETS = (f"{_HEADERS}.", "server.api_keys.", "server.database_url")
-_USER_AND_PASSWORD = re.compile(r"(?<=//)[^/\s]*@")
+MASK = "***"
+"""Stands for a secret."""
+_USER_AND_PASSWORD = re.compile(r"(?<=//)[^/\s]*(?=@)")
 
 
 def load(options: Settings) -> LoadedConfig:
@@ -26,41 +24,24 @@ def load(options: Settings) -> LoadedConfig:
     Raises:
         ConfigurationError: Something is refused; the file, the variable or the option is named.
     """
-    from storycore_tts.settings import ENVIRONMENT_PREFIX, LoadedConfig, load_config
+    from storycore_tts.settings import load_config
 
     given = {k: v for k, v in asdict(options).items() if k != "config" and v is not None}
-    # Options are a layer above the environment, written the way the environment is written.
-    names = {key: f"{ENVIRONMENT_PREFIX}{key.upper()}" for key in given}
-    layer = {names[key]: json.dumps(value, ensure_ascii=False) for key, value in given.items()}
-    called = {f"environment variable {name}": _option(key) for key, name in names.items()}
     try:
-        loaded = load_config(options.config, environ={**os.environ, **layer})
+        return load_config(
+            options.config, options={_option(key): (key, value) for key, value in given.items()}
+        )
     except ConfigurationError as error:
-        raise _presentable(error, called) from None
-    sources = {key: called.get(source, source) for key, source in loaded.sources.items()}
-    return LoadedConfig(loaded.config, sources)
-
-
-def masked(key: str, value: Any) -> Any:
-    """Return a setting's value as it may be shown: some are secrets, or hold one."""
-    return _MASK if key.startswith(_SECRETS) and value is not None else value
+        raise _presentable(error) from None
 
 
 def _option(key: str) -> str:
     return "--url" if key == "comfyui_url" else f"--{key.replace('_', '-')}"
 
 
-def _presentable(error: ConfigurationError, called: dict[str, str]) -> ConfigurationError:
-    """Name the option in place of the variable that stood for it, and hide secrets."""
-    source = error.source or ""
-    message, value = error.message.replace(source, called.get(source, source)), error.value
-    if _HEADERS in (error.key or ""):
-        message, value = message.replace(repr(value), _MASK), _MASK
-    return ConfigurationError(
-        _USER_AND_PASSWORD.sub(f"{_MASK}@", message),
-        source=called.get(source, source) or None,
-        key=error.key,
-        value=value,
-        allowed=error.allowed,
-        hint=error.hint,
-    )
+def _presentable(error: ConfigurationError) -> ConfigurationError:
+    """Hide secrets, and what settings have hidden already, behind the mask."""
+    error = copy.copy(error)
+    error.message = _USER_AND_PASSWORD.sub(MASK, error.message.replace(repr("…"), MASK))
+    error.args = (error.message,)
+    return error

@@ -1,14 +1,12 @@
 """The service over one adapter, and the container that wires the two."""
 
 from dataclasses import replace
-from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
 from dependency_injector import providers
 from dependency_injector.errors import Error as InjectionError
 
-from storycore_tts import container as module
 from storycore_tts.adapters.comfyui import ComfyUIAdapter
 from storycore_tts.adapters.draft import DraftAdapter
 from storycore_tts.container import Container, make_adapter, open_tts
@@ -183,12 +181,23 @@ def test_our_adapters_are_found_by_name_and_one_of_nobody_is_a_configuration_err
     assert "pip install storycore-tts" in caught.value.hint
 
 
-def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch):
-    point = EntryPoint("direct", "a_package_that_nobody_has:create", "storycore_tts.adapters")
-    monkeypatch.setattr(module, "entry_points", lambda group: [point])
+@pytest.mark.parametrize(
+    ("package", "install"),
+    [("storycore-tts", "'storycore-tts[direct]'"), ("storycore-tts-acme", "storycore-tts-acme")],
+)
+def test_a_missing_package_is_named_with_the_line_that_installs_it(
+    tmp_path, monkeypatch, package, install
+):
+    metadata = tmp_path / "theirs-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1\n")
+    points = "[storycore_tts.adapters]\ndirect = a_package_that_nobody_has:create\n"
+    (metadata / "entry_points.txt").write_text(points)
+    monkeypatch.syspath_prepend(tmp_path)
+    config = QwenTTSConfig.model_construct(backend="direct")
     with pytest.raises(BackendUnavailable, match="a_package_that_nobody_has") as caught:
-        make_adapter("direct", QwenTTSConfig())
-    assert caught.value.hint == "pip install 'storycore-tts[direct]'"
+        make_adapter("direct", config)
+    assert caught.value.hint == f"pip install {install}"
     assert (caught.value.backend, caught.value.retryable) == ("direct", False)
 
 

@@ -64,7 +64,7 @@ def test_a_refusal_names_file_key_value_and_what_is_allowed(
     error, file = caught.value, str(tmp_path / "mine.yaml")
     assert (error.source, error.key, error.value) == (file, f"tts.qwen.{key}", value)
     assert allowed in error.allowed
-    assert str(error).startswith(f"{file}: tts.qwen.{key} ")
+    assert str(error).startswith(f"{file}:1: tts.qwen.{key} ")
     assert error.allowed in str(error)
     assert repr(value) in str(error) or "is not a key that exists" in str(error)
     assert not error.retryable
@@ -137,7 +137,7 @@ NO_MAPPING = "must be a mapping, not"
         (".", [f"tts: {{qwen: {block}}}" for block in ("&a {x: *a}", "&a [*a]")]),
         (".", [f"tts: {{qwen: {{{name}: &a [*a]}}}}" for name in ("generation", "device")]),
         (
-            r": tts\.qwen\.generation\.top_k ",
+            r":1: tts\.qwen\.generation\.top_k ",
             [f"tts: {{qwen: {{generation: {{top_k: 0x{'f' * 5000}}}}}}}"],
         ),
     ],

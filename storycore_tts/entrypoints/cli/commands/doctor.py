@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
 from storycore_tts.__about__ import __version__
+from storycore_tts.domain.errors import ConfigurationError
 from storycore_tts.entrypoints.cli import backends, console, failures, settings
 from storycore_tts.entrypoints.cli.interrupts import run_async
 from storycore_tts.entrypoints.cli.options import Backend, Reporting
 
 if TYPE_CHECKING:
     from storycore_tts.ports import BackendStatus
-    from storycore_tts.settings import LoadedConfig, QwenTTSConfig
-
-_WELL_KNOWN = ("comfyui", "direct", "draft")
+    from storycore_tts.settings import LoadedConfig, Origin, QwenTTSConfig
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class _Setting:
 
     key: str
     value: Any
-    source: str
+    origin: Origin
 
 
 @dataclass(frozen=True)
@@ -83,16 +83,35 @@ def doctor(
 
 
 def _settings(loaded: LoadedConfig) -> Iterator[_Setting]:
-    for key, value in _leaves(loaded.config.model_dump()):
-        yield _Setting(key, settings.masked(key, value), loaded.sources.get(key, "default"))
+    blocks = {**dict(loaded.config), **_blocks(loaded.config)}
+    for key, value in _leaves(blocks):
+        yield _Setting(key, value, loaded.origin(key))
 
 
-def _leaves(block: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in block.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{above}{name}.")
+def _blocks(config: QwenTTSConfig) -> dict[str, Any]:
+    """Return the settings of each adapter, with the defaults of those that the file leaves out."""
+    from storycore_tts.settings import AdapterSettings, adapter_names
+
+    blocks = {name: block for name, block in config if isinstance(block, AdapterSettings)}
+    for name in adapter_names():
+        with suppress(ConfigurationError):  # it has no defaults: its status says what is missing
+            blocks.setdefault(name, config.block(name, AdapterSettings))
+    return blocks
+
+
+def _leaves(block: Any, above: str = "", *, secret: bool = False) -> Iterator[tuple[str, Any]]:
+    """Walk through settings; the value of a secret is masked."""
+    from pydantic import BaseModel
+    from pydantic_core import to_jsonable_python
+
+    fields = type(block).model_fields if isinstance(block, BaseModel) else {}
+    for name, value in dict(block).items():
+        hidden = secret or (name in fields and not fields[name].repr)
+        if value and isinstance(value, dict | BaseModel):
+            yield from _leaves(value, f"{above}{name}.", secret=hidden)
         else:
-            yield f"{above}{name}", value
+            shown = settings.MASK if hidden and value else to_jsonable_python(value)
+            yield f"{above}{name}", shown
 
 
 async def _examine(config: QwenTTSConfig) -> list[_Finding]:
@@ -103,7 +122,7 @@ async def _examine(config: QwenTTSConfig) -> list[_Finding]:
     installed = adapter_names()
     statuses = await asyncio.gather(*(backends.status_of(name, config) for name in installed))
     found = dict(zip(installed, statuses, strict=True))
-    return [_Finding(name, found.get(name)) for name in sorted({*installed, *_WELL_KNOWN})]
+    return [_Finding(name, found.get(name)) for name in sorted({*installed, *_blocks(config)})]
 
 
 def _as_json(
@@ -115,7 +134,7 @@ def _as_json(
         "system": platform.platform(terse=True),
         "backend": configured,
         "usable": usable,
-        "settings": {s.key: {"value": s.value, "source": s.source} for s in shown},
+        "settings": {s.key: _setting_as_json(s) for s in shown},
         "backends": {
             f.name: {
                 "installed": f.status is not None,
@@ -124,6 +143,11 @@ def _as_json(
             for f in findings
         },
     }
+
+
+def _setting_as_json(setting: _Setting) -> dict[str, Any]:
+    line = {} if setting.origin.line is None else {"line": setting.origin.line}
+    return {"value": setting.value, "source": setting.origin.source, **line}
 
 
 def _status_as_json(status: BackendStatus) -> dict[str, Any]:
@@ -158,7 +182,7 @@ def _print_tables(configured: str, findings: list[_Finding], shown: list[_Settin
     if shown:
         console.answer_table(
             ("Setting", "Value", "From"),
-            [(s.key, "" if s.value is None else str(s.value), s.source) for s in shown],
+            [(s.key, "" if s.value is None else str(s.value), str(s.origin)) for s in shown],
             title="Settings in force (tts.qwen)",
         )
     console.answer(
