@@ -90,12 +90,12 @@ def declared_settings(name: str) -> type[AdapterSettings] | None:
     return declared
 
 
-def read_block(name: str, kind: type[AdapterSettings], values: Any) -> AdapterSettings:
+def read_block(key: str, kind: type[AdapterSettings], values: Any) -> AdapterSettings:
     """Validate the block of an adapter.
 
     Args:
-        name: The adapter's name.
-        kind: The class that it declares.
+        key: Where it stands, for refusals.
+        kind: The class that the adapter declares.
         values: A mapping, or an object of that class.
 
     Raises:
@@ -104,13 +104,13 @@ def read_block(name: str, kind: type[AdapterSettings], values: Any) -> AdapterSe
     if isinstance(values, kind):
         return values
     if not isinstance(values, dict):
-        raise refused(name, values, "a valid dictionary")
+        raise refused(key, values, "a valid dictionary")
     try:
-        return kind(**{str(key): value for key, value in values.items()})
+        return kind(**{str(name): value for name, value in values.items()})
     except ConfigurationError as error:
-        key = ".".join(filter(None, [name, error.key]))
+        inner = ".".join(filter(None, [key, error.key]))
         raise refused(
-            key, error.value, error.allowed or "", unknown_key=error.unknown_key
+            inner, error.value, error.allowed or "", unknown_key=error.unknown_key
         ) from None
 
 

@@ -124,7 +124,7 @@ class QwenTTSConfig(QwenTTSModelConfig):
         """
         found = {**self.__dict__, **(self.model_extra or {})}.get(adapter)
         if not isinstance(found, kind):
-            found = read_block(adapter, declared_settings(adapter) or kind, {})
+            found = read_block(f"tts.qwen.{adapter}", declared_settings(adapter) or kind, {})
         return cast(BlockT, found)
 
     def read_by(self, adapter: str) -> str:

@@ -148,6 +148,15 @@ async def test_an_adapter_stays_while_its_own_settings_do(made, file):
     assert [adapter.closed for adapter in made] == [1, 1, 1, 1]
 
 
+async def test_a_setting_of_another_adapter_makes_none_anew(made, file):
+    async with open_tts(file(backend="direct", rollout=0.5)) as tts:
+        file(backend="direct", rollout=0.5, comfyui_url="http://10.0.0.1:8188")
+        await tts.reload()
+        assert [adapter.name for adapter in made] == ["comfyui", "direct", "comfyui"]
+        await asyncio.sleep(0)
+        assert [adapter.closed for adapter in made] == [1, 0, 0]
+
+
 async def test_a_backend_that_is_known_to_be_down_is_known_after_a_reload(made, file):
     once = "{failures: 1, probe_seconds: 1000.0}"
     async with open_tts(file(backend="comfyui", fallback="draft", breaker=once)) as tts:

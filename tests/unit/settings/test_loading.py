@@ -112,6 +112,37 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_defaults(load,
     assert config.generation == QwenTTSGenerationConfig(top_k=7, top_p=0.6)
 
 
+def test_each_value_knows_the_line_of_its_key(load, tmp_path):
+    file = tmp_path / "mine.yaml"
+    loaded = load(
+        """\
+# A comment.
+base: &base
+  top_k: 5
+tts:
+  qwen:
+    generation:
+      <<: *base
+      top_p: 0.5
+    comfyui: {timeouts: {idle: 60.0},
+      headers: {X-Key: abc}}
+    voice_map:
+      alloy: {speaker: Mia}
+""",
+        STORYCORE_TTS_RETRY="{attempts: 5}",
+    )
+    for key, line in (
+        ("generation.top_k", 3),
+        ("generation.top_p", 8),
+        ("comfyui.timeouts.idle", 9),
+        ("comfyui.headers.X-Key", 10),
+        ("voice_map.alloy.speaker", 12),
+    ):
+        assert str(loaded.origin(key)) == f"{file}:{line}", key
+    assert str(loaded.origin("retry.attempts")) == "environment variable STORYCORE_TTS_RETRY"
+    assert str(loaded.origin("device")) == "default"
+
+
 @pytest.mark.parametrize(
     ("variable", "text", "key", "value"),
     [
