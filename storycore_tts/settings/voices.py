@@ -21,7 +21,7 @@ class VoiceMapping(SettingsBlock):
 
     @field_validator("language")
     @classmethod
-    def _language_isspoken(cls, value: str | None) -> str | None:
+    def _language_is_spoken(cls, value: str | None) -> str | None:
         return None if value is None else spoken(value)
 
 
