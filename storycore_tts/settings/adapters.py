@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from storycore_tts.domain.errors import ConfigurationError
-from storycore_tts.settings.block import SettingsBlock, refused
+from storycore_tts.settings.block import SettingsBlock, moved, refused
 
 if TYPE_CHECKING:
     from storycore_tts.settings.config import QwenTTSConfig
@@ -108,10 +108,7 @@ def read_block(key: str, kind: type[AdapterSettings], values: Any) -> AdapterSet
     try:
         return kind(**{str(name): value for name, value in values.items()})
     except ConfigurationError as error:
-        inner = ".".join(filter(None, [key, error.key]))
-        raise refused(
-            inner, error.value, error.allowed or "", unknown_key=error.unknown_key
-        ) from None
+        raise moved(error, ".".join(filter(None, [key, error.key]))) from None
 
 
 def _unusable(point: EntryPoint, why: str) -> ConfigurationError:

@@ -66,6 +66,27 @@ def refused(
     )
 
 
+def moved(
+    refusal: ConfigurationError, key: str, *, source: str = "", line: int | None = None
+) -> ConfigurationError:
+    """Return a refusal as it reads from further outside.
+
+    Args:
+        refusal: What a block refused.
+        key: The key as it is called there.
+        source: See ``refused``.
+        line: See ``refused``.
+    """
+    return refused(
+        key,
+        refusal.value,
+        refusal.allowed or "",
+        unknown_key=refusal.unknown_key,
+        source=source,
+        line=line,
+    )
+
+
 def _refusal(block: type[SettingsBlock], error: ValidationError) -> ConfigurationError:
     """Turn pydantic's first objection into one sentence with key, value and what is allowed."""
     errors = error.errors(include_url=False)
@@ -73,8 +94,7 @@ def _refusal(block: type[SettingsBlock], error: ValidationError) -> Configuratio
     where, value, kind = list(map(str, first["loc"])), first["input"], first["type"]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, ConfigurationError):
-        inner = ".".join([*where, *filter(None, [cause.key])])
-        return refused(inner, cause.value, cause.allowed or "", unknown_key=cause.unknown_key)
+        return moved(cause, ".".join([*where, *filter(None, [cause.key])]))
     key = where[0] if where else ""
     field = block.model_fields.get(key)
     if kind == "missing":  # the value is the whole block

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from storycore_tts.domain.errors import ConfigurationError, shown
-from storycore_tts.settings.block import refused
+from storycore_tts.settings.block import moved
 from storycore_tts.settings.config import QwenTTSConfig
 from storycore_tts.settings.documents import Document, read_document
 
@@ -73,11 +73,7 @@ class LoadedConfig:
 
     def origin(self, key: str) -> Origin:
         """Return where a setting stands: itself, or a block around it that was given whole."""
-        while key not in self.origins:
-            if not key:
-                return _DEFAULT
-            key = key.rpartition(".")[0]
-        return self.origins[key]
+        return next((self.origins[k] for k in _around(key) if k in self.origins), _DEFAULT)
 
 
 def load_config(
@@ -107,10 +103,10 @@ def load_config(
         _defaults().items(),
         () if file is None else _of_file(read_document(file), str(file)),
         _of_environment(environment),
-        (((key,), _Setting(value, Origin(name))) for name, (key, value) in options.items()),
+        (((key,), (value, Origin(name))) for name, (key, value) in options.items()),
     ):
         _put(settings, key, setting)
-    origins = {".".join(key): block[name].origin for key, name, block in _leaves(settings)}
+    origins = {".".join(key): block[name][1] for key, name, block in _leaves(settings)}
     try:
         config = QwenTTSConfig(**_values(settings))
     except ConfigurationError as error:
@@ -131,16 +127,9 @@ def settings_files(
     return (Path(named),) if named else tuple(map(Path, _USUAL_FILES))
 
 
-@dataclass(frozen=True)
-class _Setting:
-    """A value, and where it stands."""
-
-    value: Any
-    origin: Origin
-
-
 _Key: TypeAlias = tuple[str, ...]
-_Tree: TypeAlias = dict[str, Any]  # of _Setting, in dictionaries of dictionaries
+_Setting: TypeAlias = tuple[Any, Origin]  # a value, and where it stands
+_Tree: TypeAlias = dict[str, Any]  # of settings, in dictionaries of dictionaries
 
 
 def _put(tree: _Tree, key: _Key, setting: _Setting) -> None:
@@ -154,7 +143,7 @@ def _put(tree: _Tree, key: _Key, setting: _Setting) -> None:
 
 
 def _values(tree: _Tree) -> dict[str, Any]:
-    return {k: _values(v) if isinstance(v, dict) else v.value for k, v in tree.items()}
+    return {k: _values(v) if isinstance(v, dict) else v[0] for k, v in tree.items()}
 
 
 def _leaves(
@@ -176,7 +165,7 @@ def _leaves(
 @cache
 def _defaults() -> Mapping[_Key, _Setting]:
     values = QwenTTSConfig.model_construct().model_dump()
-    return {key: _Setting(block[name], _DEFAULT) for key, name, block in _leaves(values)}
+    return {key: (block[name], _DEFAULT) for key, name, block in _leaves(values)}
 
 
 def _config_file(path: str | Path | None, environment: Mapping[str, str]) -> Path | None:
@@ -193,7 +182,7 @@ def _of_file(document: Document, source: str) -> Iterator[tuple[_Key, _Setting]]
             raise ConfigurationError(
                 f"{source}: tts.qwen holds more than {_MOST_VALUES} values.", source=source
             )
-        yield key, _Setting(block[name], Origin(source, document.line(block, name)))
+        yield key, (block[name], Origin(source, document.line(block, name)))
 
 
 def _block_of(document: Any, source: str) -> Mapping[Any, Any]:
@@ -219,26 +208,26 @@ def _of_environment(environment: Mapping[str, str]) -> Iterator[tuple[_Key, _Set
     for name, text in sorted(environment.items()):
         if name.startswith(ENVIRONMENT_PREFIX) and name not in _NOT_SETTINGS:
             key = tuple(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))
-            yield key, _Setting(Document(text, name).value, Origin(f"environment variable {name}"))
+            yield key, (Document(text, name).value, Origin(f"environment variable {name}"))
 
 
 def _located(refusal: ConfigurationError, origins: Mapping[str, Origin]) -> ConfigurationError:
     """Say which line, or which variable, the refused value stands in; no default is refused."""
     if refusal.allowed is None:  # it is not a value that was refused
         return refusal
-    origins = {key: origin for key, origin in origins.items() if origin is not _DEFAULT}
-    key = refusal.key or ""
-    while (origin := _origin_of(key, origins)) is None and "." in key:
-        key = key.rpartition(".")[0]  # a key that is missing, or a value where a mapping belongs
-    return refused(
-        f"tts.qwen.{refusal.key}",
-        refusal.value,
-        refusal.allowed or "",
-        unknown_key=refusal.unknown_key,
-        source=origin.source if origin else "",
-        line=origin.line if origin else None,
+    given = {key: origin for key, origin in origins.items() if origin is not _DEFAULT}
+    origin = next(  # of a key that is missing, or of a value where a mapping belongs: around it
+        (o for place in _around(refusal.key or "") for k, o in given.items() if _lies_in(k, place)),
+        Origin(""),
     )
+    return moved(refusal, f"tts.qwen.{refusal.key}", source=origin.source, line=origin.line)
 
 
-def _origin_of(key: str, origins: Mapping[str, Origin]) -> Origin | None:
-    return next((o for k, o in origins.items() if k == key or k.startswith(f"{key}.")), None)
+def _around(key: str) -> list[str]:
+    """Return a key, and those of the blocks around it, the innermost first."""
+    parts = key.split(".")
+    return [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
+
+
+def _lies_in(key: str, place: str) -> bool:
+    return f"{key}.".startswith(f"{place}.")
