@@ -24,7 +24,7 @@ from storycore_tts.domain.jobs import JobNotFound, Outcome
 from storycore_tts.entrypoints.http.answers import AUDIO, audio_answer
 from storycore_tts.entrypoints.http.app import create_embedded_router
 from storycore_tts.entrypoints.http.disconnects import while_connected
-from storycore_tts.entrypoints.http.problems import OF_BACKENDS, documented
+from storycore_tts.entrypoints.http.documented import OF_BACKENDS, documented
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner, KeyedRoute
 from storycore_tts.entrypoints.http.service import CurrentService, Service
 from storycore_tts.entrypoints.storycore import lines
