@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -20,51 +20,15 @@ from storycore_tts.domain.requests import (
     SpeechRequest,
     TrainingRequest,
 )
-from storycore_tts.domain.speech import Speech, TrainedVoice
+from storycore_tts.domain.speech import TrainedVoice
 from storycore_tts.domain.stored_voices import StoredVoice
 from storycore_tts.domain.voices import Speaker
 from storycore_tts.ports import BackendStatus
 from storycore_tts.services.files import exists
+from storycore_tts.services.output import VoiceResult as VoiceResult
 from storycore_tts.services.voices import VoiceLibrary
+from storycore_tts.services.voicing import Asked
 from storycore_tts.settings import QwenTTSConfig
-
-
-@dataclass(frozen=True)
-class VoiceResult:
-    """Speech in a file.
-
-    Args:
-        audio_path: The file, on this machine.
-        speech: The same audio as numbers, and how it was made.
-    """
-
-    audio_path: Path
-    speech: Speech
-
-    @property
-    def duration(self) -> float:
-        """Length in seconds."""
-        return self.speech.duration
-
-    @property
-    def sample_rate(self) -> int:
-        """In Hz."""
-        return self.speech.sample_rate
-
-    @property
-    def seed(self) -> int | None:
-        """The seed that was used, asked for or fresh."""
-        return self.speech.seed
-
-    @property
-    def x_vector_only(self) -> bool:
-        """A clone made from the speaker embedding alone, without a transcript."""
-        return self.speech.x_vector_only
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What was done in spite of doubts, for people to read."""
-        return self.speech.warnings
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -351,9 +315,9 @@ class QwenTTSComfyUIClient:
         output_path: str | PathLike[str] | None,
         on_progress: OnProgress | None,
     ) -> VoiceResult:
-        target = self._files.reserve(output_path, stem=stem)
-        speech = await self._tts.speak(request, on_progress=on_progress)
-        return VoiceResult(await self._files.write(speech, target), speech)
+        return await self._files.speak(
+            self._tts, Asked(request, ""), output_path, stem=stem, on_progress=on_progress
+        )
 
     def _language(self, language: str | None) -> str:
         return self.config.default_language if language is None else language

@@ -1,4 +1,4 @@
-"""Where audio goes on this machine."""
+"""Speech in files: the one way in which it is spoken, rendered and written on this machine."""
 
 from __future__ import annotations
 
@@ -6,20 +6,96 @@ import asyncio
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from storycore_tts.domain.errors import InvalidRequest, StorageFailed
-from storycore_tts.domain.speech import Speech
+from storycore_tts.domain.progress import OnProgress
+from storycore_tts.domain.speech import Speech, write_whole
 from storycore_tts.services.files import exists
+from storycore_tts.services.rendering import Rendering
+from storycore_tts.services.speech import TextToSpeech
+from storycore_tts.sound.ffmpeg import pyav
 from storycore_tts.sound.files import check_suffix
+from storycore_tts.sound.pace import resampled, semitones
+
+if TYPE_CHECKING:  # who starts the command line needs no cast
+    from storycore_tts.services.voicing import Asked
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PROBE = bytes(4096)  # what is written to learn whether a disk takes anything
 
 
+@dataclass(frozen=True)
+class VoiceResult:
+    """Speech in a file.
+
+    Args:
+        audio_path: The file, on this machine.
+        speech: The same audio as numbers, and how it was made.
+        text: What was said.
+        speaker: The voice that was chosen for the line; "" where none had to be.
+        notes: What there is to say of that choice.
+    """
+
+    audio_path: Path
+    speech: Speech
+    text: str = ""
+    speaker: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.speech.duration
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz."""
+        return self.speech.sample_rate
+
+    @property
+    def seed(self) -> int | None:
+        """The seed that was used, asked for or fresh."""
+        return self.speech.seed
+
+    @property
+    def x_vector_only(self) -> bool:
+        """A clone made from the speaker embedding alone, without a transcript."""
+        return self.speech.x_vector_only
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was done in spite of doubts, for people to read."""
+        return (*self.notes, *self.speech.warnings)
+
+
+def rendering(
+    output_path: str | os.PathLike[str] | None = None, *, speed: float = 1.0, pitch: float = 1.0
+) -> Rendering:
+    """Return what becomes of a line; refused before anything is spoken.
+
+    Args:
+        output_path: Its suffix decides on the format; None is a wav.
+        speed: 0.25..4; 2 is twice as fast.
+        pitch: 0.5..2; 2 is an octave up.
+
+    Raises:
+        InvalidRequest: A value out of its range, an unknown suffix, or an extra is missing.
+    """
+    suffix = ".wav" if output_path is None else check_suffix(Path(output_path))
+    found = Rendering(suffix.removeprefix("."), speed, semitones(pitch))
+    if found.changes_samples:
+        pyav("Another pace or pitch")
+    return found
+
+
 class AudioFolder:
-    """Hands out file names before a generation and writes the audio after it.
+    """Puts speech into files; each is known to be writable before anything is spoken.
 
     Args:
         folder: Where files without a name of their own go; None for a fresh temporary folder,
@@ -57,6 +133,39 @@ class AudioFolder:
             _check_disk(target)
         return target
 
+    async def speak(
+        self,
+        tts: TextToSpeech,
+        asked: Asked,
+        output_path: str | os.PathLike[str] | None = None,
+        *,
+        stem: str,
+        form: Rendering | None = None,
+        sample_rate: int | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> VoiceResult:
+        """Speak a line into a file.
+
+        Args:
+            tts: The service.
+            asked: The line.
+            output_path: Where to write; None for a new wav in the folder.
+            stem: How the name of a new file begins.
+            form: What becomes of the speech; None: nothing but a file.
+            sample_rate: Of the file, in Hz; None for the model's own.
+            on_progress: Hears how far the job is.
+
+        Raises:
+            InvalidRequest: The file cannot be written there.
+            StorageFailed: The disk refuses.
+            TTSError: See ``TextToSpeech.speak``.
+        """
+        target = self.reserve(output_path, stem=stem)
+        form = form or rendering(target)
+        spoken = await tts.speak(asked.request, on_progress=on_progress)
+        speech = await asyncio.to_thread(_written, target, spoken, form, sample_rate)
+        return VoiceResult(target, speech, asked.request.text, asked.speaker, asked.notes)
+
     async def write(self, speech: Speech, target: Path) -> Path:
         """Write the audio without blocking the event loop; the path comes back."""
         return await asyncio.to_thread(speech.save, target)
@@ -65,6 +174,35 @@ class AudioFolder:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="storycore-tts-"))
         return self._folder / f"{stem}-{uuid4().hex[:12]}{suffix}"
+
+
+def write_file(target: Path, data: bytes) -> None:
+    """Write a file, or leave none; blocks while it writes.
+
+    Raises:
+        StorageFailed: The disk refuses.
+    """
+    with _disk_named(target):
+        write_whole(target, data)
+
+
+@contextmanager
+def _disk_named(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageFailed(f"Cannot write to {target}: {error.strerror}.") from error
+
+
+def _written(target: Path, speech: Speech, form: Rendering, sample_rate: int | None) -> Speech:
+    if sample_rate not in (None, speech.sample_rate):
+        assert sample_rate is not None
+        samples = resampled(speech.samples, speech.sample_rate, sample_rate)
+        speech = replace(speech, samples=samples, sample_rate=sample_rate)
+    speech = form.rendered(speech)
+    with _disk_named(target):
+        speech.save(target)
+    return speech
 
 
 def _check_disk(target: Path) -> None:

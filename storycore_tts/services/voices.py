@@ -7,18 +7,14 @@ at all, whoever else writes at the same time.
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from storycore_tts.domain.errors import (
@@ -28,19 +24,19 @@ from storycore_tts.domain.errors import (
     did_you_mean,
     shown,
 )
-from storycore_tts.domain.requests import ReferenceAudio
-from storycore_tts.domain.stored_voices import StoredVoice, VoiceKind, name_key, voice_name
+from storycore_tts.domain.stored_voices import StoredVoice, VoiceKind, name_key
 from storycore_tts.services.files import exists, user_data
-from storycore_tts.sound.files import encode_exactly
+from storycore_tts.services.voice_files import (
+    UNREADABLE,
+    folder_name,
+    read_document,
+    read_voice,
+    reason_of,
+    write_voice,
+)
 
-_FORMAT = 1  # of voice.json
-_DOCUMENT = "voice.json"
-_RECORDING = "reference.wav"
 _UNFINISHED = ".unfinished-"  # folders that are being written or removed
 _UNFINISHED_FOR = 86_400.0  # s; nobody writes so long: whoever began it was killed
-
-# What a document that is damaged, or was written by hand, can do to those who read it.
-_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError, InvalidRequest)
 
 
 @dataclass(frozen=True)
@@ -90,7 +86,7 @@ class VoiceLibrary:
             self._sweep()
             with self._unfinished() as draft:
                 draft.mkdir()
-                _write(voice, draft)
+                write_voice(voice, draft)
                 _move_in(draft, place, voice.name)
 
     def get(self, name: str) -> StoredVoice:
@@ -119,8 +115,8 @@ class VoiceLibrary:
             if not exists(place):
                 return None
             try:
-                return _read(place, _read_document(place))
-            except (*_UNREADABLE, FileNotFoundError) as error:
+                return read_voice(place, read_document(place))
+            except (*UNREADABLE, FileNotFoundError) as error:
                 if not exists(place):  # removed by somebody else in this very moment
                     return None
                 raise _damaged(name, place, error) from error
@@ -163,7 +159,7 @@ class VoiceLibrary:
                     raise self._unknown(name) from None
 
     def _place(self, name: str) -> Path:
-        return self.folder / _folder_name(name)
+        return self.folder / folder_name(name)
 
     def _place_to_remove(self, name: str) -> Path | None:
         with suppress(InvalidRequest):
@@ -218,20 +214,6 @@ class VoiceLibrary:
             ) from error
 
 
-def _folder_name(name: str) -> str:
-    """Return the name of a voice's folder.
-
-    The name itself is no safe one: it may be too long, reserved (CON), end in a dot, or differ from
-    another one in nothing that this file system can tell.
-
-    Raises:
-        InvalidRequest: No voice can have that name.
-    """
-    key = name_key(voice_name(name))
-    readable = re.sub(r"[^a-z0-9]+", "-", key)[:32].strip("-") or "voice"
-    return f"{readable}-{sha256(key.encode()).hexdigest()[:16]}"
-
-
 def _move_in(draft: Path, place: Path, name: str) -> None:
     try:
         draft.rename(place)
@@ -241,99 +223,23 @@ def _move_in(draft: Path, place: Path, name: str) -> None:
         raise
 
 
-def _write(voice: StoredVoice, folder: Path) -> None:
-    document: dict[str, Any] = {
-        "format": _FORMAT,
-        "name": voice.name,
-        "kind": voice.kind,
-        "language": voice.language,
-        "consent": voice.consent,
-        "created": voice.created.isoformat(),
-    }
-    if voice.reference is None:
-        document["checkpoint"] = voice.checkpoint
-        document["speaker"] = voice.speaker
-        document["model_choice"] = voice.model_choice
-        document["instruct"] = voice.instruct
-    else:
-        audio = encode_exactly(voice.reference.samples, int(voice.reference.sample_rate))
-        document["transcript"] = voice.reference.transcript
-        document["sha256"] = sha256(audio).hexdigest()
-        _write_through(folder / _RECORDING, audio)
-    text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
-    _write_through(folder / _DOCUMENT, text.encode())
-
-
-def _write_through(path: Path, data: bytes) -> None:
-    """Write a file and wait until the disk has it: a rename must not outlive what it names."""
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _read(place: Path, document: dict[str, Any]) -> StoredVoice:
-    shared: dict[str, Any] = {
-        "name": document["name"],
-        "language": document["language"],
-        "consent": document["consent"],
-        "created": datetime.fromisoformat(document["created"]),
-    }
-    if document["kind"] == "clone":
-        return StoredVoice(**shared, reference=_read_recording(place, document))
-    return StoredVoice(
-        **shared,
-        checkpoint=document["checkpoint"],
-        speaker=document["speaker"],
-        model_choice=document["model_choice"],
-        instruct=document["instruct"],
-    )
-
-
-def _read_document(place: Path) -> dict[str, Any]:
-    document = json.loads((place / _DOCUMENT).read_text("utf-8"))
-    if document["format"] != _FORMAT:
-        raise ValueError(f"{_DOCUMENT} has the format {shown(document['format'])}, not {_FORMAT}")
-    if document["kind"] not in ("clone", "checkpoint"):
-        raise ValueError(f"the kind {shown(document['kind'])} is unknown")
-    if _folder_name(document["name"]) != place.name:
-        raise ValueError(f"it holds the voice {shown(document['name'])}, whose place is another")
-    return dict(document)
-
-
-def _read_recording(place: Path, document: dict[str, Any]) -> ReferenceAudio:
-    audio = (place / _RECORDING).read_bytes()
-    if sha256(audio).hexdigest() != document["sha256"]:
-        raise ValueError(f"{_RECORDING} is not the file that was stored")
-    return ReferenceAudio.from_bytes(audio, transcript=document["transcript"], name=_RECORDING)
-
-
 def _entry(place: Path) -> VoiceEntry | None:
     """Read a voice and describe it; None if it was removed in this very moment."""
     name = place.name
     try:
-        document = _read_document(place)
+        document = read_document(place)
         name = document["name"]
-        voice = _read(place, document)
-    except (*_UNREADABLE, OSError) as error:
-        return VoiceEntry(name, problem=_reason(error)) if place.exists() else None
+        voice = read_voice(place, document)
+    except (*UNREADABLE, OSError) as error:
+        return VoiceEntry(name, problem=reason_of(error)) if place.exists() else None
     return VoiceEntry(voice.name, voice.kind, voice.language, voice.created)
 
 
 def _damaged(name: str, place: Path, error: Exception) -> StorageFailed:
     return StorageFailed(
-        f"The stored voice {name!r} is damaged: {_reason(error)}.",
+        f"The stored voice {name!r} is damaged: {reason_of(error)}.",
         hint=f"Remove it and add it again, or mend the files in {place}.",
     )
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"{Path(str(error.filename)).name}: {error.strerror}"
-    if isinstance(error, KeyError):
-        return f"{_DOCUMENT} says nothing of {error}"
-    said = error.message if isinstance(error, InvalidRequest) else str(error)
-    return said.rstrip(".")
 
 
 def _taken(name: str) -> InvalidRequest:

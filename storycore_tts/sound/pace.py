@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from storycore_tts.errors import check_range
-from storycore_tts.sound.ffmpeg import FFmpegFilter
+from storycore_tts.sound.ffmpeg import FFmpegFilter, filtered
 from storycore_tts.sound.samples import Samples
 
 SLOWEST, FASTEST = 0.25, 4.0
@@ -105,6 +105,17 @@ def pitched(samples: Samples, sample_rate: int, semitones: float) -> Samples:
     if semitones == 0 or not len(samples):
         return samples
     return _changed(samples, Changer(sample_rate, semitones=semitones))
+
+
+def resampled(samples: Samples, sample_rate: int, wanted: int) -> Samples:
+    """Return the same sound at another rate, in Hz; needs the extra ``media``.
+
+    Raises:
+        InvalidRequest: The extra is not installed.
+    """
+    # The filters' last rate is that of the input, so the new one is called by the old one's name.
+    resample = [("aresample", str(wanted)), ("asetrate", str(sample_rate))]
+    return filtered(samples, sample_rate, resample)
 
 
 def semitones(factor: float) -> float:

@@ -146,9 +146,11 @@ async def test_a_voice_of_the_cast_that_is_nowhere_is_told_with_its_character(se
     assert result.error_message.startswith("Marie cannot be heard: There is no speaker")
 
 
-async def test_a_line_that_is_refused_gives_no_character_a_voice(settings, tmp_path):
+@pytest.mark.parametrize(("text", "file"), [("", "ghost.wav"), (LINE, "ghost.exe")])
+async def test_a_line_that_is_refused_gives_no_character_a_voice(settings, tmp_path, text, file):
     async with QwenTTSService(config=settings()) as service:
-        result = await service.text_to_speech("", voice="Ghost")
+        path = tmp_path / file
+        result = await service.text_to_speech(text, voice="Ghost", output_path=path)
     assert not result.success
     assert not (tmp_path / "cast.assigned.yaml").exists()
 

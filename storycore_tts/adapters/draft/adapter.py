@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from storycore_tts.adapters.draft.calls import BACKEND, WaitingLine, Work, closed_error
 from storycore_tts.adapters.draft.espeak import (
     EspeakError,
     EspeakUnavailable,
     EspeakVoice,
-    SpeakCancelled,
     speak,
     version,
 )
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
 
     from storycore_tts.sound.samples import Samples
 
-BACKEND = "draft"
 _MODEL = "espeak-ng"
 _UNCLEAR = "the language is not clear from the text, so it is read as English; name the language"
 _ADVICE = "Run: pip install 'storycore-tts[draft]'"
@@ -86,7 +84,7 @@ class DraftAdapter:
         self._words_per_minute = words_per_minute
         self._speak = speak
         self._clock = clock
-        self._line = _Line()
+        self._line = WaitingLine()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._closed = False
@@ -164,124 +162,21 @@ class DraftAdapter:
         self, text: str, voice: EspeakVoice, on_fraction: Callable[[float], None]
     ) -> tuple[Samples, str]:
         """Return the samples at 24 kHz and the model's name; reports on the event loop."""
-        work = _Work(lambda: self._closed, on_fraction)
+        work = Work(lambda: self._closed, on_fraction)
         thread = threading.Thread(
             target=self._in_thread, args=(work, text, voice), name="storycore-tts-draft"
         )
         with self._lock:
             if self._closed:
-                raise _closed()
+                raise closed_error()
             thread.start()
             # One that has delivered lives on for a moment, for which closing waits, too.
             self._threads = [*(other for other in self._threads if other.is_alive()), thread]
         return await work.done()
 
-    def _in_thread(self, work: _Work, text: str, voice: EspeakVoice) -> None:
+    def _in_thread(self, work: Work, text: str, voice: EspeakVoice) -> None:
         with work:
             work.end(_made(self._speak, text, voice, work))
-
-
-class _Work:
-    """What one thread does for one call.
-
-    Args:
-        closed: Tells whether the adapter is closed.
-        on_fraction: Told on the event loop how much is done, 0..1.
-    """
-
-    def __init__(self, closed: Callable[[], bool], on_fraction: Callable[[float], None]) -> None:
-        self._closed = closed
-        self._on_fraction = on_fraction
-        self._left = False
-        self._reached = 0.0
-        self._end: tuple[Samples, str] | BaseException | None = None
-        self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
-
-    async def done(self) -> tuple[Samples, str]:
-        """Wait for the end; the thread stops soon after the caller has left."""
-        reported = -1.0
-        try:
-            while self._end is None:
-                if reported < self._reached < 1:
-                    reported = self._reached
-                    self._on_fraction(reported)
-                await self._news.wait()
-                self._news.clear()
-            if isinstance(self._end, BaseException):
-                raise self._end
-        except SpeakCancelled:  # the adapter was closed; a caller that has left never sees it
-            raise _closed() from None
-        finally:
-            self._left = True
-        self._on_fraction(1.0)
-        return self._end
-
-    # In the thread
-
-    def cancelled(self) -> bool:
-        """Tell whether to stop: the call was left, the adapter is closed, the program ends."""
-        return self._left or self._closed() or not threading.main_thread().is_alive()
-
-    def reach(self, fraction: float) -> None:
-        """Report a fraction, in steps of a hundredth."""
-        if fraction >= self._reached + 0.01:
-            self._reached = fraction
-            self._wake()
-
-    def end(self, result: tuple[Samples, str] | BaseException) -> None:
-        """End the wait of ``done``."""
-        self._end = result
-        self._wake()
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
-        if error is not None:
-            self.end(error)
-        return isinstance(error, Exception)
-
-    def _wake(self) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._news.set)
-        except RuntimeError:  # the loop was closed: the caller is gone
-            self._left = True
-
-
-class _Line:
-    """Calls that wait for their turn, first come, first served; each on an event loop of its own.
-
-    Those who share settings share the adapter, and some of them have a loop in another thread.
-    """
-
-    def __init__(self) -> None:
-        self._calls: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
-
-    def __len__(self) -> int:
-        return len(self._calls)
-
-    @asynccontextmanager
-    async def turn(self, on_position: Callable[[int], None]) -> AsyncIterator[None]:
-        """Wait until no earlier call is left.
-
-        Args:
-            on_position: Told, at each change, how many calls are before this one, the one that
-                speaks among them.
-        """
-        moved = asyncio.Event()
-        call = (asyncio.get_running_loop(), moved)
-        self._calls.append(call)
-        try:
-            while (earlier := self._calls.index(call)) > 0:
-                on_position(earlier)
-                await moved.wait()
-                moved.clear()
-            yield
-        finally:
-            self._calls.remove(call)
-            for loop, event in tuple(self._calls):
-                with suppress(RuntimeError):  # the loop was closed over our head
-                    loop.call_soon_threadsafe(event.set)
 
 
 def _checked_speaker(request: SpeechRequest) -> str:
@@ -317,7 +212,7 @@ def _warnings(request: SpeechRequest, language: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _made(speak: Speak, text: str, voice: EspeakVoice, work: _Work) -> tuple[Samples, str]:
+def _made(speak: Speak, text: str, voice: EspeakVoice, work: Work) -> tuple[Samples, str]:
     """Speak and resample; runs in a thread of its own."""
     model = f"{_MODEL} {_probe()}"
     try:
@@ -359,10 +254,6 @@ def _resampled(samples: Samples, rate: int) -> Samples:
 
 def _unavailable(message: str) -> BackendUnavailable:
     return BackendUnavailable(message, hint=_ADVICE, backend=BACKEND, retryable=False)
-
-
-def _closed() -> BackendUnavailable:
-    return BackendUnavailable("The draft adapter is closed.", backend=BACKEND, retryable=False)
 
 
 def _ignore(_: Progress) -> None:

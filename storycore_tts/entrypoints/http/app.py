@@ -14,7 +14,7 @@ from starlette.routing import Match
 from storycore_tts.__about__ import __version__
 from storycore_tts.container import live_settings
 from storycore_tts.entrypoints.http import jobs, openai, page, problems, speech, status
-from storycore_tts.entrypoints.http.problems import documented
+from storycore_tts.entrypoints.http.documented import documented
 from storycore_tts.entrypoints.http.security.bugs import Bugs
 from storycore_tts.entrypoints.http.security.exposure import check_exposure
 from storycore_tts.entrypoints.http.security.guard import Guard, origin_pattern

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from storycore_tts.domain.jobs import JobState
 from storycore_tts.entrypoints.http.answers import AUDIO, PREFIX, job_answer, jobs_path
-from storycore_tts.entrypoints.http.problems import documented
+from storycore_tts.entrypoints.http.documented import documented
 from storycore_tts.entrypoints.http.ranges import ranged
 from storycore_tts.entrypoints.http.schemas import JobList, JobView
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner, KeyedRoute

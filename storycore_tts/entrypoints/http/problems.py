@@ -47,20 +47,6 @@ _STATUS: tuple[tuple[type[TTSError], HTTPStatus], ...] = (
 )
 
 
-OF_RECORDINGS = (
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-)
-"""How a recording may be refused."""
-
-OF_BACKENDS = (
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
-)
-"""What asking a backend may end in."""
-
 _KINDS: dict[str, type[TTSError]] = {
     name: kind
     for name, kind in {**vars(errors), **vars(jobs)}.items()
@@ -172,7 +158,7 @@ def answer(error: Exception, *, invalid: HTTPStatus = HTTPStatus.UNPROCESSABLE_E
     else:
         assert isinstance(error, HTTPException)
         status = HTTPStatus(error.status_code)
-        problem, headers = _plain(status, str(error.detail)), error.headers
+        problem, headers = plain(status, str(error.detail)), error.headers
     if problem.status == HTTPStatus.UNPROCESSABLE_ENTITY:
         problem.status = invalid
     return response(problem, headers)
@@ -236,28 +222,6 @@ class ProblemRoute(APIRoute):
         """Refuse a request whose body shall not be read; nothing is refused here."""
 
 
-def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    """Return what OpenAPI says of these answers; those of every request are among them."""
-    always = (
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.UNAUTHORIZED,
-        HTTPStatus.FORBIDDEN,
-        HTTPStatus.TOO_MANY_REQUESTS,
-    )
-    return {
-        int(status): {
-            "description": _EXAMPLES[status].detail,
-            "content": {
-                MEDIA_TYPE: {
-                    "schema": {"$ref": "#/components/schemas/Problem"},
-                    "example": _EXAMPLES[status].model_dump(exclude_none=True),
-                }
-            },
-        }
-        for status in (*always, *statuses)
-    }
-
-
 def _said(problem: Problem) -> str:
     return problem.detail if problem.hint is None else f"{problem.detail} {problem.hint}"
 
@@ -310,48 +274,6 @@ def _words(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
 
-def _example(kind: type[TTSError], detail: str, hint: str | None = None) -> Problem:
-    return _problem(kind, detail, hint, None, kind.is_retryable)
-
-
-def _plain(status: HTTPStatus, detail: str, hint: str | None = None) -> Problem:
+def plain(status: HTTPStatus, detail: str, hint: str | None = None) -> Problem:
+    """Describe a refusal that is none of our errors."""
     return Problem(type="about:blank", title=status.phrase, status=status, detail=detail, hint=hint)
-
-
-_EXAMPLES = {
-    HTTPStatus.BAD_REQUEST: _plain(HTTPStatus.BAD_REQUEST, "The body is no valid JSON."),
-    HTTPStatus.UNAUTHORIZED: _plain(
-        HTTPStatus.UNAUTHORIZED, "This service needs a key.", "Send Authorization: Bearer KEY."
-    ),
-    HTTPStatus.FORBIDDEN: _plain(
-        HTTPStatus.FORBIDDEN, "Requests from the origin https://elsewhere.example are not taken."
-    ),
-    HTTPStatus.NOT_FOUND: _example(jobs.JobNotFound, "There is no such job."),
-    HTTPStatus.CONFLICT: _example(jobs.JobNotReady, "The job is still running."),
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: _plain(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The upload has more than 25 MiB."
-    ),
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: _plain(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The recording is none of the sound files taken here."
-    ),
-    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: _plain(
-        HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "The file ends before the range begins."
-    ),
-    HTTPStatus.UNPROCESSABLE_ENTITY: _example(
-        errors.UnknownSpeaker, "There is no speaker 'Emily'.", "Speakers: Ryan, Serena, Vivian, …"
-    ),
-    HTTPStatus.TOO_MANY_REQUESTS: _plain(
-        HTTPStatus.TOO_MANY_REQUESTS, "More than 600 requests in a minute."
-    ),
-    HTTPStatus.BAD_GATEWAY: _example(
-        errors.GenerationFailed, "ComfyUI failed at the job: CUDA error: device-side assert."
-    ),
-    HTTPStatus.SERVICE_UNAVAILABLE: _example(
-        errors.BackendUnavailable,
-        "No ComfyUI answers at http://127.0.0.1:8188.",
-        "Start it, or set tts.qwen.comfyui_url.",
-    ),
-    HTTPStatus.GATEWAY_TIMEOUT: _plain(
-        HTTPStatus.GATEWAY_TIMEOUT, "The job took more than 3600 s."
-    ),
-}

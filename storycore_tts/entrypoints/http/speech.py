@@ -23,7 +23,7 @@ from storycore_tts.domain.stored_voices import voice_name
 from storycore_tts.entrypoints.http import problems
 from storycore_tts.entrypoints.http.answers import AUDIO, PREFIX, audio_answer, job_answer
 from storycore_tts.entrypoints.http.disconnects import while_connected
-from storycore_tts.entrypoints.http.problems import OF_BACKENDS, OF_RECORDINGS, documented
+from storycore_tts.entrypoints.http.documented import OF_BACKENDS, OF_RECORDINGS, documented
 from storycore_tts.entrypoints.http.schemas import (
     CloneForm,
     Conditions,

@@ -13,7 +13,8 @@ from fastapi.responses import JSONResponse
 from storycore_tts.__about__ import __version__
 from storycore_tts.domain.jobs import JobState
 from storycore_tts.entrypoints.http.answers import PREFIX
-from storycore_tts.entrypoints.http.problems import OF_BACKENDS, ProblemRoute, documented
+from storycore_tts.entrypoints.http.documented import OF_BACKENDS, documented
+from storycore_tts.entrypoints.http.problems import ProblemRoute
 from storycore_tts.entrypoints.http.schemas import (
     BackendView,
     CapabilitiesView,

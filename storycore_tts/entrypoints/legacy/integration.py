@@ -6,13 +6,12 @@ program stay exceptions.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
 import re
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,18 +19,14 @@ from typing import Any
 from storycore_tts.container import ConfiguredSpeech
 from storycore_tts.domain.errors import ConfigurationError, InvalidRequest, TTSError, did_you_mean
 from storycore_tts.domain.logs import log_event
-from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRequest
 from storycore_tts.domain.sampling import Sampling
-from storycore_tts.domain.speech import Speech
 from storycore_tts.domain.voices import built_in_speaker
 from storycore_tts.entrypoints.legacy.blocking import Calls
 from storycore_tts.entrypoints.legacy.deprecations import deprecated
 from storycore_tts.entrypoints.legacy.prompts import EMOTIONS, prompt
 from storycore_tts.entrypoints.sizes import SpeechBySize
 from storycore_tts.entrypoints.storycore import lines
-from storycore_tts.services.rendering import Rendering
 from storycore_tts.settings import QwenTTSConfig
-from storycore_tts.sound.ffmpeg import filtered
 
 _log = logging.getLogger(__name__)
 
@@ -135,6 +130,7 @@ class Qwen3TTSIntegration:
             device=None if self.legacy.use_gpu else "cpu",
             precision=None if self.legacy.use_gpu else "fp32",
         )
+        self._files = lines.SpeechFiles(self._speech, None)
         deprecated(self._speech.config, "Qwen3TTSIntegration", "storycore_tts.open_tts")
         self._calls = Calls()
 
@@ -219,17 +215,19 @@ class Qwen3TTSIntegration:
         await self._speech.refresh()
         sampling = {name: said.pop(name) for name in _SAMPLING if name in said}
         params = _params(said)
-        tts = self._speech.tts()
-        asked = await lines.request_for(
-            tts,
-            self.config.voice_map,
+        voice_type = params.voice_type or self.legacy.voice_type
+        await self._files.say(
             text,
-            params.speaker or _speaker(params.voice_type or self.legacy.voice_type, tts),
+            params.speaker or _speaker(voice_type, self._speech.tts()),
+            output_path,
+            speed=params.speed,
+            pitch=params.pitch,
+            with_cast=False,
+            sample_rate=self.legacy.sample_rate,
             language=params.language or self.legacy.language,
             instruct=self._instruct(params),
             sampling=self.config.generation.sampling(**sampling),
         )
-        await self._write(tts, asked.request, output_path, speed=params.speed, pitch=params.pitch)
 
     async def _clone(
         self,
@@ -238,33 +236,13 @@ class Qwen3TTSIntegration:
         output_path: str | os.PathLike[str],
     ) -> None:
         await self._speech.refresh()
-        request = CloneRequest(
+        await self._files.clone(
             text,
-            await asyncio.to_thread(ReferenceAudio.from_file, reference_audio_path),
-            x_vector_only=True,
-            language=self.legacy.language or self.config.default_language,
-            sampling=self.config.generation.sampling(),
-            strip_markup=self.config.strip_markup,
+            reference_audio_path,
+            output_path,
+            language=self.legacy.language,
+            sample_rate=self.legacy.sample_rate,
         )
-        await self._write(self._speech.tts(), request, output_path)
-
-    async def _write(
-        self,
-        tts: ConfiguredSpeech,
-        request: SpeechRequest | CloneRequest,
-        output_path: str | os.PathLike[str],
-        *,
-        speed: float = 1.0,
-        pitch: float = 1.0,
-    ) -> None:
-        form = lines.rendering(output_path, speed=speed, pitch=pitch)
-        target = lines.folder(None).reserve(output_path, stem="voice")
-        spoken = await tts.speak(request)
-        outcome = await asyncio.to_thread(self._rendered, spoken, form)
-        await lines.written(target, outcome)
-
-    def _rendered(self, speech: Speech, form: Rendering) -> bytes:
-        return form.applied(_resampled(speech, self.legacy.sample_rate)).audio
 
     def _instruct(self, params: VoiceParams) -> str:
         if params.instruct is not None or params.emotion is None:
@@ -318,16 +296,6 @@ def _params(said: dict[str, Any]) -> VoiceParams:
                 hint=f"Use some of: {', '.join(known)}.",
             )
     return VoiceParams(**said)
-
-
-def _resampled(speech: Speech, sample_rate: int | None) -> Speech:
-    if sample_rate in (None, speech.sample_rate):
-        return speech
-    assert sample_rate is not None
-    # The filters' last rate is that of the input, so the new one is called by the old one's name.
-    resample = [("aresample", str(sample_rate)), ("asetrate", str(speech.sample_rate))]
-    samples = filtered(speech.samples, speech.sample_rate, resample)
-    return replace(speech, samples=samples, sample_rate=sample_rate)
 
 
 def _check(name: str, value: object, source: str) -> None:

@@ -16,9 +16,9 @@ from storycore_tts.entrypoints.storycore.factories import (
     create_qwen_tts_service,
     create_tts_service,
 )
-from storycore_tts.entrypoints.storycore.production import (
+from storycore_tts.entrypoints.storycore.production import QwenTTSService
+from storycore_tts.entrypoints.storycore.results import (
     QwenTTSGenerationResult,
-    QwenTTSService,
     QwenTTSVoice,
     TrainingResult,
 )

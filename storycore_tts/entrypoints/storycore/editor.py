@@ -85,7 +85,7 @@ class QwenComfyUITTSService:
         """The service in whose place this one was put, if it was."""
         self._speech = SpeechBySize(config)
         own = ai_config.temp_dir if ai_config is not None else self._speech.config.output_dir
-        self._files = lines.folder(own)
+        self._files = lines.SpeechFiles(self._speech, own)
 
     async def __aenter__(self) -> QwenComfyUITTSService:
         return self
@@ -154,25 +154,19 @@ class QwenComfyUITTSService:
         """
         await self._speech.refresh()
         wanted = voice or self._default_voice()
-        form = lines.rendering(output_path, speed=speed, pitch=pitch)
-        tts = self._speech.tts()
-        config = self._speech.config
-        asked = await lines.request_for(
-            tts, config.voice_map, text, wanted, cast=lines.casting(config)
+        spoken = await self._files.say(
+            text, wanted, output_path, stem="tts", speed=speed, pitch=pitch
         )
-        target = self._files.reserve(output_path, stem="tts")
-        written = await lines.spoken_into(tts, asked.request, target, form)
-        warnings = (*self._speech.warnings, *asked.notes, *written.speech.warnings)
-        for warning in warnings:
+        for warning in spoken.warnings:
             log_event(_log, logging.WARNING, "speech.doubtful", warning=warning)
         return TTSResult(
-            audio_path=str(written.path),
-            duration=written.duration,
-            sample_rate=written.speech.sample_rate,
+            audio_path=str(spoken.audio_path),
+            duration=spoken.duration,
+            sample_rate=spoken.sample_rate,
             text=text,
             voice=wanted,
-            speaker=asked.speaker,
-            warnings=warnings,
+            speaker=spoken.speaker,
+            warnings=spoken.warnings,
         )
 
     async def reload(self, config: QwenTTSConfig | str | Path | None = None) -> None:

@@ -1,32 +1,30 @@
-"""A line as the engine asks for it: a voice id, a pace and a pitch; and the file it becomes."""
+"""What the engine's classes have in common: lines in files, the cast, and lists of voices."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
+from typing import Any
+
+from typing_extensions import Unpack
 
 from storycore_tts.adapters.engine.sheets import read_sheets
-from storycore_tts.domain.casting import Character
-from storycore_tts.domain.errors import StorageFailed
+from storycore_tts.domain.casting import CastVoice, Character
 from storycore_tts.domain.languages import LANGUAGES, language_named
-from storycore_tts.domain.requests import CloneRequest, SpeechRequest
-from storycore_tts.domain.speech import Speech, write_whole
+from storycore_tts.domain.requests import CloneRequest, ReferenceAudio
 from storycore_tts.domain.voices import Speaker, gender_of
+from storycore_tts.entrypoints.client import SamplingOptions
+from storycore_tts.entrypoints.sizes import SpeechBySize
 from storycore_tts.services.casting import Casting
-from storycore_tts.services.output import AudioFolder
-from storycore_tts.services.rendering import Rendering
+from storycore_tts.services.output import AudioFolder, VoiceResult, rendering
 from storycore_tts.services.speech import TextToSpeech
 from storycore_tts.services.voices import VoiceEntry
-from storycore_tts.services.voicing import Asked as Asked
-from storycore_tts.services.voicing import request_for as request_for
-from storycore_tts.services.voicing import request_in as request_in
+from storycore_tts.services.voicing import Asked, request_for, request_in
 from storycore_tts.settings import QwenTTSConfig, VoiceMapping
-from storycore_tts.sound.ffmpeg import pyav
-from storycore_tts.sound.pace import semitones
 
 ANY_LANGUAGE = "auto"
 UNKNOWN_GENDER = "unknown"
@@ -36,33 +34,103 @@ OUTPUT = "output/tts"
 """Where files go while ``tts.qwen.output_dir`` says nothing: below what the engine serves."""
 
 
-@dataclass(frozen=True)
-class Written:
-    """A file, its duration in seconds, and the speech before pace and pitch were changed."""
-
-    path: Path
-    duration: float
-    speech: Speech
-
-
-def rendering(
-    output_path: str | PathLike[str] | None, *, speed: float = 1.0, pitch: float = 1.0
-) -> Rendering:
-    """Return what becomes of a line; refused before anything is spoken.
+class SpeechFiles:
+    """Lines spoken into files: what the engine's classes are thin names over.
 
     Args:
-        output_path: Its suffix decides on the format; None is a wav.
-        speed: 0.25..4; 2 is twice as fast.
-        pitch: 0.5..2; 2 is an octave up.
-
-    Raises:
-        InvalidRequest: A value out of its range, an unknown suffix, or an extra is missing.
+        speech: Who speaks.
+        folder: Where files without a name of their own go; None for a fresh temporary folder.
     """
-    suffix = ".wav" if output_path is None else Path(output_path).suffix.lower()
-    found = Rendering(suffix.removeprefix("."), speed, semitones(pitch))
-    if found.changes_samples:
-        pyav("Another pace or pitch")
-    return found
+
+    def __init__(self, speech: SpeechBySize, folder: str | PathLike[str] | None) -> None:
+        self._speech = speech
+        self._files = AudioFolder(None if folder is None else Path(folder))
+
+    async def say(
+        self,
+        text: str,
+        voice: str | CastVoice,
+        output_path: str | PathLike[str] | None,
+        *,
+        stem: str = "voice",
+        speed: float = 1.0,
+        pitch: float = 1.0,
+        with_cast: bool = True,
+        sample_rate: int | None = None,
+        **how: Any,
+    ) -> VoiceResult:
+        """Speak a line.
+
+        Args:
+            text: What to say.
+            voice: A voice that is known; or a voice's name or id, or that of a character.
+            output_path: Where to write; None for a new wav.
+            stem: How the name of a new file begins.
+            speed: 0.25..4; 2 is twice as fast, at the same pitch.
+            pitch: 0.5..2; 2 is an octave up, at the same pace.
+            with_cast: Whether a name that is no voice's may be a character's.
+            sample_rate: Of the file, in Hz; None for the model's own.
+            **how: See ``TextToSpeech.request_for``.
+
+        Raises:
+            TTSError: See ``voicing.request_for`` and ``AudioFolder.speak``.
+        """
+        form = rendering(output_path, speed=speed, pitch=pitch)
+        tts, config = self._speech.tts(), self._speech.config
+        if isinstance(voice, CastVoice):
+            asked = await request_in(tts, voice, text, **how)
+        else:
+            cast = casting(config) if with_cast else None
+            asked = await request_for(tts, config.voice_map, text, voice, cast=cast, **how)
+        result = await self._files.speak(
+            tts, asked, output_path, stem=stem, form=form, sample_rate=sample_rate
+        )
+        return replace(result, notes=(*self._speech.warnings, *result.notes))
+
+    async def clone(
+        self,
+        text: str,
+        recording: str | PathLike[str],
+        output_path: str | PathLike[str] | None,
+        *,
+        transcript: str | None = None,
+        x_vector_only: bool = False,
+        language: str | None = None,
+        model_choice: str | None = None,
+        sample_rate: int | None = None,
+        **sampling: Unpack[SamplingOptions],
+    ) -> VoiceResult:
+        """Speak a line in the voice of a recording; see ``say``.
+
+        Args:
+            text: What to say.
+            recording: A file on this machine.
+            output_path: Where to write; None for a new wav.
+            transcript: What is said in the recording; None takes the timbre only.
+            x_vector_only: Take the timbre only, even where there is a transcript.
+            language: None for the configured one.
+            model_choice: "0.6B" or "1.7B"; None for the configured size.
+            sample_rate: Of the file, in Hz; None for the model's own.
+            **sampling: See ``SamplingOptions``.
+
+        Raises:
+            InvalidReferenceAudio: The recording cannot be read, or holds nothing to clone.
+            TTSError: See ``AudioFolder.speak``.
+        """
+        config = self._speech.config
+        request = CloneRequest(
+            text,
+            await asyncio.to_thread(ReferenceAudio.from_file, recording, transcript=transcript),
+            x_vector_only=x_vector_only or transcript is None,
+            language=language or config.default_language,
+            sampling=config.generation.sampling(**sampling),
+            strip_markup=config.strip_markup,
+        )
+        tts, asked = self._speech.tts(model_choice), Asked(request, "")
+        result = await self._files.speak(
+            tts, asked, output_path, stem="clone", sample_rate=sample_rate
+        )
+        return replace(result, notes=self._speech.warnings)
 
 
 def casting(config: QwenTTSConfig) -> Casting:
@@ -79,33 +147,6 @@ def _sheets(folder: Path) -> list[Character]:
     """Read the sheets beside the cast, and those where the engine runs: data/ may hold the cast."""
     places = dict.fromkeys((folder, Path.cwd()))
     return [sheet for place in places for sheet in read_sheets(place)]
-
-
-async def spoken_into(
-    tts: TextToSpeech, request: SpeechRequest | CloneRequest, target: Path, form: Rendering
-) -> Written:
-    """Speak a line and write its file.
-
-    Raises:
-        StorageFailed: The disk refuses.
-        TTSError: See ``TextToSpeech.speak``.
-    """
-    speech = await tts.speak(request)
-    outcome = await asyncio.to_thread(form.applied, speech)
-    await written(target, outcome.audio)
-    return Written(target, float(outcome.facts["duration"]), speech)
-
-
-async def written(target: Path, audio: bytes) -> None:
-    """Write a sound file.
-
-    Raises:
-        StorageFailed: The disk refuses.
-    """
-    try:
-        await asyncio.to_thread(write_whole, target, audio)
-    except OSError as error:
-        raise StorageFailed(f"Cannot write to {target}: {error.strerror}.") from error
 
 
 async def listed(tts: TextToSpeech, voice_map: Mapping[str, VoiceMapping]) -> list[dict[str, str]]:
@@ -129,11 +170,6 @@ async def listed(tts: TextToSpeech, voice_map: Mapping[str, VoiceMapping]) -> li
 def code_of(language: str | None) -> str:
     """Return the code of a language ("fr"), or "auto"."""
     return LANGUAGES.get(language_named(language), ANY_LANGUAGE) if language else ANY_LANGUAGE
-
-
-def folder(wanted: str | PathLike[str] | None) -> AudioFolder:
-    """Return where files without a name of their own go; None: a fresh temporary folder."""
-    return AudioFolder(None if wanted is None else Path(wanted))
 
 
 def _mapped(name: str, voice: VoiceMapping) -> dict[str, str]:

@@ -5,11 +5,8 @@ Expected errors become results here, at this edge; mistakes in a program stay ex
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from dataclasses import dataclass, field
-from datetime import datetime
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -21,11 +18,16 @@ from storycore_tts.domain.casting import CastVoice
 from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.presets import STYLES, clone_preset, training_preset
-from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, TrainingRequest
+from storycore_tts.domain.requests import TrainingRequest
 from storycore_tts.entrypoints.client import SamplingOptions
 from storycore_tts.entrypoints.sizes import SpeechBySize
 from storycore_tts.entrypoints.storycore import lines
-from storycore_tts.services.speech import TextToSpeech
+from storycore_tts.entrypoints.storycore.results import (
+    QwenTTSGenerationResult,
+    QwenTTSVoice,
+    TrainingResult,
+)
+from storycore_tts.services.output import VoiceResult
 from storycore_tts.services.training_times import DatasetSize
 from storycore_tts.settings import QwenTTSConfig, load_config
 
@@ -33,87 +35,6 @@ _log = logging.getLogger(__name__)
 
 # What the engine passes where its own settings say nothing.
 _OF_NOBODY = ("http://127.0.0.1:7860", "http://127.0.0.1:8188")
-
-
-@dataclass(frozen=True)
-class QwenTTSVoice:
-    """A voice that can be asked for.
-
-    Args:
-        id: What ``text_to_speech`` takes.
-        name: For people to read.
-        language: Its code ("fr"), or "auto".
-        gender: "female", "male" or "unknown".
-        description: How it sounds.
-        is_custom: It was registered here.
-        custom_model_path: Folder of its checkpoint, as the backend sees it.
-        custom_speaker_name: The name that it was trained under.
-    """
-
-    id: str
-    name: str
-    language: str
-    gender: str
-    description: str = ""
-    is_custom: bool = False
-    custom_model_path: str = ""
-    custom_speaker_name: str = ""
-
-
-@dataclass(frozen=True)
-class QwenTTSGenerationResult:
-    """Speech in a file, or why there is none.
-
-    Args:
-        success: Whether there is a file.
-        audio_path: The file, on this machine.
-        duration: In seconds.
-        sample_rate: In Hz.
-        text: What was to be said.
-        voice: Who was to say it, as it was asked for.
-        speaker: The voice that said it; "" for a clone.
-        error_message: What went wrong, and what to do.
-        warnings: What was done in spite of doubts.
-        created_at: When.
-    """
-
-    success: bool
-    audio_path: str | None = None
-    duration: float = 0.0
-    sample_rate: int = 24_000
-    text: str = ""
-    voice: str = ""
-    speaker: str = ""
-    error_message: str | None = None
-    warnings: tuple[str, ...] = ()
-    created_at: datetime = field(default_factory=datetime.now)
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """A trained voice, or why there is none.
-
-    Args:
-        success: Whether there is a checkpoint.
-        checkpoint_path: Its folder, as the backend sees it.
-        output_dir: Where checkpoints go.
-        speaker_name: The voice's name.
-        num_epochs: Epochs that were finished.
-        final_loss: Of the last epoch that reported one.
-        training_time: In seconds.
-        error_message: What went wrong, and what to do.
-        warnings: What was done in spite of doubts.
-    """
-
-    success: bool
-    checkpoint_path: str | None = None
-    output_dir: str | None = None
-    speaker_name: str = ""
-    num_epochs: int = 0
-    final_loss: float | None = None
-    training_time: float = 0.0
-    error_message: str | None = None
-    warnings: tuple[str, ...] = ()
 
 
 class QwenTTSService:
@@ -153,7 +74,7 @@ class QwenTTSService:
             device=device,
             precision=precision,
         )
-        self._files = lines.folder(self._speech.config.output_dir or lines.OUTPUT)
+        self._files = lines.SpeechFiles(self._speech, self.config.output_dir or lines.OUTPUT)
         self._custom: dict[str, QwenTTSVoice] = {}
 
     async def __aenter__(self) -> QwenTTSService:
@@ -269,14 +190,15 @@ class QwenTTSService:
         await self._speech.refresh()
         wanted = voice or self.config.default_speaker
         try:
-            tts = self._speech.tts()
-            how = {
-                "language": language,
-                "instruct": instruct,
-                "sampling": self.config.generation.sampling(**sampling),
-            }
-            asked = await self._asked(tts, text, wanted, how)
-            return await self._spoken(tts, asked, output_path, stem="voice", voice=wanted)
+            spoken = await self._files.say(
+                text,
+                self._registered(wanted) or wanted,
+                output_path,
+                language=language,
+                instruct=instruct,
+                sampling=self.config.generation.sampling(**sampling),
+            )
+            return _result(spoken, wanted)
         except TTSError as error:
             return _no_speech(error, text, wanted)
 
@@ -306,20 +228,17 @@ class QwenTTSService:
         await self._speech.refresh()
         try:
             chosen = clone_preset(preset)
-            reference = await asyncio.to_thread(
-                ReferenceAudio.from_file, ref_audio_path, transcript=ref_text or None
-            )
-            request = CloneRequest(
+            spoken = await self._files.clone(
                 target_text,
-                reference,
-                x_vector_only=chosen.x_vector_only or reference.transcript is None,
-                language=language or self.config.default_language,
-                sampling=self.config.generation.sampling(**sampling),
-                strip_markup=self.config.strip_markup,
+                ref_audio_path,
+                output_path,
+                transcript=ref_text or None,
+                x_vector_only=chosen.x_vector_only,
+                language=language,
+                model_choice=chosen.model_choice,
+                **sampling,
             )
-            tts = self._speech.tts(chosen.model_choice)
-            asked = lines.Asked(request, "")
-            return await self._spoken(tts, asked, output_path, stem="clone", voice="cloned")
+            return _result(spoken, "cloned")
         except TTSError as error:
             return _no_speech(error, target_text, "cloned")
 
@@ -411,40 +330,11 @@ class QwenTTSService:
         """Close the backend; the next request opens it again."""
         await self._speech.aclose()
 
-    async def _asked(
-        self, tts: TextToSpeech, text: str, voice: str, how: dict[str, Any]
-    ) -> lines.Asked:
+    def _registered(self, voice: str) -> CastVoice | None:
         custom = self._custom.get(voice)
         if custom is None:
-            cast = lines.casting(self.config)
-            return await lines.request_for(
-                tts, self.config.voice_map, text, voice, cast=cast, **how
-            )
-        known = CastVoice(custom.custom_speaker_name, custom.custom_model_path, custom.language)
-        return await lines.request_in(tts, known, text, **how)
-
-    async def _spoken(
-        self,
-        tts: TextToSpeech,
-        asked: lines.Asked,
-        output_path: str | PathLike[str] | None,
-        *,
-        stem: str,
-        voice: str,
-    ) -> QwenTTSGenerationResult:
-        form = lines.rendering(output_path)
-        target = self._files.reserve(output_path, stem=stem)
-        written = await lines.spoken_into(tts, asked.request, target, form)
-        return QwenTTSGenerationResult(
-            success=True,
-            audio_path=str(written.path),
-            duration=written.duration,
-            sample_rate=written.speech.sample_rate,
-            text=asked.request.text,
-            voice=voice,
-            speaker=asked.speaker,
-            warnings=(*self._speech.warnings, *asked.notes, *written.speech.warnings),
-        )
+            return None
+        return CastVoice(custom.custom_speaker_name, custom.custom_model_path, custom.language)
 
     def _training(
         self,
@@ -470,6 +360,19 @@ def _address(config: QwenTTSConfig | str | Path | None, given: str | None) -> st
         return given
     log_event(_log, logging.INFO, "comfyui_url.from_settings", url=named.config.comfyui_url)
     return None
+
+
+def _result(spoken: VoiceResult, voice: str) -> QwenTTSGenerationResult:
+    return QwenTTSGenerationResult(
+        success=True,
+        audio_path=str(spoken.audio_path),
+        duration=spoken.duration,
+        sample_rate=spoken.sample_rate,
+        text=spoken.text,
+        voice=voice,
+        speaker=spoken.speaker,
+        warnings=spoken.warnings,
+    )
 
 
 def _no_speech(error: Exception, text: str, voice: str) -> QwenTTSGenerationResult:

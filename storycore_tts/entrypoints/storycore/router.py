@@ -24,11 +24,13 @@ from storycore_tts.domain.jobs import JobNotFound, Outcome
 from storycore_tts.entrypoints.http.answers import AUDIO, audio_answer
 from storycore_tts.entrypoints.http.app import create_embedded_router
 from storycore_tts.entrypoints.http.disconnects import while_connected
-from storycore_tts.entrypoints.http.problems import OF_BACKENDS, documented
+from storycore_tts.entrypoints.http.documented import OF_BACKENDS, documented
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner, KeyedRoute
 from storycore_tts.entrypoints.http.service import CurrentService, Service
 from storycore_tts.entrypoints.storycore import lines
+from storycore_tts.services.output import AudioFolder, rendering, write_file
 from storycore_tts.services.rendering import Rendering
+from storycore_tts.services.voicing import request_for
 from storycore_tts.settings import QwenTTSConfig
 
 PREFIX = "/api/video-editor"
@@ -127,14 +129,15 @@ async def text_to_speech(
     request: Request, body: LineToSpeak, service: CurrentService, owner: CurrentOwner
 ) -> SpokenLine:
     """Speak a line into a file on this machine."""
-    form = lines.rendering(None, speed=body.speed, pitch=body.pitch)
+    form = rendering(speed=body.speed, pitch=body.pitch)
     job_id = str(uuid4())
     target = await asyncio.to_thread(_reserved, _file(service, job_id))
     outcome = await _spoken(request, service, body.text, body.voice, form)
-    await lines.written(target, outcome.audio)
+    await asyncio.to_thread(write_file, target, outcome.audio)
     told = {name: outcome.facts[name] for name in ("duration", "backend", "warnings")}
     record = {"job_id": job_id, "audio_path": str(target), **told}
-    await lines.written(target.with_suffix(".json"), json.dumps(record).encode())
+    record_file = target.with_suffix(".json")
+    await asyncio.to_thread(write_file, record_file, json.dumps(record).encode())
     return await _answer(request, target, record)
 
 
@@ -163,7 +166,7 @@ async def preview(
     request: Request, body: PreviewRequest, service: CurrentService, owner: CurrentOwner
 ) -> Response:
     """Speak a line, and answer with the sound."""
-    outcome = await _spoken(request, service, body.text, body.voiceId, lines.rendering(None))
+    outcome = await _spoken(request, service, body.text, body.voiceId, rendering())
     return audio_answer(outcome.audio, outcome.media_type, outcome.facts)
 
 
@@ -172,7 +175,7 @@ async def _spoken(
 ) -> Outcome:
     tts = service.speech.tts()
     voice_map, cast = service.config.voice_map, lines.casting(service.config)
-    asked = await lines.request_for(tts, voice_map, text, voice, cast=cast)
+    asked = await request_for(tts, voice_map, text, voice, cast=cast)
     outcome = await while_connected(request, service.speech.speak(None, asked.request, form))
     warnings = [*service.settings.warnings, *asked.notes, *outcome.facts["warnings"]]
     return replace(outcome, facts={**outcome.facts, "warnings": warnings})
@@ -192,7 +195,7 @@ def _file(service: Service, job_id: str) -> Path:
 
 
 def _reserved(file: Path) -> Path:
-    return lines.folder(file.parent).reserve(file, stem="tts")
+    return AudioFolder(file.parent).reserve(file, stem="tts")
 
 
 def _kept(record: Path) -> bytes:

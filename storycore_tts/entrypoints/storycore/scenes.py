@@ -14,6 +14,7 @@ from storycore_tts.adapters.engine.timeline import audio_tracks, clips
 from storycore_tts.domain.script import NotSpoken, Script, Take, placed
 from storycore_tts.entrypoints.sizes import SpeechBySize
 from storycore_tts.entrypoints.storycore import lines
+from storycore_tts.services.output import write_file
 from storycore_tts.services.scenes import parts_of, planned
 from storycore_tts.services.takes import speak_lines
 from storycore_tts.settings import QwenTTSConfig
@@ -128,5 +129,6 @@ async def speak_scene(
         track_id,
     )
     text = json.dumps(scene.as_json(), indent=1, ensure_ascii=False)
-    await lines.written(folder / "scene.json", f"{text}\n".encode("utf-8", "backslashreplace"))
+    data = f"{text}\n".encode("utf-8", "backslashreplace")
+    await asyncio.to_thread(write_file, folder / "scene.json", data)
     return scene

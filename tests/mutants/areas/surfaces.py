@@ -76,9 +76,9 @@ MUTANTS = [
         ["tests/storycore/test_sizes.py"],
     ),
     (
-        "storycore_tts/entrypoints/storycore/editor.py",
-        "form = lines.rendering(output_path, speed=speed, pitch=pitch)",
-        "form = lines.rendering(output_path, speed=speed)",
+        "storycore_tts/entrypoints/storycore/lines.py",
+        "form = rendering(output_path, speed=speed, pitch=pitch)",
+        "form = rendering(output_path, speed=speed)",
         "the editor's pitch is ignored",
         [EDITOR],
     ),

@@ -6,9 +6,11 @@ import tempfile
 import numpy as np
 import pytest
 
-from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.domain.errors import InvalidRequest, StorageFailed
+from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.domain.speech import Speech
 from storycore_tts.services.output import AudioFolder
+from storycore_tts.services.voicing import Asked
 from storycore_tts.sound.files import decode
 
 
@@ -94,3 +96,17 @@ async def test_audio_is_written_to_the_reserved_path(folder):
     written = await folder.write(Speech(samples, 24_000, backend="b", model="m"), target)
     assert written == target
     assert np.allclose(decode(target.read_bytes())[0], samples, atol=1e-4)
+
+
+async def test_a_place_that_is_lost_while_a_line_is_spoken_is_a_typed_error(folder, tmp_path):
+    target = tmp_path / "line.wav"
+
+    class Speaking:
+        async def speak(self, request, *, on_progress=None):
+            target.mkdir()
+            return Speech(np.full(2400, 0.5, np.float32), 24_000, backend="b", model="m")
+
+    with pytest.raises(StorageFailed, match="Cannot write to"):
+        await folder.speak(
+            Speaking(), Asked(SpeechRequest("Hello.", "Ryan"), ""), target, stem="voice"
+        )

@@ -19,27 +19,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from storycore_tts.adapters.direct.training.dataset_entries import (
+    Entry,
+    Report,
+    entries_of,
+    recordings_below,
+)
 from storycore_tts.adapters.direct.training.sound import doubts
-from storycore_tts.domain.errors import InvalidDataset, InvalidRequest, shown
+from storycore_tts.domain.errors import InvalidDataset, InvalidRequest
 from storycore_tts.domain.text import reading_seconds, speakable
 from storycore_tts.sound.decoders import UndecodableAudio
 from storycore_tts.sound.files import decode
 from storycore_tts.sound.samples import Samples, is_silent
 
-# What people call audio. Not all of it can be decoded: an .m4a that is left out without a word
-# would be missed in the voice, so it is found here, refused, and named in the report.
-AUDIO_SUFFIXES = frozenset(
-    {".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".m4a", ".aac", ".wma"}
-)
-
 SHORTEST = 0.5  # s; the codec makes 12.5 frames a second, and nothing is learned from five
 LONGEST = 30.0  # s; memory grows with the longest recording, and long ones are badly cut ones
 _LOWEST_RATE = 16_000  # Hz; below it the consonants are gone, and the voice learns a telephone
-_NAMED = 3  # folders that a message names
 _PACE = (0.25, 2.5)  # reading time over duration; outside it the transcript has other words
 
 
@@ -97,10 +95,10 @@ def check_dataset(folder_or_jsonl: Path) -> Dataset:
             by file.
     """
     source = folder_or_jsonl
-    report = _Report(source)
+    report = Report(source)
     entries, recordings = [], []
     try:
-        for entry in (_folder if source.is_dir() else _lines)(source, report):
+        for entry in entries_of(source, report):
             entries.append(entry)
             if found := _checked(entry, report):
                 recordings.append(found)
@@ -110,7 +108,7 @@ def check_dataset(folder_or_jsonl: Path) -> Dataset:
             hint="Give a folder of recordings with a .txt beside each, or a .jsonl file.",
         ) from error
     reference = _reference(entries, report)
-    below = _below(source)
+    below = recordings_below(source)
     if not entries and not report.errors:
         where = f" but {below}: name one of these" if below else ""
         report.error(source.name, f"holds no recording{where}")
@@ -140,130 +138,7 @@ def load(audio: Path) -> tuple[Samples, int]:
         ) from error
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """A recording as its source names it; no text where the report has its fault already."""
-
-    name: str
-    audio: Path
-    text: str | None
-    reference: Path | None = None
-
-
-class _Report:
-    """Everything that is wrong, file by file."""
-
-    def __init__(self, source: Path) -> None:
-        self._source = source
-        self.errors: list[str] = []
-        self.warnings: list[str] = []
-        self._by_digest: dict[str, str] = {}
-
-    def error(self, name: str, what: str) -> None:
-        self.errors.append(f"{name}: {what}")
-
-    def warning(self, name: str, what: str) -> None:
-        self.warnings.append(f"{name}: {what}")
-
-    def is_new(self, digest: str, name: str) -> bool:
-        """Tell whether no other recording has the same sound; report it otherwise."""
-        first = self._by_digest.setdefault(digest, name)
-        if first != name:
-            self.error(name, f"the same sound as {first}")
-        return first == name
-
-    def raise_errors(self) -> None:
-        if not self.errors:
-            return
-        count = "a fault" if len(self.errors) == 1 else f"{len(self.errors)} faults"
-        listed = "\n".join(f"  {line}" for line in self.errors)
-        raise InvalidDataset(
-            f"The dataset {self._source} has {count}:\n{listed}\nNothing was trained.",
-            hint="Mend these files or take them out.",
-        )
-
-
-def _folder(folder: Path, report: _Report) -> Iterator[_Entry]:
-    files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
-    transcripts = {file for file in files if file.suffix == ".txt"}
-    for audio in files:
-        if audio.suffix.lower() in AUDIO_SUFFIXES:
-            transcript = audio.with_suffix(".txt")
-            transcripts.discard(transcript)
-            yield _Entry(audio.name, audio, _words(audio, transcript, report))
-    for transcript in sorted(transcripts):
-        report.warning(transcript.name, "no recording belongs to this transcript")
-
-
-def _below(source: Path) -> str:
-    """Return how many recordings lie in which folders below one, in words; "" if none does."""
-    if not source.is_dir():
-        return ""
-    folders = [
-        file.relative_to(source).parts[0]
-        for file in source.glob("*/**/*")
-        if file.suffix.lower() in AUDIO_SUFFIXES and not file.name.startswith(".")
-    ]
-    names = sorted(set(folders))
-    shortened = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
-    count = "a recording" if len(folders) == 1 else f"{len(folders)} recordings"
-    return f"{count} in folders below it ({shortened})" if folders else ""
-
-
-def _words(audio: Path, transcript: Path, report: _Report) -> str | None:
-    try:
-        return transcript.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        report.error(audio.name, f"there is no transcript {transcript.name}")
-    except UnicodeDecodeError:
-        report.error(transcript.name, "is no UTF-8 text")
-    except OSError as error:
-        report.error(transcript.name, f"cannot be opened: {error.strerror}")
-    return None
-
-
-def _lines(file: Path, report: _Report) -> Iterator[_Entry]:
-    for number, line in _parsed(file, report):
-        name, audio = f"line {number}", line.get("audio")
-        if not isinstance(audio, str) or not audio:
-            report.error(name, f"'audio' must be a path, not {shown(audio)}")
-            continue
-        name = f"{name} ({audio})"
-        text, reference = line.get("text"), line.get("ref_audio")
-        if not isinstance(text, str):
-            report.error(name, f"'text' must be a string, not {shown(text)}")
-            text = None
-        if reference is not None and (not isinstance(reference, str) or not reference):
-            report.error(name, f"'ref_audio' must be a path, not {shown(reference)}")
-            reference = None
-        at = file.parent
-        if not (at / audio).exists() and Path(audio).exists():  # as upstream's script reads it
-            report.error(
-                name,
-                f"is in the working directory and not beside {file.name}: paths are relative to "
-                "the manifest. Move it there, or write absolute paths",
-            )
-            continue
-        yield _Entry(name, at / audio, text, at / reference if reference else None)
-
-
-def _parsed(file: Path, report: _Report) -> Iterator[tuple[int, dict[str, object]]]:
-    """Yield the lines of a .jsonl file that are JSON objects, with their numbers from 1."""
-    for number, line in enumerate(file.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except ValueError as error:  # no JSON, or no UTF-8
-            report.error(f"line {number}", f"is no JSON: {error}")
-            continue
-        if isinstance(value, dict):
-            yield number, value
-        else:
-            report.error(f"line {number}", "is no JSON object")
-
-
-def _checked(entry: _Entry, report: _Report) -> Recording | None:
+def _checked(entry: Entry, report: Report) -> Recording | None:
     """Return the recording if it can be trained on; whatever is wrong goes into the report."""
     text = _checked_text(entry, report) if entry.text is not None else None
     sound = _checked_sound(entry.name, entry.audio, report)
@@ -292,7 +167,7 @@ def _digest(samples: Samples, sample_rate: int) -> str:
     return hashlib.sha256(samples.tobytes() + str(sample_rate).encode()).hexdigest()
 
 
-def _checked_text(entry: _Entry, report: _Report) -> str | None:
+def _checked_text(entry: Entry, report: Report) -> str | None:
     assert entry.text is not None
     if not entry.text.strip():
         report.error(entry.name, "its transcript is empty")
@@ -304,7 +179,7 @@ def _checked_text(entry: _Entry, report: _Report) -> str | None:
         return None
 
 
-def _checked_sound(name: str, audio: Path, report: _Report) -> tuple[Samples, int] | None:
+def _checked_sound(name: str, audio: Path, report: Report) -> tuple[Samples, int] | None:
     """Decode a file, or a reference, that can be learned from."""
     try:
         samples, sample_rate = decode(audio.read_bytes())
@@ -329,7 +204,7 @@ def _checked_sound(name: str, audio: Path, report: _Report) -> tuple[Samples, in
     return None
 
 
-def _reference(entries: list[_Entry], report: _Report) -> Path | None:
+def _reference(entries: list[Entry], report: Report) -> Path | None:
     """Return the one clip that the embedding is taken from."""
     named = list(dict.fromkeys(entry.reference for entry in entries if entry.reference))
     if not named:

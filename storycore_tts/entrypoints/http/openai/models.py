@@ -8,8 +8,9 @@ from http import HTTPStatus
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from storycore_tts.entrypoints.http.documented import documented
 from storycore_tts.entrypoints.http.openai.errors import ListRoute
-from storycore_tts.entrypoints.http.problems import Refused, documented
+from storycore_tts.entrypoints.http.problems import Refused
 from storycore_tts.entrypoints.http.schemas import by_example
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner
 from storycore_tts.entrypoints.http.service import CurrentService

@@ -20,14 +20,10 @@ from storycore_tts.domain.errors import (
 from storycore_tts.domain.languages import language_named
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.domain.sampling import MAX_SEED
+from storycore_tts.entrypoints.http.documented import OF_BACKENDS, OF_RECORDINGS, documented
 from storycore_tts.entrypoints.http.openai.errors import OpenAIRoute, told_of_ignored
 from storycore_tts.entrypoints.http.openai.models import backend_of, is_known
 from storycore_tts.entrypoints.http.openai.streaming import STREAMED, Asked, answer
-from storycore_tts.entrypoints.http.problems import (
-    OF_BACKENDS,
-    OF_RECORDINGS,
-    documented,
-)
 from storycore_tts.entrypoints.http.schemas import as_left_out
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner
 from storycore_tts.entrypoints.http.service import CurrentService, Service

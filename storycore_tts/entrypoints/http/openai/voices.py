@@ -11,13 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.stored_voices import StoredVoice
+from storycore_tts.entrypoints.http.documented import OF_BACKENDS, OF_RECORDINGS, documented
 from storycore_tts.entrypoints.http.openai.errors import (
     ListRoute,
     OpenAIRoute,
     told_of_ignored,
 )
 from storycore_tts.entrypoints.http.openai.models import backend_of
-from storycore_tts.entrypoints.http.problems import OF_BACKENDS, OF_RECORDINGS, Refused, documented
+from storycore_tts.entrypoints.http.problems import Refused
 from storycore_tts.entrypoints.http.schemas import as_left_out, by_example
 from storycore_tts.entrypoints.http.security.keys import ANYBODY, CurrentOwner
 from storycore_tts.entrypoints.http.service import CurrentService, Service

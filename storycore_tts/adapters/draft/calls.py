@@ -1,0 +1,125 @@
+"""One call after the other: its turn, and the thread that works for it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+from storycore_tts.adapters.draft.espeak import SpeakCancelled
+from storycore_tts.domain.errors import BackendUnavailable
+
+if TYPE_CHECKING:
+    from storycore_tts.sound.samples import Samples
+
+BACKEND = "draft"
+
+
+class Work:
+    """What one thread does for one call.
+
+    Args:
+        closed: Tells whether the adapter is closed.
+        on_fraction: Told on the event loop how much is done, 0..1.
+    """
+
+    def __init__(self, closed: Callable[[], bool], on_fraction: Callable[[float], None]) -> None:
+        self._closed = closed
+        self._on_fraction = on_fraction
+        self._left = False
+        self._reached = 0.0
+        self._end: tuple[Samples, str] | BaseException | None = None
+        self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
+
+    async def done(self) -> tuple[Samples, str]:
+        """Wait for the end; the thread stops soon after the caller has left."""
+        reported = -1.0
+        try:
+            while self._end is None:
+                if reported < self._reached < 1:
+                    reported = self._reached
+                    self._on_fraction(reported)
+                await self._news.wait()
+                self._news.clear()
+            if isinstance(self._end, BaseException):
+                raise self._end
+        except SpeakCancelled:  # the adapter was closed; a caller that has left never sees it
+            raise closed_error() from None
+        finally:
+            self._left = True
+        self._on_fraction(1.0)
+        return self._end
+
+    # In the thread
+
+    def cancelled(self) -> bool:
+        """Tell whether to stop: the call was left, the adapter is closed, the program ends."""
+        return self._left or self._closed() or not threading.main_thread().is_alive()
+
+    def reach(self, fraction: float) -> None:
+        """Report a fraction, in steps of a hundredth."""
+        if fraction >= self._reached + 0.01:
+            self._reached = fraction
+            self._wake()
+
+    def end(self, result: tuple[Samples, str] | BaseException) -> None:
+        """End the wait of ``done``."""
+        self._end = result
+        self._wake()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        if error is not None:
+            self.end(error)
+        return isinstance(error, Exception)
+
+    def _wake(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._news.set)
+        except RuntimeError:  # the loop was closed: the caller is gone
+            self._left = True
+
+
+class WaitingLine:
+    """Calls that wait for their turn, first come, first served; each on an event loop of its own.
+
+    Those who share settings share the adapter, and some of them have a loop in another thread.
+    """
+
+    def __init__(self) -> None:
+        self._calls: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    @asynccontextmanager
+    async def turn(self, on_position: Callable[[int], None]) -> AsyncIterator[None]:
+        """Wait until no earlier call is left.
+
+        Args:
+            on_position: Told, at each change, how many calls are before this one, the one that
+                speaks among them.
+        """
+        moved = asyncio.Event()
+        call = (asyncio.get_running_loop(), moved)
+        self._calls.append(call)
+        try:
+            while (earlier := self._calls.index(call)) > 0:
+                on_position(earlier)
+                await moved.wait()
+                moved.clear()
+            yield
+        finally:
+            self._calls.remove(call)
+            for loop, event in tuple(self._calls):
+                with suppress(RuntimeError):  # the loop was closed over our head
+                    loop.call_soon_threadsafe(event.set)
+
+
+def closed_error() -> BackendUnavailable:
+    """Return the error for a call of an adapter that is closed."""
+    return BackendUnavailable("The draft adapter is closed.", backend=BACKEND, retryable=False)
