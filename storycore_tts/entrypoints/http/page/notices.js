@@ -54,7 +54,11 @@ function worded({ loc, msg }) {
 function asProblem(error) {
   if (error.title) return error;
   console.error(error); // a bug of this page
-  return { title: "Something went wrong on this page", detail: String(error), hint: "Reload the page." };
+  return {
+    title: "Something went wrong on this page",
+    detail: String(error),
+    hint: "Reload the page.",
+  };
 }
 
 /** Run an action of the user and show its errors. */
