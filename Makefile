@@ -1,4 +1,4 @@
-# Everything runs in .venv, which is made when it is first needed. Another interpreter:
+# Everything runs in .venv, which is created when it is first needed. To use another interpreter:
 # make test PYTHON=python3.12
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +8,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # The torch that `make direct` installs; on a machine without a GPU, a CPU build is enough.
 TORCH ?= torch
 
-# What mkdocs-material says of its own future at every build.
+# Disables a notice of mkdocs-material at every build.
 export NO_MKDOCS_2_WARNING = 1
 
 .PHONY: demo test direct check docs audit soak matrix mutants repeat bench clean
@@ -19,8 +19,8 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 3 --dist loadfile $(PYTEST_OPTIONS)
 
-# Adds torch and qwen_tts, so that `make test` covers the direct backend too; as the guide says for
-# a machine without a GPU.
+# Adds torch and qwen_tts, so that `make test` covers the direct backend, too; as in the guide for
+# machines without a GPU.
 direct: $(VENV)/.dev
 	$(INSTALL) '$(TORCH)' -e '.[direct-light]'
 	$(INSTALL) --no-deps 'qwen-tts>=0.1.1,<0.2'
@@ -33,32 +33,32 @@ check: $(VENV)/.dev
 	$(BIN)/python documentation/generate.py --check
 	$(BIN)/python -m mkdocs build --quiet --strict --site-dir $(VENV)/site
 
-# Writes the reference anew from the code, and all documents as a site into site/.
+# Generates the reference from the code, and builds the documentation site in site/.
 docs: $(VENV)/.dev
 	$(BIN)/python documentation/generate.py
 	$(BIN)/python -m mkdocs build --quiet --strict
 
-# Whether any package in .venv has a known hole; says so where that cannot be found out.
+# Reports known vulnerabilities of the packages in .venv, or that they cannot be checked.
 audit: $(VENV)/.dev
 	$(BIN)/python .ci/audit.py
 
-# The whole suite on every Python of this machine, before a release.
+# Runs the whole suite on every Python of this machine, before a release.
 matrix:
 	.ci/matrix
 
-# Small mutations of the product, one at a time: the tests must catch each of them.
+# Applies small mutations to the product, one at a time; the tests must catch each of them.
 mutants: $(VENV)/.dev
 	$(BIN)/python tests/mutants/run.py
 
-# `make test` again and again, half of the runs beside two busy loops.
+# Repeats `make test`, half of the runs with two busy loops in the background.
 repeat: $(VENV)/.dev
 	.ci/repeat
 
-# The long forms of tests: many examples, many kills.
+# Runs the long forms of tests, with many examples and many kills.
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak --timeout 3600
 
-# The second one needs what `make direct` installs.
+# direct_throughput.py requires `make direct`.
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/comfyui_overhead.py
 	$(BIN)/python benchmarks/direct_throughput.py

@@ -1,12 +1,12 @@
-"""What this package adds to a ComfyUI job, beside the least and beside what StoryCore does today.
+"""Overhead of this package per ComfyUI job, compared with a minimal client and with polling.
 
-The stand-in server runs in a process of its own with nodes that take no time, so that what is left
-is the client's work. In one run, interleaved:
+The stand-in server runs in a separate process with nodes that take no time, so that only the work
+of the client is measured. Compared in one run, interleaved:
 
-* floor: a bare httpx and websockets script that posts the prompt, waits on the WebSocket, asks
-  history, downloads and decodes, over one shared WebSocket and one pool of connections;
+* floor: a bare httpx and websockets script that posts the prompt, waits for the WebSocket, fetches
+  history, downloads and decodes, with a shared WebSocket and connection pool;
 * ours: ``ComfyUIAdapter.synthesize``, which does the same and everything else;
-* polling: history asked every 0.5 s, as StoryCore does today.
+* polling: history is polled every 0.5 s, as StoryCore does today.
 
     python benchmarks/comfyui_overhead.py [--json]
 """
@@ -41,7 +41,7 @@ Call = Callable[[], Awaitable[None]]
 
 
 def workflow(prompt_id: str) -> dict[str, Any]:
-    """Return the graph that all three send."""
+    """Return the graph that all three clients send."""
     voice = {
         "text": TEXT,
         "speaker": "Ryan",
@@ -69,7 +69,7 @@ def workflow(prompt_id: str) -> dict[str, Any]:
 
 
 class Bare:
-    """The least that a client can do."""
+    """A minimal client."""
 
     def __init__(self, http: httpx.AsyncClient, socket: ClientConnection, client_id: str) -> None:
         self.http = http
@@ -103,14 +103,14 @@ class Bare:
         assert len(samples)
 
     async def floor(self) -> None:
-        """Wait on the WebSocket, then ask history once."""
+        """Wait for the WebSocket, then fetch history once."""
         prompt_id = await self.submit()
         await self.waiting[prompt_id].wait()
         history = (await self.http.get(f"/history/{prompt_id}")).json()
         await self.fetch(history[prompt_id])
 
     async def polling(self) -> None:
-        """Ask history every half second."""
+        """Poll history every half second."""
         prompt_id = await self.submit()
         while True:
             history = (await self.http.get(f"/history/{prompt_id}")).json()
@@ -121,7 +121,7 @@ class Bare:
 
 
 async def milliseconds(call: Call, times: int = 1) -> tuple[float, float]:
-    """Time so many concurrent calls: wall time of all, and this process's CPU time of each."""
+    """Measure concurrent calls: wall time of all, and CPU time of this process per call."""
     began, worked = time.perf_counter(), time.process_time()
     await asyncio.gather(*(call() for _ in range(times)))
     cpu = (time.process_time() - worked) / times
@@ -129,7 +129,7 @@ async def milliseconds(call: Call, times: int = 1) -> tuple[float, float]:
 
 
 async def measure(url: str, rounds: int) -> dict[str, float]:
-    """Measure the three against one server, each in turn, and return medians in ms."""
+    """Measure the three clients with one server, in turn, and return medians in ms."""
     adapter = ComfyUIAdapter(QwenTTSConfig(comfyui_url=url))
     client_id = uuid.uuid4().hex
 
@@ -143,7 +143,7 @@ async def measure(url: str, rounds: int) -> dict[str, float]:
         for call in (bare.floor, ours, bare.floor, ours):  # connections, imports, caches
             await call()
         for number in range(rounds * 6):
-            # Whoever goes second finds the machine as the first one left it: take turns.
+            # The order alternates, since the first call affects the second one.
             pair = [("floor_ms", bare.floor), ("ours_ms", ours)]
             for name, call in pair if number % 2 else reversed(pair):
                 found.setdefault(name, []).append(await milliseconds(call))
@@ -159,7 +159,7 @@ async def measure(url: str, rounds: int) -> dict[str, float]:
 
 
 def summary(found: dict[str, list[tuple[float, float]]]) -> dict[str, float]:
-    """Return medians of wall and CPU times, and how ours compare with the floor's."""
+    """Return medians of wall and CPU times, and their ratios to the floor."""
     result = {}
     for name, times in found.items():
         wall, cpu = zip(*times, strict=True)

@@ -1,16 +1,15 @@
-"""What batching in the direct adapter gains, and how soon a stream is heard.
+"""Throughput of batching in the direct adapter, and latency of its streams.
 
-Three ways to speak the same 32 lines with one model, in one run: 32 calls of ``qwen_tts`` one after
-the other (what a program writes that knows nothing else), one list of 32 made by hand (the limit of
-what one batch can do), and 32 concurrent requests to our adapter. Then a long line, as a stream and
-as a whole.
+Generates the same 32 lines with one model in three ways, in one run: 32 sequential calls of
+``qwen_tts`` (the baseline), one manual batch of 32 (the upper limit of batching), and 32 concurrent
+requests to our adapter. Then a long line, as a stream and as a whole.
 
-    python benchmarks/direct_throughput.py            # tiny random models, built on the spot
+    python benchmarks/direct_throughput.py            # tiny random models, built for the run
     python benchmarks/direct_throughput.py --large    # wider and deeper ones
     python benchmarks/direct_throughput.py --model /models/Qwen3-TTS-12Hz-1.7B-CustomVoice
     python benchmarks/direct_throughput.py --json
 
-Aims: at least 4 times the sequential rate, and at least 0.85 of the batch made by hand.
+Goals: at least 4 times the sequential rate, and at least 0.85 of the rate of the manual batch.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ AIMS = {"speedup": 4.0, "of_batch": 0.85}
 
 
 def main() -> int:
-    """Measure, report, and say by the exit status whether the aims were met."""
+    """Measure and report; the exit status is 0 if the goals were met."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--json", action="store_true", help="print one JSON object")
     options.add_argument("--large", action="store_true", help="hidden size 512, 8 layers")
@@ -59,7 +58,7 @@ def main() -> int:
 
 
 async def measured(model: Path, *, device: str, rounds: int) -> dict[str, Any]:
-    """Measure all ways with one model in memory, in turn, so that a busy machine is fair to all."""
+    """Measure all variants with one loaded model, in turn, so that load affects all equally."""
     config = QwenTTSConfig(
         device=device,
         precision="bf16" if device == "cuda" else "fp32",
@@ -98,7 +97,7 @@ async def measured(model: Path, *, device: str, rounds: int) -> dict[str, Any]:
 
 
 def by_hand(package: Any, lines: list[str]) -> float:
-    """Return how long one call of ``qwen_tts`` takes, in seconds."""
+    """Return the duration of one call of ``qwen_tts``, in seconds."""
     began = time.perf_counter()
     package.generate_custom_voice(
         text=lines,
@@ -114,14 +113,14 @@ def by_hand(package: Any, lines: list[str]) -> float:
 
 
 async def concurrently(adapter: DirectAdapter) -> float:
-    """Return how long all lines take as requests that come at once, in seconds."""
+    """Return the duration of all lines as concurrent requests, in seconds."""
     began = time.perf_counter()
     await asyncio.gather(*(adapter.synthesize(SpeechRequest(line, SPEAKER)) for line in LINES))
     return time.perf_counter() - began
 
 
 async def streamed(adapter: DirectAdapter) -> tuple[float, float]:
-    """Return when a stream's first chunk and its last come, in seconds."""
+    """Return the time to the first and to the last chunk of a stream, in seconds."""
     began, first = time.perf_counter(), None
     request = SpeechRequest(LONG, SPEAKER, sampling=Sampling(seed=1))
     async with contextlib.aclosing(adapter.synthesize_stream(request)) as stream:
@@ -132,7 +131,7 @@ async def streamed(adapter: DirectAdapter) -> tuple[float, float]:
 
 
 async def spoken(adapter: DirectAdapter) -> float:
-    """Return how long the same line takes as a whole, in seconds."""
+    """Return the duration of the same line without streaming, in seconds."""
     began = time.perf_counter()
     await adapter.synthesize(SpeechRequest(LONG, SPEAKER, sampling=Sampling(seed=1)))
     return time.perf_counter() - began

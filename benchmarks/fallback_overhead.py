@@ -1,17 +1,17 @@
-"""What a dead ComfyUI server costs the requests that are spoken by another backend instead.
+"""Overhead of the fallback for requests while the ComfyUI server is down.
 
-One service whose ``comfyui_url`` leads nowhere, and beside it the same other backend asked
-directly, in turn, in one run. The first request finds out that the server is dead, with all its
-tries; what counts are the others.
+Compares a service whose ``comfyui_url`` is unreachable with direct calls of its fallback backend,
+in turn, in one run. The first request, with all its retries, detects that the server is down; only
+later requests count.
 
-* reach: from the call until the other backend is asked;
-* added: the median of whole calls, less that of plain calls.
+* reach: from the call until the fallback backend is called;
+* added: the median of whole calls, minus that of plain calls.
 
     python benchmarks/fallback_overhead.py                   # direct, on a tiny random model
     python benchmarks/fallback_overhead.py --fallback draft  # without torch
     python benchmarks/fallback_overhead.py --json
 
-Aim: 99 of 100 requests after the first reach the other backend within 5 ms.
+Goal: 99 of 100 requests after the first reach the fallback backend within 5 ms.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ AIM_MS = 5.0
 
 
 def main() -> int:
-    """Measure, report, and say by the exit status whether the aim was met."""
+    """Measure and report; the exit status is 0 if the goal was met."""
     usual = "direct" if find_spec("torch") and find_spec("qwen_tts") else "draft"
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--json", action="store_true", help="one object as the last line")
@@ -52,7 +52,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         models = _tiny_models(Path(folder)) if asked.fallback == "direct" else {}
         config = QwenTTSConfig(
-            comfyui_url=f"http://127.0.0.1:{_port_of_nobody()}",
+            comfyui_url=f"http://127.0.0.1:{_unused_port()}",
             fallback=asked.fallback,
             device="auto",
             precision="fp32",
@@ -66,7 +66,7 @@ def main() -> int:
 
 
 async def measured(config: QwenTTSConfig, requests: int) -> dict[str, float]:
-    """Speak by way of the dead server and without it, in turn."""
+    """Measure calls with fallback and plain calls, in turn."""
     assert config.fallback is not None
     plain = make_adapter(config.fallback, config)
     assert isinstance(plain, SpeechSynthesizer)
@@ -123,7 +123,7 @@ def _tiny_models(folder: Path) -> dict[str, str]:
     return {"1.7B-CustomVoice": str(build_tiny_models(folder).path("custom_voice"))}
 
 
-def _port_of_nobody() -> int:
+def _unused_port() -> int:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return int(listening.getsockname()[1])

@@ -1,15 +1,15 @@
-"""When the first byte of a line comes, and when the last: plain, as a stream, and six at once.
+"""Time to the first and last byte of a line: plain, streamed, and with six clients.
 
-One service, and clients of ``/v1/audio/speech``. Behind it, one after the other:
+One service, and clients of ``/v1/audio/speech``. Backends, one after the other:
 
-* comfyui: the stand-in, which works as long as a GPU does (``--real-time-factor``), or a server of
-  yours (``--comfyui``);
+* comfyui: the stand-in, which simulates the speed of a GPU (``--real-time-factor``), or your own
+  server (``--comfyui``);
 * draft: espeak-ng;
-* direct: a tiny random model on the CPU, where torch and qwen_tts are installed.
+* direct: a tiny random model on the CPU, if torch and qwen_tts are installed.
 
     python benchmarks/first_byte.py [--backends comfyui,draft,direct] [--json]
 
-Aim: a stream's first byte in half the time of the whole line, and no error.
+Goal: the first byte of a stream in half the time of the whole line, and no errors.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ AT_ONCE = (1, 6)
 
 
 async def one(http: aiohttp.ClientSession, url: str, how: dict[str, Any]) -> tuple[float, float]:
-    """Ask for the text once; return the seconds until the first byte, and until the last."""
+    """Request the text once; return the seconds to the first and to the last byte."""
     body = {"model": "qwen3-tts", "voice": "Ryan", "input": TEXT, "seed": 7, **how}
     began = time.perf_counter()
     async with http.post(f"{url}/v1/audio/speech", json=body) as answer:
@@ -60,7 +60,7 @@ async def one(http: aiohttp.ClientSession, url: str, how: dict[str, Any]) -> tup
 
 
 async def measured(url: str, rounds: int) -> dict[str, float]:
-    """Return the medians; of six at once, those of the client that waited longest."""
+    """Return the medians; with six clients, those of the slowest client."""
     figures = {}
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as http:
@@ -79,7 +79,7 @@ async def measured(url: str, rounds: int) -> dict[str, float]:
 
 @contextmanager
 def behind(backend: str, asked: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the settings of a service that speaks with a backend."""
+    """Yield the settings of a service with a backend."""
     settings = {"backend": backend, "default_language": "English"}
     if backend == "direct":
         from storycore_tts.testing.tiny_models import build_tiny_models
@@ -105,13 +105,13 @@ def report(backend: str, figures: dict[str, float]) -> None:
 
 
 def main() -> int:
-    """Measure, report, and say by the exit status whether the aim was met."""
+    """Measure and report; the exit status is 0 if the goal was met."""
     there = ["comfyui", "draft", *(["direct"] if find_spec("qwen_tts") else [])]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--json", action="store_true", help="one object as the last line")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--backends", default=",".join(there), help="which, with commas")
-    parser.add_argument("--comfyui", help="address of a ComfyUI server in place of the stand-in")
+    parser.add_argument("--backends", default=",".join(there), help="comma-separated list")
+    parser.add_argument("--comfyui", help="URL of a ComfyUI server to use instead of the stand-in")
     parser.add_argument("--real-time-factor", type=float, default=0.5, help="of the stand-in")
     asked = parser.parse_args()
     result = {}

@@ -1,15 +1,15 @@
-"""What the service adds to speech, under load: beside a bare handler that calls the same backend.
+"""Overhead of the service under load, compared with a bare handler with the same backend.
 
-Two processes, asked in turn in one run: ``storycore-tts serve`` with the draft backend, and uvicorn
-with a FastAPI handler of a few lines around the same ``DraftAdapter``. Clients ask again as soon as
-they are answered.
+Two processes, measured in turn in one run: ``storycore-tts serve`` with the draft backend, and
+uvicorn with a minimal FastAPI handler around the same ``DraftAdapter``. Clients send the next
+request as soon as they get a response.
 
-* throughput, p50 and p99 with many clients, and p50 with one, who never waits behind another;
-* jobs: how many are accepted in a second, how many done, and how long a lone one takes.
+* throughput, p50 and p99 with many clients, and p50 with a single client;
+* jobs: accepted per second, completed per second, and the duration of a single job.
 
     python benchmarks/service_load.py [--seconds 60] [--clients 50] [--json]
 
-Aim: no error, and a few milliseconds a request more than the bare handler.
+Goal: no errors, and a few milliseconds per request more than the bare handler.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from storycore_tts.testing.service_process import ServiceProcess
 
 GENERATE, JOBS = "/ai/tts/qwen/generate", "/ai/tts/qwen/jobs"
 LINE = {"text": "Hello, this is a test.", "speaker": "Ryan", "language": "English"}
-SLICES = 6  # of each side, in turn: the machine is not the same from minute to minute
+SLICES = 6  # of each side, in turn, since the speed of the machine varies over time
 JOBS_A_CLIENT = 4
 LONE_JOBS = 20
 
 
 class Line(BaseModel):
-    """What the bare handler takes."""
+    """Request body of the bare handler."""
 
     text: str
     speaker: str
@@ -55,7 +55,7 @@ class Line(BaseModel):
 
 
 def bare() -> None:
-    """Serve the least that can be served; prints the address."""
+    """Run a minimal service; prints its URL."""
     app, adapter = FastAPI(), DraftAdapter()
 
     @app.post(GENERATE)
@@ -71,7 +71,7 @@ def bare() -> None:
 
 @contextlib.contextmanager
 def bare_process() -> Iterator[str]:
-    """Run ``bare`` in a process of its own."""
+    """Run ``bare`` in a child process."""
     command = [sys.executable, __file__, "--bare"]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=quiet, text=True) as child:
@@ -84,7 +84,7 @@ def bare_process() -> Iterator[str]:
 
 @dataclass
 class Load:
-    """How one side did."""
+    """Measurements of one side."""
 
     seconds: float = 0.0
     took_ms: list[float] = field(default_factory=list)
@@ -92,7 +92,7 @@ class Load:
     errors: list[str] = field(default_factory=list)
 
     def figures(self, name: str) -> dict[str, float]:
-        """Return them under names that begin with that of the side."""
+        """Return the figures, with the name of the side as prefix."""
         return {
             f"{name}_per_s": round(len(self.took_ms) / self.seconds, 1),
             f"{name}_p50_ms": round(statistics.median(self.took_ms), 2),
@@ -106,7 +106,7 @@ Ask = Callable[[], Awaitable[None]]
 
 
 async def ask_until(over: float, ask: Ask, took_ms: list[float], errors: list[str]) -> None:
-    """Ask again and again, and once at least."""
+    """Send requests until a time is reached, at least one."""
     now = 0.0
     while now < over:
         began = time.perf_counter()
@@ -122,7 +122,7 @@ async def ask_until(over: float, ask: Ask, took_ms: list[float], errors: list[st
 async def load(
     http: aiohttp.ClientSession, url: str, clients: int, seconds: float, of: Load
 ) -> None:
-    """Ask one side for some seconds, a tenth of them as the only client."""
+    """Send requests to one side for some seconds, a tenth of them as the only client."""
 
     async def ask() -> None:
         async with http.post(f"{url}{GENERATE}", json=LINE) as answer:
@@ -139,7 +139,7 @@ async def load(
 
 
 async def jobs(http: aiohttp.ClientSession, url: str, clients: int, lone: int) -> dict[str, float]:
-    """Give many jobs at once, see them done, and then give one at a time."""
+    """Submit many jobs at once and wait for them, then one at a time."""
 
     async def submitted() -> str:
         headers = {"Prefer": "respond-async"}
@@ -181,7 +181,7 @@ async def jobs(http: aiohttp.ClientSession, url: str, clients: int, lone: int) -
 async def measured(
     ours: str, plain: str, clients: int, seconds: float, lone: int
 ) -> dict[str, float]:
-    """Ask both in turn, and the service for jobs."""
+    """Measure both sides in turn, and the jobs of the service."""
     sides = {"ours": (ours, Load()), "bare": (plain, Load())}
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, trust_env=False) as http:
@@ -211,7 +211,7 @@ def report(result: dict[str, float], clients: int) -> None:
         table.add_row(what, f"{result[f'ours_{name}']:g}", f"{result[f'bare_{name}']:g}")
     Console().print(table)
     print(
-        f"added: {result['added_ms']:g} ms of work a request, "
+        f"added: {result['added_ms']:g} ms of work per request, "
         f"{result['added_alone_ms']:g} ms for one client alone"
     )
     table = Table("", "", title="Jobs", show_header=False)
@@ -223,7 +223,7 @@ def report(result: dict[str, float], clients: int) -> None:
 
 
 def main() -> int:
-    """Measure, report, and say by the exit status whether there was no error."""
+    """Measure and report; the exit status is 0 if there were no errors."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--json", action="store_true", help="one object as the last line")
     parser.add_argument("--seconds", type=float, default=60.0, help="of load for each side")

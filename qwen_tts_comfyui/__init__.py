@@ -1,7 +1,8 @@
-"""The names of the engine's old ``qwen_tts_comfyui``, for programs that import them.
+"""Compatibility names of the engine's former ``qwen_tts_comfyui`` package.
 
-The configuration classes are those of ``storycore_tts``, flat: ``QwenTTSConfig(model_choice=…)``.
-Failures are exceptions here too, and results have ``audio_path``, ``duration`` and ``sample_rate``.
+The configuration classes are those of ``storycore_tts``, which are flat:
+``QwenTTSConfig(model_choice=…)``. Failures raise exceptions; results have ``audio_path``,
+``duration`` and ``sample_rate``.
 """
 
 from storycore_tts.domain.presets import STYLES as VOICE_INSTRUCTIONS

@@ -1,4 +1,4 @@
-"""The old package's client, for those who import it from here."""
+"""Compatibility import of the client."""
 
 from storycore_tts.entrypoints.legacy.client import (
     QwenTTSComfyUIClient,

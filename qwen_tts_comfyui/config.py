@@ -1,4 +1,4 @@
-"""What the old package's client takes, for those who import it from here."""
+"""Compatibility imports of the configuration classes."""
 
 from storycore_tts.entrypoints.legacy.client import QwenTTSVoiceCloneConfig
 from storycore_tts.settings import (

@@ -1,9 +1,9 @@
-"""Every error that this package raises on purpose, and what each one asks of you.
+"""The errors that this package raises on purpose.
 
 ::
 
     TTSError
-    ├── InvalidRequest          your input; found before any GPU work; never retried, no fallback
+    ├── InvalidRequest          invalid input, found before any GPU work; no retry, no fallback
     │   ├── UnknownSpeaker
     │   ├── UnsupportedLanguage
     │   ├── UnsupportedByBackend
@@ -11,21 +11,21 @@
     │   │   ├── RecordingTooLarge
     │   │   └── UnsupportedRecording
     │   └── InvalidDataset
-    ├── ConfigurationError      a key in a file or in the environment
-    ├── BackendUnavailable      refused, unreachable, something is not installed: retry or fall back
+    ├── ConfigurationError      an invalid setting in a file or in the environment
+    ├── BackendUnavailable      unreachable, overloaded or incomplete: retry or fall back
     │   ├── BackendTimeout
     │   ├── BackendOverloaded
     │   └── NodePackMissing
-    ├── GenerationFailed        the backend tried and failed
+    ├── GenerationFailed        the backend accepted the job and failed
     │   ├── OutOfMemory
     │   ├── RunawayGeneration
     │   ├── SilentAudio
     │   └── JobLost
-    ├── StorageFailed           a disk of this machine: it refuses, or what lies there is damaged
+    ├── StorageFailed           a local file or folder is inaccessible or damaged
     ├── AuthenticationFailed
     └── JobCancelled
 
-An error says what went wrong, on which side, and, in ``hint``, what to do next.
+The message says what went wrong and on which side; ``hint`` says what to do next.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from typing import ClassVar
 
 
 class TTSError(Exception):
-    """The root: catch it to catch everything that this package raises on purpose.
+    """Base class of all errors that this package raises on purpose.
 
     Args:
         message: What went wrong, and on which side.
-        hint: What to do next; None when there is nothing to advise.
-        backend: Name of the adapter that raised it ("comfyui", "draft", …), if one did.
-        retryable: Whether the same call may succeed later; None takes the class's own answer.
+        hint: What to do next; None if there is no advice.
+        backend: Name of the adapter that raised it ("comfyui", "draft", …), if any.
+        retryable: Whether the same call may succeed later; None: the default of the class.
     """
 
     is_retryable: ClassVar[bool] = False
@@ -69,52 +69,52 @@ class TTSError(Exception):
         return f"{self.message}{'' if ended else '.'} {self.hint}"
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Let an error cross to another process: exceptions only keep positional arguments."""
+        """Support pickling: by default, exceptions keep positional arguments only."""
         return _restored, (type(self), self.args, self.__dict__)
 
 
 class InvalidRequest(TTSError):
-    """What was asked for cannot be done by anyone; nothing was started."""
+    """The request is invalid on any backend; no work was started."""
 
 
 class UnknownSpeaker(InvalidRequest):
-    """No voice of that name; the message lists the ones there are."""
+    """There is no voice of that name; the message lists the available ones."""
 
 
 class UnsupportedLanguage(InvalidRequest):
-    """A language that the model, or this node, does not speak."""
+    """The model, or the installed node, does not support the language."""
 
 
 class UnsupportedByBackend(InvalidRequest):
-    """The chosen backend has no such port; ask ``capabilities`` before you call."""
+    """The backend does not support the operation; check ``capabilities`` before the call."""
 
 
 class InvalidReferenceAudio(InvalidRequest):
-    """The reference recording cannot be decoded, or holds nothing to clone."""
+    """The reference recording cannot be decoded, or contains nothing to clone."""
 
 
 class RecordingTooLarge(InvalidReferenceAudio):
-    """The recording's file has more bytes than are taken."""
+    """The recording's file exceeds the size limit."""
 
 
 class UnsupportedRecording(InvalidReferenceAudio):
-    """The recording's file is of none of the kinds that are taken."""
+    """The recording's file format is not supported."""
 
 
 class InvalidDataset(InvalidRequest):
-    """The training folder cannot be trained on."""
+    """The training dataset is invalid."""
 
 
 class ConfigurationError(TTSError, ValueError):
-    """A setting was refused before anything started.
+    """A setting is invalid; raised before any work starts.
 
     Args:
-        source: The file, or the environment variable, that holds the setting.
+        source: The file or the environment variable that contains the setting.
         line: Its line in the file, from 1.
         key: Its dotted path, such as ``tts.qwen.generation.top_p``.
-        value: What was found there.
-        allowed: What would be accepted, in words.
-        unknown_key: The key itself is the mistake: there is none of that name.
+        value: The value found there.
+        allowed: Description of the accepted values.
+        unknown_key: There is no setting with that key.
     """
 
     def __init__(
@@ -139,10 +139,10 @@ class ConfigurationError(TTSError, ValueError):
 
 
 class BackendUnavailable(TTSError):
-    """The backend could not be asked; another one may be, and this one later.
+    """The backend cannot be reached or used now; a retry or another backend may succeed.
 
     Args:
-        retry_after: Seconds that the backend itself asked us to wait, if it did.
+        retry_after: Seconds to wait before a retry, if the backend asked for a pause.
     """
 
     is_retryable = True
@@ -161,11 +161,11 @@ class BackendUnavailable(TTSError):
 
 
 class BackendTimeout(BackendUnavailable):
-    """A wait ended before its answer came.
+    """The backend did not answer in time.
 
     Args:
-        wait: Which wait: "connect", "request", "queue", "idle" or "job".
-        seconds: How long it was, in seconds.
+        wait: Which timeout expired: "connect", "request", "queue", "idle" or "job".
+        seconds: Length of that timeout, in seconds.
     """
 
     def __init__(
@@ -184,21 +184,21 @@ class BackendTimeout(BackendUnavailable):
 
 
 class BackendOverloaded(BackendUnavailable):
-    """The backend is up and refuses more work for now (HTTP 429, 503)."""
+    """The backend is running but accepts no more work for now (HTTP 429, 503)."""
 
 
 class NodePackMissing(BackendUnavailable):
-    """ComfyUI runs, but without the nodes that speak: an administrator must install them."""
+    """ComfyUI is running without the required nodes; an administrator must install them."""
 
     is_retryable = False
 
 
 class GenerationFailed(TTSError):
-    """The backend took the job and failed at it.
+    """The backend accepted the job and failed.
 
     Args:
         node_type: ComfyUI class of the node that failed, such as "FB_Qwen3TTSCustomVoice".
-        node_id: Its id in the graph.
+        node_id: Id of that node in the graph.
         exception_type: Name of the exception on the backend's side.
     """
 
@@ -224,13 +224,13 @@ class OutOfMemory(GenerationFailed):
 
 
 class RunawayGeneration(GenerationFailed):
-    """The model never said "end": the audio ran into the token budget and is not speech to keep.
+    """The model produced no end token: the audio reached the token budget and was discarded.
 
     Args:
-        partial_duration: Seconds of audio made before the budget ended.
+        partial_duration: Seconds of audio generated before the budget was used up.
     """
 
-    is_retryable = True  # with another seed: about one generation in two hundred does this
+    is_retryable = True  # with another seed; affects about one generation in 200
 
     def __init__(
         self,
@@ -246,29 +246,29 @@ class RunawayGeneration(GenerationFailed):
 
 
 class SilentAudio(GenerationFailed):
-    """The backend reported success and delivered silence."""
+    """The backend reported success but returned silence."""
 
     is_retryable = True
 
 
 class JobLost(GenerationFailed):
-    """The backend no longer knows the job: it restarted, or somebody cleared its queue."""
+    """The backend no longer knows the job: it was restarted, or its queue was cleared."""
 
     is_retryable = True
 
 
 class StorageFailed(TTSError):
-    """A folder on this machine cannot be read or written, or what lies in it is damaged."""
+    """A local file or folder cannot be read or written, or its contents are damaged."""
 
 
 class AuthenticationFailed(TTSError):
-    """The backend refused our credentials (HTTP 401 or 403)."""
+    """The backend rejected the credentials (HTTP 401 or 403)."""
 
 
 class JobCancelled(TTSError):
-    """Somebody else stopped the job on the backend.
+    """The job was cancelled on the backend, by another client or an operator.
 
-    Cancelling on our side is asyncio's own ``CancelledError``; this is the other case.
+    A cancellation on the caller's side is an ``asyncio.CancelledError`` instead.
     """
 
 
@@ -279,18 +279,25 @@ _brief.maxlong = 60
 
 
 def shown(value: object) -> str:
-    """Return a value as a message shows it: its repr, cut short however deep or long it is."""
+    """Return the repr of a value for a message, shortened if it is long or deeply nested."""
     try:
         return _brief.repr(value)
-    except ValueError:  # an integer of thousands of digits
-        return "a number that is too long to show"
+    except ValueError:  # an integer with thousands of digits
+        return "a number that is too long to display"
 
 
 def check_range(name: str, value: object, low: float, high: float, *, whole: bool = False) -> None:
-    """Refuse a value that is no finite number from low to high.
+    """Check that a value is a finite number in a range.
+
+    Args:
+        name: Name of the value, for error messages.
+        value: The value.
+        low: Minimum.
+        high: Maximum.
+        whole: Accept integers only.
 
     Raises:
-        InvalidRequest: It is none; booleans are none either.
+        InvalidRequest: The value is not such a number; booleans are rejected, too.
     """
     wanted = "a whole number" if whole else "a number"
     kinds: tuple[type, ...] = (int,) if whole else (int, float)
@@ -307,7 +314,7 @@ def _restored(kind: type[TTSError], args: tuple[object, ...], state: dict[str, o
 
 
 def did_you_mean(wrong: str, allowed: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the closest allowed spelling, or "" when none is close."""
+    """Return " Did you mean 'x'?" with the closest allowed spelling, or "" if none is close."""
     by_folded = {name.casefold(): name for name in allowed}
     close = get_close_matches(wrong.casefold(), by_folded, n=1, cutoff=0.6)
     return f" Did you mean '{by_folded[close[0]]}'?" if close else ""

@@ -1,6 +1,6 @@
-"""The console script: a signal is heeded before anything else is imported.
+"""The console script; it handles signals before anything else is imported.
 
-It stands outside ``storycore_tts`` so that its own import loads nothing of that package.
+It is outside of ``storycore_tts``, so that importing it does not load that package.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ _INTERRUPTED = 130
 def main() -> int:
     """Run the command line ``storycore-tts``.
 
-    While packages load, and once the command is done, nothing is under way that could be left
-    behind: a signal then ends the process at once. In between, the command line has handlers of
-    its own.
+    Before and after a command, a signal ends the process immediately, since there is nothing to
+    clean up. During a command, the command line installs its own handlers.
 
     Returns:
         The exit status.
@@ -29,7 +28,7 @@ def main() -> int:
 
 
 def _leave(number: int, frame: object) -> None:
-    try:  # noqa: SIM105 - contextlib would be one import more
+    try:  # noqa: SIM105 - avoids importing contextlib
         os.write(2, b"error: Interrupted.\n")
     except OSError:  # closed
         pass

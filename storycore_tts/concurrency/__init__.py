@@ -1,5 +1,5 @@
-"""Waits and lookups for asyncio, used by services, adapters and entry points alike.
+"""Waits and lookups for asyncio.
 
-Each of them keeps three promises: a cancellation of the caller is never swallowed, no task is left
-behind, and asyncio never logs that an exception was not retrieved.
+They guarantee that a cancellation of the caller is never swallowed, that no task is left running,
+and that asyncio never logs "exception was never retrieved".
 """

@@ -1,4 +1,4 @@
-"""Questions that are asked once, however many calls want the answer at the same time."""
+"""Caches asynchronous lookups; concurrent callers share one lookup."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 
 class Lookups:
-    """Remembers answers by their keys. A question that failed is asked again by the next call.
+    """A cache of asynchronous lookups by key. Failures are not cached: the next call tries again.
 
     Args:
-        cut_off: Makes the error of a question that was cancelled.
-        limit: How many answers are kept; the oldest go first.
+        cut_off: Returns the error to raise if a lookup was cancelled.
+        limit: Maximum number of cached results; the oldest are dropped first.
     """
 
     def __init__(self, cut_off: Callable[[], TTSError], limit: int = 256) -> None:
@@ -30,10 +30,14 @@ class Lookups:
         return key in self._asked
 
     async def get(self, key: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return the answer to ``key``, asking for it unless it is known or under way.
+        """Return the result for ``key``; look it up unless it is cached or already in progress.
+
+        Args:
+            key: Identifies the lookup.
+            ask: Performs it.
 
         Raises:
-            TTSError: What ``ask`` raised, to each caller a copy of its own.
+            TTSError: A copy of what ``ask`` raised, or the error from ``cut_off``.
         """
         task = self._asked.get(key)
         if task is None:
@@ -41,16 +45,16 @@ class Lookups:
                 del self._asked[next(iter(self._asked))]
             task = self._asked[key] = asyncio.get_running_loop().create_task(ask())
             task.add_done_callback(lambda ended: self._forget_failure(key, ended))
-        await asyncio.wait([task])  # which does not cancel it for the others when we are cancelled
+        await asyncio.wait([task])  # a cancelled caller does not cancel it for the others
         if task.cancelled():
             raise self._cut_off()
         error = task.exception()
         if isinstance(error, TTSError):
-            raise copy(error) from error  # each caller judges and changes its own
+            raise copy(error) from error  # callers may change their copy
         return task.result()  # type: ignore[no-any-return]
 
     def forget(self, key: str | None = None) -> None:
-        """Ask again next time; for all keys if none is named."""
+        """Drop the cached result for ``key``, or all results if ``key`` is None."""
         if key is None:
             self._asked.clear()
         else:

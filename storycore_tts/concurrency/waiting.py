@@ -1,4 +1,4 @@
-"""Waits that lose neither what they wait for nor a cancellation."""
+"""Waits that lose neither a result nor a cancellation."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ T = TypeVar("T")
 
 
 async def wait_at_most(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for an event, at most so many seconds; tell whether it came.
+    """Wait for an event for a limited time; return whether it was set.
 
-    Not ``asyncio.wait_for``: before Python 3.12 that swallows a cancellation which arrives in the
-    same step of the loop as the event.
+    ``asyncio.wait_for`` is not used: before Python 3.12, it swallows a cancellation that arrives in
+    the same iteration of the loop as the event.
+
+    Args:
+        event: The event.
+        seconds: Maximum time to wait, in seconds.
     """
     waiter = asyncio.ensure_future(event.wait())
     try:
@@ -24,14 +28,14 @@ async def wait_at_most(event: asyncio.Event, seconds: float) -> bool:
 
 
 async def within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
-    """Await something for a limited time; cancel it after that, or when the caller is cancelled.
+    """Await a coroutine for a limited time; cancel it then, or if the caller is cancelled.
 
     Args:
-        seconds: At most; None: as long as it takes.
-        work: What is awaited. After it was cancelled, its end is waited for.
+        seconds: Maximum time, in seconds; None: no limit.
+        work: The coroutine. If it is cancelled, this function still waits for it to end.
 
     Raises:
-        asyncio.TimeoutError: The time is up.
+        asyncio.TimeoutError: The time limit was exceeded.
     """
     if seconds is None:
         return await work
@@ -48,12 +52,16 @@ async def within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
 
 
 async def unbroken(work: Awaitable[T]) -> T:
-    """Await what must come to its end, however often the caller is cancelled meanwhile.
+    """Await something to its end, even if the caller is cancelled meanwhile.
 
-    When ``asyncio.run`` ends it cancels all tasks, and those that clean up cancel theirs once more.
+    Several cancellations may arrive: ``asyncio.run`` cancels all tasks when it ends, and cleanup
+    code may cancel them again.
+
+    Args:
+        work: What to await.
 
     Raises:
-        asyncio.CancelledError: The caller was cancelled; it is raised when the work has ended.
+        asyncio.CancelledError: The caller was cancelled; raised after the work has ended.
     """
     task = asyncio.ensure_future(work)
     await all_ended([task])
@@ -66,11 +74,11 @@ async def all_ended(
     """Wait until all have ended, even if the caller is cancelled meanwhile.
 
     Args:
-        futures: What is waited for; their errors are left in them.
-        on_cancel: Called at each cancellation of the caller.
+        futures: The futures; their exceptions are not raised.
+        on_cancel: Called each time the caller is cancelled.
 
     Raises:
-        asyncio.CancelledError: The caller was cancelled; it is raised when all have ended.
+        asyncio.CancelledError: The caller was cancelled; raised after all have ended.
     """
     cancelled: asyncio.CancelledError | None = None
     while pending := [future for future in futures if not future.done()]:
@@ -86,6 +94,6 @@ async def all_ended(
 
 
 def consume_exception(future: asyncio.Future[Any]) -> None:
-    """Retrieve what a future raised; asyncio logs exceptions that are never retrieved."""
+    """Mark a future's exception as retrieved, so that asyncio does not log it."""
     if not future.cancelled():
         future.exception()

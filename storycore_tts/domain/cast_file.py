@@ -1,4 +1,4 @@
-"""The text of a ``cast.yaml``: read with the line of each mistake, and written entry by entry."""
+"""Parses and writes ``cast.yaml``; errors name the line."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ _EMPTY = "tag:yaml.org,2002:null"
 
 
 def read_cast(text: str, source: str) -> Cast:
-    """Return the cast that a YAML text describes; an empty one has no roles.
+    """Parse a cast from YAML; an empty document gives a cast without roles.
 
     Args:
         text: ``NAME: {voice: …, checkpoint: …, language: …, instruct: …, aliases: […]}``, of which
-            ``voice`` is needed; ``NAME: VOICE`` for short.
-        source: Where it stands, for messages.
+            only ``voice`` is required; or ``NAME: VOICE`` for short.
+        source: Name of the file, for messages.
 
     Raises:
-        ConfigurationError: It is no YAML, or an entry is refused; file, line and key are named.
+        ConfigurationError: The text is not valid YAML, or an entry is invalid. The message names
+            the file, the line and the key.
     """
     try:
         document = yaml.compose(text, yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
-        said = getattr(error, "problem", None) or "nothing that a cast looks like"
+        said = getattr(error, "problem", None) or "it cannot be parsed"
         where = f", line {mark.line + 1}" if mark else ""
         raise ConfigurationError(
             f"{source}{where} is not valid YAML: {said}.", source=source
@@ -50,15 +51,20 @@ def read_cast(text: str, source: str) -> Cast:
         role = _role(source, _text(source, key, "a character"), value)
         for name in (role.name, *role.aliases):
             if (other := seen.setdefault(name_key(name), role.name)) is not role.name:
-                raise _refused(source, key, role.name, f"is called {name!r}, and so is {other!r}")
+                raise _refused(source, key, role.name, f"has the name {name!r}, as has {other!r}")
         if role.name in (one.name for one in roles):
-            raise _refused(source, key, role.name, "stands here twice")
+            raise _refused(source, key, role.name, "is defined twice")
         roles.append(role)
     return Cast(roles)
 
 
 def written(roles: Iterable[Role], *, newline: str = "\n") -> str:
-    """Return entries as ``read_cast`` takes them, one after the other."""
+    """Return roles as YAML entries that ``read_cast`` accepts, in the given order.
+
+    Args:
+        roles: The roles.
+        newline: Line ending of the file.
+    """
     parts = [
         yaml.safe_dump(
             {role.name: _fields(role)},
@@ -93,10 +99,10 @@ def _role(source: str, name: str, node: yaml.Node) -> Role:
     for key_node, value in node.value:
         key = _text(source, key_node, f"a key of {name}")
         if key not in _KEYS:
-            said = f"is not a key that exists. Allowed: {', '.join(_KEYS)}"
+            said = f"is not a valid key. Allowed: {', '.join(_KEYS)}"
             raise _refused(source, key_node, f"{name}.{key}", said, did_you_mean(key, _KEYS))
         if key in fields:
-            raise _refused(source, key_node, f"{name}.{key}", "stands here twice")
+            raise _refused(source, key_node, f"{name}.{key}", "is defined twice")
         fields[key] = value
     if "voice" not in fields:
         raise _refused(source, node, name, "has no voice")
@@ -110,7 +116,7 @@ def _role(source: str, name: str, node: yaml.Node) -> Role:
         try:
             language = language_named(language)
         except UnsupportedLanguage as error:
-            why = f"is refused: {error.message.rstrip('.')}"
+            why = f"is invalid: {error.message.rstrip('.')}"
             raise _refused(source, fields["language"], f"{name}.language", why) from None
     voice = CastVoice(
         said_of["voice"], said_of.get("checkpoint"), language, said_of.get("instruct", "")
@@ -127,9 +133,9 @@ def _aliases(source: str, name: str, node: yaml.Node | None) -> tuple[str, ...]:
 
 
 def _text(source: str, node: yaml.Node, key: str) -> str:
-    """Return a scalar as it is written: an id such as 1 is a name like any other."""
+    """Return a scalar as a string, whatever its YAML type: a name may be written as 1."""
     if not isinstance(node, yaml.ScalarNode) or node.tag == _EMPTY or not node.value.strip():
-        raise _refused(source, node, key, "must be a name or words, and not empty")
+        raise _refused(source, node, key, "must be a non-empty string")
     return str(node.value).strip()
 
 

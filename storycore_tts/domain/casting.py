@@ -1,4 +1,4 @@
-"""Casting: who speaks for a character, and which voice fits one that has no entry in the cast."""
+"""Assigns voices to characters: from the cast, or by choosing the best match."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from storycore_tts.domain.voices import Gender, Speaker, gender_of
 
 @dataclass(frozen=True)
 class Character:
-    """Somebody in a story, and what is known of how they sound.
+    """A character in a story, with what is known about their voice.
 
     Args:
-        id: What the engine calls them: "char_001", a UUID, or the name.
-        name: For people to read; "" where only the id is known.
+        id: The engine's id: "char_001", a UUID, or the name.
+        name: Display name; "" if only the id is known.
         gender: "female", "male", or "" when unknown.
         age: A number, or a word such as "child" or "elderly".
-        description: Prose about the voice: "deep and commanding".
-        accent: Prose too: "Beijing", "American".
-        language: What they speak, in the model's spelling; None: as configured.
+        description: Free text about the voice, such as "deep and commanding".
+        accent: Free text, such as "Beijing" or "American".
+        language: Language they speak, in the model's spelling; None: the configured one.
     """
 
     id: str
@@ -36,7 +36,7 @@ class Character:
 
     @property
     def called(self) -> str:
-        """How people know them."""
+        """The name, or the id if there is no name."""
         return self.name or self.id
 
 
@@ -45,10 +45,10 @@ class CastVoice:
     """The voice of a character.
 
     Args:
-        voice: A built-in or a stored voice; with ``checkpoint``, the name that it was trained
+        voice: A built-in or stored voice; with ``checkpoint``, the name that it was trained
             under.
         checkpoint: Folder of a fine-tuned model, as the backend sees it.
-        language: In the model's spelling; None: the voice's own, or as configured.
+        language: In the model's spelling; None: the language of the voice, or the configured one.
         instruct: How the character speaks, in words or by the name of a style.
     """
 
@@ -64,7 +64,7 @@ class Role:
 
     Args:
         name: The character's name or id.
-        voice: Who speaks.
+        voice: The voice that speaks for the character.
         aliases: Other names and ids of the same character.
     """
 
@@ -74,7 +74,7 @@ class Role:
 
 
 class Cast:
-    """Characters and their voices; case, and a space for an underscore, make no difference.
+    """Characters and their voices; names ignore case and treat spaces as underscores.
 
     Args:
         roles: In the order of the file.
@@ -86,17 +86,17 @@ class Cast:
         self._by_name = {name_key(role.name): role for role in self.roles}
 
     def find(self, name: str) -> Role | None:
-        """Return the role of that name or alias."""
+        """Return the role with that name or alias, or None."""
         key = name_key(name)
         return self._by_name.get(key) or self._by_alias.get(key)
 
     def with_role(self, role: Role) -> Cast:
-        """Return the same cast with a role added, or in place of the one of its name."""
+        """Return a copy of this cast with a role added or replaced."""
         roles = {name_key(one.name): one for one in self.roles}
         return Cast((roles | {name_key(role.name): role}).values())
 
 
-# What the model card's words for a voice have in common with the words of those who describe one.
+# Words in the model card's descriptions of voices -> words that users write for the same quality.
 _TRAITS: Mapping[str, str] = {
     "low": "deep low bass baritone booming commanding authoritative grave menacing",
     "seasoned": "old older elderly aged senior wise mature veteran weathered grandfather",
@@ -130,17 +130,17 @@ def fitting(
     used: Mapping[str, int] | None = None,
     near: Collection[str] = (),
 ) -> Speaker:
-    """Return the voice that fits a character best: the same one for the same arguments.
+    """Return the voice that fits a character best; deterministic for the same arguments.
 
-    A woman is never given a man's voice, nor a man a woman's, unless there is no other. Among
-    those that are left, a voice that nobody has goes before one that is shared; then decides what
-    is known of age, manner, accent and language.
+    Voices of the same gender come first; others are used only if there are none. Among these,
+    unused voices come before shared ones. Remaining ties are decided by how well a voice matches
+    age, manner, accent and language.
 
     Args:
-        character: Who needs a voice.
+        character: The character who needs a voice.
         speakers: The voices that the backend offers; at least one.
-        used: Name of a voice -> how many characters of the project have it.
-        near: Voices of those who speak in the same scene.
+        used: Name of a voice -> number of characters in the project that have it.
+        near: Voices of the other characters in the same scene; avoided if possible.
     """
     of_others = {name_key(name): count for name, count in (used or {}).items()}
     beside = {name_key(name) for name in near}
@@ -156,7 +156,12 @@ def fitting(
 
 
 def gender_of_character(prose: str, name: str = "") -> Gender:
-    """Guess from pronouns and the like in prose, then from a first name; "" where nothing tells."""
+    """Guess the gender from pronouns in a description, then from a first name; "" if unknown.
+
+    Args:
+        prose: Free text about the character.
+        name: Name of the character.
+    """
     words = list(_words(prose))
     she, he = (sum(word in known for word in words) for known in (_SHE, _HE))
     if she != he:
@@ -165,7 +170,7 @@ def gender_of_character(prose: str, name: str = "") -> Gender:
 
 
 def _fit(character: Character, speaker: Speaker) -> int:
-    """Return how well a voice fits what is known; what somebody wrote of it counts most."""
+    """Return a score for how well a voice fits; matching traits count double."""
     said = {*_words(f"{character.description} {character.accent}"), *_words_for(character.age)}
     traits = set(_words(speaker.description)) - _SAY_NOTHING
     matched = sum(bool(said & _HEARD_AS.get(trait, frozenset((trait,)))) for trait in traits)

@@ -1,4 +1,4 @@
-"""Where a job goes on when the process that watches it has ended."""
+"""Servers that continue a job after the process that submitted it has ended."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class BackendEndpoint:
-    """A server that does jobs to their end, whoever still watches.
+    """A backend server whose jobs continue if the client disconnects.
 
     Args:
-        url: Where it listens.
-        machine: The one that reaches it there, should that be itself; "": any machine does.
+        url: Its base URL.
+        machine: Host name of the only machine that can use the URL, if it is a loopback address;
+            "": any machine can.
     """
 
     url: str
@@ -22,17 +23,25 @@ class BackendEndpoint:
 
     @classmethod
     def at(cls, url: str) -> BackendEndpoint:
-        """Return the endpoint that this machine reaches by a URL."""
+        """Return the endpoint for a URL as seen from this machine.
+
+        Args:
+            url: Base URL of the server.
+        """
         return cls(url, platform.node() if is_loopback(urlsplit(url).hostname or "") else "")
 
     @property
     def in_reach(self) -> bool:
-        """Whether its URL means the same server on this machine."""
+        """Whether the URL refers to the same server on this machine."""
         return self.machine in ("", platform.node())
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches an address."""
+    """Return whether an address can be reached from this machine only.
+
+    Args:
+        host: A host name or an IP address.
+    """
     if host.lower() == "localhost":
         return True
     try:

@@ -1,3 +1,3 @@
-"""The error tree, by the name under which most modules import it; see ``storycore_tts.errors``."""
+"""Re-exports ``storycore_tts.errors``, for modules that import it from here."""
 
 from storycore_tts.errors import *  # noqa: F403

@@ -1,4 +1,4 @@
-"""Keys of the service's users. What is kept of a key is its SHA-256, never the key."""
+"""API keys of the service. Only the SHA-256 hash of a key is stored."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import secrets
 from collections.abc import Mapping
 from hashlib import sha256
 
-_PREFIX = "sctts_"  # so that a key that leaked into a repository can be found there
+_PREFIX = "sctts_"  # lets secret scanners find leaked keys
 _BYTES = 32
 
 
 def new_key() -> str:
-    """Return a fresh key: 256 random bits, so many that a fast hash of it keeps it secret."""
+    """Return a new key with 256 random bits, enough entropy for a fast hash to be safe."""
     return _PREFIX + secrets.token_urlsafe(_BYTES)
 
 
 def hashed(key: str) -> str:
-    """Return what is kept of a key: its SHA-256 in hexadecimal digits."""
+    """Return the SHA-256 hash of a key in hexadecimal digits, as it is stored."""
     return sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def owner_of(key: str, keys: Mapping[str, str]) -> str | None:
-    """Return whose key it is, or None; takes the same time whoever it is.
+    """Return the owner of a key, or None if it is unknown, in constant time.
 
     Args:
-        key: What a request brought.
-        keys: Owner -> hash.
+        key: The key sent with a request.
+        keys: Owner -> hash of their key.
     """
     found, given = None, hashed(key)
     for owner, known in keys.items():

@@ -1,4 +1,4 @@
-"""The languages of Qwen3-TTS, and the ways in which people write them."""
+"""The languages of Qwen3-TTS and their accepted spellings."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def language_named(spelling: str) -> str:
         spelling: A name in any case ("french"), an ISO 639-1 code ("fr") or a locale ("fr-FR").
 
     Raises:
-        UnsupportedLanguage: The model does not speak it.
+        UnsupportedLanguage: The model does not support the language.
     """
     if not isinstance(spelling, str):
-        raise UnsupportedLanguage(f"A language is a string, not {type(spelling).__name__}.")
+        raise UnsupportedLanguage(f"A language must be a string, not {type(spelling).__name__}.")
     folded = spelling.strip().casefold()
     locale = folded.replace("_", "-").split("-", 1)[0]
     found = _BY_SPELLING.get(folded) or _BY_SPELLING.get(locale)
     if found is None:
         names = [AUTO, *LANGUAGES]
         raise UnsupportedLanguage(
-            f"Qwen3-TTS does not speak the language {spelling!r}.{did_you_mean(spelling, names)}",
+            f"Qwen3-TTS does not support the language {spelling!r}.{did_you_mean(spelling, names)}",
             hint=f"Use one of: {', '.join(names)}.",
         )
     return found

@@ -1,4 +1,4 @@
-"""One event, one line: ``job.submitted job=4f… backend=comfyui``, for people and for machines."""
+"""Structured log lines, such as ``job.submitted job=4f… backend=comfyui``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _PLAIN = re.compile(r"[^ \"=]+")
 def log_event(logger: logging.Logger, level: int, event: str, /, **fields: object) -> None:
     """Log an event with its fields, as one line of ``key=value`` pairs.
 
-    A handler that writes JSON finds the same in ``record.event`` and ``record.fields``. What users
-    wrote belongs here at DEBUG only.
+    Handlers that write JSON can read ``record.event`` and ``record.fields``. Text written by users
+    may be logged at DEBUG only.
 
     Args:
-        logger: Where to.
-        level: As in ``logging``.
+        logger: The logger to use.
+        level: A level of ``logging``.
         event: A dotted name, such as "job.submitted".
-        **fields: Facts; those that are None are left out.
+        **fields: Fields of the event; those that are None are left out.
     """
     if logger.isEnabledFor(level):
         known = {name: value for name, value in fields.items() if value is not None}
@@ -33,6 +33,6 @@ def _line(event: str, fields: Mapping[str, object]) -> str:
 
 def _value(value: object) -> str:
     text = f"{value:.3f}" if isinstance(value, float) else str(value)
-    # Printable means: no line end of those that Unicode has, nothing that a terminal obeys, and
-    # no half of a surrogate pair, which no file takes.
+    # isprintable() is False for line breaks, terminal control characters and lone surrogates,
+    # which cannot be encoded.
     return text if text.isprintable() and _PLAIN.fullmatch(text) else json.dumps(text)

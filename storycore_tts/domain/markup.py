@@ -1,14 +1,14 @@
-"""Markdown, tags, stage directions and emoji: written for the eye, and often read aloud."""
+"""Finds and removes Markdown, tags, stage directions and emoji, which voices may read aloud."""
 
 from __future__ import annotations
 
 import html
 import re
 
-_SHOWN = 4  # pieces that a warning names
-_LONGEST_SHOWN = 30  # characters of one
+_SHOWN = 4  # pieces listed in a warning
+_LONGEST_SHOWN = 30  # characters of a listed piece
 
-# Each pattern is linear in the text's length, and is applied once, in this order.
+# Each pattern takes linear time and is applied once, in this order.
 _ATTRIBUTE = r"""\s+[\w:.-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>=]+)"""
 _RULES = tuple(
     (re.compile(pattern, re.MULTILINE), kept)
@@ -19,7 +19,7 @@ _RULES = tuple(
         (r"^[ \t]*(?:```|~~~)[\w+-]*[ \t]*$", ""),
         (r"^[ \t]*(?:[-*_=][ \t]*){3,}$", ""),
         (r"^(?:[ \t]*(?:#{1,6}[ \t]+|>|[*+•][ \t]+))+[ \t]*", ""),
-        # Not in 3 * 4 or 3*4, nor in snake_case.
+        # Leaves 3 * 4, 3*4 and snake_case alone.
         (r"\*{2,}|~~|`+|(?<![\w\s])\*|\*(?![\w\s])|(?<!\S)\*(?=\S)|(?<=\S)\*(?!\S)", ""),
         (r"(?<!\w)_+(?=\w)|(?<=[^\W_])_+(?!\w)", ""),
         ("[\U0001f000-\U0001faff\u2600-\u27bf\u2b50\u2b55]+", " "),
@@ -32,14 +32,14 @@ _LEFT_OVER = re.compile(r"(?<![ \t])[ \t]+(?=[,.])|(?<=[ \t])[ \t]+")
 def without_markup(text: str) -> str:
     """Return the text without Markdown, tags, stage directions in brackets, and emoji.
 
-    Words stay: those between tags, those of a link, those in bold. Addresses stay where they are
-    the text itself.
+    Words between tags, in links and in bold are kept. URLs are kept unless they are the target of
+    a link.
     """
     return _taken_apart(text)[0]
 
 
 def markup_warnings(text: str) -> tuple[str, ...]:
-    """Say which pieces of a text a voice may read aloud; () if there are none."""
+    """Return a warning that lists the markup a voice may read aloud; () if there is none."""
     found = list(dict.fromkeys(_taken_apart(text)[1]))
     if not found:
         return ()
@@ -49,7 +49,7 @@ def markup_warnings(text: str) -> tuple[str, ...]:
 
 
 def _taken_apart(text: str) -> tuple[str, list[str]]:
-    """Return what stays of a text, and the pieces that go."""
+    """Return the text without markup, and the pieces that were removed."""
     found = _ENTITY.findall(text)
     rest = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
     for pattern, kept in _RULES:

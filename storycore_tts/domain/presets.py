@@ -1,4 +1,4 @@
-"""Ways of speaking, cloning and training that have a name."""
+"""Named presets for speaking styles, cloning and training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ClonePreset:
 
     Args:
         model_choice: Size of the model, "0.6B" or "1.7B".
-        x_vector_only: Take the timbre only; the others need the recording's transcript.
+        x_vector_only: Use the speaker embedding only; otherwise a transcript is required.
     """
 
     model_choice: str
@@ -31,7 +31,7 @@ class TrainingPreset:
 
     Args:
         model_choice: Size of the Base model to start from, "0.6B" or "1.7B".
-        num_epochs: Rounds over the dataset.
+        num_epochs: Passes over the dataset.
         learning_rate: Of the optimizer.
     """
 
@@ -40,7 +40,11 @@ class TrainingPreset:
     learning_rate: float
 
     def over(self, usual: Mapping[str, Any]) -> dict[str, Any]:
-        """Return hyper-parameters as ``TrainingRequest`` takes them, this preset's among them."""
+        """Return hyper-parameters for ``TrainingRequest``, with this preset's values applied.
+
+        Args:
+            usual: Hyper-parameters that the preset overrides.
+        """
         return {**usual, **asdict(self)}
 
 
@@ -55,7 +59,7 @@ STYLES: Mapping[str, str] = MappingProxyType(
         "news_anchor": "Like a news anchor: neutral, precise, with a steady pace.",
     }
 )
-"""Name of a style -> what ``instruct`` says for it; the 0.6B models do not listen to it."""
+"""Name of a style -> its text for ``instruct``, which the 0.6B models ignore."""
 
 EMOTIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -68,7 +72,7 @@ EMOTIONS: Mapping[str, str] = MappingProxyType(
         "determined": "Determined and firm, every word meant.",
     }
 )
-"""An emotion of the engine's -> what ``instruct`` says for it."""
+"""An emotion of the engine -> its text for ``instruct``."""
 
 DIRECTIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -78,10 +82,10 @@ DIRECTIONS: Mapping[str, str] = MappingProxyType(
         "quickly": "Quickly, without a pause.",
     }
 )
-"""A voice direction of the engine's -> what ``instruct`` says for it."""
+"""A voice direction of the engine -> its text for ``instruct``."""
 
 THOUGHT = "An inner thought: quiet, close and private."
-"""What ``instruct`` says for a line that is thought and not spoken aloud."""
+"""Text for ``instruct`` for an inner thought."""
 
 _MANNERS = {**STYLES, **EMOTIONS, **DIRECTIONS}
 
@@ -104,10 +108,10 @@ TRAINING_PRESETS: Mapping[str, TrainingPreset] = MappingProxyType(
 
 
 def manner(*said: str | None) -> str:
-    """Return what ``instruct`` says for styles, emotions and directions, one after the other.
+    """Return the text for ``instruct`` that combines styles, emotions and directions.
 
     Args:
-        *said: Names, in any case; other words go on as they are, and None and "" say nothing.
+        *said: Names, in any case; other text is kept as it is. None and "" are ignored.
     """
     wanted = [words.strip() for words in said if words]
     found = [_MANNERS.get(words.casefold().replace(" ", "_"), words) for words in wanted]
@@ -118,10 +122,13 @@ def manner(*said: str | None) -> str:
 
 
 def style_instruct(name: str) -> str:
-    """Return what ``instruct`` says for a style.
+    """Return the text for ``instruct`` of a style.
+
+    Args:
+        name: Name of the style, such as "calm".
 
     Raises:
-        InvalidRequest: There is no such style; the message lists those there are.
+        InvalidRequest: There is no such style; the message lists the available ones.
     """
     return _named(STYLES, name, "style")
 
@@ -129,8 +136,11 @@ def style_instruct(name: str) -> str:
 def clone_preset(name: str) -> ClonePreset:
     """Return a preset for cloning.
 
+    Args:
+        name: Name of the preset, such as "fast".
+
     Raises:
-        InvalidRequest: There is no such preset; the message lists those there are.
+        InvalidRequest: There is no such preset; the message lists the available ones.
     """
     return _named(CLONE_PRESETS, name, "clone preset")
 
@@ -138,8 +148,11 @@ def clone_preset(name: str) -> ClonePreset:
 def training_preset(name: str) -> TrainingPreset:
     """Return a preset for training.
 
+    Args:
+        name: Name of the preset, such as "standard".
+
     Raises:
-        InvalidRequest: There is no such preset; the message lists those there are.
+        InvalidRequest: There is no such preset; the message lists the available ones.
     """
     return _named(TRAINING_PRESETS, name, "training preset")
 
@@ -147,7 +160,7 @@ def training_preset(name: str) -> TrainingPreset:
 def _named(known: Mapping[str, T], name: str, what: str) -> T:
     try:
         return known[name]
-    except (KeyError, TypeError):  # TypeError: what cannot be a key at all
+    except (KeyError, TypeError):  # TypeError: not hashable
         suggestion = did_you_mean(str(name), known)
         raise InvalidRequest(
             f"There is no {what} {name!r}.{suggestion}", hint=f"Use one of: {', '.join(known)}."

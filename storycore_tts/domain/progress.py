@@ -1,4 +1,4 @@
-"""What a listener hears while a job is under way."""
+"""Progress reports of running jobs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class Stage(str, Enum):
-    """Stages of a job, in the order in which they come; a backend may leave some out."""
+    """Stages of a job, in order; a backend may skip some."""
 
     UPLOADING = "uploading"
     QUEUED = "queued"
@@ -20,17 +20,17 @@ class Stage(str, Enum):
 
 @dataclass(frozen=True)
 class Progress:
-    """One piece of news about a job.
+    """A progress report of a job.
 
     Args:
-        stage: Where the job is. Stages never go back.
-        fraction: Share of this stage that is done, 0..1; None when nobody knows.
-        message: What the backend says about it, if it says anything.
-        queue_position: Jobs before ours while queued, the running one among them.
-        epoch: Training epoch under way, from 1.
-        step: Training steps done, in all epochs.
-        total_steps: Training steps in all epochs.
-        loss: Training loss of the last step or epoch that reported one.
+        stage: The current stage. Stages never go back.
+        fraction: Completed share of this stage, 0..1; None if unknown.
+        message: The backend's message, if any.
+        queue_position: Number of jobs ahead in the queue, including the running one.
+        epoch: Current training epoch, from 1.
+        step: Completed training steps over all epochs.
+        total_steps: Training steps over all epochs.
+        loss: Last reported training loss.
     """
 
     stage: Stage
@@ -44,16 +44,16 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
-"""A listener. It runs on the event loop and must return at once; what it raises ends the job."""
+"""A progress callback. It runs on the event loop and must not block; an exception ends the job."""
 
 
 def forward_only(on_progress: OnProgress | None) -> OnProgress:
-    """Wrap a listener so that nothing goes back and nothing is said twice.
+    """Wrap a callback so that progress never goes back and is never reported twice.
 
-    A job that is tried again, or whose events come late, would otherwise seem to move backwards.
+    Retries and late events would otherwise make a job appear to move backwards.
 
     Args:
-        on_progress: The caller's listener, or None for nobody.
+        on_progress: The caller's callback, or None.
     """
     order = list(Stage)
     last: Progress | None = None

@@ -1,4 +1,4 @@
-"""A script: lines with a character, words and a manner; their names as files, their times."""
+"""Scripts: lines of dialogue, their file names and their timing."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from pathlib import Path
 from storycore_tts.domain.casting import Character
 from storycore_tts.domain.errors import TTSError
 
-_PAUSE, _PAUSE_IN_SPEECH = Fraction(1, 2), Fraction(1, 4)  # s: before another speaker, the same one
+_PAUSE, _PAUSE_IN_SPEECH = Fraction(1, 2), Fraction(1, 4)  # s: before a new, the same speaker
 _LONGEST_NAME = 32  # characters
 _UUID = re.compile(r"([0-9a-f]{8})(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I)
 
 
 @dataclass(frozen=True)
 class Line:
-    """Something that a character says.
+    """A line of a character.
 
     Args:
-        number: 10, 20, 30, … in the order of the script.
-        id: What the script's source calls it; "" if it has no name there.
-        character: Who says it.
-        text: What is said.
-        instruct: How, in words.
-        emotion: What the script says of it, for people to read.
+        number: 10, 20, 30, … in script order.
+        id: Its id in the script's source; "" if it has none.
+        character: The speaker.
+        text: The text to speak.
+        instruct: How to speak it, in words.
+        emotion: The script's own note, for display.
     """
 
     number: int
@@ -44,7 +44,7 @@ class Script:
 
     Args:
         id: Such as "S02", or a UUID.
-        title: For people to read.
+        title: For display.
         lines: At least one.
     """
 
@@ -54,12 +54,12 @@ class Script:
 
     @property
     def folder_name(self) -> str:
-        """Name of a folder for its files: the id, if that can be one."""
+        """Name of the folder for its files: the id, if it is a valid folder name."""
         plain = re.fullmatch(r"[A-Za-z0-9_-]{1,64}", self.id)
         return self.id if plain else plain_name(self.id) or "SCENE"
 
     def file_name(self, line: Line) -> str:
-        """Return the name of a line's file, without a suffix: S02_0010_MARIE."""
+        """Return the file name of a line without a suffix, such as S02_0010_MARIE."""
         found = _UUID.fullmatch(self.id.strip())
         scene = plain_name(found[1] if found else self.id) or "SCENE"
         return f"{scene}_{line.number:04d}_{plain_name(line.character.called) or 'CHARACTER'}"
@@ -67,17 +67,17 @@ class Script:
 
 @dataclass(frozen=True)
 class Take:
-    """A line that was spoken.
+    """A spoken line.
 
     Args:
-        line: Of the script.
-        path: Its file.
-        speaker: The voice.
-        samples: How many there are.
+        line: The line of the script.
+        path: Its sound file.
+        speaker: Name of the voice.
+        samples: Number of samples.
         sample_rate: In Hz.
-        backend: Who spoke.
-        warnings: What was done in spite of doubts.
-        is_new: It was spoken now, and not by an earlier run.
+        backend: Name of the backend that generated it.
+        warnings: Warnings about the result.
+        is_new: Whether this run generated it; False if an earlier run did.
     """
 
     line: Line
@@ -91,7 +91,7 @@ class Take:
 
     @property
     def duration(self) -> Fraction:
-        """In seconds, exactly."""
+        """Exact duration in seconds."""
         return Fraction(self.samples, self.sample_rate)
 
 
@@ -100,8 +100,8 @@ class NotSpoken:
     """A line that failed.
 
     Args:
-        line: Of the script.
-        error: Why.
+        line: The line of the script.
+        error: The reason.
     """
 
     line: Line
@@ -109,16 +109,16 @@ class NotSpoken:
 
 
 def plain_name(text: str) -> str:
-    """Return the ASCII letters and digits of a text, in capitals, with underscores between."""
+    """Return the ASCII letters and digits of a text in upper case, joined by underscores."""
     ascii_only = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9]+", "_", ascii_only).strip("_").upper()[:_LONGEST_NAME]
 
 
 def placed(spoken: Iterable[tuple[str, Fraction]]) -> Iterator[tuple[Fraction, Fraction]]:
-    """Yield start and end of lines that follow each other, in seconds, with pauses between them.
+    """Yield the start and end of consecutive lines, in seconds, with pauses between them.
 
     Args:
-        spoken: For each line, who says it, and how long it is in seconds.
+        spoken: Speaker and duration in seconds of each line.
     """
     end, last = Fraction(0), ""
     for number, (who, duration) in enumerate(spoken):

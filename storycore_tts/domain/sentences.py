@@ -1,4 +1,4 @@
-"""Text cut into sentences, for speech that is made and heard one after the other."""
+"""Splits text into sentences, for speech that is streamed sentence by sentence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.languages import LANGUAGES
 from storycore_tts.domain.text import reading_seconds
 
-SENTENCE_PAUSE, PARAGRAPH_PAUSE = 0.4, 0.8  # s, as people read aloud
+SENTENCE_PAUSE, PARAGRAPH_PAUSE = 0.4, 0.8  # s, as in read speech
 
 _ORDINAL = re.compile(r"\b\d{1,2}\.$")  # "der 2." is not the end of a German sentence
 _PARAGRAPH = re.compile(r"\n\s*\n\s*$")
@@ -18,11 +18,11 @@ _PARAGRAPH = re.compile(r"\n\s*\n\s*$")
 
 @dataclass(frozen=True)
 class Sentence:
-    """A part of a text that can be spoken by itself.
+    """A part of a text that can be spoken on its own.
 
     Args:
-        text: Stripped.
-        pause: Of silence before the next one, in seconds; 0 for the last.
+        text: The stripped text.
+        pause: Silence before the next sentence, in seconds; 0 for the last.
     """
 
     text: str
@@ -30,17 +30,17 @@ class Sentence:
 
 
 def sentences(text: str, language: str = "Auto", *, shortest: float = 1.0) -> list[Sentence]:
-    """Cut a text at the ends of its sentences; nothing but the space between them is lost.
+    """Split a text into sentences; only whitespace between them is dropped.
 
-    Abbreviations, numbers, ellipses and quotations are known in each language of the model. What
-    is too short to be spoken well by itself ("Yes.", or an abbreviation that was taken for an end)
-    goes with the sentence after it.
+    Abbreviations, numbers, ellipses and quotations are handled for each language of the model. A
+    part that is too short to be spoken well on its own ("Yes.", or an abbreviation that was taken
+    for the end of a sentence) is joined with the next one.
 
     Args:
-        text: What is to be said.
-        language: In the model's spelling; "Auto" knows the signs of all, and the abbreviations of
-            English.
-        shortest: How long a part takes to say at least, in seconds.
+        text: The text to speak.
+        language: In the model's spelling; "Auto" handles the punctuation of all languages and
+            English abbreviations.
+        shortest: Minimum spoken duration of a part, in seconds.
 
     Raises:
         InvalidRequest: The package sentencex is not installed.
@@ -53,7 +53,7 @@ def sentences(text: str, language: str = "Auto", *, shortest: float = 1.0) -> li
 
 
 def _parts(text: str, code: str, shortest: float) -> Iterator[str]:
-    """Yield the parts with the space behind them; joined they are the text."""
+    """Yield the parts with their trailing whitespace; joined, they equal the text."""
     ready = part = ""
     for piece in _segments(text, code):
         if ready and piece.isspace():
@@ -81,7 +81,7 @@ def _segments(text: str, code: str) -> list[str]:
         import sentencex
     except ImportError:
         raise InvalidRequest(
-            "Speaking sentence by sentence needs the package sentencex, which is not installed.",
+            "Splitting text into sentences requires the package sentencex, which is not installed.",
             hint="Run: pip install 'storycore-tts[server]'",
         ) from None
     return list(sentencex.segment(code, text))

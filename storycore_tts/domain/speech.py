@@ -1,4 +1,4 @@
-"""What comes back: speech, and trained voices."""
+"""Results: speech and trained voices."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Timings:
     """Where the time of one request went, in seconds.
 
     Args:
-        queued: Waiting behind other jobs.
-        generating: From the backend's start on the job to its end, model loading included.
+        queued: Waiting time in the queue.
+        generating: From the start of the job on the backend to its end, including model loading.
         total: From the call to the result.
     """
 
@@ -27,24 +27,25 @@ class Timings:
 
 @dataclass(frozen=True, eq=False)
 class Speech:
-    """Audio, and how it was made.
+    """Generated audio and how it was made.
 
     Args:
         samples: float32, shape (n,), −1..1, mono.
         sample_rate: In Hz.
-        backend: Name of the adapter that spoke.
-        model: The model or checkpoint that spoke; "" where that is not known, as a warning says.
+        backend: Name of the adapter that generated it.
+        model: The model or checkpoint used; "" if unknown, which a warning then says.
         speaker: The voice, in the backend's spelling; "" for a clone.
-        language: As it was asked for, in the model's spelling; where that was "Auto", a draft voice
-            names the one that it detected.
-        seed: The seed that was used, asked for or fresh; None where the backend has none.
-        finish_reason: "stop": the model said "end". Audio that ran into a limit is never returned.
-        x_vector_only: A clone made from the speaker embedding alone.
+        language: As requested, in the model's spelling; for "Auto", the draft backend returns the
+            language that it detected.
+        seed: The seed used, requested or random; None if the backend uses none.
+        finish_reason: "stop": the model produced its end token. Audio that reached a limit is never
+            returned.
+        x_vector_only: Whether a clone was made from the speaker embedding alone.
         timings: Where the time went.
-        job_id: What the backend calls the job, to find it in its logs; "" where it has no jobs.
-        warnings: What was done in spite of doubts, for people to read.
-        cutoff: Seconds of audio at which the backend would have cut it off; None: not known, so
-            that the request's token budget is what counts.
+        job_id: The backend's id of the job, to find it in its logs; "" if it has no jobs.
+        warnings: Warnings about the result, for display.
+        cutoff: Seconds of audio at which the backend would have cut it off; None: unknown, so that
+            the token budget of the request applies.
     """
 
     samples: Samples
@@ -63,49 +64,55 @@ class Speech:
 
     @property
     def duration(self) -> float:
-        """Length in seconds."""
+        """Duration in seconds."""
         return len(self.samples) / self.sample_rate
 
     def encode(self, suffix: str = ".wav") -> bytes:
-        """Return the bytes of a file; blocks while it encodes.
+        """Return the audio as the bytes of a sound file; blocks while it encodes.
 
         Args:
             suffix: ".wav", ".flac" or ".pcm" (16-bit), ".mp3", ".ogg", ".opus", or ".aac", which
                 needs the extra ``media``.
 
         Raises:
-            InvalidRequest: Another suffix, or its encoder is not installed.
+            InvalidRequest: The suffix is not supported, or its encoder is not installed.
         """
         return encode(self.samples, self.sample_rate, suffix)
 
     def stretched(self, speed: float) -> Speech:
-        """Return the same speech at another pace, 0.25..4, with its pitch; see ``sound.pace``.
+        """Return the speech at another speed with unchanged pitch; see ``sound.pace``.
+
+        Args:
+            speed: 0.25..4; 1 leaves it unchanged.
 
         Raises:
-            InvalidRequest: Another speed, or the extra ``media`` is not installed.
+            InvalidRequest: The speed is out of range, or the extra ``media`` is not installed.
         """
         return replace(self, samples=stretched(self.samples, self.sample_rate, speed))
 
     def pitched(self, semitones: float) -> Speech:
-        """Return the same speech at another pitch, −12..12, at its pace; see ``sound.pace``.
+        """Return the speech at another pitch with unchanged speed; see ``sound.pace``.
+
+        Args:
+            semitones: −12..12; 0 leaves it unchanged.
 
         Raises:
-            InvalidRequest: More than an octave, or the extra ``media`` is not installed.
+            InvalidRequest: The shift is out of range, or the extra ``media`` is not installed.
         """
         return replace(self, samples=pitched(self.samples, self.sample_rate, semitones))
 
     def save(self, path: str | Path) -> Path:
-        """Write an audio file in the format of the path's suffix; blocks while it writes.
+        """Write a sound file in the format of the path's suffix; blocks while it writes.
 
         Args:
-            path: A file name that ends in a suffix that ``encode`` takes; missing folders are made.
+            path: File name with a suffix supported by ``encode``; missing folders are created.
 
         Returns:
             The absolute path.
 
         Raises:
-            InvalidRequest: Another suffix, or its encoder is not installed.
-            OSError: The disk's own refusal.
+            InvalidRequest: The suffix is not supported, or its encoder is not installed.
+            OSError: The file cannot be written.
         """
         check_suffix(path)
         target = Path(path).absolute()
@@ -116,17 +123,21 @@ class Speech:
 
 
 def write_whole(target: Path, data: bytes) -> None:
-    """Write a sound file, or leave none: half of one would be taken for speech.
+    """Write a sound file; on failure, remove it, so that no truncated file remains.
+
+    Args:
+        target: Path of the file.
+        data: Its contents.
 
     Raises:
-        OSError: The disk's own refusal; its ``filename`` is the target's.
+        OSError: The file cannot be written; its ``filename`` is ``target``.
     """
-    file = target.open("wb")  # where this is refused, what was there stays
+    file = target.open("wb")  # outside of try: if this fails, an existing file is kept
     try:
         with file:
             file.write(data)
     except OSError as error:
-        if target.is_file() and not target.is_symlink():  # a device is not ours to remove
+        if target.is_file() and not target.is_symlink():  # never remove a device
             target.unlink()
         raise OSError(error.errno, error.strerror, str(target)) from error
 
@@ -136,12 +147,12 @@ class TrainedVoice:
     """A fine-tuned checkpoint.
 
     Args:
-        checkpoint_path: Its folder, as the backend sees it: ``SpeechRequest.checkpoint`` takes it.
-        speaker_name: The voice's name: ``SpeechRequest.speaker`` takes it.
-        epochs: Epochs that were finished.
-        loss_history: Loss of each epoch that reported one, in order.
+        checkpoint_path: Its folder, as the backend sees it; use it as ``SpeechRequest.checkpoint``.
+        speaker_name: Name of the voice; use it as ``SpeechRequest.speaker``.
+        epochs: Completed epochs.
+        loss_history: Loss per epoch, of those that reported one, in order.
         backend: Name of the adapter that trained it.
-        warnings: What was done in spite of doubts, for people to read.
+        warnings: Warnings about the result, for display.
     """
 
     checkpoint_path: str

@@ -1,4 +1,4 @@
-"""Voices of one's own that are kept by name: recordings to clone, and fine-tuned checkpoints."""
+"""User voices stored by name: recordings to clone and fine-tuned checkpoints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST_NAME = 64  # characters
 _PUNCTUATION = " ._-"
 
 VoiceKind = Literal["clone", "checkpoint"]
-"""What a stored voice is made of: a recording, or a model that was fine-tuned to it."""
+"""Kind of a stored voice: a recording to clone, or a fine-tuned model."""
 
 
 def _now() -> datetime:
@@ -27,25 +27,25 @@ def _now() -> datetime:
 
 @dataclass(frozen=True)
 class StoredVoice:
-    """A voice with a name: either a recording to clone or a fine-tuned checkpoint.
+    """A named voice: either a recording to clone or a fine-tuned checkpoint.
 
     Args:
-        name: 1 to 64 letters, digits, spaces, dots, underscores and hyphens of any script. Case
-            makes no difference, nor does a space for an underscore; the nine built-in voices keep
-            their names for themselves.
-        consent: Who agreed that the voice is used, and when, in words; a recording needs it.
-        reference: The recording; one without a transcript gives its timbre only.
+        name: 1 to 64 letters, digits, spaces, dots, underscores and hyphens of any script. Case is
+            ignored, and spaces equal underscores. The names of the nine built-in voices are
+            reserved.
+        consent: Who agreed to the use of the voice, and when, in words; required for a recording.
+        reference: The recording; without a transcript, only its timbre is used.
         checkpoint: Folder of the fine-tuned model, **as the backend sees it**.
-        speaker: The name that the checkpoint's voice was trained under; None: that of this voice.
-        model_choice: Size of the checkpoint, "0.6B" or "1.7B", for people to read; None: unknown.
-        language: What it speaks unless a line says otherwise; None: as configured.
-        instruct: How it speaks unless a line says otherwise, in words; checkpoints only.
-        created: When it was made, with a time zone; kept in UTC.
+        speaker: Speaker name that the checkpoint was trained with; None: ``name``.
+        model_choice: Size of the checkpoint, "0.6B" or "1.7B", for display; None: unknown.
+        language: Default language of the voice; None: the configured one.
+        instruct: Default manner of speaking, in words; checkpoints only.
+        created: Time of creation, with a time zone; stored in UTC.
 
     Raises:
-        InvalidRequest: A name that cannot be one, neither or both of recording and checkpoint, no
-            consent for a recording, a value that does not go with the kind.
-        UnsupportedLanguage: The model does not speak the language.
+        InvalidRequest: The name is invalid; neither or both of recording and checkpoint are given;
+            a recording has no consent; or a value does not apply to this kind of voice.
+        UnsupportedLanguage: The model does not support the language.
     """
 
     name: str
@@ -77,12 +77,12 @@ class StoredVoice:
 
     @property
     def kind(self) -> VoiceKind:
-        """What the voice is made of."""
+        """Kind of the voice."""
         return "checkpoint" if self.reference is None else "clone"
 
     @property
     def x_vector_only(self) -> bool:
-        """Whether a clone takes the timbre only, for want of a transcript."""
+        """Whether a clone uses the speaker embedding only, since there is no transcript."""
         return self.reference is not None and self.reference.transcript is None
 
     def request(
@@ -98,15 +98,15 @@ class StoredVoice:
         """Return the request that speaks a line in this voice.
 
         Args:
-            text: What to say.
-            language: A language's name, code or locale; None for the voice's own, or "Auto".
-            instruct: How to say it, in words; "" for the voice's own way.
-            sampling: How the model draws its tokens.
-            project: Whose line this is, for a gradual rollout.
-            strip_markup: Leave markup out of the text; see ``SpeechRequest``.
+            text: The text to speak.
+            language: Name, code or locale of a language; None: the default of the voice, or "Auto".
+            instruct: How to speak it, in words; "": the default of the voice.
+            sampling: Sampling parameters; None: the defaults.
+            project: Project of the line, for gradual rollouts.
+            strip_markup: Remove markup from the text; see ``SpeechRequest``.
 
         Raises:
-            InvalidRequest: An instruct for a recording: clones are not told how to speak.
+            InvalidRequest: ``instruct`` is given for a recording; clones do not support it.
         """
         language = self.language or AUTO if language is None else language
         sampling = sampling or Sampling()
@@ -137,12 +137,12 @@ class StoredVoice:
             raise InvalidRequest(
                 f"The reference of {self.name!r} must be a ReferenceAudio, not "
                 f"{type(self.reference).__name__}.",
-                hint="ReferenceAudio.from_file(path, transcript=words) makes one.",
+                hint="Create one with ReferenceAudio.from_file(path, transcript=words).",
             )
         if not self.consent:
             raise InvalidRequest(
-                f"The voice {self.name!r} is somebody's: it cannot be stored without consent.",
-                hint="Say who agreed to it, and when: 'my own voice, recorded on 2026-11-20'.",
+                f"The voice {self.name!r} cannot be stored without the speaker's consent.",
+                hint="Say who agreed, and when: 'my own voice, recorded on 2026-11-20'.",
             )
         self._refuse("speaker", self.speaker)
         self._refuse("model_choice", self.model_choice)
@@ -156,11 +156,11 @@ class StoredVoice:
             self._set(model_choice=one_line("model_choice", self.model_choice))
 
     def _refuse(self, what: str, value: str | None) -> None:
-        """Refuse what only a fine-tuned checkpoint could listen to."""
+        """Reject a value that only checkpoints support."""
         if value:
             raise InvalidRequest(
                 f"The voice {self.name!r} is cloned from a recording and takes no {what}.",
-                hint="A clone speaks in the manner of its recording; only checkpoints take it.",
+                hint="A clone speaks like its recording; only checkpoints support this.",
             )
 
     def _set(self, **values: object) -> None:
@@ -169,13 +169,13 @@ class StoredVoice:
 
 
 def voice_name(name: str) -> str:
-    """Return the name of a voice as it is stored: stripped, and composed (Unicode NFC).
+    """Return the name of a voice as it is stored: stripped and normalized (Unicode NFC).
 
     Raises:
-        InvalidRequest: It cannot be one, or a built-in voice has it.
+        InvalidRequest: The name is invalid, or it is reserved for a built-in voice.
     """
     if not isinstance(name, str):
-        raise InvalidRequest(f"The name of a voice is a string, not {type(name).__name__}.")
+        raise InvalidRequest(f"The name of a voice must be a string, not {type(name).__name__}.")
     clean = unicodedata.normalize("NFC", name).strip()
     if (
         len(clean) > _LONGEST_NAME
@@ -183,26 +183,26 @@ def voice_name(name: str) -> str:
         or not any(map(str.isalnum, clean))
     ):
         raise InvalidRequest(
-            f"{shown(name)} cannot be the name of a voice.",
-            hint=f"A name has 1 to {_LONGEST_NAME} letters, digits, spaces, dots, underscores and "
-            "hyphens, and at least one letter or digit.",
+            f"{shown(name)} is not a valid name for a voice.",
+            hint=f"Use 1 to {_LONGEST_NAME} letters, digits, spaces, dots, underscores and "
+            "hyphens, with at least one letter or digit.",
         )
     if is_built_in(clean):
         raise InvalidRequest(
-            f"{clean!r} is a built-in voice; a voice of yours needs another name.",
-            hint="storycore-tts speakers lists the built-in ones.",
+            f"{clean!r} is the name of a built-in voice; choose another name.",
+            hint="storycore-tts speakers lists the built-in voices.",
         )
     return clean
 
 
 def name_key(name: str) -> str:
-    """Return what all spellings of a voice's name have in common: "Old Mia" is "old_mia"."""
+    """Return the key under which all spellings of a name are equal: "Old Mia" -> "old_mia"."""
     folded = unicodedata.normalize("NFD", name).casefold()
     return unicodedata.normalize("NFC", folded).strip().replace(" ", "_")
 
 
 def _may_stand_in_a_name(character: str) -> bool:
-    # Marks too: many scripts write vowels with them.
+    # Includes marks: many scripts write vowels with them.
     category = unicodedata.category(character)
     return character in _PUNCTUATION or category[0] in "LM" or category == "Nd"
 
@@ -211,9 +211,9 @@ def _in_utc(moment: datetime) -> datetime:
     if not isinstance(moment, datetime) or moment.tzinfo is None:
         raise InvalidRequest(
             f"created must be a datetime with a time zone, not {shown(moment)}.",
-            hint="datetime.now(timezone.utc) makes one.",
+            hint="Use datetime.now(timezone.utc).",
         )
     try:
         return moment.astimezone(timezone.utc)
-    except OverflowError:  # the first or the last day that there is
-        raise InvalidRequest(f"created is {moment}, which UTC cannot express.") from None
+    except OverflowError:  # the first or last day that datetime supports
+        raise InvalidRequest(f"created is {moment}, which cannot be converted to UTC.") from None

@@ -1,4 +1,4 @@
-"""What can be spoken, how long it takes to say, and how many tokens that may cost."""
+"""Cleans text for speech, and estimates its duration and token budget."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from os import PathLike, fspath
 from storycore_tts.domain.errors import InvalidRequest
 
 TOKENS_PER_SECOND = 12.5  # Qwen3-TTS-Tokenizer-12Hz: one talker token is one codec frame, 80 ms
-_MIN_TOKENS = 512  # what the ComfyUI nodes accept at least: 41 s, ample for any one line
+_MIN_TOKENS = 512  # minimum of the ComfyUI nodes: 41 s, ample for a single line
 _TOKEN_STEP = 256  # the nodes' step
 
-# Characters a second at an ordinary reading pace; one ideograph or kana is a syllable.
+# Characters per second at an ordinary reading pace; an ideograph or kana is one syllable.
 _LETTERS_PER_SECOND = 15.0
 _IDEOGRAPHS_PER_SECOND = 4.5
-_FASTEST = 2.0  # times the ordinary pace; nobody reads faster, so longer text cannot fit
+_FASTEST = 2.0  # times the ordinary pace: the upper limit of human speech
 _SLOWEST = 4.0  # times the ordinary duration: slow, dramatic reading with long pauses
 
-# What reading_seconds, which a limit is made of, leaves out: "1939" takes as long as a sentence of
-# 15 letters, and a kana is shorter than an ideograph.
+# Refinements that reading_seconds, on which limits are based, ignores: "1939" takes as long as 15
+# letters, and a kana is shorter than an ideograph.
 _SECONDS_A_DIGIT, _SECONDS_A_KANA = 0.25, -0.09
 
 _IDEOGRAPH = re.compile(
@@ -32,8 +32,8 @@ _INVISIBLE = re.compile(
     "\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-# A joiner after anything but a letter of the scripts that spell with it: Arabic and its kin, the
-# scripts of India and of South-East Asia, Mongolian.
+# Zero-width joiners and non-joiners, except after letters of scripts that need them: Arabic and
+# related scripts, those of India and South-East Asia, Mongolian.
 _NEEDLESS_JOINER = re.compile(
     "(?<![\u0600-\u0dff\u1000-\u109f\u1780-\u18af\ufb50-\ufdff\ufe70-\ufefc])[\u200c\u200d]"
 )
@@ -41,39 +41,39 @@ _SPEAKABLE = ("L", "N")  # letters and digits
 
 
 def speakable(text: str, *, what: str = "text") -> str:
-    """Return the text as it is sent to a voice: composed (NFC), stripped, all of it visible.
+    """Return the text as it is sent to a backend: normalized (NFC), stripped, visible only.
 
-    Control characters become spaces. Invisible characters are taken out, but for the joiners that
-    Persian or Hindi, for instance, spell with.
+    Control characters become spaces. Invisible characters are removed, except for joiners that
+    scripts such as Persian or Hindi need.
 
     Args:
         text: Any string.
-        what: The field's name, for the error message.
+        what: Name of the field, for error messages.
 
     Raises:
-        InvalidRequest: No letter and no digit is in it, or it holds half a surrogate pair, which
-            no encoding can carry.
+        InvalidRequest: The text contains neither a letter nor a digit, or it contains a lone
+            surrogate, which cannot be encoded.
     """
     if not isinstance(text, str):
         raise InvalidRequest(f"The {what} must be a string, not {type(text).__name__}.")
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise InvalidRequest(
-            f"The {what} holds half a surrogate pair, which is no character.",
-            hint="Decode it as UTF-8 with errors='replace' before you pass it on.",
+            f"The {what} contains a lone surrogate, which is not a valid character.",
+            hint="Decode the text as UTF-8 with errors='replace'.",
         )
     visible = _NEEDLESS_JOINER.sub("", _INVISIBLE.sub("", text))
     spaced = "".join(map(_spaced, visible))
     clean = unicodedata.normalize("NFC", spaced).strip()
     if not any(unicodedata.category(c).startswith(_SPEAKABLE) for c in clean):
         raise InvalidRequest(
-            f"The {what} holds nothing that can be spoken: no letter and no digit.",
+            f"The {what} contains nothing to speak: no letters and no digits.",
             hint="Pass at least one word.",
         )
     return clean
 
 
 def _spaced(character: str) -> str:
-    """Return a space for a control character, and a newline for Unicode's two kinds of it."""
+    """Return a space for a control character, and a newline for Unicode's line separators."""
     category = unicodedata.category(character)
     if category in ("Zl", "Zp"):
         return "\n"
@@ -81,14 +81,15 @@ def _spaced(character: str) -> str:
 
 
 def one_line(name: str, value: str | PathLike[str]) -> str:
-    """Return a name or a path, stripped, if it could be one.
+    """Return a name or a path, stripped and checked.
 
     Args:
-        name: The field's name, for the error message.
-        value: Any string, or a path.
+        name: Name of the field, for error messages.
+        value: A string or a path.
 
     Raises:
-        InvalidRequest: Not a string, empty, or with a control character or half a surrogate pair.
+        InvalidRequest: The value is not a string, is empty, or contains a control character or a
+            lone surrogate.
     """
     value = fspath(value) if isinstance(value, PathLike) else value
     if not isinstance(value, str):
@@ -97,43 +98,43 @@ def one_line(name: str, value: str | PathLike[str]) -> str:
     if not clean:
         raise InvalidRequest(f"{name} is empty.")
     if any(unicodedata.category(c) in ("Cc", "Cs") for c in clean):
-        raise InvalidRequest(f"{name} holds a control character or half a surrogate: {clean!r}.")
+        raise InvalidRequest(f"{name} contains a control character or a lone surrogate: {clean!r}.")
     return clean
 
 
 def reading_seconds(text: str) -> float:
-    """Estimate how long the text takes to say at an ordinary pace, in seconds."""
+    """Estimate the spoken duration of a text at an ordinary pace, in seconds."""
     ideographs = len(_IDEOGRAPH.findall(text))
     return ideographs / _IDEOGRAPHS_PER_SECOND + (len(text) - ideographs) / _LETTERS_PER_SECOND
 
 
 def saying_seconds(transcript: str) -> float:
-    """Estimate how long a transcript takes to say at an ordinary pace, in seconds."""
+    """Estimate the spoken duration of a transcript at an ordinary pace, in seconds."""
     digits = sum(map(str.isdecimal, transcript))
     kana = sum("\u3040" <= letter <= "\u30ff" for letter in transcript)
     return reading_seconds(transcript) + digits * _SECONDS_A_DIGIT + kana * _SECONDS_A_KANA
 
 
 def token_budget(text: str, *, limit: int) -> int:
-    """Return how many talker tokens this text may cost: scaled to its length, at most ``limit``.
+    """Return the token budget of a text, in proportion to its length and at most ``limit``.
 
-    A generation that misses its end token runs on to the budget; scaling it to the text makes
-    such a runaway short and certain to be noticed.
+    A generation without an end token continues up to the budget. A budget in proportion to the
+    text keeps such runaways short and easy to detect.
 
     Args:
-        text: What is to be said.
-        limit: The most that the caller allows, in tokens (12.5 of them are one second).
+        text: The text to speak.
+        limit: The caller's maximum, in tokens (12.5 tokens are one second of audio).
 
     Raises:
-        InvalidRequest: Even the fastest reader could not say the text within ``limit``.
+        InvalidRequest: The text does not fit into ``limit`` even if it is read very fast.
     """
     seconds = reading_seconds(text)
     if seconds / _FASTEST * TOKENS_PER_SECOND > limit:
         raise InvalidRequest(
-            f"The text is too long for one generation: {len(text)} characters take about "
-            f"{seconds:.0f} s to say, and max_new_tokens={limit} ends after "
+            f"The text is too long for one generation: speaking {len(text)} characters takes about "
+            f"{seconds:.0f} s, but max_new_tokens={limit} allows only "
             f"{limit / TOKENS_PER_SECOND:.0f} s.",
-            hint="Split it at sentences, or raise max_new_tokens.",
+            hint="Split the text into sentences, or raise max_new_tokens.",
         )
     wanted = max(_MIN_TOKENS, seconds * _SLOWEST * TOKENS_PER_SECOND)
     return min(limit, -(-int(wanted) // _TOKEN_STEP) * _TOKEN_STEP)

@@ -1,4 +1,4 @@
-"""Voice ids of other speech services, such as "fr-FR-Denise", and who speaks for them here."""
+"""Maps voice ids of other speech services, such as "fr-FR-Denise", to voices."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ OPENAI_VOICES = (
     *("alloy", "ash", "ballad", "cedar", "coral", "echo", "fable"),
     *("marin", "nova", "onyx", "sage", "shimmer", "verse"),
 )
-"""The built-in voices of OpenAI's speech API, which many clients ship as their default."""
+"""The built-in voices of OpenAI's speech API, which many clients use by default."""
 
 _LOCALE = re.compile(r"(?P<language>[a-z]{2,3})[-_](?P<region>[a-z]{2})(?:[-_](?P<rest>.+))?", re.I)
 
-# First names of the voices that Microsoft's services offer in the model's languages, since ids of
-# this form come from there, and such as scripts are full of. Whoever is missing is spoken by the
-# configured speaker.
+# First names of Microsoft's voices in the model's languages, since ids of this form come from
+# there, and names that are common in scripts. Other names get the configured speaker.
 _WOMEN = """
     alice amala amber amelia ana anna aria ashley aurora brigitte camille celeste charlotte
     claire clara cora coralie dalia denise diana eleanor elena elizabeth eloise elsa elvira
@@ -47,19 +46,19 @@ _GENDERS: Mapping[str, Gender] = {
     **dict.fromkeys(("male", "man", "boy", "m"), "male"),
 }
 _SUFFIXES = re.compile(r"(multilingual|neural|standard|wavenet|online)+$")
-# What says no more than a woman, a man, or whoever usually speaks: "male", "qwen-female-1".
-_ANYBODY = re.compile(
+# Ids that name a gender or the default voice only: "male", "qwen-female-1", "narrator".
+_GENERIC = re.compile(
     r"(qwen[-_])?(?P<who>female|woman|male|man|narrator|neutral|default)([-_]\d+)?", re.I
 )
 
 
 @dataclass(frozen=True)
 class VoiceChoice:
-    """Who speaks for a voice id.
+    """The voice chosen for a voice id.
 
     Args:
-        speaker: Name of a voice; the backend, or the library of stored ones, knows it.
-        language: In the model's spelling; None: the voice's own, or as configured.
+        speaker: Name of a voice of the backend or of a stored voice.
+        language: In the model's spelling; None: the language of the voice, or the configured one.
     """
 
     speaker: str
@@ -67,11 +66,11 @@ class VoiceChoice:
 
 
 def mapped_voice(voice_id: str, mapped: Mapping[str, VoiceChoice]) -> VoiceChoice | None:
-    """Return who speaks for an id that was given a voice, in any case; None if none was.
+    """Return the voice that is mapped to an id, ignoring case; None if there is none.
 
     Args:
         voice_id: Such as "fr-FR-Denise" or "alloy".
-        mapped: Ids that were given a voice.
+        mapped: Voice id -> voice.
     """
     by_folded = {name.casefold(): choice for name, choice in mapped.items()}
     return by_folded.get(voice_id.strip().casefold())
@@ -80,42 +79,42 @@ def mapped_voice(voice_id: str, mapped: Mapping[str, VoiceChoice]) -> VoiceChoic
 def voice_choice(
     voice_id: str, mapped: Mapping[str, VoiceChoice], *, default_speaker: str
 ) -> VoiceChoice:
-    """Return who speaks for a voice id.
+    """Return the voice for a voice id.
 
-    What is mapped goes first, in any case; then the names of built-in voices; then the locale that
-    the id begins with, which decides the language, while the name behind it decides whether a
-    woman or a man speaks. "male", "female" and "narrator" are voices too. Whatever else it is goes
-    on as a voice's name, for the backend to judge.
+    Mappings come first, ignoring case; then the names of built-in voices; then ids that start with
+    a locale, which determines the language, while the name after it determines the gender. "male",
+    "female" and "narrator" are accepted, too. Anything else is passed on as the name of a voice,
+    for the backend to check.
 
     Args:
         voice_id: Such as "fr-FR-Denise", "en-GB-SoniaNeural" or "Ryan".
-        mapped: Ids that were given a voice.
-        default_speaker: Who speaks where an id says nothing of a woman or a man.
+        mapped: Voice id -> voice.
+        default_speaker: Voice for ids that name no gender.
 
     Raises:
-        UnsupportedLanguage: It begins with a locale that the model does not speak.
+        UnsupportedLanguage: The id starts with a locale that the model does not support.
     """
     wanted = voice_id.strip()
     if (found := mapped_voice(wanted, mapped)) is not None:
         return found
     if is_built_in(wanted) or not is_voice_id(wanted):
         return VoiceChoice(wanted)
-    anybody, parts = _ANYBODY.fullmatch(wanted), _LOCALE.fullmatch(_own_part(wanted))
-    language = language_named(parts["language"]) if parts is not None and not anybody else None
-    gender = gender_named(anybody["who"] if anybody else (parts and parts["rest"]) or "")
+    generic, parts = _GENERIC.fullmatch(wanted), _LOCALE.fullmatch(_own_part(wanted))
+    language = language_named(parts["language"]) if parts is not None and not generic else None
+    gender = gender_named(generic["who"] if generic else (parts and parts["rest"]) or "")
     if not gender or gender_of(default_speaker) == gender:
         return VoiceChoice(default_speaker, language)
     return VoiceChoice(built_in_speaker(gender, language or ""), language)
 
 
 def is_voice_id(name: str) -> bool:
-    """Tell whether this has the form of a voice's id: it begins with a locale, or is "male"."""
+    """Return whether a name has the form of a voice id: it starts with a locale, or is generic."""
     wanted = name.strip()
-    return bool(_ANYBODY.fullmatch(wanted) or _LOCALE.fullmatch(_own_part(wanted)))
+    return bool(_GENERIC.fullmatch(wanted) or _LOCALE.fullmatch(_own_part(wanted)))
 
 
 def gender_named(name: str) -> Gender:
-    """Tell whether a first name, or a word such as "male", is a woman's or a man's, or ""."""
+    """Return the gender of a first name or of a word such as "male"; "" if unknown."""
     for word in re.split(r"[^a-z]+", name.casefold()):
         if gender := _GENDERS.get(_SUFFIXES.sub("", word)):
             return gender
@@ -123,5 +122,5 @@ def gender_named(name: str) -> Gender:
 
 
 def _own_part(voice_id: str) -> str:
-    """Return "fr-fr" of "qwen-fr-fr", as one of the engine's pages writes it."""
+    """Return "fr-fr" for "qwen-fr-fr", a form used by one of the engine's pages."""
     return re.sub(r"^qwen[-_]", "", voice_id, flags=re.I)

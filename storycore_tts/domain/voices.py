@@ -1,4 +1,4 @@
-"""Voices that a backend offers by name."""
+"""Built-in voices of the model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from storycore_tts.domain.errors import UnknownSpeaker, did_you_mean
 
 Gender = Literal["female", "male", ""]
-"""Whether a woman or a man speaks; "" for a voice that we know nothing about."""
+"""Gender of a voice; "" if unknown."""
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class Speaker:
     """A built-in voice.
 
     Args:
-        name: In the spelling of the backend that offers it.
-        description: How it sounds; "" for a voice that we know nothing about.
-        language: Its native language, in the model's spelling; "" when unknown.
+        name: In the backend's spelling.
+        description: How it sounds; "" if unknown.
+        language: Its native language, in the model's spelling; "" if unknown.
     """
 
     name: str
@@ -27,8 +27,8 @@ class Speaker:
     language: str = ""
 
 
-# What the model card says of the nine voices of the CustomVoice models. This describes voices;
-# which of them exist is always asked of the backend.
+# Descriptions of the nine CustomVoice voices, from the model card. Only the backend knows which
+# of them are available.
 _DESCRIPTIONS = {
     "vivian": ("bright, slightly edgy young woman", "Chinese"),
     "serena": ("warm, gentle young woman", "Chinese"),
@@ -41,32 +41,32 @@ _DESCRIPTIONS = {
     "sohee": ("warm woman", "Korean"),
 }
 
-# Who speaks a language that none of them was born to.
+# Voices for languages without a native speaker.
 _USUAL = {"female": "serena", "male": "ryan"}
 
 
 def is_built_in(name: object) -> bool:
-    """Tell whether this is the name of one of the model's nine voices, in any spelling of it."""
+    """Return whether a name, in any spelling, is one of the model's nine voices."""
     return isinstance(name, str) and _folded(name) in _DESCRIPTIONS
 
 
 def built_in_speakers() -> list[Speaker]:
-    """Return the model's nine voices, whether or not a backend offers them."""
+    """Return the model's nine voices, even if the backend does not offer them."""
     return [described(name.capitalize()) for name in _DESCRIPTIONS]
 
 
 def gender_of(name: str) -> Gender:
-    """Tell whether a built-in voice is a woman's or a man's; "" for any other voice."""
+    """Return the gender of a built-in voice; "" for other voices."""
     description, _ = _DESCRIPTIONS.get(_folded(name), ("", ""))
     words = description.replace(",", "").split()
     return "female" if "woman" in words else "male" if "man" in words else ""
 
 
 def built_in_speaker(gender: Literal["female", "male"], language: str = "") -> str:
-    """Return a built-in voice of a woman or a man, a native speaker if there is one.
+    """Return a built-in voice of a gender, a native speaker of the language if there is one.
 
     Args:
-        gender: Whose voice it is.
+        gender: "female" or "male".
         language: In the model's spelling.
     """
     fitting = [name for name in _DESCRIPTIONS if gender_of(name) == gender]
@@ -75,24 +75,29 @@ def built_in_speaker(gender: Literal["female", "male"], language: str = "") -> s
 
 
 def described(name: str) -> Speaker:
-    """Return the speaker of that name, with what the model card says of it, if anything."""
+    """Return the speaker of that name, with the model card's description, if there is one."""
     description, language = _DESCRIPTIONS.get(_folded(name), ("", ""))
     return Speaker(name, description, language)
 
 
 def find_speaker(wanted: str, offered: Iterable[str], *, backend: str) -> str:
-    """Return the backend's own spelling of a speaker: "uncle fu" finds "Uncle_fu".
+    """Return the backend's spelling of a speaker: "uncle fu" finds "Uncle_fu".
+
+    Args:
+        wanted: The requested name, in any spelling.
+        offered: Names that the backend offers.
+        backend: Name of the backend, for the error message.
 
     Raises:
-        UnknownSpeaker: None of the offered names matches; the message lists them.
+        UnknownSpeaker: No offered name matches; the message lists them.
     """
     names = list(offered)
     for name in names:
         if _folded(name) == _folded(wanted):
             return name
     raise UnknownSpeaker(
-        f"There is no speaker {wanted!r} on the {backend} backend.{did_you_mean(wanted, names)}",
-        hint=f"Speakers there: {', '.join(names)}.",
+        f"The {backend} backend has no speaker {wanted!r}.{did_you_mean(wanted, names)}",
+        hint=f"Available speakers: {', '.join(names)}.",
         backend=backend,
     )
 

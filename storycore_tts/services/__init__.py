@@ -1,1 +1,1 @@
-"""Use cases on top of the ports, whoever implements them."""
+"""Use cases, independent of the adapters that implement the ports."""

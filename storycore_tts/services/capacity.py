@@ -1,4 +1,4 @@
-"""How many requests are done at a time, and how many may wait."""
+"""Limits on concurrent and waiting requests."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from contextlib import asynccontextmanager
 
 from storycore_tts.domain.errors import BackendOverloaded
 
-_SOON = 2.0  # s; nobody knows when a place is free, and a crowd thins out within seconds
+_SOON = 2.0  # s; a rough guess of when a slot becomes free
 
 
 class Capacity:
-    """Places to work for one backend in this process, first come, first served.
+    """Limits the requests to one backend in this process, first come, first served.
 
     Args:
-        backend: Its name, for messages.
-        concurrency: Requests at a time.
-        max_waiting: Requests that may wait for a place.
+        backend: Name of the backend, for messages.
+        concurrency: Maximum number of concurrent requests.
+        max_waiting: Maximum number of waiting requests.
     """
 
     def __init__(self, backend: str, *, concurrency: int, max_waiting: int) -> None:
@@ -27,27 +27,27 @@ class Capacity:
         self._places = asyncio.Semaphore(concurrency)
         self._taken = 0
         self.waiting = 0
-        """Requests that wait for a place just now."""
+        """Number of requests that are waiting."""
 
     @property
     def idle(self) -> bool:
-        """Whether nobody works, and nobody waits."""
+        """Whether no request is running or waiting."""
         return self._taken == 0 and self.waiting == 0
 
     @asynccontextmanager
     async def place(self, *, patient: bool = False) -> AsyncIterator[None]:
-        """Wait for a place, and hold it.
+        """Wait for a free slot and hold it.
 
         Args:
-            patient: Wait however many others do; for jobs, which were accepted already.
+            patient: Ignore ``max_waiting``; for jobs, which were already accepted.
 
         Raises:
-            BackendOverloaded: Too many wait already.
+            BackendOverloaded: Too many requests are waiting.
         """
         if not patient and self._places.locked() and self.waiting >= self._max_waiting:
             raise BackendOverloaded(
-                f"{self.waiting} requests wait for {self.backend} already.",
-                hint="Ask again later, or ask for a job, which may wait as long as it needs.",
+                f"Too many requests are waiting for {self.backend}: {self.waiting}.",
+                hint="Retry later, or submit a job, which may wait as long as necessary.",
                 backend=self.backend,
                 retry_after=_SOON,
             )

@@ -1,4 +1,4 @@
-"""What is on this machine's disk."""
+"""Helpers for local files."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from uuid import uuid4
 
 
 def exists(path: Path) -> bool:
-    """Say whether something is there.
+    """Return whether a path exists.
 
-    ``Path.exists`` also says no where it may not look, and to a name that can never be one.
+    ``Path.exists`` also returns False on permission errors and for invalid names.
 
     Raises:
-        OSError: Nobody can tell.
-        ValueError: There is a NUL or a surrogate in the path.
+        OSError: The path cannot be checked.
+        ValueError: The path contains a NUL or a surrogate.
     """
     try:
         path.stat()
@@ -26,7 +26,7 @@ def exists(path: Path) -> bool:
 
 
 def is_folder(path: str) -> bool:
-    """Say whether a folder is there; one that we may not look at is another machine's, if any."""
+    """Return whether a folder exists; False if that cannot be checked."""
     try:
         return bool(path) and Path(path).is_dir()
     except OSError:
@@ -34,17 +34,21 @@ def is_folder(path: str) -> bool:
 
 
 def user_data() -> Path:
-    """Return this program's folder in the user's data, where nothing else is configured."""
+    """Return the default folder for data of this program."""
     import platformdirs
 
     return platformdirs.user_data_path("storycore-tts", appauthor=False)
 
 
 def replace_text(file: Path, text: str) -> None:
-    """Write a file beside its place and move it there: it is never seen half written.
+    """Replace a file atomically.
+
+    Args:
+        file: The file.
+        text: Its new contents, written as UTF-8.
 
     Raises:
-        OSError: The disk's own refusal.
+        OSError: The file cannot be written.
     """
     draft = file.with_name(f".{file.name}-{uuid4().hex}")
     try:
@@ -56,14 +60,14 @@ def replace_text(file: Path, text: str) -> None:
 
 @contextmanager
 def locked(file: Path, *, seconds: float = 30.0) -> Iterator[None]:
-    """Keep other processes of this machine out; the lock ends with the process that holds it.
+    """Hold a lock against other processes; it is released if the process dies.
 
     Args:
-        file: An empty file of its own, which is made and stays. SQLite locks it, on every system.
-        seconds: How long to wait for whoever holds it.
+        file: The lock file, which is created and kept. It is locked by SQLite, on every system.
+        seconds: Maximum time to wait for the lock, in seconds.
 
     Raises:
-        OSError: The disk refuses, or somebody held it all the time.
+        OSError: The file cannot be accessed, or the lock was not released in time.
     """
     try:
         connection = sqlite3.connect(file, timeout=seconds, isolation_level=None)

@@ -1,4 +1,4 @@
-"""Requests as JSON and back, for jobs that outlive this process."""
+"""Converts requests to JSON and back, for jobs that outlive the process."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def to_json(
     """Return a request as JSON.
 
     Args:
-        request: What is asked for; its ``job_id`` is left out, the job has its own.
-        rendering: What becomes of the speech.
-        reference: Under which id the recording of a clone request is kept.
+        request: The request; its ``job_id`` is omitted, since the job has its own.
+        rendering: How the audio is rendered.
+        reference: Id of the stored recording of a clone request.
     """
     values = dict(vars(request))
     del values["job_id"]
@@ -40,16 +40,16 @@ def to_json(
 async def from_json(
     kind: JobKind, document: JSON, *, job_id: str, fetch: Callable[[str], Awaitable[bytes]]
 ) -> tuple[Request, Rendering]:
-    """Return the request that ``to_json`` wrote, and what becomes of its speech.
+    """Return the request and the rendering from the JSON of ``to_json``.
 
     Args:
-        kind: What kind of job it is.
-        document: What ``to_json`` returned.
-        job_id: The job's id, by which a backend knows it again.
-        fetch: Returns the recording that is kept under an id.
+        kind: Kind of the job.
+        document: Result of ``to_json``.
+        job_id: Id of the job, by which backends recognize it.
+        fetch: Returns the stored recording with an id.
 
     Raises:
-        InvalidRequest: It is refused now, although it was accepted; settings changed in between.
+        InvalidRequest: The request is no longer valid, although it was accepted earlier.
     """
     values = {**document["request"], "job_id": job_id}
     if "sampling" in values:
@@ -58,7 +58,7 @@ async def from_json(
     if "reference" in values:
         recording = await fetch(values["reference"])
         transcript = values.pop("transcript")
-        # Its bytes are ours, from ``encode_exactly``: no untrusted data is decoded here.
+        # Trusted bytes: they were written by ``encode_exactly``.
         decoded = asyncio.to_thread(ReferenceAudio.from_bytes, recording, transcript=transcript)
         values["reference"] = await decoded
     made = operation_of(kind).request

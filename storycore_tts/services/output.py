@@ -1,4 +1,4 @@
-"""Speech in files: the one way in which it is spoken, rendered and written on this machine."""
+"""Speech in files: renders it and writes it on this machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # who starts the command line needs no cast
     from storycore_tts.services.voicing import Asked
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_PROBE = bytes(4096)  # what is written to learn whether a disk takes anything
+_PROBE = bytes(4096)  # written to check that the disk is not full
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,11 @@ def rendering(
 
 
 class AudioFolder:
-    """Puts speech into files; each is known to be writable before anything is spoken.
+    """Reserves file names before a generation, and writes the speech afterwards.
 
     Args:
-        folder: Where files without a name of their own go; None for a fresh temporary folder,
-            made when it is first needed.
+        folder: Folder for files without a given name; None: a new temporary folder, created when
+            it is first needed.
     """
 
     def __init__(self, folder: str | Path | None) -> None:
@@ -108,15 +108,15 @@ class AudioFolder:
     def reserve(
         self, wanted: str | os.PathLike[str] | None, *, stem: str, suffix: str = ".wav"
     ) -> Path:
-        """Return the absolute path to write to, and make sure that it can be written.
+        """Return the absolute path to write to, after a check that it can be written.
 
         Args:
-            wanted: The caller's own path, or None for a new name in the folder.
-            stem: How such a new name begins.
-            suffix: How it ends.
+            wanted: A path, or None for a new name in the folder.
+            stem: Prefix of a new name.
+            suffix: Suffix of a new name.
 
         Raises:
-            InvalidRequest: An unknown suffix, or a place that cannot be written to.
+            InvalidRequest: The suffix is not supported, or the path cannot be written to.
             StorageFailed: The disk is full.
         """
         target = Path(wanted) if wanted is not None else self._new_name(stem, suffix)
@@ -167,7 +167,12 @@ class AudioFolder:
         return VoiceResult(target, speech, asked.request.text, asked.speaker, asked.notes)
 
     async def write(self, speech: Speech, target: Path) -> Path:
-        """Write the audio without blocking the event loop; the path comes back."""
+        """Write the audio without blocking the event loop; return the path.
+
+        Args:
+            speech: The speech.
+            target: Path from ``reserve``.
+        """
         return await asyncio.to_thread(speech.save, target)
 
     def _new_name(self, stem: str, suffix: str) -> Path:
@@ -206,10 +211,10 @@ def _written(target: Path, speech: Speech, form: Rendering, sample_rate: int | N
 
 
 def _check_disk(target: Path) -> None:
-    """Write something without a name beside a file that is to be made.
+    """Check that a new file can be written by writing a temporary file to its folder.
 
     Raises:
-        InvalidRequest: That is refused.
+        InvalidRequest: The folder cannot be written to.
         StorageFailed: The disk is full.
     """
     try:
@@ -218,5 +223,5 @@ def _check_disk(target: Path) -> None:
     except OSError as error:
         said = f"Cannot write to {target}: {error.strerror or error}."
         if error.errno in _FULL:
-            raise StorageFailed(said, hint="Make room on that disk, or choose another.") from None
+            raise StorageFailed(said, hint="Free disk space, or choose another folder.") from None
         raise InvalidRequest(said) from None

@@ -1,4 +1,4 @@
-"""A scene on its way to the microphone: who speaks in it, and what is asked for each line."""
+"""Prepares a scene: voices for its characters and requests for its lines."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ from storycore_tts.services.voicing import part_of, request_in, voice_that_is_th
 async def parts_of(
     tts: TextToSpeech, cast: Casting, script: Script
 ) -> tuple[dict[str, Part], tuple[str, ...]]:
-    """Return who speaks in a scene, by id, and in words who shares a voice with whom.
+    """Return the parts of a scene by character id, and notes on shared voices.
 
-    Whoever has no voice yet is given one that nobody else has in this scene, while there is one.
+    Characters without a voice get one that is unused in this scene, if possible.
+
+    Args:
+        tts: The service.
+        cast: The cast; assigned voices are remembered there.
+        script: The scene.
 
     Raises:
-        ConfigurationError: The cast is refused.
-        UnknownSpeaker: It names a voice that is nowhere.
-        BackendUnavailable: Nobody could be asked for voices.
+        ConfigurationError: The cast is invalid.
+        UnknownSpeaker: The cast names a voice that does not exist.
+        BackendUnavailable: The voices could not be listed.
     """
     speakers = [one.name for one in await tts.speakers()]
     people = {line.character.id: line.character for line in script.lines}
@@ -44,7 +49,13 @@ async def parts_of(
 async def planned(
     tts: TextToSpeech, script: Script, parts: Mapping[str, Part]
 ) -> tuple[list[Planned], list[NotSpoken]]:
-    """Return what is asked for each line, and the lines for which nothing can be asked."""
+    """Return the requests for the lines, and the lines for which no request can be made.
+
+    Args:
+        tts: The service.
+        script: The scene.
+        parts: Parts by character id, from ``parts_of``.
+    """
     ready: list[Planned] = []
     failed: list[NotSpoken] = []
     for line in script.lines:

@@ -1,4 +1,4 @@
-"""Speech from several backends: at once, or as a job that is kept."""
+"""Speech from several backends, directly or as durable jobs."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ from storycore_tts.sound.samples import Samples
 T = TypeVar("T")
 
 Elsewhere: TypeAlias = Callable[[str, BackendEndpoint], AbstractAsyncContextManager[TextToSpeech]]
-"""Opens a backend, given its name, at another endpoint than the configured one."""
+"""Opens a backend, by name, at an endpoint other than the configured one."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """Where jobs are kept, and what they need.
+    """Storage for jobs and their recordings.
 
     Args:
-        queue: Keeps jobs.
-        uploads: Keeps recordings.
-        affinities: Keeps where jobs were begun.
+        queue: Stores and runs jobs.
+        uploads: Stores recordings.
+        affinities: Records the server on which each job was started.
     """
 
     queue: JobQueue
@@ -61,24 +61,24 @@ class Store:
 
 
 OpenStore: TypeAlias = Callable[[], Awaitable[Store]]
-"""Returns the store; one that is not open yet is opened.
+"""Returns the store, and opens it if necessary.
 
-It raises ``StorageFailed`` if the database refuses, or another process has the folder.
+Raises ``StorageFailed`` if the database cannot be used or another process uses the folder.
 """
 
 _log = logging.getLogger(__name__)
-_BLOCK = 0.5  # s of sound that are encoded at a time
+_BLOCK = 0.5  # s of audio encoded at a time
 
 
 @dataclass(frozen=True)
 class JobOptions:
-    """On which terms a job is given.
+    """Options of a job.
 
     Args:
-        owner: Whose it is.
-        priority: −10..10; the greater goes first.
-        time_limit: Seconds of work at most; None: as configured.
-        idempotency_key: The owner's own name for this order; None: none.
+        owner: Owner of the job.
+        priority: −10..10; higher values run first.
+        time_limit: Maximum run time in seconds; None: as configured.
+        idempotency_key: The owner's unique key for this request, or None.
     """
 
     owner: str
@@ -89,12 +89,12 @@ class JobOptions:
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of a sound file that is still being made.
+    """A piece of a streamed sound file.
 
     Args:
-        data: Its bytes; never empty.
-        seconds: Of audio that it holds, as far as the encoder has given it out.
-        chunk: What the backend told of it.
+        data: Encoded bytes; never empty.
+        seconds: Duration of the audio that the encoder has emitted with it.
+        chunk: The chunk of the backend that it comes from.
     """
 
     data: bytes
@@ -103,13 +103,13 @@ class Piece:
 
 
 class SpeechService:
-    """Speech from several backends, at once or as jobs.
+    """Generates speech with several backends, directly or as jobs.
 
     Args:
-        backends: The services by the names of their adapters; the first one is the usual one.
-        capacities: How much each of them does at a time.
-        store: Opens what keeps jobs.
-        elsewhere: How to go on with them there.
+        backends: Services by adapter name; the first one is the default.
+        capacities: Limits of each backend.
+        store: Returns the job store.
+        elsewhere: Opens a backend at another endpoint, to continue jobs there.
     """
 
     def __init__(
@@ -125,28 +125,31 @@ class SpeechService:
         self._store = store
         self._elsewhere = elsewhere
         self.usual = next(iter(backends))
-        """Name of the backend that does what names none."""
+        """Name of the default backend."""
 
     async def queue(self) -> JobQueue:
-        """Return what keeps jobs.
+        """Return the job queue.
 
         Raises:
-            StorageFailed: The database refuses, or another process has the folder.
+            StorageFailed: The database cannot be used, or another process uses the folder.
         """
         return (await self._store()).queue
 
     def tts(self, backend: str | None = None) -> TextToSpeech:
-        """Return the service of a backend; None for the usual one.
+        """Return the service of a backend.
+
+        Args:
+            backend: Name of the backend; None: the default.
 
         Raises:
-            InvalidRequest: It is not offered here.
+            InvalidRequest: The backend is not available on this service.
         """
         name = self.usual if backend is None else backend
         if name not in self.backends:
             suggestion = did_you_mean(name, self.backends)
             raise InvalidRequest(
-                f"The backend {shown(name)} is not offered here.{suggestion}",
-                hint=f"Offered: {', '.join(self.backends)}.",
+                f"The backend {shown(name)} is not available on this service.{suggestion}",
+                hint=f"Available: {', '.join(self.backends)}.",
             )
         return self.backends[name]
 
@@ -158,18 +161,18 @@ class SpeechService:
         *,
         time_limit: float | None = None,
     ) -> Outcome:
-        """Speak a line now; cancelling the task stops it on the backend.
+        """Generate speech directly; cancelling the task cancels the work on the backend.
 
         Args:
-            backend: Who does it; None for the usual one.
-            request: What to say, and in which voice.
-            rendering: What becomes of the speech.
-            time_limit: Seconds at most, those of waiting for a turn among them; None: as the
-                backend's own waits allow.
+            backend: Name of the backend; None: the default.
+            request: The request.
+            rendering: How the audio is rendered.
+            time_limit: Maximum seconds, including the time in the queue; None: only the timeouts
+                of the backend apply.
 
         Raises:
-            BackendOverloaded: Too many wait already.
-            BackendTimeout: The time is up.
+            BackendOverloaded: Too many requests are waiting.
+            BackendTimeout: The time limit was exceeded.
             TTSError: See ``TextToSpeech.speak``.
         """
         tts, name = self.tts(backend), backend or self.usual
@@ -184,21 +187,24 @@ class SpeechService:
         except asyncio.TimeoutError:  # its own class before Python 3.11
             assert time_limit is not None
             raise BackendTimeout(
-                f"The line was not spoken within {time_limit:g} s.",
+                f"The request was not completed within its time limit of {time_limit:g} s.",
                 wait="job",
                 seconds=time_limit,
-                hint="Allow it more time, or ask for a job.",
+                hint="Increase the time limit, or submit a job.",
                 backend=name,
             ) from None
 
     def flows(self, backend: str | None) -> bool:
-        """Tell whether a line is better heard while it is made than awaited as a whole.
+        """Return whether to stream a response even if no stream was requested.
 
-        It is where the backend streams and nothing else is to be done there: lines that come
-        together are spoken in one batch, a stream is not.
+        True if the backend can stream and is idle. A busy backend generates concurrent requests in
+        batches, which streams do not support.
+
+        Args:
+            backend: Name of the backend; None: the default.
 
         Raises:
-            InvalidRequest: The backend is not offered here.
+            InvalidRequest: The backend is not available on this service.
         """
         tts = self.tts(backend)
         return tts.capabilities.streaming and self.capacities[backend or self.usual].idle
@@ -206,15 +212,19 @@ class SpeechService:
     async def stream(
         self, backend: str | None, request: SpeechRequest | CloneRequest, rendering: Rendering
     ) -> AsyncIterator[Piece]:
-        """Speak a line now, and yield the file piece by piece.
+        """Generate speech directly, and yield the file piece by piece.
 
-        A backend that streams is heard while it still speaks, another one after each sentence; see
-        ``by_sentence``.
+        Backends that cannot stream deliver sentence by sentence; see ``by_sentence``.
+
+        Args:
+            backend: Name of the backend; None: the default.
+            request: The request.
+            rendering: How the audio is rendered.
 
         Raises:
-            InvalidRequest: Files of that format cannot be streamed.
-            BackendOverloaded: Too many wait already.
-            TTSError: See ``TextToSpeech.speak``; it may come after pieces that were right.
+            InvalidRequest: The format cannot be streamed.
+            BackendOverloaded: Too many requests are waiting.
+            TTSError: See ``TextToSpeech.speak``; may be raised after some pieces were delivered.
         """
         chunks = self._chunks(self.tts(backend), backend or self.usual, request)
         encoder, chunk = RenderedStream(rendering), None
@@ -250,10 +260,14 @@ class SpeechService:
                 yield chunk
 
     async def keep(self, owner: str, recording: ReferenceAudio) -> str:
-        """Keep a recording, and return the id that ``kept`` and clones take.
+        """Store a recording, and return its id for ``kept`` and for clones.
+
+        Args:
+            owner: Owner of the recording.
+            recording: The recording.
 
         Raises:
-            StorageFailed: The database refuses.
+            StorageFailed: The database cannot be used.
         """
         data = await asyncio.to_thread(
             encode_exactly, recording.samples, int(recording.sample_rate)
@@ -263,10 +277,15 @@ class SpeechService:
     async def kept(
         self, owner: str, reference: str, *, transcript: str | None = None
     ) -> ReferenceAudio:
-        """Return a recording that was kept.
+        """Return a stored recording.
+
+        Args:
+            owner: Owner of the recording.
+            reference: Its id.
+            transcript: What is said in it, if known.
 
         Raises:
-            UploadNotFound: This owner has none under that id, or its time is over.
+            UploadNotFound: The owner has no recording with that id, or it has expired.
         """
         data = await (await self._store()).uploads.get(owner, reference)
         return await asyncio.to_thread(ReferenceAudio.from_bytes, data, transcript=transcript)
@@ -280,20 +299,20 @@ class SpeechService:
         rendering: Rendering | None = None,
         reference: str | None = None,
     ) -> Job:
-        """Accept a job; when this returns, it is on disk and will be done.
+        """Submit a job; when this returns, it is stored durably.
 
         Args:
-            backend: Who does it; None for the usual one.
-            request: What it shall do.
-            terms: Whose it is, and on which terms.
-            rendering: What becomes of the speech.
-            reference: Under which id the recording of a clone is kept already; None: keep it now.
+            backend: Name of the backend; None: the default.
+            request: The request.
+            terms: Options of the job.
+            rendering: How the audio is rendered.
+            reference: Id of the stored recording of a clone; None: store it now.
 
         Raises:
-            UnsupportedByBackend: This backend has no such port.
-            IdempotencyConflict: The key stands for another order.
+            UnsupportedByBackend: The backend does not support the operation.
+            IdempotencyConflict: The key was used for a different request.
             TooManyJobs: The queue is full.
-            StorageFailed: The database refuses.
+            StorageFailed: The database cannot be used.
         """
         kind = self.tts(backend).check(request).job
         assert kind is not None  # every request can become a job
@@ -310,7 +329,12 @@ class SpeechService:
         )
 
     async def perform(self, job_id: str, spec: JobSpec, on_progress: OnProgress) -> Outcome:
-        """Do a job, for the queue; asked again, a backend that knows the job goes on with it.
+        """Run a job for the queue; if it runs again, a backend that knows the job continues it.
+
+        Args:
+            job_id: Id of the job.
+            spec: What to do.
+            on_progress: Progress callback.
 
         Raises:
             TTSError: See ``TextToSpeech``.
@@ -330,10 +354,10 @@ class SpeechService:
     async def _where_it_is(
         self, job_id: str, backend: str, made: Callable[[TextToSpeech], Awaitable[T]]
     ) -> T:
-        """Go on with a job where it was begun, should that be another server than ours.
+        """Continue a job on the server where it was started, if that is not the configured one.
 
-        Another process began it and died, or our settings named that server then. If it cannot be
-        reached any more, the job is begun here.
+        This happens if another process started the job and died, or if the settings have changed.
+        If that server cannot be reached, the job is started again on the configured one.
         """
         tts = self.tts(backend)
         here = tts.endpoint

@@ -1,4 +1,4 @@
-"""How long a training will take, as far as earlier trainings on the same backend tell."""
+"""Estimates training times from earlier trainings on the same backend."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from storycore_tts.sound.decoders import UndecodableAudio
 
 _SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff"})
 _FILE = "trainings.jsonl"
-_KEPT = 500  # notes; older ones go
+_KEPT = 500  # records; older ones are dropped
 _writing = threading.Lock()
 
 
 @dataclass(frozen=True)
 class DatasetSize:
-    """How much there is to learn from.
+    """Size of a dataset.
 
     Args:
-        recordings: Their number.
-        seconds: Their length together.
+        recordings: Number of recordings.
+        seconds: Total duration in seconds.
     """
 
     recordings: int
@@ -41,15 +41,15 @@ class DatasetSize:
 
 @dataclass(frozen=True)
 class TrainingPace:
-    """What a training that is over took.
+    """Measured duration of a completed training.
 
     Args:
-        machine: What trained, such as "comfyui at http://127.0.0.1:8188".
+        machine: The backend, such as "comfyui at http://127.0.0.1:8188".
         model_choice: Size of the Base model.
-        batch_size: Recordings a step.
-        steps: Steps that were timed.
-        seconds: From the first of them to the last.
-        clip_seconds: Mean length of the recordings; None where nobody could look at them.
+        batch_size: Recordings per step.
+        steps: Number of timed steps.
+        seconds: Duration of these steps, in seconds.
+        clip_seconds: Mean duration of the recordings, in seconds; None if unknown.
     """
 
     machine: str
@@ -62,15 +62,15 @@ class TrainingPace:
 
 @dataclass(frozen=True)
 class TrainingEstimate:
-    """How long a training will take, if that can be told.
+    """Estimated duration of a training.
 
     Args:
-        steps: That it has, in all epochs.
-        audio_seconds: Length of the dataset, in seconds.
-        seconds: From the first step to the last, with what is saved between epochs and without
-            loading the model; None while no training of that kind has been measured.
-        measured_steps: On how many steps that rests.
-        machine: What will train.
+        steps: Number of steps in all epochs.
+        audio_seconds: Duration of the dataset, in seconds.
+        seconds: Estimated seconds from the first step to the last, including checkpoints saved
+            between epochs but not model loading; None if no such training was measured yet.
+        measured_steps: Number of measured steps on which the estimate is based.
+        machine: The backend.
     """
 
     steps: int
@@ -80,37 +80,40 @@ class TrainingEstimate:
     machine: str
 
     def __str__(self) -> str:
-        """Say it to people."""
+        """Describe the estimate for display."""
         what = f"{self.steps} steps over {self.audio_seconds:.0f} s of recordings"
         if self.seconds is None:
             return (
                 f"{what}: no training with this model size and batch size has been measured on "
-                f"{self.machine} yet, so nobody knows how long it takes."
+                f"{self.machine} yet, so the duration cannot be estimated."
             )
         return (
-            f"{what}: about {self.seconds / 60:.1f} min on {self.machine}, going by "
-            f"{self.measured_steps} steps measured there."
+            f"{what}: about {self.seconds / 60:.1f} min on {self.machine}, based on "
+            f"{self.measured_steps} measured steps."
         )
 
 
 class TrainingTimes:
-    """Notes how long steps took, and reckons with it. Its methods block while they read and write.
+    """Records training times and estimates new ones. Its methods do blocking I/O.
 
     Args:
-        file: Where it is noted, one training a line; made when the first one ends. None:
-            ``trainings.jsonl`` in this program's folder of user data.
+        file: The file, one training per line, created with the first record. None:
+            ``trainings.jsonl`` in the data folder of this program.
     """
 
     def __init__(self, file: str | os.PathLike[str] | None = None) -> None:
         self.file = user_data() / _FILE if file is None else Path(file)
 
     def note(self, pace: TrainingPace) -> None:
-        """Add what a training took; of many notes, the newest stay.
+        """Add a record; only the newest are kept.
 
-        The file is replaced as a whole: a process that dies here leaves it as it was.
+        The file is replaced atomically.
+
+        Args:
+            pace: The measured duration.
 
         Raises:
-            StorageFailed: The disk refuses.
+            StorageFailed: The file cannot be written.
         """
         with _writing:
             lines = [*self._lines(), json.dumps(asdict(pace))][-_KEPT:]
@@ -121,10 +124,10 @@ class TrainingTimes:
                 raise StorageFailed(f"Cannot write to {self.file}: {error.strerror}.") from error
 
     def noted(self) -> list[TrainingPace]:
-        """Return what trainings took; a damaged line is passed over.
+        """Return all records; damaged lines are skipped.
 
         Raises:
-            StorageFailed: The disk refuses.
+            StorageFailed: The file cannot be read.
         """
         return [pace for line in self._lines() if (pace := _read(line)) is not None]
 
@@ -139,19 +142,18 @@ class TrainingTimes:
     def estimate(
         self, request: TrainingRequest, size: DatasetSize, *, machine: str
     ) -> TrainingEstimate:
-        """Reckon how long a training will take.
+        """Estimate the duration of a training.
 
-        A step takes as long as it did in earlier trainings of that model size and batch size on
-        that machine; where the recordings of those are known to be longer or shorter, in
-        proportion.
+        Based on the time per step of earlier trainings with the same model size and batch size on
+        the same backend, scaled by the mean duration of the recordings if it is known.
 
         Args:
             request: The training.
-            size: How much it has to learn from.
-            machine: What will train.
+            size: Size of the dataset.
+            machine: The backend.
 
         Raises:
-            StorageFailed: The disk refuses.
+            StorageFailed: The file cannot be read.
         """
         kind = (machine, request.model_choice, request.batch_size)
         alike = [p for p in self.noted() if (p.machine, p.model_choice, p.batch_size) == kind]
@@ -167,11 +169,11 @@ class TrainingTimes:
 
 
 class StepClock:
-    """Times the steps of a training by what is told of its progress.
+    """Measures the steps of a training from its progress reports.
 
     Args:
-        on_progress: Who else hears of it.
-        clock: Tells the time in seconds.
+        on_progress: Callback to which reports are passed on, or None.
+        clock: Returns the time in seconds.
     """
 
     def __init__(
@@ -183,9 +185,9 @@ class StepClock:
         self._last: tuple[int, float] | None = None
 
     def __call__(self, progress: Progress) -> None:
-        """Take note of a step, and pass the news on."""
+        """Record a step and pass the report on."""
         if progress.stage is Stage.TRAINING and progress.step is not None:
-            again = self._last is not None and progress.step < self._last[0]  # tried once more
+            again = self._last is not None and progress.step < self._last[0]  # a retry
             self._last = (progress.step, self._clock())
             self._first = self._last if again or self._first is None else self._first
         if self._on_progress is not None:
@@ -194,12 +196,12 @@ class StepClock:
     def pace(
         self, request: TrainingRequest, size: DatasetSize | None, *, machine: str
     ) -> TrainingPace | None:
-        """Return what was timed; None if it was less than one step.
+        """Return the measured duration; None if it covers less than one step.
 
         Args:
-            request: The training that is over.
-            size: What it learned from, if that is known.
-            machine: What trained.
+            request: The completed training.
+            size: Size of its dataset, if known.
+            machine: The backend.
         """
         if self._first is None or self._last is None or self._last[0] <= self._first[0]:
             return None
@@ -214,13 +216,13 @@ class StepClock:
 
 
 def dataset_size(dataset: str | os.PathLike[str]) -> DatasetSize:
-    """Look at a dataset on this machine: how many recordings, and how long; reads no samples.
+    """Return the number and duration of the recordings in a local dataset, without decoding them.
 
     Args:
         dataset: A folder of recordings with a .txt beside each, or a .jsonl file.
 
     Raises:
-        InvalidDataset: It is not on this machine, holds nothing, or a recording cannot be read.
+        InvalidDataset: The dataset is not on this machine, is empty, or cannot be read.
     """
     source = Path(dataset)
     try:
@@ -228,16 +230,16 @@ def dataset_size(dataset: str | os.PathLike[str]) -> DatasetSize:
         seconds = sum(map(_seconds, recordings))
     except (OSError, ValueError, LookupError, TypeError, UndecodableAudio) as error:
         raise InvalidDataset(
-            f"Cannot look at the dataset {source} from this machine: {error}.",
-            hint="Give a folder of recordings with a .txt beside each, or a .jsonl file.",
+            f"Cannot read the dataset {source} on this machine: {error}.",
+            hint="Pass a folder of recordings with a .txt beside each, or a .jsonl file.",
         ) from error
     if not recordings:
-        raise InvalidDataset(f"The dataset {source} holds no recording with a .txt beside it.")
+        raise InvalidDataset(f"The dataset {source} contains no recording with a .txt beside it.")
     return DatasetSize(len(recordings), seconds)
 
 
 async def size_if_here(dataset: str) -> DatasetSize | None:
-    """Return how much a dataset holds, or None: it may lie on a server."""
+    """Return the size of a dataset, or None if it is not on this machine."""
     try:
         return await asyncio.to_thread(dataset_size, dataset)
     except InvalidDataset:
@@ -263,7 +265,7 @@ def _seconds(recording: Path) -> float:
 
 
 def _step_seconds(alike: Iterable[TrainingPace], clip_seconds: float) -> float:
-    """Return how long a step takes on recordings of that mean length, in seconds."""
+    """Return the time per step for recordings of that mean duration, in seconds."""
     steps, seconds = 0, 0.0
     for pace in alike:
         longer = 1.0 if pace.clip_seconds is None else clip_seconds / pace.clip_seconds

@@ -1,4 +1,4 @@
-"""Whose voice a line is spoken in: a voice's id or name, or a character who is cast."""
+"""Chooses the voice for a line, from a voice id, a voice name or a character."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ from storycore_tts.domain.voices import find_speaker, is_built_in
 from storycore_tts.services.casting import Casting, Part
 from storycore_tts.services.speech import TextToSpeech
 
-_DEAF = "is cloned from a recording, and speaks in its manner"
+_NO_INSTRUCT = "is cloned from a recording, and clones do not support it"
 
 
 class MappedVoice(Protocol):
-    """Who speaks for a voice id, as the settings say it."""
+    """The configured voice for a voice id."""
 
     @property
     def speaker(self) -> str:
-        """Name of a built-in voice, or of a stored one."""
+        """Name of a built-in or stored voice."""
 
     @property
     def language(self) -> str | None:
-        """In the model's spelling; None: the voice's own, or as configured."""
+        """In the model's spelling; None: the language of the voice, or the configured one."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a backend is asked for, and what there is to say of the choice.
+    """A request for a backend, and notes on the choice of the voice.
 
     Args:
         request: For ``TextToSpeech.speak``.
-        speaker: The voice that was chosen.
-        notes: For the warnings of the result: who speaks for a character that is not cast.
+        speaker: Name of the chosen voice.
+        notes: Additional warnings for the result, such as a voice assigned automatically.
     """
 
     request: SpeechRequest | CloneRequest
@@ -63,29 +63,29 @@ async def request_for(
     cast: Casting | None = None,
     **how: Any,
 ) -> Asked:
-    """Return what is asked of a backend for a line in the voice of an id, or of a character.
+    """Return the request for a line in the voice of a voice id or a character.
 
     Args:
         tts: The service.
-        voice_map: Ids that were given a voice.
-        text: What to say.
-        voice: Such as "fr-FR-Denise", or the name of a built-in or stored voice; with a cast,
-            anything else is a character's id or name.
-        cast: Who speaks for characters; None: there are none, and an unknown name is a mistake.
-        **how: See ``TextToSpeech.request_for``; a language goes above that of the voice.
+        voice_map: Voice id -> voice.
+        text: The text to speak.
+        voice: A voice id such as "fr-FR-Denise", or the name of a built-in or stored voice; with a
+            cast, anything else is the id or name of a character.
+        cast: Voices of characters; None: ``voice`` cannot be a character.
+        **how: See ``TextToSpeech.request_for``; a language overrides that of the voice.
 
     Raises:
-        ConfigurationError: The cast is refused.
-        UnknownSpeaker: The cast names a voice that is nowhere.
-        InvalidRequest: Something in it is refused.
+        ConfigurationError: The cast is invalid.
+        UnknownSpeaker: The cast names a voice that does not exist.
+        InvalidRequest: The request is invalid.
         StorageFailed: The stored voice is damaged.
     """
     if not isinstance(voice, str):
-        raise InvalidRequest(f"A voice is a string, not {type(voice).__name__}.")
-    speakable(text)  # a line that is refused gives no character a voice
+        raise InvalidRequest(f"A voice must be a string, not {type(voice).__name__}.")
+    speakable(text)  # checked first, so that an invalid line does not assign a voice
     if cast is not None and await _is_character(tts, voice_map, voice, cast):
         part = await part_of(tts, cast, Character(voice.strip()))
-        if part.is_cast:  # what people write down may be a mistake
+        if part.is_cast:  # an entry in the cast file may be wrong
             await voice_that_is_there(tts, part, [one.name for one in await tts.speakers()])
         return await request_in(tts, part.voice, text, notes=part.notes, **how)
     choice = await _choice(tts, voice_map, voice)
@@ -95,17 +95,17 @@ async def request_for(
 async def part_of(
     tts: TextToSpeech, cast: Casting, character: Character, *, near: Collection[str] = ()
 ) -> Part:
-    """Return who speaks for a character; somebody new is given a voice that is remembered.
+    """Return the part of a character; assign and remember a voice for a new one.
 
     Args:
-        tts: Knows which voices there are.
-        cast: Who speaks for whom.
-        character: Who, with what is known.
-        near: Voices of those who speak in the same scene.
+        tts: Provides the available voices.
+        cast: The cast.
+        character: The character.
+        near: Voices of the other characters in the same scene.
 
     Raises:
-        ConfigurationError: The cast is refused.
-        BackendUnavailable: Nobody could be asked for voices.
+        ConfigurationError: The cast is invalid.
+        BackendUnavailable: The voices could not be listed.
     """
     found = await asyncio.to_thread(cast.find, character)
     if found is not None:
@@ -115,15 +115,15 @@ async def part_of(
 
 
 async def voice_that_is_there(tts: TextToSpeech, part: Part, speakers: Sequence[str]) -> str:
-    """Return the voice of a part, after a look whether there is such a voice.
+    """Return the voice of a part, after a check that it exists.
 
     Args:
-        tts: Knows the stored voices.
-        part: Whose voice it is.
+        tts: Provides the stored voices.
+        part: The part.
         speakers: The voices of the backend.
 
     Raises:
-        UnknownSpeaker: There is none; the message names the character.
+        UnknownSpeaker: The voice does not exist; the message names the character.
     """
     voice = part.voice
     if voice.checkpoint is not None:
@@ -133,7 +133,7 @@ async def voice_that_is_there(tts: TextToSpeech, part: Part, speakers: Sequence[
     try:
         return find_speaker(voice.voice, speakers, backend=tts.backend)
     except UnknownSpeaker as error:
-        error.message = f"{part.character.called} cannot be heard: {error.message}"
+        error.message = f"The voice of {part.character.called} does not exist: {error.message}"
         raise
 
 
@@ -147,25 +147,25 @@ async def request_in(
     notes: tuple[str, ...] = (),
     **how: Any,
 ) -> Asked:
-    """Return what is asked of a backend for a line in a voice that is known.
+    """Return the request for a line in a given voice.
 
     Args:
         tts: The service.
-        voice: Who speaks.
-        text: What to say.
-        language: None or "Auto" for the voice's own.
-        instruct: How to say it, besides the voice's own manner; a voice that is cloned from a
-            recording does not listen, and the notes say so.
-        notes: What is known already.
+        voice: The voice.
+        text: The text to speak.
+        language: A language; None or "Auto": that of the voice.
+        instruct: How to speak it, in addition to the manner of the voice; ignored for clones, with
+            a note.
+        notes: Notes to include.
         **how: See ``TextToSpeech.request_for``.
 
     Raises:
-        InvalidRequest: Something in it is refused.
+        InvalidRequest: The request is invalid.
         StorageFailed: The stored voice is damaged.
     """
     said = manner(voice.instruct, instruct)
     if said and voice.checkpoint is None and await _is_clone(tts, voice.voice):
-        notes, said = (*notes, f"instruct was ignored: {voice.voice} {_DEAF}"), ""
+        notes, said = (*notes, f"instruct was ignored: {voice.voice} {_NO_INSTRUCT}"), ""
     if language is None or language == AUTO:
         language = voice.language
     request = await tts.request_for(
@@ -184,16 +184,16 @@ async def _choice(
 ) -> VoiceChoice:
     mapped = {name: VoiceChoice(one.speaker, one.language) for name, one in voice_map.items()}
     if await asyncio.to_thread(tts.voices.find, voice) is not None:
-        mapped[voice] = VoiceChoice(voice)  # what people stored keeps its name
+        mapped[voice] = VoiceChoice(voice)  # stored voices override mappings
     return voice_choice(voice, mapped, default_speaker=tts.defaults.speaker)
 
 
 async def _is_character(
     tts: TextToSpeech, voice_map: Mapping[str, MappedVoice], voice: str, cast: Casting
 ) -> bool:
-    """Tell whether a name is a character's: a voice keeps its name, and whoever is known theirs."""
+    """Return whether a name is a character's; mapped, built-in and stored voices come first."""
     wanted = voice.strip()
-    # A story may have its Nova or Echo: OpenAI's names are voices where nobody is cast.
+    # A character may be called Nova or Echo: OpenAI's voice names count only if none is cast.
     mapped = {name.casefold() for name in voice_map} - set(OPENAI_VOICES)
     if not wanted or wanted.casefold() in mapped or is_built_in(wanted):
         return False

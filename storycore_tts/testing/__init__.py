@@ -1,13 +1,13 @@
-"""What other projects test with: a stand-in ComfyUI, a faulty network, models, the contract.
+"""Test tools for other projects.
 
-* ``storycore_tts.testing.comfyui``: ComfyUI on a real socket, with voices and scripted faults.
-* ``storycore_tts.testing.proxy``: a TCP proxy that breaks connections as a script says.
-* ``storycore_tts.testing.contract``: the test suite that an adapter subclasses.
+* ``storycore_tts.testing.comfyui``: a stand-in for ComfyUI on a real socket, with scripted faults.
+* ``storycore_tts.testing.proxy``: a TCP proxy with scripted connection faults.
+* ``storycore_tts.testing.contract``: the test suite that adapters subclass.
 * ``storycore_tts.testing.service``: the service on a real socket, in a thread.
 * ``storycore_tts.testing.service_process``: the same in a process, which can be killed.
-* ``storycore_tts.testing.event_loop``: whether a call leaves the event loop to others.
+* ``storycore_tts.testing.event_loop``: detection of calls that block the event loop.
 * ``storycore_tts.testing.tiny_models``: random Qwen3-TTS checkpoints that ``qwen_tts`` runs.
-* ``storycore_tts.testing.pytest_plugin``: the fixtures; pytest finds them by itself.
+* ``storycore_tts.testing.pytest_plugin``: pytest fixtures, which are found automatically.
 
-Nothing is imported here; the extra is ``storycore-tts[testing]``.
+Nothing is imported here. Requires the extra ``storycore-tts[testing]``.
 """

@@ -1,4 +1,4 @@
-"""Whether a call leaves the event loop to others while it runs.
+"""Detects calls that block the event loop.
 
 ::
 
@@ -16,18 +16,18 @@ TRIES = 5
 
 
 async def stays_free(call: Callable[[], Awaitable[object]], *, within: float) -> None:
-    """Assert that the event loop is kept from its other work for no longer than that.
+    """Assert that a call does not block the event loop for longer than `within`.
 
-    What blocks the loop does so in every call, and a machine that pauses does not: the call is
-    repeated, up to five times, until it was once quick enough.
+    To ignore pauses of the machine, the call is repeated up to five times until one of the calls
+    succeeds; a call that blocks does so every time.
 
     Args:
-        call: Makes one call; it should take some tenths of a second, and not many seconds:
-            in those, the machine is sure to pause.
-        within: The most seconds by which a 10 ms ticker may come late.
+        call: Makes one call, which should take some tenths of a second; during longer calls, pauses
+            of the machine are likely.
+        within: Maximum delay of a 10 ms ticker, in seconds.
 
     Raises:
-        AssertionError: Each of the calls kept the loop for longer.
+        AssertionError: All calls blocked the loop for longer.
     """
     measured = []
     for _ in range(TRIES):
@@ -35,11 +35,11 @@ async def stays_free(call: Callable[[], Awaitable[object]], *, within: float) ->
         if measured[-1] < within:
             return
     seconds = ", ".join(f"{late:.2f}" for late in measured)
-    raise AssertionError(f"a 10 ms ticker came late by {seconds} s")
+    raise AssertionError(f"a 10 ms ticker was delayed by {seconds} s")
 
 
 async def lateness(call: Callable[[], Awaitable[object]]) -> float:
-    """Return by how many seconds a 10 ms ticker came late, at worst, while a call ran."""
+    """Return the maximum delay of a 10 ms ticker during a call, in seconds."""
     clock = asyncio.get_running_loop().time
     worst, last = 0.0, clock()
     running = asyncio.ensure_future(call())

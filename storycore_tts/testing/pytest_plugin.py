@@ -1,6 +1,6 @@
-"""pytest fixtures for a stand-in ComfyUI and a faulty network, registered as a pytest plugin.
+"""pytest plugin with fixtures for a stand-in ComfyUI and a faulty network.
 
-pytest imports this module in every run, so nothing heavy is imported before a test asks for it.
+pytest imports this module in every run, so heavy imports are deferred to the fixtures.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def standin_comfyui_factory() -> Iterator[Callable[..., StandInComfyUI]]:
-    """Makes running stand-ins: `standin_comfyui_factory(modern=True)`; stopped after the test."""
+    """Starts stand-ins: `standin_comfyui_factory(modern=True)`; stopped after the test."""
     from .comfyui import StandInComfyUI
 
     servers: list[StandInComfyUI] = []
@@ -38,13 +38,13 @@ def standin_comfyui_factory() -> Iterator[Callable[..., StandInComfyUI]]:
 def standin_comfyui(
     standin_comfyui_factory: Callable[..., StandInComfyUI],
 ) -> StandInComfyUI:
-    """A running stand-in ComfyUI with the default options, fresh for each test."""
+    """A running stand-in ComfyUI with default options, new for each test."""
     return standin_comfyui_factory()
 
 
 @pytest.fixture
 def faulty_proxy_factory() -> Iterator[Callable[[str], FaultyProxy]]:
-    """Makes running proxies: `faulty_proxy_factory(standin_comfyui.url)`; stopped after the test.
+    """Starts proxies: `faulty_proxy_factory(standin_comfyui.url)`; stopped after the test.
 
     The argument is the URL of the server behind the proxy.
     """

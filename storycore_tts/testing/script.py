@@ -1,4 +1,4 @@
-"""What goes wrong as a script says: so many times, after so many chances."""
+"""Scripted faults, with the number of times that they are skipped and applied."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 @dataclass(frozen=True, kw_only=True)
 class Mishap:
-    """Strikes `times` times (None: always), after being passed over `after` times."""
+    """A fault that is applied `times` times (None: always), after being skipped `after` times."""
 
     times: int | None = 1
     after: int = 0
@@ -19,7 +19,7 @@ M = TypeVar("M", bound=Mishap)
 
 @dataclass(eq=False)
 class Scripted(Generic[M]):
-    """A mishap and how often its time came."""
+    """A mishap and how often it was skipped and applied."""
 
     mishap: M
     passed_over: int = 0
@@ -27,11 +27,11 @@ class Scripted(Generic[M]):
 
     @property
     def spent(self) -> bool:
-        """Whether it has struck as often as it shall."""
+        """Whether it was applied as often as required."""
         return self.mishap.times is not None and self.struck >= self.mishap.times
 
     def pass_over(self) -> bool:
-        """Whether this chance is one of those that it lets pass; counts it."""
+        """Return whether to skip this occasion, and count it."""
         passed = self.passed_over < self.mishap.after
         self.passed_over += passed
         return passed

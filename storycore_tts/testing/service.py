@@ -1,4 +1,4 @@
-"""The service for tests: the real one, on a loopback socket, in a thread of its own."""
+"""The real service for tests, on a loopback socket, in its own thread."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from storycore_tts.settings import QwenTTSConfig
 
 @contextmanager
 def serving(config: QwenTTSConfig) -> Iterator[str]:
-    """Yield the address of a service; it is stopped afterwards.
+    """Run a service and yield its URL; stop it afterwards.
 
-    There can be one at a time in a process. ``server.port`` 0 takes any port that is free.
+    There can be only one at a time per process. With ``server.port`` 0, any free port is used.
 
     Args:
-        config: Its settings; ``server.state_dir`` should name a folder of the test's own.
+        config: The settings; ``server.state_dir`` should be a folder for this test only.
 
     Raises:
-        TTSError: What keeps it from starting; see ``entrypoints.http.listening``.
+        TTSError: The service cannot start; see ``entrypoints.http.listening``.
     """
     thread = _Serving(config)
     thread.start()
@@ -43,7 +43,7 @@ class _Serving(threading.Thread):
         self._ending = asyncio.Event()
         self._error: Exception | None = None
         self.settled = threading.Event()
-        """It listens, or has failed to."""
+        """Set when the service is listening or has failed to start."""
         self.url = ""
 
     def run(self) -> None:
@@ -55,9 +55,9 @@ class _Serving(threading.Thread):
             self.settled.set()
 
     def stop(self) -> None:
-        self._stopped = True  # seen by a thread that has no loop yet
+        self._stopped = True  # for a thread that has no loop yet
         if self._loop is not None:
-            with suppress(RuntimeError):  # the loop is closed: it has stopped
+            with suppress(RuntimeError):  # the loop is already closed
                 self._loop.call_soon_threadsafe(self._ending.set)
 
     def check(self) -> None:

@@ -1,4 +1,4 @@
-"""The service, `storycore-tts serve`, in a process of its own, which can be killed."""
+"""The service, `storycore-tts serve`, in a child process, which can be killed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _COMMAND = (sys.executable, "-m", "storycore_tts.entrypoints.cli", "serve")
 
 
 class ServiceProcess:
-    """A service that keeps all it has below one folder, and its port from start to start.
+    """A service that stores everything in one folder and keeps its port across restarts.
 
     Args:
-        folder: Where its settings, state, voices and log are.
-        **settings: Of the block ``tts.qwen``, in place of the defaults; those of ``server``, too,
-            one by one.
+        folder: Folder for settings, state, voices and log.
+        **settings: Settings of ``tts.qwen`` that override the defaults; ``server`` is merged with
+            its defaults.
     """
 
     def __init__(self, folder: Path, **settings: Any) -> None:
@@ -30,39 +30,39 @@ class ServiceProcess:
         folder.mkdir(parents=True, exist_ok=True)
         self._settings = folder / "settings.yaml"
         document = {"tts": {"qwen": {**usual, **settings, "server": server}}}
-        self._settings.write_text(json.dumps(document), "utf-8")  # which is YAML, too
+        self._settings.write_text(json.dumps(document), "utf-8")  # JSON is valid YAML
         self._log = folder / "service.log"
         self._child: subprocess.Popen[str] | None = None
         self._port = 0
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end."""
+        """URL of the service, without a trailing slash."""
         if not self._port:
             raise RuntimeError("the service has not been started")
         return f"http://127.0.0.1:{self._port}"
 
     @property
     def pid(self) -> int:
-        """The process's id."""
+        """Process id of the service."""
         if self._child is None:
             raise RuntimeError("the service is not running")
         return self._child.pid
 
     @property
     def said(self) -> str:
-        """All that it wrote to stderr so far, in all its lives."""
+        """Everything written to stderr so far, across restarts."""
         return self._log.read_text("utf-8")
 
     def start(self) -> None:
-        """Start it and wait until it takes requests."""
+        """Start the service and wait until it accepts requests."""
         self.launch()
         if not self.listens():
             status = self.wait()
             raise RuntimeError(f"the service did not start (exit status {status}): {self.said}")
 
     def launch(self) -> None:
-        """Start it, and wait for nothing."""
+        """Start the service without waiting."""
         if self._child is not None:
             raise RuntimeError("the service is running already")
         with self._log.open("a", encoding="utf-8") as log:
@@ -75,7 +75,7 @@ class ServiceProcess:
             )
 
     def listens(self) -> bool:
-        """Wait until it takes requests; False if it ended before."""
+        """Wait until the service accepts requests; False if it ended before."""
         assert self._child is not None
         assert self._child.stdout is not None
         line = self._child.stdout.readline()
@@ -84,20 +84,23 @@ class ServiceProcess:
         return bool(line)
 
     def kill(self) -> None:
-        """SIGKILL: nothing is tidied up; all that it has open closes."""
+        """Send SIGKILL: no cleanup; all connections are closed."""
         if self._child is not None:
             self._child.kill()
             self.wait()
 
     def tell_to_stop(self) -> None:
-        """SIGTERM, and wait for nothing."""
+        """Send SIGTERM without waiting."""
         os.kill(self.pid, signal.SIGTERM)
 
     def wait(self, seconds: float = _STOPS_WITHIN) -> int:
-        """Wait until it has ended, and return its exit status.
+        """Wait until the service has ended, and return its exit status.
+
+        Args:
+            seconds: Maximum time to wait, in seconds.
 
         Raises:
-            subprocess.TimeoutExpired: It has not.
+            subprocess.TimeoutExpired: The service is still running.
         """
         assert self._child is not None
         status = self._child.wait(seconds)
@@ -107,7 +110,7 @@ class ServiceProcess:
         return status
 
     def stop(self) -> int | None:
-        """SIGTERM; the exit status, None if it was not running."""
+        """Send SIGTERM; return the exit status, or None if it was not running."""
         if self._child is None:
             return None
         self.tell_to_stop()

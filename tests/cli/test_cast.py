@@ -44,7 +44,7 @@ def test_who_speaks_for_whom_is_shown_and_nothing_is_written(cli, project):
     answer = cli("cast", "--backend", "draft")
     assert answer.status == 0
     assert rows(answer)[0] == ["STEEL", "STEEL", "Eric", "", "tired", "cast.yaml"]
-    assert rows(answer)[2] == ["Tom", "uuid-2", "Uncle_fu", "", "", "would be given"]
+    assert rows(answer)[2] == ["Tom", "uuid-2", "Uncle_fu", "", "", "proposed"]
     assert {file.name for file in project.iterdir()} == {"cast.yaml", "characters.json"}
     assert cli("cast", "--backend", "draft", "--json").json[1]["character"] == "Anna"
 

@@ -160,8 +160,8 @@ NOTED = {
     '{"url": "https://a.org/b.whl", "archive_info": {}}': (
         "storycore-tts[draft,server] @ https://a.org/b.whl"
     ),
-    None: f"storycore-tts[draft,server]>={__version__}  # no release yet: migrate --requirement"
-    " takes the address of a wheel or of git",
+    None: f"storycore-tts[draft,server]>={__version__}  # no release yet: pass the URL of a"
+    " wheel or a git repository to migrate --requirement",
 }
 
 

@@ -40,7 +40,7 @@ def test_one_line_for_every_change_unless_it_is_quiet(capsys):
     assert printed.out == ""
     assert printed.err.splitlines() == [
         "queued",
-        "queued: 2 before us",
+        "queued: 2 ahead",
         "queued: next",
         "loading",
         "loading: Encoding 4 samples...",

@@ -127,7 +127,7 @@ def test_a_hyphen_reads_stdin(there, inputs_of):
 
 def test_closed_stdin_is_refused(monkeypatch):
     monkeypatch.setattr("sys.stdin", None)
-    with pytest.raises(InvalidRequest, match="stdin is closed"):
+    with pytest.raises(InvalidRequest, match="stdin, which is closed"):
         inputs.text_of("-")
 
 
@@ -195,7 +195,7 @@ def test_a_text_file_on_stdin_and_refusals(there, inputs_of, tmp_path):
     assert "is not UTF-8: byte 2 is 0xfc" in there("say", "--text-file", "line.txt").err
     assert "Cannot read none.txt" in there("say", "--text-file", "none.txt").err
     assert "not both" in there("say", "Hello.", "--text-file", "line.txt").err
-    assert "nothing to say" in there("say").err
+    assert "no text to speak" in there("say").err
 
 
 def test_another_pace_and_pitch(cli, tmp_path, recording, server):
@@ -213,9 +213,9 @@ def test_tries_are_counted_in_one_line_and_one_remedy_is_given(cli, monkeypatch)
     monkeypatch.setenv("STORYCORE_TTS_FALLBACK", "none")  # direct may be installed here
     answer = cli("say", LINE, "--url", "http://127.0.0.1:9")
     tries, error, hint = answer.err.splitlines()
-    assert tries == "comfyui failed, trying again: 2 of 3, 3 of 3"
+    assert tries == "comfyui failed, retrying: attempt 2 of 3, 3 of 3"
     assert error.endswith(
-        "nothing listens there. Ready on this machine: draft (add --backend draft)."
+        "no server is listening. Available on this machine: draft (use --backend draft)."
     )
     assert hint.startswith("hint: Start ComfyUI")
     assert "pip install" not in answer.err

@@ -27,7 +27,7 @@ def test_without_a_server_these_are_the_models_and_marked_so(cli):
     draft = cli("speakers", "--backend", "draft", "--json").json
     assert [speaker["name"] for speaker in answer.json] == [speaker["name"] for speaker in draft]
     [warning] = answer.err.splitlines()
-    assert "nothing listens there" in warning
+    assert "no server is listening" in warning
     assert "the nine voices of the Qwen3-TTS models" in warning
 
 

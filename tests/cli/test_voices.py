@@ -80,7 +80,7 @@ NO_VOICE = [
     (["--reference", "WAV", "--x-vector-only", "--consent", "c", "-s", "mia"], "no speaker"),
     (["--checkpoint", "/m", "--ref-text", "Hi."], "go with --reference"),
     (["--checkpoint", "/m", "--x-vector-only"], "go with --reference"),
-    (["--checkpoint", "/m", "--language", "tlh"], "does not speak"),
+    (["--checkpoint", "/m", "--language", "tlh"], "does not support"),
 ]
 
 

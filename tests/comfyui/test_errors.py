@@ -90,13 +90,13 @@ async def test_a_server_that_is_no_comfyui(server, adapter, body, content_type):
     error = await failure(adapter)
     assert type(error) is BackendUnavailable
     assert not error.retryable
-    assert "does not speak like ComfyUI" in str(error)
+    assert "does not behave like ComfyUI" in str(error)
     assert "tts.qwen.comfyui_url" in str(error)
 
 
 async def test_a_wrong_path(server, make_adapter):
     error = await failure(make_adapter(f"{server.url}/wrong"))
-    assert "does not speak like ComfyUI" in str(error)
+    assert "does not behave like ComfyUI" in str(error)
     assert "404" in str(error)
 
 
@@ -253,7 +253,7 @@ async def test_the_servers_disk_is_full(server, adapter):
     server.faults.add(DiskFull())
     error = await failure(adapter)
     assert error.node_type == "PreviewAudio"
-    assert "The server's disk is full" in str(error)
+    assert "The disk of the server is full" in str(error)
 
 
 async def test_a_dataset_that_does_not_exist(server, adapter, tmp_path):

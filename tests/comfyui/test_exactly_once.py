@@ -65,7 +65,7 @@ async def test_twenty_jobs_survive_a_server_that_is_killed(make_adapter):
         log = process.log
     for speech in spoken:
         assert speech.duration == pytest.approx(1.0, abs=0.01)
-        assert "was given it again" in speech.warnings[0]
+        assert "submitted again" in speech.warnings[0]
     jobs = sorted(speech.job_id for speech in spoken)
     assert len(set(jobs)) == 20
     assert sorted(log.submitted) == sorted([*jobs, *jobs])

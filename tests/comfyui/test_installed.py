@@ -41,13 +41,13 @@ async def test_a_missing_model_is_told_while_the_server_tries_to_download_it(
         caught.value
     )
     loading = [progress for progress in heard if progress.stage is Stage.LOADING]
-    assert all("the server tries to download it" in progress.message for progress in loading)
+    assert all("the server is downloading it" in progress.message for progress in loading)
 
 
 async def test_it_is_waited_for_once_only(without_models, make_adapter):
     adapter = make_adapter(without_models.url)
     for _ in range(2):
-        with pytest.raises(BackendUnavailable, match="could not download it"):
+        with pytest.raises(BackendUnavailable, match="could not be downloaded"):
             await adapter.synthesize(LINE)
     assert len(without_models.log.submitted) == 1
 

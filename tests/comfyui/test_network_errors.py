@@ -86,13 +86,13 @@ async def test_a_certificate_that_nobody_signed():
 @pytest.mark.parametrize("verify", [False, str(TLS / "cert.pem")])
 async def test_a_certificate_that_is_trusted(verify):
     async with answering(raw("200 OK", b"{}"), tls=True) as url:
-        assert "does not speak like ComfyUI" in str(await failure(url("https"), verify_tls=verify))
+        assert "does not behave like ComfyUI" in str(await failure(url("https"), verify_tls=verify))
 
 
 async def test_https_to_a_server_that_speaks_http():
     async with answering(raw("400 Bad Request")) as url:
         error = await failure(url("https"))
-    assert "speaks plain HTTP" in str(error)
+    assert "uses plain HTTP" in str(error)
     assert "http://" in error.hint
     assert not error.retryable
 
@@ -101,7 +101,7 @@ async def test_http_to_a_server_that_speaks_tls():
     """Python's own servers, ComfyUI among them, just hang up."""
     async with answering(raw("200 OK"), tls=True) as url:
         error = await failure(url("http"))
-    assert "speaks TLS" in str(error)
+    assert "requires https" in str(error)
     assert "https://" in error.hint
     assert not error.retryable
 
@@ -110,7 +110,7 @@ async def test_http_to_a_server_that_says_that_it_speaks_tls():
     said = b"<h1>400</h1> The plain HTTP request was sent to HTTPS port"
     async with answering(raw("400 Bad Request", said)) as url:
         error = await failure(url("http"))
-    assert "speaks TLS" in str(error)
+    assert "requires https" in str(error)
     assert not error.retryable
 
 
@@ -126,7 +126,7 @@ async def test_a_proxy_that_wants_credentials(monkeypatch, scheme):
     async with answering(raw("407 Proxy Authentication Required")) as url:
         monkeypatch.setenv(f"{scheme.upper()}_PROXY", url("http"))
         error = await failure(f"{scheme}://comfyui.example:8188")
-    assert "A proxy on the way" in str(error)
+    assert "The proxy for" in str(error)
     assert "407" in str(error)
     assert "NO_PROXY" in error.hint
     assert not error.retryable
@@ -136,7 +136,7 @@ async def test_a_proxy_that_refuses(monkeypatch):
     async with answering(raw("403 Forbidden")) as url:
         monkeypatch.setenv("ALL_PROXY", url("http"))
         error = await failure("https://comfyui.example:8188")
-    assert "A proxy on the way" in str(error)
+    assert "The proxy for" in str(error)
     assert "HTTPS_PROXY" in error.hint
 
 
@@ -145,7 +145,7 @@ async def test_a_proxy_that_is_not_there(monkeypatch):
         gone = url("http")
     monkeypatch.setenv("HTTP_PROXY", gone)
     error = await failure("http://comfyui.example:8188")
-    assert "A proxy is set" in error.hint
+    assert "A proxy is configured" in error.hint
     assert "NO_PROXY" in error.hint
 
 

@@ -25,5 +25,5 @@ async def test_the_job_is_given_again(server, make_adapter, reference, asks):
     await asyncio.to_thread(server.restart)
     speech = await asyncio.wait_for(call, 60)
     assert speech.duration > 0
-    assert any("given it again" in warning for warning in speech.warnings)
+    assert any("submitted again" in warning for warning in speech.warnings)
     assert server.log.submitted == [speech.job_id] * 2

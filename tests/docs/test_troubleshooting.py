@@ -83,8 +83,8 @@ async def said(url: str, *, speaker: str = "Ryan", **settings: object) -> TTSErr
     ("fault", "quoted"),
     [
         (NodePackMissing(), "has no node FB_Qwen3TTSCustomVoice"),
-        (Answer(path="/object_info/*", status=503, times=None), "answered 503"),
-        (Hang(path="/object_info/*", times=None), "did not answer within"),
+        (Answer(path="/object_info/*", status=503, times=None), "with 503"),
+        (Hang(path="/object_info/*", times=None), "did not respond within"),
         (out_of_memory(), "failed on the ComfyUI server"),
         (SilentAudio(times=None), "of silence"),
         (RunawayAudio(times=None), "did not stop speaking"),
@@ -128,12 +128,12 @@ async def test_a_wrong_server_or_speaker_is_explained(standin_comfyui_factory, o
     without_models = standin_comfyui_factory(instant=True, models=[]).url
     locked = standin_comfyui_factory(instant=True, token="secret").url
     for error, quoted in (
-        (await said(without_models), "lacks a model"),
-        (await said(locked), "answered 401 Unauthorized"),
+        (await said(without_models), "A model is missing"),
+        (await said(locked), "with 401 Unauthorized"),
         (await said(url.replace("http:", "https:")), "plain HTTP"),
         (await said(url, speaker="Emily"), "'Emily'"),
         (await said("http://127.0.0.1:9"), "127.0.0.1:9"),
-        (await said(other_server), "does not speak like ComfyUI"),
+        (await said(other_server), "does not behave like ComfyUI"),
     ):
         assert quoted in str(error)
         assert explained(error), error.message

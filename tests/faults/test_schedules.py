@@ -317,7 +317,7 @@ class Schedule:
     async def is_right(self, job: Job, result: Any) -> None:
         fell_back = any("was unavailable" in warning for warning in result.warnings)
         assert fell_back == (result.backend != job.backend), f"{job.mark}: {result.warnings}"
-        if any("given it again" in warning for warning in result.warnings):
+        if any("submitted again" in warning for warning in result.warnings):
             assert len(self.submissions(job)) > 1, f"{job.mark} was never given again"
             assert not self.calm, f"{job.mark} was given again, and the server was there"
         if isinstance(result, TrainedVoice):

@@ -82,9 +82,9 @@ def speak(page, text=LINE, *, backend=None):
     if backend is not None:
         page.get_by_label("Backend", exact=True).select_option(backend)
         page.wait_for_load_state("networkidle")
-    page.get_by_label("What to say").fill(text)
+    page.get_by_label("Text to speak").fill(text)
     page.get_by_role("button", name="Speak").click()
-    return page.get_by_role("group", name="The line you asked for")
+    return page.get_by_role("group", name="Current line")
 
 
 def heard(page, place):

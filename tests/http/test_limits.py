@@ -94,7 +94,7 @@ def test_a_backend_that_is_away_is_said_to_be(tmp_path):
             problem = answer.json()
             assert AWAY in problem["detail"]
             assert (problem["backend"], problem["retryable"]) == ("comfyui", True)
-        assert "take another one" in problem["hint"]
+        assert "use a new key" in problem["hint"]
 
         assert http.get("/health").status_code == 200
         assert http.get("/ready").status_code == 503

@@ -143,7 +143,7 @@ class TestSpeaking:
             expect(serena).to_be_checked()
 
             page.get_by_label("Language").select_option("German")
-            page.get_by_label("How to say it").fill("softly")
+            page.get_by_label("Instructions").fill("softly")
             seed.fill("1234")
             page.get_by_label("Temperature").fill("0.7")
             page.get_by_label(re.compile("Strip markup")).check()
@@ -151,7 +151,7 @@ class TestSpeaking:
 
             page.unroute("**/ai/tts/qwen/speakers?*")
             page.reload()
-            text = page.get_by_label("What to say")
+            text = page.get_by_label("Text to speak")
             expect(text).to_have_value("**Guten Abend.**")
             expect(serena).to_be_checked()
             text.fill("Something else.")
@@ -161,7 +161,7 @@ class TestSpeaking:
             expect(text).to_have_value("**Guten Abend.**")
             expect(serena).to_be_checked()
             expect(seed).to_have_value("1234")
-            expect(page.get_by_label("How to say it")).to_have_value("softly")
+            expect(page.get_by_label("Instructions")).to_have_value("softly")
         job = site.ask("jobs")["jobs"][0]
         result = job["result"]
         assert job["text"] == "Guten Abend."
@@ -182,7 +182,7 @@ class TestSpeaking:
             page.unroute("**/ai/tts/qwen/generate")
             expect(first.get_by_role("progressbar")).to_be_visible()
             expect(first).to_have_attribute("aria-busy", "true")
-            expect(page.locator("#announcer")).to_have_text(re.compile("Speaking|Loading"))
+            expect(page.locator("#announcer")).to_have_text(re.compile("Generating|Loading"))
             expect(page.get_by_role("list", name="Backends")).to_contain_text("Jobs: 1 running")
             for route in held[1:]:
                 route.continue_()
@@ -219,7 +219,7 @@ class TestSpeaking:
             search.fill("")
             item.get_by_role("button", name="Delete").click()
             expect(item).to_have_count(0)
-            expect(page.get_by_label("The line you asked for")).to_be_hidden()
+            expect(page.get_by_label("Current line")).to_be_hidden()
         assert line not in [job["text"] for job in site.ask("jobs")["jobs"]]
 
 
@@ -243,7 +243,7 @@ class TestCloning:
 
             choose(page, "phone.aac", aac)  # only the browser reads it, and sends it as wav
             expect(page.get_by_text(re.compile("phone.aac: "))).to_be_visible()
-            page.get_by_label(re.compile("No transcript:")).check()
+            page.get_by_label(re.compile("No transcript")).check()
             page.get_by_label(re.compile("has agreed")).check()
             heard(page, another(page, "And with another one."))
         kinds = [(job["kind"], job["state"]) for job in site.ask("jobs")["jobs"][:3]]
@@ -259,7 +259,7 @@ class TestCloning:
             expect(page.get_by_text("A good length")).to_be_visible()
             position = page.get_by_role("slider", name="Position in Your recording.wav")
             expect(position).to_be_visible()
-            page.get_by_label(re.compile("No transcript:")).check()
+            page.get_by_label(re.compile("No transcript")).check()
             page.get_by_label(re.compile("has agreed")).check()
             page.get_by_text("Save this voice").click()
             page.get_by_label("Name", exact=True).fill("Old Mia")
@@ -287,8 +287,8 @@ class TestErrors:
     def test_what_is_wrong_is_said_where_it_is_wrong(self, site, visit):
         with visit(refusals=[422]) as page:
             speak(page, " *** … ")
-            expect(alert(page)).to_contain_text("Nothing to say")
-            expect(page.get_by_label("What to say")).to_be_focused()
+            expect(alert(page)).to_contain_text("Nothing to speak")
+            expect(page.get_by_label("Text to speak")).to_be_focused()
             alert(page).get_by_role("button", name="Dismiss").click()
             expect(alert(page)).to_be_empty()
 
@@ -324,7 +324,7 @@ class TestForEverybody:
             page.keyboard.press("Tab")
             expect(page.get_by_role("link", name="Skip to the text")).to_be_focused()
             page.keyboard.press("Enter")
-            expect(page.get_by_label("What to say")).to_be_focused()
+            expect(page.get_by_label("Text to speak")).to_be_focused()
             page.keyboard.type("Nobody touched the mouse.")
             until = page.get_by_role("radio", name=re.compile("^Ryan"))
             for _ in range(6):
@@ -335,7 +335,7 @@ class TestForEverybody:
             page.keyboard.press("ArrowRight")
             expect(page.get_by_role("radio", name=re.compile("^Aiden"))).to_be_checked()
             page.keyboard.press("Control+Enter")
-            stage = page.get_by_role("group", name="The line you asked for")
+            stage = page.get_by_role("group", name="Current line")
             expect(stage).to_contain_text("Aiden")
             slider = stage.get_by_role("slider")
             expect(slider).to_have_attribute("aria-valuetext", re.compile("seconds"))

@@ -34,7 +34,7 @@ def test_a_key_is_asked_for_used_everywhere_and_forgotten(browser, tmp_path):
         speak(page)
         dialog.get_by_label("Key").fill("wrong")
         dialog.get_by_label("Key").press("Enter")
-        expect(dialog).to_contain_text("refused that API key")
+        expect(dialog).to_contain_text("rejected the API key")
         dialog.get_by_label("Key").fill(KEY)
         dialog.get_by_role("button", name="Use this key").click()
         expect(page.get_by_role("radio").first).to_be_attached()
@@ -74,15 +74,15 @@ def test_a_backend_that_is_down_is_shown_with_what_to_do_until_it_comes_back(bro
     settings = config(tmp_path, comfyui_url=comfyui.url, server={"backends": ["comfyui"]})
     with serving(settings) as url, visiting(browser, url, refusals=[503]) as page:
         backends = page.get_by_role("list", name="Backends")
-        expect(backends).to_contain_text("comfyui not reachable")
-        troubles = page.get_by_role("region", name="Problems of the backends")
+        expect(backends).to_contain_text("comfyui unreachable")
+        troubles = page.get_by_role("region", name="Backend problems")
         expect(troubles).to_contain_text("Start ComfyUI")
         page.get_by_label("Backend", exact=True).select_option("comfyui")
-        expect(page.get_by_text("The voices could not be listed.")).to_be_visible()
+        expect(page.get_by_text("The voices could not be loaded.")).to_be_visible()
         page.get_by_label("Backend", exact=True).select_option("draft")
         heard(page, speak(page))
         page.get_by_label("Backend", exact=True).select_option("comfyui")
-        expect(page.get_by_text("The voices could not be listed.")).to_be_visible()
+        expect(page.get_by_text("The voices could not be loaded.")).to_be_visible()
         with comfyui:
             page.evaluate(  # not every ten seconds
                 "setInterval(() => document.dispatchEvent(new Event('visibilitychange')), 500)"

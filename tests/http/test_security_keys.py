@@ -63,7 +63,7 @@ def test_other_machines_need_a_key_and_this_one_does_not():
     for host in ("127.0.0.1", "127.1.2.3", "::1", "localhost"):
         create_app(QwenTTSConfig(backend="draft", server={"host": host}))
     for host in ("0.0.0.0", "::", "192.168.1.2", "example.com", "127.0.0.1.nip.io"):
-        with pytest.raises(ConfigurationError, match="no key keeps anybody out") as refused:
+        with pytest.raises(ConfigurationError, match="no API keys are configured") as refused:
             create_app(QwenTTSConfig(backend="draft", server={"host": host}))
         assert "storycore-tts keys new" in refused.value.hint
 

@@ -86,7 +86,7 @@ def test_what_cannot_be_done_is_refused(http, comfyui):
         ({"speaker": "Emily"}, "Ryan"),
         ({"language": "Klingon"}, "Klingon"),
         ({"backend": "piper"}, "comfyui, draft"),
-        ({"checkpoint": "../mia"}, "There is no checkpoint"),
+        ({"checkpoint": "../mia"}, "was not found"),
         ({"speed": 9}, "speed"),
         ({"format": "wma"}, "format"),
         ({"txt": "hello"}, "txt"),

@@ -143,7 +143,7 @@ async def test_a_voice_of_the_cast_that_is_nowhere_is_told_with_its_character(se
     (tmp_path / "cast.yaml").write_text("MARIE: {voice: Vivienne}\n")
     async with QwenTTSService(config=settings()) as service:
         result = await service.text_to_speech(LINE, voice="Marie")
-    assert result.error_message.startswith("Marie cannot be heard: There is no speaker")
+    assert result.error_message.startswith("The voice of Marie does not exist: The")
 
 
 @pytest.mark.parametrize(("text", "file"), [("", "ghost.wav"), (LINE, "ghost.exe")])
@@ -203,7 +203,7 @@ async def test_a_cast_that_is_refused_is_told_with_its_line(settings, tmp_path):
     (tmp_path / "cast.yaml").write_text("A: Ryan\nB: {voise: Eric}\n")
     told = await QwenTTSService(config=settings()).text_to_speech(text=LINE, voice="A")
     assert not told.success
-    assert "cast.yaml, line 2: B.voise is not a key that exists" in told.error_message
+    assert "cast.yaml, line 2: B.voise is not a valid key" in told.error_message
     editor = AIVideoEditorService(AIConfig("qwen"))
     storycore_tts.install(editor, settings())
     with pytest.raises(ConfigurationError):

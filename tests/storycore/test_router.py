@@ -193,7 +193,10 @@ async def test_without_a_dependency_our_own_keys_are_asked_for(client_of, own):
     client = await client_of(app, headers={})
     for method, path in (("POST", SPEAK), ("GET", SPEAKERS), ("GET", JOBS)):
         answer = await client.request(method, path, json={"text": LINE})
-        assert (answer.status_code, answer.json()["detail"]) == (401, "This service needs a key.")
+        assert (answer.status_code, answer.json()["detail"]) == (
+            401,
+            "This service requires an API key.",
+        )
 
 
 async def test_bad_settings_are_an_answer_until_they_are_mended(client_of, own):

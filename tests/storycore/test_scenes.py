@@ -291,7 +291,7 @@ async def test_an_engine_that_is_not_there_is_unavailable_and_no_address_is_refu
     with pytest.raises(BackendUnavailable, match="cannot be reached"):
         await post_clips("http://127.0.0.1:9", "p 1", "t1", CLIPS)
     for wrong in ("engine", "ftp://engine"):
-        with pytest.raises(InvalidRequest, match="no address"):
+        with pytest.raises(InvalidRequest, match="not a valid URL"):
             await post_clips(wrong, "p 1", "t1", CLIPS)
 
 

@@ -1,4 +1,4 @@
-"""What is asked of a server so that no job waits for a missing model, or speaks with another."""
+"""Checks for missing models and checkpoints, before and after a job."""
 
 from __future__ import annotations
 
@@ -26,15 +26,19 @@ _log = logging.getLogger(__name__)
 
 
 async def missing_model(session: Session, model: str) -> str | None:
-    """Say what is missing of a model that the server will try to download; None: nothing.
+    """Describe what is missing of a model that the server will try to download; None if nothing.
+
+    Args:
+        session: The session.
+        model: Repository of the model on the Hugging Face Hub.
 
     Raises:
-        BackendUnavailable: It is missing, and the server could not download it before.
+        BackendUnavailable: The model is missing, and an earlier download has failed.
     """
     said = (await session.installed()).missing(model)
     if said is None:
         return None
-    session.forget_installed()  # it may be there the next time
+    session.forget_installed()  # it may be installed by the next request
     if model in session.not_downloaded:
         raise failures.missing_model_error(said, model)
     log_event(_log, logging.WARNING, "model.missing", backend=BACKEND, model=model)
@@ -42,18 +46,22 @@ async def missing_model(session: Session, model: str) -> str | None:
 
 
 async def missing_models(session: Session) -> list[Problem]:
-    """Return what is missing of the models that the settings need."""
+    """Return a problem for each missing model that the settings require.
+
+    Args:
+        session: The session.
+    """
     session.forget_installed()
     try:
         installed = await session.installed()
     except TTSError as error:
-        return [Problem(error.message, error.hint or "Look at the server's log.")]
+        return [Problem(error.message, error.hint or "Check the log of the server.")]
     needed = (*graphs.models(session.config), graphs.TOKENIZER)
     return [
         Problem(
-            f"{said} of the ComfyUI server.",
-            "The node pack downloads it when it is first needed, several gigabytes, and looks for "
-            f"it nowhere else. {failures.how_to_install(model)}",
+            f"{said} on the ComfyUI server.",
+            "The node pack will download several gigabytes when the model is first used. To avoid "
+            f"this: {failures.how_to_install(model)}",
         )
         for model in needed
         if (said := installed.missing(model)) is not None
@@ -63,7 +71,14 @@ async def missing_models(session: Session) -> list[Problem]:
 async def why_it_failed(
     session: Session, error: TTSError, model: str, checkpoint: str | None
 ) -> TTSError:
-    """Return an error that names the missing model or checkpoint, if that is why a job failed."""
+    """Return a more specific error if a job failed because of a missing model or checkpoint.
+
+    Args:
+        session: The session.
+        error: The error of the job.
+        model: The stock model of the job.
+        checkpoint: The checkpoint of the job, or None.
+    """
     if isinstance(error, UnknownSpeaker):
         if checkpoint and checkpoint_was_found(await _log_of(session), checkpoint) is False:
             session.checkpoints[checkpoint] = False
@@ -81,19 +96,22 @@ async def why_it_failed(
 
 
 def _is_of_files(error: GenerationFailed) -> bool:
-    """Tell whether a node could not get at files: transformers and the Hub raise nothing else."""
+    """Return whether a node could not access files; transformers and the Hub raise these errors."""
     kind = error.exception_type or ""
     return error.hint is None and (kind == "OSError" or kind.startswith("huggingface_hub."))
 
 
 async def check_checkpoint(session: Session, path: str) -> None:
-    """Refuse a checkpoint that is certainly not on the server.
+    """Reject a checkpoint that is known not to be on the server.
 
-    That can be told beforehand only of folders below the one in which the node pack looks for
-    models.
+    This can be checked only for folders below the models folder of the node pack.
+
+    Args:
+        session: The session.
+        path: Folder of the checkpoint, as the server sees it.
 
     Raises:
-        InvalidRequest: It is not there.
+        InvalidRequest: The checkpoint does not exist.
     """
     installed = await session.installed()
     roots = folders_of(await session.http.told("/internal/folder_paths"), MODEL_FOLDER)
@@ -103,13 +121,18 @@ async def check_checkpoint(session: Session, path: str) -> None:
 
 
 async def spoke_with(session: Session, graph: Graph, spec: NodeSpec) -> bool:
-    """Tell whether the checkpoint in a graph that ran has spoken; False: nothing says so.
+    """Return whether a finished job verifiably used its checkpoint; False if that is unknown.
 
-    Where its folder is missing the node pack speaks with the stock model. A speaker whom the stock
-    model does not know proves the checkpoint; otherwise the server's log may tell.
+    If the folder is missing, the node pack uses the stock model. A speaker that the stock model
+    does not have proves that the checkpoint was used; otherwise the server's log may show it.
+
+    Args:
+        session: The session.
+        graph: The graph that was run.
+        spec: The voice node.
 
     Raises:
-        InvalidRequest: The stock model spoke.
+        InvalidRequest: The stock model was used.
     """
     voice = graph[graphs.VOICE_ID]["inputs"]
     path = str(voice.get("custom_model_path") or "")
@@ -127,5 +150,5 @@ async def spoke_with(session: Session, graph: Graph, spec: NodeSpec) -> bool:
 async def _log_of(session: Session) -> object:
     try:
         return await session.http.told("/internal/logs")
-    except BackendUnavailable:  # the job is done: its audio may still be fetched
+    except BackendUnavailable:  # the job is done, and its audio may still be available
         return None

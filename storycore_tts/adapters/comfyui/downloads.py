@@ -1,4 +1,4 @@
-"""A finished job's audio, fetched until it is whole: it is never generated again for that."""
+"""Downloads the audio of finished jobs, with retries, so that it need not be generated again."""
 
 from __future__ import annotations
 
@@ -14,24 +14,29 @@ from storycore_tts.sound.decoders import UndecodableAudio
 from storycore_tts.sound.files import decode
 from storycore_tts.sound.samples import SAMPLE_RATE, Samples
 
-_TRIES = 3  # for audio that arrives damaged
-_PAUSE = (0.1, 0.5)  # s between two tries
-_INLINE_BYTES = 200_000  # files up to this size decode faster than a thread takes them up
+_TRIES = 3  # for damaged audio
+_PAUSE = (0.1, 0.5)  # s between attempts
+_INLINE_BYTES = 200_000  # up to this size, decoding is faster than starting a thread
 
 
 async def fetch_audio(session: Session, file: StoredFile) -> Samples:
-    """Fetch and decode a sound.
+    """Download and decode audio.
 
-    One that arrives damaged is fetched again, twice at most; a server that cannot be reached is
-    waited for, as long as ``timeouts.away`` allows.
+    Damaged audio is downloaded again, at most twice. If the server is unreachable, retries continue
+    for ``timeouts.away``.
+
+    Args:
+        session: The session.
+        file: The file on the server.
 
     Raises:
-        TTSError: None of them is ``retryable``: the same call would generate it again.
+        TTSError: The audio cannot be downloaded. Never ``retryable``, since a retry of the call
+            would generate the audio again.
     """
     reachable = session.http.reachability.reachable
     clock = asyncio.get_running_loop().time
     tries = 0
-    over: float | None = None  # when we stop to wait for a server that cannot be reached
+    over: float | None = None  # when to stop waiting for an unreachable server
     while True:
         try:
             return await _fetch(session, file)
@@ -54,8 +59,8 @@ async def _fetch(session: Session, file: StoredFile) -> Samples:
     data = await session.http.download(file)
     if data is None:
         raise JobLost(
-            f"ComfyUI finished the job, but its file {file.filename} is gone.",
-            hint="Does something clean the server's temp folder? Ask again.",
+            f"ComfyUI finished the job, but its file {file.filename} no longer exists.",
+            hint="Check whether the server's temp folder is cleaned, and retry.",
             backend=BACKEND,
             retryable=False,
         )
@@ -63,8 +68,8 @@ async def _fetch(session: Session, file: StoredFile) -> Samples:
     samples, sample_rate = decode(data) if inline else await asyncio.to_thread(decode, data)
     if sample_rate != SAMPLE_RATE:
         raise GenerationFailed(
-            f"ComfyUI delivered audio at {sample_rate} Hz; Qwen3-TTS speaks at {SAMPLE_RATE} Hz.",
-            hint=f"Is the node pack {NODE_PACK} of another version than 1.0.6?",
+            f"ComfyUI returned audio at {sample_rate} Hz instead of {SAMPLE_RATE} Hz.",
+            hint=f"Check that version 1.0.6 of the node pack {NODE_PACK} is installed.",
             backend=BACKEND,
         )
     return samples
@@ -72,8 +77,8 @@ async def _fetch(session: Session, file: StoredFile) -> Samples:
 
 def _damaged(error: UndecodableAudio) -> GenerationFailed:
     return GenerationFailed(
-        f"The audio that ComfyUI made arrives damaged, three times in a row: {error}.",
-        hint="Look at the server's output folder and at what stands between it and you.",
+        f"The audio from ComfyUI was damaged in {_TRIES} downloads: {error}.",
+        hint="Check the server's output folder, and any proxy between the server and the client.",
         backend=BACKEND,
         retryable=False,
     )

@@ -1,4 +1,4 @@
-"""The thin loop that drives a job's state machine with real events, requests and time."""
+"""Drives the state machine of a job with events, requests and time."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _log = logging.getLogger(__name__)
 
 Failed: TypeAlias = Callable[[TTSError, float], None]
 
-# /interrupt takes a prompt id since September 2025; before, it stops whatever runs.
+# /interrupt accepts a prompt id since September 2025; before, it stops any running job.
 _TARGETED_INTERRUPT = (0, 3, 60)
 _CANCELS_BY_ID = (0, 26)  # /api/jobs/{id}/cancel
 
 
 class JobRunner:
-    """Runs one job: what the machine asks for is done, and its answers are told to the machine.
+    """Runs one job: executes the commands of the state machine and passes on the results.
 
     Args:
-        session: Where the job runs.
-        plan: What it is.
-        report: Takes progress.
-        restore: Uploads the files that the graph needs once more.
+        session: Session of the server.
+        plan: Description of the job.
+        report: Progress callback.
+        restore: Uploads the files of the graph again.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class JobRunner:
         self._woken = False
 
     async def run(self) -> JobDone:
-        """Submit, follow to the end, and say how it ended.
+        """Submit the job, follow it to its end and return the result.
 
         Raises:
-            TTSError: It was refused, lost, or took longer than it may. From the moment in which the
-                server may have the job, no error is ``retryable``: asked again, it might run twice.
-            asyncio.CancelledError: The caller gave up; the job is off the server then.
+            TTSError: The job was rejected, lost or timed out. If the server may have the job, the
+                error is not ``retryable``, since a retry might run the job twice.
+            asyncio.CancelledError: The caller was cancelled; raised after the job was withdrawn.
         """
         if self._session.closing:
             raise closed_error()
@@ -70,7 +70,7 @@ class JobRunner:
             self._request(self._connect())
             try:
                 await self._drive(self._report)
-            finally:  # nothing is left to do here unless a listener raised
+            finally:  # no effect unless a progress callback raised
                 if self.machine.phase is not Phase.LEAVING:
                     self.machine.cancel(self._loop.time())
                 await self._drive(lambda progress: None)
@@ -85,20 +85,20 @@ class JobRunner:
         assert self.machine.done is not None
         return self.machine.done
 
-    def tell(self, told: Callable[..., None], *what: object) -> None:
-        """Tell the machine something, by one of its methods, at the time that it is now."""
-        told(*what, self._loop.time())
+    def notify(self, method: Callable[..., None], *what: object) -> None:
+        """Call a method of the state machine with the given arguments and the current time."""
+        method(*what, self._loop.time())
         self._wake()
 
     def abandon(self) -> None:
-        """Stop at once."""
+        """Stop immediately."""
         self.machine.abandon()
         self._wake()
 
     # The loop
 
     async def _drive(self, report: OnProgress) -> None:
-        """Do what the machine asks for until it has ended, or the caller need not wait for that."""
+        """Execute commands until the job has ended or the caller may stop waiting."""
         machine = self.machine
         while True:
             self._perform()
@@ -110,7 +110,7 @@ class JobRunner:
             try:
                 await self._wait(min(machine.deadline, leave_by))
             except asyncio.CancelledError as error:
-                # Raised again at the end of run: the job must be off the server first.
+                # Raised again at the end of run, after the job was withdrawn.
                 self._cancelled = self._cancelled or error
                 machine.cancel(self._loop.time(), suspended=SUSPENDED in error.args)
             machine.tick(self._loop.time())
@@ -124,7 +124,7 @@ class JobRunner:
         self._drop_requests()
 
     async def _wait(self, deadline: float) -> None:
-        """Wait until something happens, or until ``deadline``."""
+        """Wait for ``_wake`` or until ``deadline``."""
         if not self._woken:
             self._waiter = self._loop.create_future()
             timer = None if deadline == math.inf else self._loop.call_at(deadline, self._wake)
@@ -172,14 +172,14 @@ class JobRunner:
             try:
                 answer = await work
             except TTSError as error:
-                self.tell(failed, error)
+                self.notify(failed, error)
             else:
-                self.tell(answered, answer)
+                self.notify(answered, answer)
 
         self._request(asked(), failed)
 
     def _request(self, work: Coroutine[Any, Any, None], failed: Failed | None = None) -> None:
-        """Run something; call ``failed`` if it is cancelled together with everything else."""
+        """Run a request in the background; call ``failed`` if it is cancelled by the session."""
         task = self._session.in_background(work)
         self._requests[task] = failed
         task.add_done_callback(self._request_ended)
@@ -208,14 +208,14 @@ class JobRunner:
                 machine.graph, prompt_id=machine.prompt_id, client_id=client_id
             )
         except SubmissionUncertain as uncertain:
-            self.tell(machine.submission_uncertain, uncertain.cause)
+            self.notify(machine.submission_uncertain, uncertain.cause)
         except TTSError as error:
-            self.tell(machine.submission_refused, error)
+            self.notify(machine.submission_refused, error)
         else:
-            self.tell(machine.submitted, answer.prompt_id, answer.node_errors)
+            self.notify(machine.submitted, answer.prompt_id, answer.node_errors)
 
     async def _remove(self) -> Withdrawn:
-        """Take the job out of the queue, or interrupt it."""
+        """Delete the job from the queue, or interrupt it."""
         http, machine = self._session.http, self.machine
         server = await self._session.server()
         prompt_id, listed = machine.prompt_id, None
@@ -227,7 +227,7 @@ class JobRunner:
             if found and machine.submissions <= 1:
                 runs = not machine.alive and prompt_id in (await http.queue()).running
                 return Withdrawn(listed, runs)
-        # The server deletes one entry for each mention, and a job may wait there more than once.
+        # The server deletes one entry per mention, and the job may be queued more than once.
         await http.delete_pending(prompt_id, times=max(1, machine.submissions))
         runs = prompt_id in (await http.queue()).running
         if runs:

@@ -1,7 +1,7 @@
-"""One event loop's connection to one server: HTTP, the event stream, and the jobs under way.
+"""The connection of one event loop to one server: HTTP, event stream and running jobs.
 
-Everything that must be closed belongs to one task of the loop. ``asyncio.run`` cancels that task
-when it ends, so that a program that forgets ``aclose`` leaves no connection and no job behind.
+Everything that must be closed belongs to one task. ``asyncio.run`` cancels that task when it ends,
+so that programs that forget ``aclose`` leave no connections or jobs behind.
 """
 
 from __future__ import annotations
@@ -41,37 +41,37 @@ _log = logging.getLogger(__name__)
 
 _MODELS = f"/models/{MODEL_FOLDER}"
 
-# s between two polls of the queue, which serve all jobs at once
-_POLL_EVERY = 2.0  # while jobs are under way and events flow
-_POLL_WHILE_AWAY = 1.0  # a server that is back is found soon
-_POLL_AFTER_NEWS = 0.25  # most short lines are done by then, and need no poll
-_POLL_AT_MOST_EVERY = 0.5  # the server sends a status frame at every change of its queue
+# s between polls of the queue, which are shared by all jobs
+_POLL_EVERY = 2.0  # while jobs are running
+_POLL_WHILE_AWAY = 1.0  # while the server is unreachable
+_POLL_AFTER_NEWS = 0.25  # after a change; most short jobs end earlier and need no poll
+_POLL_AT_MOST_EVERY = 0.5  # since the server sends a status event at each change of its queue
 
 
 class FollowedJob(Protocol):
-    """A job that a session tells of its events and of the queue; see ``runner.JobRunner``."""
+    """A job to which a session passes events and queue snapshots; see ``runner.JobRunner``."""
 
     machine: JobMachine
 
-    def tell(self, told: Callable[..., None], *what: object) -> None:
-        """Tell the machine something, by one of its methods."""
+    def notify(self, method: Callable[..., None], *what: object) -> None:
+        """Call a method of the state machine with the given arguments and the current time."""
 
     def abandon(self) -> None:
-        """Stop at once."""
+        """Stop immediately."""
 
 
 class Session:
-    """What all calls on one event loop share.
+    """State shared by all calls on one event loop.
 
     Args:
-        config: Address, headers and time limits of the server.
-        tls: What ``tls_context`` made of it.
+        config: Settings with URL, headers and timeouts of the server.
+        tls: Result of ``tls_context``.
         on_closed: Called once, when everything is closed.
-        transport: Carries HTTP instead of the network; for tests.
-        open_socket: Opens the WebSocket instead of the network; for tests.
+        transport: HTTP transport, for tests.
+        open_socket: Opens the WebSocket, for tests.
 
     Raises:
-        ConfigurationError: Connection settings that cannot be used.
+        ConfigurationError: The connection settings are invalid.
     """
 
     def __init__(
@@ -94,16 +94,16 @@ class Session:
             open_socket,
         )
         self.lookups = Lookups(closed_error)
-        self.breaks = 0  # how often the event stream broke, as it does when the server restarts
-        self.in_memory: object = None  # what a model that was used last is known by
-        self.not_downloaded: set[str] = set()  # models that the server lacks and cannot get
-        self.checkpoints: dict[str, bool] = {}  # what the server's log said of them
+        self.breaks = 0  # number of disconnects of the event stream, for instance by restarts
+        self.in_memory: object = None  # key of the model that was used last
+        self.not_downloaded: set[str] = set()  # missing models whose download failed
+        self.checkpoints: dict[str, bool] = {}  # whether they exist, according to the server's log
         self.closing = False
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
         self._jobs: set[FollowedJob] = set()
         self._background: set[asyncio.Task[Any]] = set()
-        self._idle = asyncio.Event()  # no job is under way
+        self._idle = asyncio.Event()  # no job is running
         self._idle.set()
         self._is_away = False  # the last poll of the queue failed
         self._poll_at = 0.0
@@ -112,27 +112,30 @@ class Session:
         self._owner = self._loop.create_task(self._run())
 
     async def aclose(self) -> None:
-        """Take all jobs off the server and close all connections; calls under way fail."""
+        """Withdraw all jobs and close all connections; running calls fail."""
         self._stop.set()
         await asyncio.wait([self._owner])
 
     async def server(self) -> ServerInfo:
-        """Say who answers there; asked once.
+        """Return information about the server; cached.
 
         Raises:
-            BackendUnavailable: No server, or none that is ComfyUI.
+            BackendUnavailable: The server is unreachable or is not ComfyUI.
         """
         return await self.lookups.get("/system_stats", self.http.server_info)
 
     async def spec(self, class_type: str) -> NodeSpec:
-        """Return what a node takes, as this server says; asked once until the stream breaks.
+        """Return the inputs of a node on this server; cached until the event stream disconnects.
+
+        Args:
+            class_type: Class of the node.
 
         Raises:
             NodePackMissing: The server has no such node.
         """
 
         async def ask() -> NodeSpec:
-            await self.server()  # a server that is no ComfyUI must not look like a missing node
+            await self.server()  # fails if it is not ComfyUI; otherwise a node is missing
             info = await self.http.node_info(class_type)
             if info is None:
                 raise missing_node_error(class_type, await self._other_packs())
@@ -141,7 +144,7 @@ class Session:
         return await self.lookups.get(f"/object_info/{class_type}", ask)
 
     async def _other_packs(self) -> list[str]:
-        """Return the packs that speak in nodes of their own, which this adapter does not know."""
+        """Return installed node packs for Qwen3-TTS that this adapter does not support."""
         return [
             pack
             for class_type, pack in OTHER_PACKS.items()
@@ -149,25 +152,25 @@ class Session:
         ]
 
     async def installed(self) -> InstalledModels:
-        """Return the models that the server has, as far as it tells; asked once."""
+        """Return the installed models, as far as the server reports them; cached."""
 
         async def ask() -> InstalledModels:
             files = names_of_files(await self.http.told(_MODELS))
             if files is None:
                 return InstalledModels(None)
-            # Where the node pack looks too.
+            # The node pack searches this folder, too.
             others = names_of_files(await self.http.told("/models/TTS")) or frozenset()
             return InstalledModels(files | others)
 
         return await self.lookups.get(_MODELS, ask)
 
     def forget_installed(self) -> None:
-        """Ask again which models there are."""
+        """Drop the cached list of installed models."""
         self.lookups.forget(_MODELS)
 
     @contextmanager
     def following(self, job: FollowedJob) -> Iterator[None]:
-        """Hand a job its events and the queue snapshots."""
+        """Pass events and queue snapshots to a job."""
         self._jobs.add(job)
         self._idle.clear()
         self.poll_queue(_POLL_AFTER_NEWS)
@@ -179,14 +182,14 @@ class Session:
                 self._idle.set()
 
     def in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something until it ends or the session is closed."""
+        """Run a coroutine in the background; cancelled when the session is closed."""
         task = self._loop.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
 
     def poll_queue(self, within: float = 0.0) -> None:
-        """Poll the queue after so many seconds at the latest, unless that was just done."""
+        """Poll the queue within some seconds, unless it was polled just now."""
         at = self._loop.time() + within
         if at < self._poll_at:
             self._poll_at = at
@@ -199,7 +202,7 @@ class Session:
             asyncio.create_task(self._watch_queue()),
         ]
         try:
-            # The other two never return: when one ends, it is by a mistake of ours, to be seen.
+            # The other two never return; if one ends, it is by a bug, whose exception is raised.
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
@@ -209,7 +212,7 @@ class Session:
     async def _close(self, tasks: list[asyncio.Task[Any]]) -> None:
         self.closing = True
         for job in tuple(self._jobs):
-            job.tell(job.machine.close)
+            job.notify(job.machine.close)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, self._jobs_left(), return_exceptions=True)
@@ -220,7 +223,7 @@ class Session:
         self._on_closed()
 
     async def _jobs_left(self) -> None:
-        """Wait until all jobs are off the server, as long as ``timeouts.cancel`` allows."""
+        """Wait until all jobs are withdrawn, for at most ``timeouts.cancel``."""
         await wait_at_most(self._idle, self.config.comfyui.timeouts.cancel)
         for job in tuple(self._jobs):
             job.abandon()
@@ -233,10 +236,10 @@ class Session:
         for job in self._jobs:
             is_broadcast = kind == TRAINING_UPDATE and node == job.machine.plan.node_id
             if is_broadcast or prompt_id == job.machine.prompt_id:
-                job.tell(job.machine.event, kind, data)
+                job.notify(job.machine.event, kind, data)
 
     def _stream_changed(self) -> None:
-        if not self.stream.connected:  # a server that restarted may have forgotten everything
+        if not self.stream.connected:  # after a restart of the server, nothing cached is valid
             self.lookups.forget()
             self.breaks += 1
             self.in_memory = None
@@ -267,15 +270,15 @@ class Session:
         try:
             snapshot = await self.http.queue()
         except TTSError as error:
-            self._tell_availability(away=True, error=type(error).__name__)
+            self._log_availability(away=True, error=type(error).__name__)
             for job in tuple(self._jobs):
-                job.tell(job.machine.queue_failed, error, asked_at)
+                job.notify(job.machine.queue_failed, error, asked_at)
         else:
-            self._tell_availability(away=False)
+            self._log_availability(away=False)
             for job in tuple(self._jobs):
-                job.tell(job.machine.queue_answered, snapshot, asked_at)
+                job.notify(job.machine.queue_answered, snapshot, asked_at)
 
-    def _tell_availability(self, *, away: bool, **fields: object) -> None:
+    def _log_availability(self, *, away: bool, **fields: object) -> None:
         if away is not self._is_away:
             level, event = (logging.WARNING, "away") if away else (logging.INFO, "back")
             server = self.config.comfyui_url

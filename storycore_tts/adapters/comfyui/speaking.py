@@ -1,4 +1,4 @@
-"""How a line is spoken on a server: what it has, the job, its sound."""
+"""Generates speech on a server: checks the server, runs the job and downloads the audio."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ from storycore_tts.sound.samples import Samples
 
 @dataclass(frozen=True)
 class Voice:
-    """What the server was found to have, before a job is given to it.
+    """The node and the model for a job, as found on the server.
 
     Args:
-        spec: The node that speaks.
-        config: The settings, with the device that is sent.
-        model: The stock model that the node would load.
-        checkpoint: What it is to load instead.
-        lacks: What is missing of the model, if the server will have to download it.
-        warnings: For the result.
+        spec: The voice node.
+        config: The settings, with the device to send.
+        model: The stock model for the node.
+        checkpoint: The checkpoint to load instead, or None.
+        lacks: Description of what is missing of the model, if the server has to download it.
+        warnings: Warnings for the result.
     """
 
     spec: NodeSpec
@@ -59,14 +59,14 @@ class Voice:
 
 @dataclass(frozen=True)
 class Spoken:
-    """A sound, the job that made it, and whether its checkpoint is known to have spoken."""
+    """Audio, the job that made it, and whether the job verifiably used its checkpoint."""
 
     samples: Samples
     done: JobDone
     verified: bool
 
     def speech(self, *, seconds: float, warnings: tuple[str, ...]) -> Speech:
-        """Return the result."""
+        """Return the result of the request."""
         return results.speech(
             self.samples, self.done, seconds=seconds, verified=self.verified, warnings=warnings
         )
@@ -75,13 +75,29 @@ class Spoken:
 def device_for(
     config: QwenTTSConfig, spec: NodeSpec, server: ServerInfo
 ) -> tuple[str, tuple[str, ...]]:
-    """Return the device that a node on this server is sent, and what to warn of."""
+    """Return the device to send to a node on this server, and warnings.
+
+    Args:
+        config: The settings.
+        spec: The node.
+        server: Information about the server.
+    """
     offered, there = spec.choices("device"), server.device_types
     return device_to_send(config.device, offered=offered, there=there)
 
 
 async def look_at(session: Session, class_type: str, model: str, checkpoint: str | None) -> Voice:
-    """Look at the server before a job is given to it."""
+    """Check the server before a job is submitted.
+
+    Args:
+        session: The session.
+        class_type: Class of the voice node.
+        model: The stock model for the node.
+        checkpoint: Folder of a checkpoint to load instead, or None.
+
+    Raises:
+        TTSError: The server cannot run the job.
+    """
     spec, server = await session.spec(class_type), await session.server()
     device, warnings = device_for(session.config, spec, server)
     config, lacks = session.config.model_copy(update={"device": device}), None
@@ -99,9 +115,17 @@ def plan_of(
     job: str,
     voice: Voice,
 ) -> JobPlan:
-    """Say what a job that speaks is, and what is heard of it."""
+    """Return the description of a speech job.
+
+    Args:
+        session: The session.
+        request: The request.
+        graph: The graph to run.
+        job: The prompt id.
+        voice: Result of ``look_at``.
+    """
     if voice.checkpoint and session.checkpoints.get(voice.checkpoint) is False:
-        graphs.reload_model(graph)  # the server may still hold the stock model in its place
+        graphs.reload_model(graph)  # the server may have cached the stock model instead
     memory = graphs.model_in_memory(graph)
 
     def begins() -> Progress:
@@ -136,7 +160,19 @@ async def speak(
     report: OnProgress,
     restore: Callable[[], Awaitable[None]] | None = None,
 ) -> Spoken:
-    """Run a graph that ends in a sound, and return the sound."""
+    """Run a speech job and return its audio.
+
+    Args:
+        session: The session.
+        request: The request.
+        plan: Description of the job.
+        voice: Result of ``look_at``.
+        report: Progress callback.
+        restore: Uploads the files of the graph again; None if it needs none.
+
+    Raises:
+        TTSError: The job failed.
+    """
     breaks = session.breaks
     done, verified = await _run(session, request, plan, voice, report, restore)
     report(Progress(Stage.DOWNLOADING))
@@ -145,7 +181,7 @@ async def speak(
     except JobLost:
         if session.breaks == breaks:
             raise
-        if restore is not None:  # a server that starts deletes recordings and speech alike
+        if restore is not None:  # a restarted server deletes its temporary files
             await restore()
         done, verified = await _run(session, request, plan, voice, report, restore)
         done = replace(done, warnings=(*done.warnings, GIVEN_AGAIN))
@@ -162,7 +198,7 @@ async def _run(
     report: OnProgress,
     restore: Callable[[], Awaitable[None]] | None,
 ) -> tuple[JobDone, bool]:
-    """Run a graph, and tell whether the checkpoint in it is known to have spoken."""
+    """Run a job; also return whether it verifiably used its checkpoint."""
     try:
         done = await finish(session, plan, request, report, restore)
     except (GenerationFailed, UnknownSpeaker) as error:
@@ -173,28 +209,32 @@ async def _run(
 
 @dataclass(frozen=True)
 class Upload:
-    """A reference as it is stored on the server: under a name that its content gives it."""
+    """A reference recording for upload, named by the hash of its content."""
 
     data: bytes
     name: str
 
     @classmethod
     def of(cls, reference: ReferenceAudio) -> Upload:
-        """Return what is stored for a recording; blocks while it encodes."""
+        """Encode a recording for upload; blocks."""
         data = encode(reference.padded(), reference.sample_rate, ".wav")
         return cls(data, f"{hashlib.sha256(data).hexdigest()[:40]}.wav")
 
 
 async def uploaded(session: Session, reference: Upload) -> str:
-    """Store a reference on the server unless it is there, and return how LoadAudio calls it.
+    """Upload a reference unless that was done before; return its name for LoadAudio.
+
+    Args:
+        session: The session.
+        reference: The reference recording.
 
     Raises:
-        TTSError: It could not be sent, or arrived damaged.
+        TTSError: The upload failed, or the file was damaged.
     """
 
     async def upload() -> str:
         stored = await session.http.upload(reference.data, reference.name, graphs.FOLDER)
-        # Damaged on its way, it would clone another voice, and nothing would say so.
+        # Verified, since a damaged recording would silently clone a different voice.
         if await session.http.download(stored) != reference.data:
             raise failures.damaged_upload_error()
         path = f"{stored.subfolder}/{stored.filename}" if stored.subfolder else stored.filename
@@ -204,8 +244,8 @@ async def uploaded(session: Session, reference: Upload) -> str:
 
 
 def downloading(lacks: str | None) -> str:
-    """Return what is said while a model is loaded of which something is missing."""
-    return f"{lacks}: the server tries to download it" if lacks else ""
+    """Return the progress message for loading a model that is incomplete on the server."""
+    return f"{lacks}: the server is downloading it" if lacks else ""
 
 
 async def finish(
@@ -215,7 +255,18 @@ async def finish(
     report: OnProgress,
     restore: Callable[[], Awaitable[None]] | None = None,
 ) -> JobDone:
-    """Run a job; an outcome other than success is an error."""
+    """Run a job, and raise an error unless it succeeds.
+
+    Args:
+        session: The session.
+        plan: Description of the job.
+        request: The request.
+        report: Progress callback.
+        restore: Uploads the files of the graph again; None if it needs none.
+
+    Raises:
+        TTSError: The job failed or was interrupted.
+    """
     done = await JobRunner(session, plan, report, restore).run()
     if isinstance(done.outcome, Failed):
         raise failures.execution_error(done.outcome, request=request)

@@ -1,16 +1,15 @@
-"""Qwen3 voices in this process: the package ``qwen_tts`` behind all ports, and streaming.
+"""Adapter that runs the Qwen3-TTS models in this process, with the package ``qwen_tts``.
 
-Needs the extra ``storycore-tts[direct]``. Nothing of it is imported before the first call, and then
-in the pool's thread.
+Requires the extra ``storycore-tts[direct]``, which is imported at the first call, in the thread of
+the pool.
 
-From the outside in: ``adapter`` turns requests into ``jobs``; ``pool`` keeps the models and decides
-in its thread what is done next (``turns`` lets one pool work at a time, ``clock`` is its clock);
-``batching`` chooses what is spoken together; ``engine`` is the model itself, with the hook
-(``watch``) that follows and stops it. ``checkpoints`` and ``devices`` know which model, and on
-what; ``package`` imports ``qwen_tts``, ``loading`` loads with it, ``guard`` holds what was loaded
-against its files, ``installed`` knows which versions work; ``lookups`` reads a checkpoint's card
-once for all who ask at the same time; ``prompts`` keeps references prepared for cloning;
-``streaming`` decodes what is not finished yet.
+``adapter`` converts requests to jobs (``speech_jobs``); ``pool`` owns the models and schedules jobs
+in its thread (``turns`` lets one pool work at a time, ``clock`` is its clock); ``batching`` selects
+the lines of a batch; ``engine`` wraps the model, with a hook (``watch``) that follows and stops it.
+``checkpoints`` and ``devices`` choose the model and its device; ``package`` imports ``qwen_tts``,
+``loading`` loads models, ``guard`` verifies the loaded weights, ``installed`` knows the supported
+versions; ``lookups`` shares concurrent lookups of checkpoints; ``prompts`` caches references that
+were prepared for cloning; ``streaming`` decodes unfinished audio.
 """
 
 from __future__ import annotations
@@ -22,5 +21,5 @@ __all__ = ["DirectAdapter", "create"]
 
 
 def create(config: QwenTTSConfig) -> DirectAdapter:
-    """Make the adapter; the factory behind the entry point ``direct``."""
+    """Create the adapter; the factory for the entry point ``direct``."""
     return DirectAdapter(config)

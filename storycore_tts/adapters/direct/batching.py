@@ -1,4 +1,4 @@
-"""Which of the lines that wait are spoken together."""
+"""Selects waiting lines for a batch."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from storycore_tts.adapters.direct.speech_jobs import SpeechJob
 
 
 def next_batch(waiting: Sequence[SpeechJob], *, most: int) -> list[SpeechJob]:
-    """Choose the next batch: the line that waited longest, and those that fit to it.
+    """Select the next batch: the line that has waited longest, and similar ones.
 
-    A batch ends when its longest line ends, so lines of similar length go together; the line that
-    waited longest is always among them, so none waits for ever.
+    A batch takes as long as its longest line, so lines of similar length are combined. The line
+    that has waited longest is always included, so that no line waits forever.
 
     Args:
-        waiting: In the order in which they came; not empty.
-        most: Lines in a batch.
+        waiting: Waiting lines, in order of arrival; not empty.
+        most: Maximum number of lines in a batch.
 
     Returns:
-        One line that must be alone, or up to ``most`` lines that are drawn alike, longest first.
+        One line that cannot be batched, or up to ``most`` lines with the same sampling parameters,
+        longest first.
     """
     first = waiting[0]
     if first.alone:
@@ -30,5 +31,5 @@ def next_batch(waiting: Sequence[SpeechJob], *, most: int) -> list[SpeechJob]:
 
 
 def is_full(waiting: Sequence[SpeechJob], *, most: int) -> bool:
-    """Tell whether to wait for more lines would change nothing about the next batch."""
+    """Return whether waiting for more lines cannot enlarge the next batch."""
     return waiting[0].alone or len(next_batch(waiting, most=most)) >= most

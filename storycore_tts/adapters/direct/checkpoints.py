@@ -1,4 +1,4 @@
-"""Which checkpoint speaks, where it is, and what its config.json says of it, without loading it."""
+"""Locates checkpoints and reads their config.json, without loading them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from storycore_tts.domain.languages import AUTO
 from storycore_tts.settings import QwenTTSConfig
 
 Kind: TypeAlias = Literal["custom_voice", "base"]
-"""What a checkpoint is for, as its config.json spells it."""
+"""Kind of a checkpoint, as in its config.json."""
 
 _REPOSITORY = "Qwen/Qwen3-TTS-12Hz-{}"
 _NEEDED = ("config.json", "model.safetensors", "speech_tokenizer/model.safetensors")
-_HUB_SECONDS = 5.0  # to reach the Hub
+_HUB_SECONDS = 5.0  # timeout for the Hub
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint by its name.
+    """A named checkpoint.
 
     Args:
-        name: A folder on this machine, or a repository on the Hugging Face Hub.
-        kind: What it must be for.
+        name: A local folder, or a repository on the Hugging Face Hub.
+        kind: The required kind.
     """
 
     name: str
@@ -34,10 +34,10 @@ class Checkpoint:
 
     @property
     def folder(self) -> Path | None:
-        """The folder, if the name is one; a name that looks like a path always is.
+        """The folder, if the name is one or looks like a path; otherwise None.
 
         Raises:
-            InvalidRequest: It begins with the home of a user that there is not.
+            InvalidRequest: The name starts with the home folder of an unknown user.
         """
         path = at_home(self.name)
         is_path = path.is_absolute() or self.name.startswith(("~", ".")) or "\\" in self.name
@@ -46,13 +46,13 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Card:
-    """What a checkpoint's config.json says.
+    """Properties of a checkpoint, from its config.json.
 
     Args:
-        speakers: Its voices, in its own spelling.
-        languages: What it speaks, in lower case.
-        hears_instruct: The 0.6B models do not; the package drops ``instruct`` for them.
-        stamp: Changes when the checkpoint is written anew, as by a second training.
+        speakers: Names of its voices.
+        languages: Supported languages, in lower case.
+        hears_instruct: Whether it supports ``instruct``; the 0.6B models do not.
+        stamp: Modification time; changes if the checkpoint is replaced, as by a second training.
     """
 
     speakers: tuple[str, ...]
@@ -61,51 +61,54 @@ class Card:
     stamp: int
 
     def check_language(self, language: str) -> None:
-        """Refuse a language that this checkpoint does not speak.
+        """Check that the checkpoint supports a language.
+
+        Args:
+            language: In the model's spelling.
 
         Raises:
-            UnsupportedLanguage: It does not.
+            UnsupportedLanguage: The checkpoint does not support the language.
         """
         if language != AUTO and language.casefold() not in self.languages:
             raise UnsupportedLanguage(
-                f"This checkpoint does not speak {language}.",
+                f"This checkpoint does not support {language}.",
                 hint=f"Use one of: {', '.join((AUTO, *map(str.title, self.languages)))}.",
                 backend=BACKEND,
             )
 
 
 def at_home(name: str) -> Path:
-    """Return the path of a name that may begin with "~".
+    """Return the path for a name that may start with "~".
 
     Raises:
-        InvalidRequest: It begins with the home of a user that there is not.
+        InvalidRequest: The name starts with the home folder of an unknown user.
     """
     try:
         return Path(name).expanduser()
     except RuntimeError as error:
         raise InvalidRequest(
-            f"{name} is no path here: there is no such home.", backend=BACKEND
+            f"{name} is not a valid path: there is no such home folder.", backend=BACKEND
         ) from error
 
 
 def configured(config: QwenTTSConfig, kind: Kind) -> Checkpoint:
-    """Return the stock checkpoint of a kind, in the configured size."""
+    """Return the stock checkpoint of a kind in the configured size."""
     return configured_size(config, kind, config.model_choice)
 
 
 def configured_size(config: QwenTTSConfig, kind: Kind, size: str) -> Checkpoint:
-    """Return the stock checkpoint of a kind, in a size ("0.6B", "1.7B")."""
+    """Return the stock checkpoint of a kind in the given size ("0.6B" or "1.7B")."""
     key = f"{size}-{'CustomVoice' if kind == 'custom_voice' else 'Base'}"
     named = {str(size): place for size, place in config.direct.models.items()}
     return Checkpoint(named.get(key, _REPOSITORY.format(key)), kind)
 
 
 def read_card(checkpoint: Checkpoint) -> Card:
-    """Read what a checkpoint is; fetches its config.json when it is on the Hub only. Blocks.
+    """Read the properties of a checkpoint; downloads its config.json if necessary. Blocks.
 
     Raises:
-        BackendUnavailable: No such folder or repository, or no network to ask.
-        InvalidRequest: It is a checkpoint of another kind.
+        BackendUnavailable: The folder or repository does not exist, or the Hub is unreachable.
+        InvalidRequest: The checkpoint is invalid or of another kind.
     """
     path = _config_file(checkpoint)
     try:
@@ -125,25 +128,26 @@ def read_card(checkpoint: Checkpoint) -> Card:
     if kind != checkpoint.kind:
         wanted = "speak with named voices" if checkpoint.kind == "custom_voice" else "clone voices"
         raise InvalidRequest(
-            f"{checkpoint.name} is a {kind!r} checkpoint; to {wanted} takes a {checkpoint.kind!r} "
-            "one.",
-            hint="Base clones and is trained, CustomVoice and what was trained speak.",
+            f"{checkpoint.name} is a {kind!r} checkpoint, but a {checkpoint.kind!r} checkpoint is "
+            f"required to {wanted}.",
+            hint="Base models are for cloning and training; CustomVoice and trained models speak "
+            "with named voices.",
             backend=BACKEND,
         )
     return Card(speakers, languages, str(config.get("tts_model_size")) != "0b6", stamp)
 
 
 def is_here(checkpoint: Checkpoint) -> bool:
-    """Tell whether all files of a checkpoint are on this machine."""
+    """Return whether all files of a checkpoint are on this machine."""
     folder = checkpoint.folder or _cached(checkpoint.name)
     return folder is not None and all((folder / name).is_file() for name in _NEEDED)
 
 
 def fetched(checkpoint: Checkpoint) -> Path:
-    """Return the checkpoint's folder; downloads what is not here yet. Blocks, for minutes at worst.
+    """Return the folder of a checkpoint; downloads missing files. May block for minutes.
 
     Raises:
-        BackendUnavailable: Files are missing, or the Hub does not answer.
+        BackendUnavailable: Files are missing, or the Hub is unreachable.
     """
     folder = checkpoint.folder or _cached(checkpoint.name)
     if checkpoint.folder is None and not is_here(checkpoint):
@@ -153,7 +157,7 @@ def fetched(checkpoint: Checkpoint) -> Path:
     if missing:
         raise BackendUnavailable(
             f"{folder} has no {' and no '.join(missing)}.",
-            hint="Copy the whole checkpoint there, or name another folder in "
+            hint="Copy the complete checkpoint to this folder, or set another one in "
             "tts.qwen.direct.models.",
             backend=BACKEND,
             retryable=False,
@@ -167,7 +171,7 @@ def _config_file(checkpoint: Checkpoint) -> Path:
         if not _is_there(path):
             raise BackendUnavailable(
                 f"There is no checkpoint in {checkpoint.folder}: it has no config.json.",
-                hint="Name a folder that has one, in the request or in tts.qwen.direct.models.",
+                hint="Use a folder with config.json, in the request or in tts.qwen.direct.models.",
                 backend=BACKEND,
                 retryable=False,
             )
@@ -177,17 +181,17 @@ def _config_file(checkpoint: Checkpoint) -> Path:
 
 
 def _is_there(path: Path) -> bool:
-    """Tell whether there is such a file.
+    """Return whether a file exists.
 
     Raises:
-        BackendUnavailable: Nobody can tell, as where we may not look.
+        BackendUnavailable: The file cannot be checked, for instance for lack of permission.
     """
     try:
         return path.is_file()
     except OSError as error:
         raise BackendUnavailable(
             f"Cannot look for a checkpoint in {path.parent}: {error.strerror}.",
-            hint="Let this program's user read that folder, or name another one.",
+            hint="Grant read access to this folder, or use another one.",
             backend=BACKEND,
             retryable=False,
         ) from error
@@ -196,33 +200,34 @@ def _is_there(path: Path) -> bool:
 def _from_hub(repository: str, *, only: str | None = None) -> Path:
     """Download a repository, or one file of it, and return its folder.
 
-    Always as a snapshot: that asks the Hub once and gives up, where the download of one file by its
-    name tries for half a minute.
+    A snapshot is used even for a single file: it makes one request to the Hub, whereas downloading
+    a file by name retries for half a minute.
     """
     from huggingface_hub import snapshot_download
 
     try:
         return Path(snapshot_download(repository, allow_patterns=only, etag_timeout=_HUB_SECONDS))
-    except (OSError, ValueError) as error:  # what the Hub's library raises are these two
+    except (OSError, ValueError) as error:  # the base classes of the library's errors
         raise _unreachable(repository, error) from error
 
 
 def _cached(repository: str) -> Path | None:
-    """Return the folder in which the Hub's library keeps a repository, if it has its config."""
+    """Return the folder of a repository in the Hub's cache, if it contains the config."""
     with importing("huggingface_hub"):
         from huggingface_hub import try_to_load_from_cache
     try:
         found = try_to_load_from_cache(repository, "config.json")
-    except ValueError as error:  # no name that a repository could have
+    except ValueError as error:  # not a valid repository name
         raise _unreachable(repository, error) from error
     return Path(found).parent if isinstance(found, str) else None
 
 
 def _unreachable(repository: str, error: Exception) -> BackendUnavailable:
-    told = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return BackendUnavailable(
-        f"{repository} is not on this machine, and the Hugging Face Hub does not give it: {told}",
-        hint=f"Download it where there is a network (huggingface-cli download {repository}), and "
-        "name its folder in tts.qwen.direct.models.",
+        f"{repository} is not on this machine and cannot be downloaded from the Hugging Face Hub: "
+        f"{reason}",
+        hint=f"Download it on a machine with network access (huggingface-cli download {repository})"
+        " and set its folder in tts.qwen.direct.models.",
         backend=BACKEND,
     )

@@ -1,4 +1,4 @@
-"""What a model runs on: device, precision, attention as configured, or the nearest there is."""
+"""Chooses device, precision and attention for a model."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from storycore_tts.adapters.direct.failures import BACKEND
 from storycore_tts.domain.errors import BackendUnavailable
 from storycore_tts.settings import QwenTTSModelConfig
 
-_NOT_FOUND = "torch finds no such device here"
+_NOT_FOUND = "torch does not find such a device"
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where and how a model runs.
+    """Device, precision and attention of a model.
 
     Args:
-        device: As torch names it: "cuda:1", "mps" or "cpu".
-        title: The same for people.
+        device: torch's name: "cuda:1", "mps" or "cpu".
+        title: Name for display.
         dtype: Attribute of torch: "bfloat16" or "float32".
-        attention: As transformers names it.
-        warnings: What was asked for and is not to be had.
+        attention: transformers' name.
+        warnings: Configured values that are not available.
     """
 
     device: str
@@ -37,9 +37,9 @@ class Gpu:
     """A CUDA device.
 
     Args:
-        name: The maker's.
-        bf16: It computes in bfloat16 itself; a T4 and a V100 only emulate it.
-        flash: Flash attention runs on it: it is an Ampere or later.
+        name: Product name.
+        bf16: Whether it supports bfloat16 natively; T4 and V100 only emulate it.
+        flash: Whether it supports flash attention (Ampere or later).
     """
 
     name: str
@@ -49,12 +49,12 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Hardware:
-    """What this machine has.
+    """The hardware of this machine.
 
     Args:
         gpus: CUDA devices, in torch's order.
-        mps: There is an Apple GPU.
-        flash_attention: The package flash_attn is installed.
+        mps: Whether there is an Apple GPU.
+        flash_attention: Whether the package flash_attn is installed.
     """
 
     gpus: tuple[Gpu, ...] = ()
@@ -63,10 +63,10 @@ class Hardware:
 
     @classmethod
     def here(cls) -> Hardware:
-        """Ask torch; imports it.
+        """Detect the hardware; imports torch.
 
         Raises:
-            ImportError: There is no torch.
+            ImportError: torch is not installed.
         """
         import torch
 
@@ -74,7 +74,7 @@ class Hardware:
 
     @classmethod
     def of(cls, torch: Any) -> Hardware:
-        """Ask a torch."""
+        """Detect the hardware with a given torch module."""
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         return cls(
             gpus=tuple(_gpu(torch.cuda, number) for number in range(count)),
@@ -91,11 +91,11 @@ def _gpu(cuda: Any, number: int) -> Gpu:
 
 
 def place(config: QwenTTSModelConfig, hardware: Hardware) -> Placement:
-    """Choose where a model runs, as near to the settings as the hardware allows.
+    """Choose the placement of a model, as close to the settings as the hardware allows.
 
     Raises:
-        BackendUnavailable: The settings name a device that this machine does not have, or that
-            the model does not run on.
+        BackendUnavailable: The configured device does not exist on this machine or is not
+            supported.
     """
     kind, _, number = config.device.partition(":")
     if kind == "auto":
@@ -106,13 +106,13 @@ def place(config: QwenTTSModelConfig, hardware: Hardware) -> Placement:
     else:
         gpu, device, title = None, kind, kind
         if kind == "xpu" or (kind == "mps" and not hardware.mps):
-            runs = "the direct backend runs on cuda, mps and cpu"
-            raise _no_device(f"{kind!r}, and {runs if kind == 'xpu' else _NOT_FOUND}")
+            runs = "the direct backend supports cuda, mps and cpu only"
+            raise _no_device(f"{kind!r}, but {runs if kind == 'xpu' else _NOT_FOUND}")
     warnings = []
     dtype = "bfloat16" if config.precision == "bf16" else "float32"
     if dtype == "bfloat16" and not (gpu and gpu.bf16):
         dtype = "float32"
-        warnings.append(f"{title} computes in fp32 here, not in bf16: it needs twice the memory")
+        warnings.append(f"{title} uses fp32 instead of bf16, which needs twice the memory")
     can_flash = hardware.flash_attention and dtype == "bfloat16" and bool(gpu and gpu.flash)
     attention, change = _attention(config.attention, can_flash=can_flash)
     warnings += [change] if change else []
@@ -123,28 +123,28 @@ def _numbered(gpus: tuple[Gpu, ...], number: int) -> Gpu:
     if number < len(gpus):
         return gpus[number]
     if not gpus:
-        raise _no_device(f"'cuda', and {_NOT_FOUND}")
+        raise _no_device(f"'cuda', but {_NOT_FOUND}")
     there = ", ".join(f"cuda:{index} ({gpu.name})" for index, gpu in enumerate(gpus))
-    raise _no_device(f"'cuda:{number}', and there is only {there}")
+    raise _no_device(f"'cuda:{number}', but there is only {there}")
 
 
-def _no_device(told: str) -> BackendUnavailable:
+def _no_device(problem: str) -> BackendUnavailable:
     return BackendUnavailable(
-        f"tts.qwen.device is {told}.",
-        hint="Set tts.qwen.device: auto (or cpu), or install the build of torch for your GPU.",
+        f"tts.qwen.device is {problem}.",
+        hint="Set tts.qwen.device to auto or cpu, or install a build of torch for your GPU.",
         backend=BACKEND,
         retryable=False,
     )
 
 
 def _attention(wanted: str, *, can_flash: bool) -> tuple[str, str]:
-    """Return transformers' name of an attention, and a warning if it is not the one wanted."""
+    """Return transformers' name of an attention, and a warning if it is not the configured one."""
     if wanted == "auto":
         return ("flash_attention_2" if can_flash else "sdpa"), ""
     if wanted == "flash_attn" and can_flash:
         return "flash_attention_2", ""
     if wanted in ("flash_attn", "sage_attn"):
-        needs = "needs an Ampere GPU or a later one, bf16 and its package"
-        why = "is for ComfyUI" if wanted == "sage_attn" else needs
-        return "sdpa", f"attention is sdpa: {wanted} {why}"
+        needs = "requires an Ampere GPU or later, bf16 and the package flash_attn"
+        why = "is supported by ComfyUI only" if wanted == "sage_attn" else needs
+        return "sdpa", f"attention sdpa was used instead: {wanted} {why}"
     return wanted, ""

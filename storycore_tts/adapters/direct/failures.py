@@ -1,4 +1,4 @@
-"""What goes wrong in the model's libraries, as errors that say what to do."""
+"""Converts errors of the model's libraries to errors with hints."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from storycore_tts.domain.errors import (
 
 BACKEND = "direct"
 
-# What torch, transformers and safetensors raise when they fail: RuntimeError (CUDA and shapes),
-# OSError (files, the network), the rest for checkpoints that are not what their config says.
+# Errors of torch, transformers and safetensors: RuntimeError (CUDA, shapes), OSError (files,
+# network), others for checkpoints that do not match their config.
 _LIBRARY_ERRORS = (
     RuntimeError,
     OSError,
@@ -33,10 +33,10 @@ _LIBRARY_ERRORS = (
     MemoryError,
 )
 _INCOMPLETE = (
-    "Is the download complete? The folder needs config.json, model.safetensors and "
-    "speech_tokenizer/. tts.qwen.direct.models names another one."
+    "Check that the download is complete: the folder must contain config.json, model.safetensors "
+    "and speech_tokenizer/. To use another folder, set tts.qwen.direct.models."
 )
-# What ends CUDA in a process: each call after it fails too.
+# CUDA errors after which every call in the process fails.
 _LOST = (
     "device-side assert",
     "illegal memory access",
@@ -48,7 +48,7 @@ _NO_MEMORY = ("out of memory", "can't allocate memory", "cublas_status_alloc_fai
 
 @contextmanager
 def loading(model: str) -> Iterator[None]:
-    """Translate what fails while a model is loaded; ``model`` is its name, for messages."""
+    """Convert errors that occur while a model is loaded; ``model`` is its name, for messages."""
     try:
         with _damage_named():
             yield
@@ -57,7 +57,7 @@ def loading(model: str) -> Iterator[None]:
     except _LIBRARY_ERRORS as error:
         _raise_if_lost(error)
         if _is_out_of_memory(error):
-            raise _out_of_memory(f"No memory is left to load {model}.", error) from error
+            raise _out_of_memory(f"Out of memory while loading {model}.", error) from error
         raise BackendUnavailable(
             f"Cannot load {model}: {_first_line(error)}",
             hint=str(Installed.here().misfit() or _INCOMPLETE),
@@ -68,10 +68,10 @@ def loading(model: str) -> Iterator[None]:
 
 @contextmanager
 def _damage_named() -> Iterator[None]:
-    """Raise as an OSError what safetensors says of damaged weights: its error is of no kind."""
+    """Convert safetensors' error for damaged weights, a plain Exception, to an OSError."""
     try:
         from safetensors import SafetensorError
-    except ImportError:  # nor is torch there, most likely: that is what shall be told
+    except ImportError:  # then torch is most likely missing, too, and will be reported
         yield
         return
     try:
@@ -82,7 +82,7 @@ def _damage_named() -> Iterator[None]:
 
 @contextmanager
 def device_watched() -> Iterator[None]:
-    """Name what ends the GPU for this process, and let everything else through."""
+    """Convert errors after which the GPU is unusable in this process; pass on others."""
     try:
         yield
     except RuntimeError as error:
@@ -92,14 +92,14 @@ def device_watched() -> Iterator[None]:
 
 @contextmanager
 def generating(model: str, lines: int) -> Iterator[None]:
-    """Translate what fails while ``model`` speaks so many lines at once."""
+    """Convert errors that occur while ``model`` generates a batch of ``lines`` lines."""
     try:
         yield
     except _LIBRARY_ERRORS as error:
         _raise_if_lost(error)
         if _is_out_of_memory(error):
-            told = f"{model} ran out of memory while it spoke {lines} line(s) at once."
-            raise _out_of_memory(told, error) from error
+            message = f"{model} ran out of memory while generating {lines} line(s) at once."
+            raise _out_of_memory(message, error) from error
         raise GenerationFailed(
             f"{model} failed: {_first_line(error)}",
             exception_type=type(error).__name__,
@@ -110,10 +110,10 @@ def generating(model: str, lines: int) -> Iterator[None]:
 
 @contextmanager
 def importing(package: str) -> Iterator[None]:
-    """Turn whatever keeps a package from being imported into an error that names it.
+    """Convert errors that occur while a package is imported. ``package`` is its name.
 
     Raises:
-        BackendUnavailable: It cannot be imported.
+        BackendUnavailable: The package cannot be imported.
     """
     try:
         yield
@@ -122,21 +122,21 @@ def importing(package: str) -> Iterator[None]:
 
 
 def cannot_import(name: str, error: Exception) -> BackendUnavailable:
-    """Say which package could not be imported, and what to do.
+    """Return the error for a package that cannot be imported.
 
     Args:
-        name: What was to be imported, or loaded.
-        error: What its import raised.
+        name: Name of the package, or of the model that needs it.
+        error: The error of the import.
     """
     culprit, module = _culprit(name, error)
     needed = "" if culprit == name else f", which {name} needs"
     folder, misfit = _shadow(module), Installed.here().misfit()
     if folder:
-        hint = f"The folder {folder} hides the package {culprit}: rename it, or work elsewhere."
+        hint = f"{folder} shadows the package {culprit}: rename it, or use another working folder."
     elif isinstance(error, ModuleNotFoundError):
-        hint = f"Install {culprit}, or all that is needed: {INSTALL}"
+        hint = f"Install {culprit}, or all requirements: {INSTALL}"
     else:
-        hint = str(misfit or f"Install what fits together: {INSTALL}")
+        hint = str(misfit or f"Install compatible versions: {INSTALL}")
     return BackendUnavailable(
         f"The direct backend cannot import {culprit}{needed}: {_first_line(error)}.",
         hint=hint,
@@ -146,7 +146,7 @@ def cannot_import(name: str, error: Exception) -> BackendUnavailable:
 
 
 def _culprit(name: str, error: Exception) -> tuple[str, ModuleType | None]:
-    """Return the package that fails, and the module in which something is missing, if known."""
+    """Return the package that fails, and the incomplete module, if known."""
     if isinstance(error, ImportError) and error.name:
         return error.name.partition(".")[0], sys.modules.get(error.name)
     module = error.obj if isinstance(error, AttributeError) else None
@@ -158,7 +158,7 @@ def _culprit(name: str, error: Exception) -> tuple[str, ModuleType | None]:
 
 
 def _shadow(module: ModuleType | None) -> Path | None:
-    """Return the folder or file in the working directory that a module was taken from, if any."""
+    """Return the file or folder in the working directory from which a module was loaded, if any."""
     if module is None:
         return None
     top = sys.modules.get(module.__name__.partition(".")[0], module)
@@ -171,55 +171,55 @@ def _shadow(module: ModuleType | None) -> Path | None:
 
 
 def closed() -> BackendUnavailable:
-    """Say that nobody works here any more."""
+    """Return the error for a closed adapter."""
     return BackendUnavailable("The direct adapter is closed.", backend=BACKEND, retryable=False)
 
 
 class DeviceLost(BackendUnavailable):
-    """A kernel on the GPU has failed; nothing runs there any more until the process ends."""
+    """A GPU kernel has failed; the GPU is unusable until the process is restarted."""
 
 
 def runaway(seconds: float, tokens: int) -> RunawayGeneration:
-    """Say that a line ran into its budget of ``tokens``, after ``seconds`` of audio."""
+    """Return the error for a line that used up its budget of ``tokens`` (``seconds`` of audio)."""
     return RunawayGeneration(
         f"The model did not stop speaking: {seconds:.1f} s of audio fill the budget of {tokens} "
         "tokens.",
         partial_duration=seconds,
-        hint="Ask again with another seed; about one generation in two hundred does this.",
+        hint="Retry with another seed; this affects about one generation in 200.",
         backend=BACKEND,
-        retryable=False,  # a line without a seed of its own had its second try already
+        retryable=False,  # lines without a given seed were already retried
     )
 
 
 def _raise_if_lost(error: BaseException) -> None:
-    told = str(error).casefold()
-    if any(phrase in told for phrase in _LOST):
+    message = str(error).casefold()
+    if any(phrase in message for phrase in _LOST):
         raise DeviceLost(
-            f"The GPU has failed, and this process cannot use it any more: {_first_line(error)}.",
-            hint="Start the program again. If it happens again with the same request, try "
-            "tts.qwen.precision: fp32, and CUDA_LAUNCH_BLOCKING=1 to see where.",
+            f"The GPU has failed and can no longer be used by this process: {_first_line(error)}.",
+            hint="Restart the program. If this happens again with the same request, try "
+            "tts.qwen.precision: fp32, and CUDA_LAUNCH_BLOCKING=1 to find the cause.",
             backend=BACKEND,
             retryable=False,
         ) from error
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    told = str(error).casefold()
-    return isinstance(error, MemoryError) or any(phrase in told for phrase in _NO_MEMORY)
+    message = str(error).casefold()
+    return isinstance(error, MemoryError) or any(phrase in message for phrase in _NO_MEMORY)
 
 
 def _out_of_memory(message: str, error: BaseException) -> TTSError:
-    # Whoever keeps the error would keep the tensors that its frames hold, gigabytes of them.
+    # The frames refer to gigabytes of tensors, which must not live as long as the error.
     traceback.clear_frames(error.__traceback__)
     return OutOfMemory(
         message,
         exception_type=type(error).__name__,
-        hint="Lower tts.qwen.direct.max_batch_size or max_loaded_models, split the text, or choose "
+        hint="Lower tts.qwen.direct.max_batch_size or max_loaded_models, split the text, or use "
         "model_choice 0.6B.",
         backend=BACKEND,
     )
 
 
 def _first_line(error: BaseException) -> str:
-    told = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {told[0] if told else 'no message'}"
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

@@ -1,7 +1,7 @@
-"""A model in memory held against its files, before it speaks.
+"""Verifies loaded models against their files.
 
-Some versions of transformers load a checkpoint without an error and leave weights, or the buffers
-of rotary position embeddings, uninitialised; such a model speaks noise.
+Some versions of transformers load a checkpoint without an error but leave weights or the buffers of
+rotary position embeddings uninitialized; such a model generates noise.
 """
 
 from __future__ import annotations
@@ -15,36 +15,36 @@ from storycore_tts.adapters.direct.installed import INSTALL, Installed
 from storycore_tts.adapters.direct.package import rope_frequencies
 from storycore_tts.domain.errors import BackendUnavailable
 
-_NAMED = 3  # weights that a message names
+_NAMED = 3  # weights listed in a message
 
 
 def check(module: Any, folder: Path) -> None:
-    """Compare a loaded module with the checkpoint that it was loaded from.
+    """Compare a loaded module with its checkpoint.
 
-    Of each weight its first row is read, so this takes a fraction of the time of loading.
+    Only the first row of each weight is read, so this takes a fraction of the loading time.
 
     Args:
         module: A torch module from transformers.
-        folder: Holds its ``model.safetensors``.
+        folder: The folder of its ``model.safetensors``.
 
     Raises:
-        BackendUnavailable: They differ.
+        BackendUnavailable: The weights differ.
     """
     wrong = [*_wrong_frequencies(module), *_wrong_weights(module, folder / "model.safetensors")]
     if wrong:
         more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
         misfit = Installed.here().misfit()
         raise BackendUnavailable(
-            f"The model was loaded wrongly: {', '.join(wrong[:_NAMED])}{more} in memory are not "
-            f"what {folder} says. It would speak noise.",
-            hint=str(misfit or f"Install versions that were tried together: {INSTALL}"),
+            f"The model was not loaded correctly: {', '.join(wrong[:_NAMED])}{more} in memory "
+            f"differ from {folder}. The model would generate noise.",
+            hint=str(misfit or f"Install compatible versions: {INSTALL}"),
             backend=BACKEND,
             retryable=False,
         )
 
 
 def _wrong_frequencies(module: Any) -> Iterator[str]:
-    """Yield the names of RoPE buffers that are not what their config says."""
+    """Yield the names of RoPE buffers that do not match their config."""
     import torch
 
     for name, part in module.named_modules():
@@ -58,7 +58,7 @@ def _wrong_frequencies(module: Any) -> Iterator[str]:
 
 
 def _wrong_weights(module: Any, file: Path) -> Iterator[str]:
-    """Yield the names of weights whose first row is not the file's."""
+    """Yield the names of weights whose first row differs from the file."""
     import torch
     from safetensors import safe_open
 
@@ -72,6 +72,6 @@ def _wrong_weights(module: Any, file: Path) -> Iterator[str]:
                 continue
             expected = rows[:1] if rows.get_shape() else stored.get_tensor(name)
             found = here[:1] if here.ndim else here
-            same = {"rtol": 0.0, "atol": 0.0, "equal_nan": True}  # a file may hold NaN of its own
+            same = {"rtol": 0.0, "atol": 0.0, "equal_nan": True}  # the file may contain NaN
             if not torch.allclose(found.cpu(), expected.to(found.dtype), **same):
                 yield name

@@ -1,7 +1,7 @@
-"""What is installed of the packages that the model needs, and which versions work together.
+"""Installed versions of the packages that the model needs, and compatible versions.
 
-Two distributions hold a ``qwen_tts``: ``qwen-tts``, for transformers 4.57, and ``qwen-tts-hf``, for
-transformers 5.15 to 5.20. Each works with its own line of transformers.
+Two distributions provide ``qwen_tts``: ``qwen-tts`` for transformers 4.57, and ``qwen-tts-hf`` for
+transformers 5.15 to 5.20.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FITTING = {
 
 @dataclass(frozen=True)
 class Misfit:
-    """A package of a version that does not work with the others; ``advice`` mends it."""
+    """A package in an incompatible version; ``advice`` is the command that corrects it."""
 
     message: str
     advice: str
@@ -42,11 +42,11 @@ class Misfit:
 
 @dataclass(frozen=True)
 class Installed:
-    """What is installed, by its metadata: nothing is imported for it.
+    """Installed versions, read from package metadata without importing anything.
 
     Args:
-        holder: The distribution that holds ``qwen_tts``, such as "qwen-tts"; "" if none does.
-        versions: By distribution; what is missing is not in there.
+        holder: The distribution that provides ``qwen_tts``, such as "qwen-tts"; "" if none does.
+        versions: Distribution -> version, of those that are installed.
     """
 
     holder: str
@@ -55,35 +55,35 @@ class Installed:
     @classmethod
     @cache
     def here(cls) -> Installed:
-        """Look at this environment."""
+        """Return the versions in this environment; cached."""
         holder = " and ".join(sorted(set(packages_distributions().get("qwen_tts") or ())))
         names = (holder, "torchaudio", *_FITTING["qwen-tts"])
         return cls(holder, {name: found for name in names if (found := _version(name))})
 
     @property
     def version(self) -> str:
-        """Version of what holds ``qwen_tts``; "" if that is not installed."""
+        """Version of ``holder``; "" if it is not installed."""
         return self.versions.get(self.holder, "")
 
     def details(self) -> dict[str, str]:
-        """Return what is installed of each package, and what works, for people."""
-        told = {"qwen_tts": f"{self.holder} {self.version}".strip() or "not installed"}
+        """Return installed and compatible versions by package, for display."""
+        found = {"qwen_tts": f"{self.holder} {self.version}".strip() or "not installed"}
         for name, works in self._fitting().items():
-            told[name] = f"{self.versions.get(name, 'not installed')} (works: {works})"
-        told["torchaudio"] = f"{self.versions.get('torchaudio', 'not installed')} (not needed)"
-        return told
+            found[name] = f"{self.versions.get(name, 'not installed')} (compatible: {works})"
+        found["torchaudio"] = f"{self.versions.get('torchaudio', 'not installed')} (not required)"
+        return found
 
     def misfit(self) -> Misfit | None:
-        """Return the first package of a version that does not work here, if there is one."""
+        """Return the first package in an incompatible version, if any."""
         if self.holder and self.holder not in _FITTING:
-            told = f"qwen_tts is from {self.holder} here; qwen-tts and qwen-tts-hf work."
-            return Misfit(told, INSTALL)
+            message = f"qwen_tts is provided by {self.holder} instead of qwen-tts or qwen-tts-hf."
+            return Misfit(message, INSTALL)
         for name, works in self._fitting().items():
             found = self.versions.get(name)
             if found and not _holds(works, found):
                 works_with = f"{self.holder or 'qwen-tts'} {self.version}".strip()
                 return Misfit(
-                    f"{works_with} works with {name} {works}; {found} is installed.",
+                    f"{works_with} requires {name} {works}, but {found} is installed.",
                     f"pip install '{name}{works}'",
                 )
         return None
@@ -93,17 +93,17 @@ class Installed:
 
 
 def _holds(works: str, installed: str) -> bool:
-    """Tell whether ">=first,<beyond" holds a version."""
+    """Return whether ">=first,<beyond" includes a version."""
     first, beyond = map(_numbers, works.split(","))
     return first <= _numbers(installed.partition("+")[0]) < beyond
 
 
-def _numbers(told: str) -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r"\d+", told)[:3]))
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", text)[:3]))
 
 
 def _version(distribution: str) -> str:
     try:
         return version(distribution)
-    except (PackageNotFoundError, ValueError):  # ValueError: there is no name to ask for
+    except (PackageNotFoundError, ValueError):  # ValueError: the name is empty
         return ""

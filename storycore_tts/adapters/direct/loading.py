@@ -1,4 +1,4 @@
-"""Checkpoints loaded with ``qwen_tts``, and held against their files."""
+"""Loads checkpoints with ``qwen_tts`` and verifies them."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from storycore_tts.adapters.direct.package import load_package, without_bars
 
 
 def load_model(folder: Path, *, device: str, dtype: str, attention: str) -> Any:
-    """Load a checkpoint; its codec computes in fp32, whatever the model does.
+    """Load a checkpoint; its codec always uses fp32.
 
-    In bf16 the codec would add noise 24 dB below the voice.
+    In bf16, the codec would add noise 24 dB below the voice.
 
     Args:
-        folder: Where the checkpoint is.
-        device: As torch names it.
+        folder: Folder of the checkpoint.
+        device: torch's name of the device.
         dtype: Attribute of torch: "bfloat16" or "float32".
-        attention: As transformers names it.
+        attention: transformers' name of the attention.
 
     Returns:
-        The package's ``Qwen3TTSModel``.
+        A ``Qwen3TTSModel`` of the package.
 
     Raises:
-        BackendUnavailable: A package or the weights are missing, or were loaded wrongly.
-        OutOfMemory: It does not fit.
+        BackendUnavailable: A package or weights are missing, or were not loaded correctly.
+        OutOfMemory: The model does not fit into memory.
     """
     with failures.loading(folder.name):
         package = load_package()
@@ -40,29 +40,29 @@ def load_model(folder: Path, *, device: str, dtype: str, attention: str) -> Any:
             )
         guard.check(tts.model, folder)
         if dtype != "float32":
-            tts.model.load_speech_tokenizer(None)  # two would not be needed at a time
+            tts.model.load_speech_tokenizer(None)  # frees memory before the second one is loaded
             tts.model.load_speech_tokenizer(load_codec(folder / "speech_tokenizer", device=device))
         else:
             guard.check(tts.model.speech_tokenizer.model, folder / "speech_tokenizer")
         talker = tts.model.talker
-        # Said once here; transformers would assume the same, and log it at every call.
+        # Set explicitly, since transformers would log the same assumption at each call.
         talker.generation_config.pad_token_id = talker.config.codec_eos_token_id
     return tts
 
 
 def load_codec(folder: Path, *, device: str) -> Any:
-    """Load the 12 Hz tokenizer in fp32; rounding moves sounds to other codes.
+    """Load the 12 Hz tokenizer in fp32; lower precision would change codes.
 
     Args:
-        folder: Where it is.
-        device: As torch names it.
+        folder: Folder of the tokenizer.
+        device: torch's name of the device.
 
     Returns:
-        The package's ``Qwen3TTSTokenizer``.
+        A ``Qwen3TTSTokenizer`` of the package.
 
     Raises:
-        BackendUnavailable: A package or the weights are missing, or were loaded wrongly.
-        OutOfMemory: It does not fit.
+        BackendUnavailable: A package or weights are missing, or were not loaded correctly.
+        OutOfMemory: The tokenizer does not fit into memory.
     """
     with failures.loading(folder.name):
         package = load_package()

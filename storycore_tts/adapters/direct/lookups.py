@@ -1,4 +1,4 @@
-"""Blocking lookups that concurrent callers share."""
+"""Blocking lookups shared by concurrent callers."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ Found = TypeVar("Found")
 
 
 class _Shared(Future[Found]):
-    """An answer on its way to several callers."""
+    """A pending result for several callers."""
 
     def fail(self, error: BaseException) -> None:
-        """End with an error."""
+        """Set an error as the result."""
         self.set_exception(error)
 
 
 class SharedLookup(Generic[Key, Found]):
-    """A blocking function, called once for all who ask for the same key at the same time.
+    """Calls a blocking function once for all concurrent callers with the same key.
 
-    It may be asked from any event loop. Nothing is kept: the next question after an answer calls
-    the function again.
+    May be used from any event loop. Results are not cached: later calls call the function again.
 
     Args:
-        look_up: Called in a thread; what it raises reaches everyone who asked.
+        look_up: The function, called in a thread; its exceptions are raised to all callers.
     """
 
     def __init__(self, look_up: Callable[[Key], Found]) -> None:
@@ -39,7 +38,7 @@ class SharedLookup(Generic[Key, Found]):
         self._running: dict[Key, _Shared[Found]] = {}
 
     async def get(self, key: Key) -> Found:
-        """Return what the function returns; leaving early does not disturb the other callers."""
+        """Return the result for a key; cancelling one caller does not affect the others."""
         with self._lock:
             shared = self._running.get(key)
             if shared is None:

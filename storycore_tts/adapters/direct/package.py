@@ -1,4 +1,4 @@
-"""``qwen_tts`` imported: without what it imports and never uses, and without what it prints."""
+"""Imports ``qwen_tts`` without its unused dependencies and its output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from storycore_tts.adapters.direct import failures
 
-# qwen_tts imports them for its 25 Hz tokenizer, which no published checkpoint uses.
+# Imported by qwen_tts for its 25 Hz tokenizer, which no published checkpoint uses.
 _UNUSED = (
     "torchaudio",
     "torchaudio.compliance",
@@ -30,10 +30,10 @@ _importing_package = threading.Lock()
 
 
 def load_package() -> Any:
-    """Import ``qwen_tts``, and what it does not need until a model is loaded.
+    """Import ``qwen_tts`` and the packages that it needs to load a model.
 
     Raises:
-        BackendUnavailable: A package cannot be imported; it is named.
+        BackendUnavailable: A package cannot be imported; the message names it.
     """
     with _importing_package:
         for name in ("torch", "accelerate", "transformers"):
@@ -42,7 +42,7 @@ def load_package() -> Any:
         with failures.importing("qwen_tts"):
             if "qwen_tts" not in sys.modules:
                 _register_default_rope()
-                # transformers 5 says so at every model's first line; it is as the model wants it.
+                # transformers 5 warns about this for each model, but the setting is intended.
                 warnings.filterwarnings("ignore", message="Passing `repetition_penalty`")
                 with _stand_ins(), _own_prints_logged():
                     import_module("qwen_tts")
@@ -51,7 +51,7 @@ def load_package() -> Any:
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """Keep transformers from drawing progress bars meanwhile; the caller hears of it otherwise."""
+    """Disable progress bars of transformers; progress is reported to the caller instead."""
     from transformers.utils import logging as transformers_logging
 
     drawn = transformers_logging.is_progress_bar_enabled()
@@ -64,14 +64,14 @@ def without_bars() -> Iterator[None]:
 
 
 def rope_frequencies(config: Any, device: Any = None) -> Any:
-    """Compute the frequencies of rotary position embeddings that are not scaled.
+    """Compute the frequencies of unscaled rotary position embeddings.
 
     Args:
-        config: A part of a model's; theta is where either line of transformers keeps it.
-        device: Where to put them.
+        config: Config of a part of a model, of transformers 4 or 5, which store theta differently.
+        device: Device of the result.
 
     Returns:
-        float32, shape (half of a head's width,).
+        float32, shape (head width / 2,).
     """
     import torch
 
@@ -83,7 +83,7 @@ def rope_frequencies(config: Any, device: Any = None) -> Any:
 
 
 def _register_default_rope() -> None:
-    """Give transformers 5 back the initialiser that ``qwen_tts`` looks up by the name "default"."""
+    """Register the RoPE initializer "default", which ``qwen_tts`` uses but transformers 5 lacks."""
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
     ROPE_INIT_FUNCTIONS.setdefault(
@@ -92,11 +92,11 @@ def _register_default_rope() -> None:
 
 
 class _StandIn(ModuleType):
-    """A module whose functions are looked up in the real one when they are called."""
+    """A module that delegates function calls to the real module, imported at the first call."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        # Without a spec, importlib.util.find_spec raises, and transformers asks it.
+        # Required by importlib.util.find_spec, which transformers calls.
         self.__spec__ = ModuleSpec(name, loader=None)
         self.__path__: list[str] = []
 
@@ -108,9 +108,9 @@ class _StandIn(ModuleType):
 
 @contextmanager
 def _stand_ins() -> Iterator[None]:
-    """Put stand-ins in the place of modules that are imported and not needed, for a while.
+    """Temporarily replace modules that are imported but not needed by stand-ins.
 
-    Some of these packages do not load beside every torch, and one asks the shell for a program.
+    Some of these packages do not load with every torch, and one runs a shell command.
     """
     put = {name: _StandIn(name) for name in _UNUSED if name not in sys.modules}
     for name, module in put.items():
@@ -127,7 +127,7 @@ def _stand_ins() -> Iterator[None]:
 
 
 class _OwnPrints(io.StringIO):
-    """Takes what this thread prints; what others print goes where it would have gone."""
+    """Captures the output of one thread; other threads still write to the original stdout."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,8 +141,8 @@ class _OwnPrints(io.StringIO):
 
 @contextmanager
 def _own_prints_logged() -> Iterator[None]:
-    """Turn what a package prints at its import into a line of the log, for debugging."""
+    """Log what a package prints during its import, at level DEBUG."""
     with redirect_stdout(_OwnPrints()) as printed:
         yield
-    if told := " ".join(printed.getvalue().split()):
-        _log.debug("qwen_tts printed at its import: %s", told)
+    if output := " ".join(printed.getvalue().split()):
+        _log.debug("Output of the import of qwen_tts: %s", output)

@@ -1,4 +1,4 @@
-"""References that were prepared for cloning, kept for the next line in the same voice."""
+"""Cache of references that were prepared for cloning."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from storycore_tts.domain.requests import ReferenceAudio
 
 @dataclass(frozen=True)
 class PromptKey:
-    """What a prepared reference depends on.
+    """Cache key of a prepared reference.
 
     Args:
-        model: The checkpoint that prepared it, in the state in which it was loaded.
-        audio: Hash of the recording's samples and rate.
-        transcript: What is said in it.
-        x_vector_only: Whether the timbre alone was taken.
+        model: The checkpoint that prepared it, including its state.
+        audio: Hash of the samples and the sample rate of the recording.
+        transcript: Transcript of the recording.
+        x_vector_only: Whether only the speaker embedding was used.
     """
 
     model: object
@@ -29,7 +29,13 @@ class PromptKey:
 
     @classmethod
     def of(cls, model: object, reference: ReferenceAudio, *, x_vector_only: bool) -> PromptKey:
-        """Hash the recording; its transcript plays no part where the timbre alone is taken."""
+        """Return the key for a recording; with ``x_vector_only``, its transcript is ignored.
+
+        Args:
+            model: The checkpoint, including its state.
+            reference: The recording.
+            x_vector_only: Whether only the speaker embedding is used.
+        """
         rate = f"{reference.sample_rate}:".encode()
         audio = hashlib.sha256(rate + reference.samples.tobytes()).hexdigest()
         transcript = "" if x_vector_only else reference.transcript or ""
@@ -37,22 +43,27 @@ class PromptKey:
 
 
 class PromptCache:
-    """A bounded number of bytes of prepared references; the least recently used go first.
+    """A cache of prepared references with a size limit; the least recently used are dropped first.
 
-    It is used in one thread at a time: whoever has the turn.
+    Not thread-safe: used only by the thread that holds the turn.
 
     Args:
-        limit: The most that all of them may occupy, in bytes.
+        limit: Maximum total size, in bytes.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._kept: OrderedDict[PromptKey, tuple[Any, int]] = OrderedDict()
         self.size = 0
-        """Bytes in use."""
+        """Total size, in bytes."""
 
     def get(self, key: PromptKey, prepare: Callable[[], tuple[Any, int]]) -> Any:
-        """Return the prepared reference; ``prepare`` makes it, and says how many bytes it is."""
+        """Return the prepared reference; ``prepare`` creates it and returns it with its size.
+
+        Args:
+            key: The key.
+            prepare: Returns the prepared reference and its size in bytes.
+        """
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key][0]
@@ -66,6 +77,6 @@ class PromptCache:
         return prompt
 
     def clear(self) -> None:
-        """Forget all."""
+        """Drop all entries."""
         self._kept.clear()
         self.size = 0

@@ -1,4 +1,4 @@
-"""Sound from codec frames while more of them are being made."""
+"""Decodes codec frames to audio while more of them are generated."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from storycore_tts.sound.samples import SAMPLE_RATE, Samples
 
 SAMPLES_PER_FRAME = int(SAMPLE_RATE / TOKENS_PER_SECOND)
 
-# Frames before a piece that are decoded again with it, and their sound thrown away: the codec
-# listens back. Its attention sees 72 frames; the package itself joins its pieces with 25.
+# Preceding frames that are decoded again with each piece, as context for the codec; their samples
+# are discarded. The codec's attention spans 72 frames; the package itself uses 25.
 LEFT_CONTEXT = 72
 
 
 class ChunkDecoder:
-    """Collects frames, and decodes them piece by piece with what came before.
+    """Collects frames and decodes them in pieces, with the preceding frames as context.
 
     Args:
-        decode: Turns consecutive frames into samples, 1920 of them each.
-        deliver: Takes each piece's samples.
-        first: Frames in the first piece: fewer sound earlier.
-        then: Frames in each of the others.
-        before: Frames that sounded before the first one (a clone's reference).
+        decode: Converts consecutive frames to samples, 1920 per frame.
+        deliver: Called with the samples of each piece.
+        first: Frames in the first piece; fewer mean lower latency.
+        then: Frames in each further piece.
+        before: Frames that precede the first one (the reference of a clone).
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class ChunkDecoder:
         self._known = len(self._frames)
 
     def add(self, frame: Any) -> None:
-        """Take the next frame; a piece may be decoded and delivered in here."""
+        """Add a frame; decode and deliver a piece if it is complete."""
         self._frames.append(frame)
         if len(self._frames) - self._known >= self._wanted:
             self._emit()
 
     def finish(self) -> None:
-        """Deliver what is left; no frame comes any more."""
+        """Decode and deliver the remaining frames."""
         if len(self._frames) > self._known:
             self._emit()
 

@@ -1,4 +1,4 @@
-"""Turns, by which one thread works at a time; and the clock by which a pool waits."""
+"""A fair lock for threads, and the clock of a pool."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ def _never() -> bool:
 
 
 class Clock(Protocol):
-    """Tests pass one whose time they move themselves."""
+    """The clock of a pool; tests use one that they control."""
 
     def time(self) -> float:
-        """Return seconds that never go back."""
+        """Return monotonic time in seconds."""
 
     def wait(self, condition: threading.Condition, seconds: float | None) -> None:
-        """Wait on a condition that the caller holds, at most that long; None: without a limit."""
+        """Wait for a condition that the caller holds, at most ``seconds``; None: no limit."""
 
 
 class SystemClock:
     """Real time."""
 
     def time(self) -> float:
-        """Return the monotonic clock's seconds."""
+        """Return monotonic time in seconds."""
         return time.monotonic()
 
     def wait(self, condition: threading.Condition, seconds: float | None) -> None:
@@ -37,7 +37,7 @@ class SystemClock:
 
 
 class Turn:
-    """Lets one thread work at a time, in the order in which they ask."""
+    """A lock that is granted to threads in the order of their requests."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -45,10 +45,10 @@ class Turn:
 
     @contextmanager
     def taken(self, *, unless: Callable[[], bool] = _never) -> Iterator[bool]:
-        """Wait for the turn, and hold it; gives whether it is held.
+        """Wait for the turn and hold it; yields whether it is held.
 
         Args:
-            unless: Once it is true, the wait ends without the turn. See ``look_again``.
+            unless: If it returns True, the wait ends without the turn. See ``look_again``.
         """
         ticket = object()
         with self._changed:
@@ -64,15 +64,15 @@ class Turn:
                 self._changed.notify_all()
 
     def look_again(self) -> None:
-        """Let those who wait evaluate their ``unless`` again."""
+        """Make waiting threads evaluate ``unless`` again."""
         with self._changed:
             self._changed.notify_all()
 
     def is_wanted(self) -> bool:
-        """Tell whether another thread waits for the turn."""
+        """Return whether another thread is waiting for the turn."""
         return len(self._line) > 1
 
 
-# torch's random generators belong to the process: two generations at a time would draw from one
-# sequence of numbers, and no seed would repeat anything. So all pools share one turn.
+# torch's random generators are global: concurrent generations would share one sequence, and seeds
+# would not be reproducible. Therefore, all pools share one turn.
 GENERATION = Turn()

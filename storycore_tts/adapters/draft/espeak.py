@@ -1,11 +1,11 @@
-"""espeak-ng in this process, through ctypes and the ``espeakng-loader`` wheel.
+"""Bindings for espeak-ng, through ctypes and the ``espeakng-loader`` wheel.
 
-The C library keeps everything in process-wide variables and is not thread-safe, so one lock
-stands before it. Some of that state (the place in its pitch flutter, for one) survives even its
-own ``espeak_Terminate``, and would make the audio of a call depend on the calls before it. So the
-library is loaded afresh for each call, about 3 ms, and the same text gives the same samples.
+The C library uses global variables and is not thread-safe, so calls are serialized by a lock. Some
+state, such as the position of its pitch flutter, survives ``espeak_Terminate`` and would make the
+audio depend on earlier calls. The library is therefore loaded anew for each call, in about 3 ms, so
+that the same text always gives the same samples.
 
-Its start also sets the process's LC_CTYPE to UTF-8, which matters only under an older locale.
+Its initialization also sets the LC_CTYPE of the process to UTF-8.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 # From espeak-ng's speak_lib.h.
 _SYNCHRONOUS = 2  # espeak_AUDIO_OUTPUT: audio to the callback, before espeak_Synth returns
-_DONT_EXIT = 0x8000  # without it a missing data folder ends the process
-_UTF8 = 1  # no espeakSSML, no espeakPHONEMES: "<b>" and "[[x]]" are text like any other
+_DONT_EXIT = 0x8000  # otherwise, a missing data folder would end the process
+_UTF8 = 1  # no espeakSSML, no espeakPHONEMES: "<b>" and "[[x]]" are plain text
 _RATE, _PITCH, _RANGE = 1, 3, 4
 _END_OF_EVENTS = 0
 
-_BUFFER = 60  # ms of audio a callback, and so the grain of cancelling
-_LOCK_POLL = 0.02  # s between looks at ``cancelled`` while another thread speaks
-_LONGEST_WORD = 40  # espeak-ng drops what comes after some 200 phonemes without a space
+_BUFFER = 60  # ms of audio per callback, and so the granularity of cancellation
+_LOCK_POLL = 0.02  # s between calls of ``cancelled`` while waiting for the lock
+_LONGEST_WORD = 40  # espeak-ng drops text after about 200 phonemes without a space
 _LONG_WORD = re.compile(rf"\w{{{_LONGEST_WORD}}}(?=\w)")
 
 _lock = threading.Lock()
@@ -42,7 +42,7 @@ _versions: dict[str, str] = {}  # by the path of the library
 
 
 class EspeakError(Exception):
-    """The library refused, or has no such voice."""
+    """The library failed, or the voice does not exist."""
 
 
 class EspeakUnavailable(EspeakError):
@@ -50,18 +50,18 @@ class EspeakUnavailable(EspeakError):
 
 
 class SpeakCancelled(Exception):
-    """``cancelled`` said so."""
+    """``cancelled`` returned True."""
 
 
 @dataclass(frozen=True)
 class EspeakVoice:
-    """A voice, and how it is set.
+    """A voice and its parameters.
 
     Args:
         name: Language and variant in espeak-ng's spelling: "en-us+f3", "cmn+m2".
-        pitch: Base pitch, 0..99; 50 is the variant's own.
-        pitch_range: How lively the melody is, 0..99; 50 is the variant's own.
-        words_per_minute: Pace, 80..450.
+        pitch: Base pitch, 0..99; 50 is the variant's default.
+        pitch_range: Pitch variation, 0..99; 50 is the variant's default.
+        words_per_minute: Speed, 80..450.
     """
 
     name: str
@@ -93,11 +93,11 @@ class _Event(ctypes.Structure):
 
 _Callback = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Event)
-)  # int16 samples or NULL, how many, events up to _END_OF_EVENTS; 1 stops the synthesis
+)  # int16 samples or NULL, their number, events up to _END_OF_EVENTS; 1 stops the synthesis
 
 
 class _Listener:
-    """Collects what the library says through its callback."""
+    """Collects the audio and events of the library's callback."""
 
     def __init__(
         self,
@@ -112,12 +112,12 @@ class _Listener:
         self.stopped = False
 
     def receive(self, samples: int | None, count: int, events: ctypes._Pointer[_Event]) -> int:
-        """Take a buffer of audio; 1 stops the synthesis."""
+        """Process a buffer of audio; returns 1 to stop the synthesis."""
         if self.cancelled():
             self.stopped = True
             return 1
         if samples and count > 0:
-            self.chunks.append(ctypes.string_at(samples, count * 2))  # a copy: theirs is reused
+            self.chunks.append(ctypes.string_at(samples, count * 2))  # a copy: the buffer is reused
         if self.on_fraction:
             for position in _positions(events):
                 self.on_fraction(min(position / self.characters, 1.0))
@@ -125,7 +125,7 @@ class _Listener:
 
 
 def _positions(events: ctypes._Pointer[_Event]) -> Iterator[int]:
-    """Yield the places in the text, in characters, that the events tell of."""
+    """Yield the text positions of the events, in characters."""
     index = 0
     while events and events[index].type != _END_OF_EVENTS:
         if events[index].text_position > 0:
@@ -144,26 +144,27 @@ def speak(
     cancelled: Callable[[], bool] | None = None,
     on_fraction: Callable[[float], None] | None = None,
 ) -> tuple[NDArray[np.float32], int]:
-    """Speak a text; blocks, and may be called from any thread.
+    """Generate speech; blocks, and may be called from any thread.
 
-    Control characters but the newline count as spaces, and no markup is interpreted. The samples
-    depend on the arguments alone, as long as nobody else in this process holds the wheel's
-    library open.
+    Control characters except newlines count as spaces, and markup is not interpreted. The samples
+    depend only on the arguments, unless other code in this process keeps the library loaded.
 
     Args:
-        text: What to say, of any length.
-        voice: In which voice.
-        cancelled: Asked every few milliseconds from this thread; must not raise.
-        on_fraction: Told from this thread how much of the text is spoken, 0..1; must not raise.
+        text: The text to speak, of any length.
+        voice: The voice.
+        cancelled: Called every few milliseconds in this thread; returns whether to stop; must not
+            raise.
+        on_fraction: Called in this thread with the completed share of the text, 0..1; must not
+            raise.
 
     Returns:
-        Mono samples, float32 of shape (n,), −1..1, and their rate in Hz. Samples are few or none
-        when espeak-ng knows no way to say the text.
+        Mono samples, float32 of shape (n,), −1..1, and the sample rate in Hz. There are few or no
+        samples if espeak-ng cannot pronounce the text.
 
     Raises:
-        SpeakCancelled: ``cancelled`` said so.
+        SpeakCancelled: ``cancelled`` returned True.
         EspeakUnavailable: The library is not installed, or cannot be loaded.
-        EspeakError: The library refused, or has no such voice.
+        EspeakError: The library failed, or the voice does not exist.
     """
     import numpy as np
 
@@ -178,13 +179,13 @@ def speak(
     if listener.stopped:
         raise SpeakCancelled
     if status != 0:
-        raise EspeakError(f"espeak-ng could not speak: its status is {status}.")
+        raise EspeakError(f"espeak-ng failed with status {status}.")
     samples = np.frombuffer(b"".join(listener.chunks), dtype=np.int16)
     return samples.astype(np.float32) / np.float32(32768), rate
 
 
 def version() -> str:
-    """Return the version of espeak-ng, such as "1.52.0"; the library is asked once.
+    """Return the version of espeak-ng, such as "1.52.0"; cached.
 
     Raises:
         EspeakUnavailable: The library is not installed, or cannot be loaded.
@@ -192,17 +193,18 @@ def version() -> str:
     path, _ = _paths()
     if path not in _versions:
         with _lock:
-            if path not in _versions:  # by another thread, meanwhile
+            if path not in _versions:  # not set by another thread meanwhile
                 with _library() as (library, _):
                     _versions[path] = library.espeak_Info(None).decode("ascii", "replace")
     return _versions[path]
 
 
 def _plain(text: str) -> str:
-    """Return the text without what espeak-ng would trip over.
+    """Return the text in a form that espeak-ng can handle.
 
-    A control character could end the text (NUL) or begin a command (U+0001); half a surrogate
-    pair has no UTF-8; very long words lose their end. A newline stays: an empty line is a pause.
+    Control characters could end the text (NUL) or start a command (U+0001); lone surrogates cannot
+    be encoded as UTF-8; very long words would be truncated. Newlines are kept, since an empty line
+    is a pause.
     """
     clean = "".join(
         " " if unicodedata.category(c) in ("Cc", "Cs") and c != "\n" else c for c in text
@@ -223,7 +225,7 @@ def _waiting_for_lock(cancelled: Callable[[], bool]) -> Iterator[None]:
 
 @contextmanager
 def _library() -> Iterator[tuple[ctypes.CDLL, int]]:
-    """Load and initialise the library; unload it at the end. The caller holds the lock."""
+    """Load and initialize the library, and unload it afterwards. Requires the lock."""
     path, data = _paths()
     try:
         library = ctypes.CDLL(path)
@@ -233,7 +235,7 @@ def _library() -> Iterator[tuple[ctypes.CDLL, int]]:
         _declare(library)
         rate = library.espeak_Initialize(_SYNCHRONOUS, _BUFFER, data, _DONT_EXIT)
         if rate <= 0:
-            raise EspeakUnavailable("espeak-ng does not start: its data cannot be read.")
+            raise EspeakUnavailable("espeak-ng cannot be initialized: its data cannot be read.")
         try:
             yield library, rate
         finally:
@@ -243,17 +245,17 @@ def _library() -> Iterator[tuple[ctypes.CDLL, int]]:
 
 
 def _paths() -> tuple[str, bytes]:
-    """Return where the library and its data are, as ctypes and as the C library want them."""
+    """Return the paths of the library, for ctypes, and of its data, for the C library."""
     try:
         import espeakng_loader
     except ImportError as error:
         raise EspeakUnavailable("The package espeakng-loader is not installed.") from error
     try:
         data = str(espeakng_loader.get_data_path())
-        # The Windows build opens files by names in the ANSI code page.
+        # The Windows build expects file names in the ANSI code page.
         encoded = data.encode("mbcs") if sys.platform == "win32" else os.fsencode(data)
     except (RuntimeError, UnicodeError) as error:
-        raise EspeakUnavailable(f"espeak-ng cannot reach its data: {error}.") from error
+        raise EspeakUnavailable(f"The data of espeak-ng was not found: {error}.") from error
     return str(espeakng_loader.get_library_path()), encoded
 
 
@@ -295,4 +297,4 @@ def _set_voice(library: ctypes.CDLL, voice: EspeakVoice) -> None:
         (_RANGE, voice.pitch_range),
     ):
         library.espeak_SetParameter(parameter, value, 0)
-    library.espeak_ng_SetRandSeed(1)  # of its breath noise; it starts from the clock otherwise
+    library.espeak_ng_SetRandSeed(1)  # for breath noise; otherwise seeded by the clock

@@ -1,4 +1,4 @@
-"""The nine voices of Qwen3-TTS, and their stand-ins among the voices of espeak-ng."""
+"""Maps the nine voices of Qwen3-TTS to voices of espeak-ng, and detects languages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from storycore_tts.domain.languages import LANGUAGES
 
 @dataclass(frozen=True)
 class _Timbre:
-    """A variant of espeak-ng's, f… for women and m… for men, with its pitch and range, 0..99."""
+    """A variant of espeak-ng, f… for women and m… for men, with pitch and range, 0..99."""
 
     variant: str
     pitch: int
@@ -46,8 +46,7 @@ _VOICES = {
     "Italian": "it",
 }
 
-# In the order in which they decide what language a text is in: kana and Hangul belong to one
-# language each, Han only then to Chinese.
+# In order of precedence: kana and Hangul each determine a language; Han without them is Chinese.
 _SCRIPTS = {
     "Japanese": re.compile(r"[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]"),
     "Korean": re.compile(r"[\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]"),
@@ -55,8 +54,8 @@ _SCRIPTS = {
     "Russian": re.compile(r"[\u0400-\u04ff]"),
 }
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
-# What a voice names letter by letter, or by script ("Chinese letter"), instead of reading it:
-# the script in words, how to find it, and the languages whose voices can read it.
+# Scripts that some voices spell or name ("Chinese letter") instead of reading: name of the script,
+# its characters, and the languages whose voices can read it.
 _LETTERS: tuple[tuple[str, re.Pattern[str], set[str]], ...] = (
     ("Chinese characters", _SCRIPTS["Chinese"], {"Chinese"}),
     ("kana", _SCRIPTS["Japanese"], {"Japanese"}),
@@ -67,16 +66,16 @@ _LETTERS: tuple[tuple[str, re.Pattern[str], set[str]], ...] = (
     ("Thai letters", re.compile(r"[\u0e01-\u0e3a]"), set()),
     ("Greek letters", re.compile(r"[\u0386-\u03ce]"), set(_VOICES) - {"English"}),
 )
-_SURE = 0.5  # of what py3langid believes; where it is wrong about a short line, it believes less
+_SURE = 0.5  # minimum probability of py3langid; its wrong results for short lines are below
 
 
 def voice_for(speaker: str, language: str, *, words_per_minute: int = 165) -> EspeakVoice:
-    """Return the voice that stands in for one of the nine speakers.
+    """Return the espeak-ng voice for one of the nine speakers.
 
     Args:
-        speaker: One of ``SPEAKERS``, in that spelling.
-        language: One of the model's ten, in its spelling.
-        words_per_minute: Pace, 80..450.
+        speaker: One of ``SPEAKERS``.
+        language: A language of the model, in its spelling.
+        words_per_minute: Speed, 80..450.
     """
     timbre = _TIMBRES[speaker]
     return EspeakVoice(
@@ -88,10 +87,10 @@ def voice_for(speaker: str, language: str, *, words_per_minute: int = 165) -> Es
 
 
 def language_of(text: str) -> str | None:
-    """Detect the language of a text; None if it has words and their language is not clear.
+    """Detect the language of a text; None if it is unclear.
 
-    Latin letters are judged by py3langid; the first time, that blocks for about a second. A text
-    without any letter is English.
+    Text in Latin letters is classified by py3langid, which blocks for about a second at the first
+    call. Text without letters counts as English.
     """
     found = language_by_script(text)
     if found or not _LATIN.search(text):
@@ -101,19 +100,19 @@ def language_of(text: str) -> str | None:
 
 
 def language_by_script(text: str) -> str | None:
-    """Return the language that a text's script tells; None for Latin letters, and for no letters.
+    """Return the language that the script of a text determines; None if it determines none.
 
-    One kana makes it Japanese; else one Hangul Korean, one Han character Chinese, one Cyrillic
-    letter Russian. Presence decides, not the majority, since the Chinese, Korean and Russian voices
-    also read English, while the English voice only names foreign letters. Han alone is Chinese
-    for every speaker: the Japanese voice cannot read it.
+    A single character decides: kana means Japanese, Hangul Korean, Han Chinese, and Cyrillic
+    Russian, in this order. The majority does not matter, since the Chinese, Korean and Russian
+    voices also read English, while the English voice only names foreign letters. Han alone always
+    means Chinese, since the Japanese voice cannot read it.
     """
     return next((name for name, script in _SCRIPTS.items() if script.search(text)), None)
 
 
 @cache
 def _latin() -> Any:
-    """Return what tells apart the languages that are written in Latin letters."""
+    """Return a classifier for languages in Latin letters."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
@@ -122,11 +121,11 @@ def _latin() -> Any:
 
 
 def letters_not_read(text: str, language: str) -> tuple[str, ...]:
-    """List the scripts in the text that the language's voice spells or names instead of reading.
+    """Return the scripts in a text that the voice of a language spells instead of reading.
 
     Args:
-        text: What will be said.
-        language: One of the model's ten, in its spelling.
+        text: The text to speak.
+        language: A language of the model, in its spelling.
     """
     return tuple(
         letters

@@ -1,1 +1,1 @@
-"""StoryCore-Engine's side: character sheets, dialogues, and the timeline of a project."""
+"""Reads character sheets and dialogues of StoryCore-Engine, and posts clips to its timeline."""

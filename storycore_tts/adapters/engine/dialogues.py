@@ -1,4 +1,4 @@
-"""A dialogue of the engine's as a script."""
+"""Reads dialogues of the engine as scripts."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ from storycore_tts.domain.script import Line, Script
 
 
 def read_dialogue(file: str | PathLike[str]) -> Script:
-    """Read a dialogue of the engine's; what is optional may be missing.
+    """Read a dialogue of the engine; optional fields may be missing.
+
+    Args:
+        file: Path of the JSON file.
 
     Raises:
-        InvalidRequest: It cannot be read, or a line has no words or no character; it is named.
+        InvalidRequest: The file cannot be read, or a line has no text or no character; the message
+            names the line.
     """
     path = Path(file)
     try:
@@ -27,8 +31,8 @@ def read_dialogue(file: str | PathLike[str]) -> Script:
         raise InvalidRequest(f"Cannot read the dialogue {path}: {error}.") from None
     if not isinstance(document, Mapping) or not isinstance(document.get("lines"), list):
         raise InvalidRequest(
-            f"{path} is no dialogue: it has no list of lines.",
-            hint="StoryCore-Engine writes them to data/dialogues/<scene_id>.json.",
+            f"{path} is not a dialogue: it has no list of lines.",
+            hint="StoryCore-Engine writes dialogues to data/dialogues/<scene_id>.json.",
         )
     found = tuple(_line(path, n, line) for n, line in enumerate(document["lines"], start=1))
     if not found:

@@ -1,4 +1,4 @@
-"""The engine's character sheets: what is known of who speaks, read with tolerance."""
+"""Reads the engine's character sheets, leniently."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from storycore_tts.domain.voice_ids import gender_named
 
 _log = logging.getLogger(__name__)
 
-# Where the engine's wizards, builders and pages keep characters, below a project's folder.
+# Files in which the engine's wizards, builders and pages store characters.
 _PLACES = (
     "characters/*.json",
     "data/characters/*.json",
@@ -33,11 +33,14 @@ _LISTS = ("characters", "character_definitions", "personnages")
 
 
 def read_sheets(folder: Path) -> list[Character]:
-    """Return the characters of a project, or of all projects below an engine's folder.
+    """Return the characters of a project, or of all projects in the engine's folder.
 
-    Of two sheets with one id in a project, the first counts. An id that projects give to different
-    characters tells nothing: those are known by their names alone. A sheet that is damaged is
-    warned of in the log and left out.
+    If two sheets of a project have the same id, the first one is used. If several projects use an
+    id for different characters, these are identified by name only. Damaged sheets are logged as
+    warnings and skipped.
+
+    Args:
+        folder: Folder of a project or of the engine.
     """
     found = _of_project(folder)
     others: dict[str, set[Character]] = {}
@@ -71,7 +74,7 @@ def _of_project(folder: Path) -> dict[str, Character]:
 
 
 def _sheets(document: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the sheets of a file: it is one, a list of them, or has such a list."""
+    """Yield the sheets of a file, which is a sheet, a list of sheets, or contains such a list."""
     if isinstance(document, Mapping):
         listed = [document[key] for key in _LISTS if isinstance(document.get(key), list)]
         document = [sheet for sheets in listed for sheet in sheets] if listed else [document]
@@ -86,12 +89,12 @@ def _character(sheet: Mapping[str, Any]) -> Character | None:
     if not own_id:
         return None
     looks, voice = (_part(sheet, key) for key in ("visual_identity", "voice_identity"))
-    told = " ".join(_said(sheet, key) for key in _PROSE)
+    prose = " ".join(_said(sheet, key) for key in _PROSE)
     said = _said(sheet, "gender") or _said(looks, "gender")
     return Character(
         id=own_id,
         name=name,
-        gender=gender_named(said) if said else gender_of_character(told),
+        gender=gender_named(said) if said else gender_of_character(prose),
         age=_said(sheet, "age") or _said(sheet, "age_group") or _said(looks, "age_range"),
         description=_said(voice, "voice_type") or _said(sheet, "voice_inflection"),
         accent=f"{_said(voice, 'accent')} {_said(voice, 'dialect')}".strip(),

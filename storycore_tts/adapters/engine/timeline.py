@@ -1,4 +1,4 @@
-"""Takes on the engine's timeline: its clips, its audio tracks, and the route that takes clips."""
+"""Converts takes to clips of the engine's timeline, and posts them to the engine."""
 
 from __future__ import annotations
 
@@ -20,11 +20,17 @@ if TYPE_CHECKING:
 
 _ROUTE = "/api/video-editor/projects/{project}/tracks/{track}/clips"
 _SECONDS = 30.0
-_SHOWN = 300  # characters of an answer in a message
+_SHOWN = 300  # characters of a response in a message
 
 
 def clips(script: Script, takes: Sequence[Take], track_id: str) -> list[dict[str, Any]]:
-    """Return takes as the engine's ``TimelineClip``s; times in seconds."""
+    """Return takes as ``TimelineClip`` objects of the engine; times in seconds.
+
+    Args:
+        script: The script.
+        takes: Takes in the order of the script.
+        track_id: Id of the track.
+    """
     times = placed((take.line.character.id, take.duration) for take in takes)
     return [
         {
@@ -81,25 +87,25 @@ async def post_clips(
     token: str | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> list[str]:
-    """Put clips on a track of the engine's timeline, one after the other.
+    """Post clips to a track of the engine's timeline, one after the other.
 
     Args:
-        engine: Its address, such as http://127.0.0.1:8080.
-        project: The id of a project that the engine has.
-        track: The id of one of its tracks.
-        posted: See ``clips``.
+        engine: URL of the engine, such as http://127.0.0.1:8080.
+        project: Id of a project of the engine.
+        track: Id of a track of the project.
+        posted: Clips, from ``clips``.
         token: Sent as ``Authorization: Bearer``.
-        transport: Carries the requests; None: the network.
+        transport: HTTP transport; None: the network.
 
     Returns:
-        The ids that the engine gave them.
+        The ids that the engine assigned to the clips.
 
     Raises:
-        AuthenticationFailed: The engine asks for another token.
-        BackendUnavailable: It cannot be reached, or fails.
-        InvalidRequest: It has no such project or track, or the address is none.
+        AuthenticationFailed: The engine rejected the token, or requires one.
+        BackendUnavailable: The engine is unreachable or failed.
+        InvalidRequest: The project or the track does not exist, or the URL is invalid.
     """
-    import httpx  # where clips are posted, and nowhere else
+    import httpx  # needed by this function only
 
     path = _ROUTE.format(project=quote(project, safe=""), track=quote(track, safe=""))
     headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -109,22 +115,22 @@ async def post_clips(
             base_url=engine, headers=headers, timeout=_SECONDS, transport=transport
         ) as client:
             for clip in posted:
-                # The route reads start and length by these two names, whatever a clip calls them.
+                # The route expects these names instead of those of a clip.
                 body = {**clip, "startTime": clip["start_time"], "duration": clip["source_end"]}
                 answer = await client.post(path, json=body)
                 _check(answer, engine, done=len(ids), of=len(posted))
                 ids.append(str(answer.json()["id"]))
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise InvalidRequest(f"{engine!r} is no address: {error}.") from None
+        raise InvalidRequest(f"{engine!r} is not a valid URL: {error}.") from None
     except httpx.RequestError as error:
         raise BackendUnavailable(
             f"StoryCore-Engine at {engine} cannot be reached ({type(error).__name__}); "
-            f"{len(ids)} of {len(posted)} clips are on the track.",
-            hint="Is it running, and is this its address?",
+            f"{len(ids)} of {len(posted)} clips were added to the track.",
+            hint="Check that the engine is running and that the URL is correct.",
         ) from error
     except (ValueError, LookupError, TypeError) as error:
         raise BackendUnavailable(
-            f"What answers at {engine}{path} is not StoryCore-Engine.", retryable=False
+            f"The server at {engine}{path} is not StoryCore-Engine.", retryable=False
         ) from error
     return ids
 
@@ -134,13 +140,14 @@ def _check(answer: httpx.Response, engine: str, *, done: int, of: int) -> None:
         return
     said = f"HTTP {answer.status_code}, {answer.text[:_SHOWN]!r}"
     message = (
-        f"StoryCore-Engine at {engine} takes no clip: {said}; {done} of {of} are on the track."
+        f"StoryCore-Engine at {engine} rejected a clip: {said}; {done} of {of} clips were added to "
+        "the track."
     )
     if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        raise AuthenticationFailed(message, hint="Give a token that this engine made.")
+        raise AuthenticationFailed(message, hint="Use a token issued by this engine.")
     if answer.is_server_error:
         raise BackendUnavailable(message)
-    raise InvalidRequest(message, hint="Look at the address, the project's id and the track's.")
+    raise InvalidRequest(message, hint="Check the URL and the ids of the project and the track.")
 
 
 def _seconds(exact: Any) -> float:

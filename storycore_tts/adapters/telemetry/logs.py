@@ -1,4 +1,4 @@
-"""Events as log lines, without what users wrote."""
+"""Writes events as log lines, without users' text."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from storycore_tts.domain.logs import log_event
 class EventLog:
     """Writes one line for each event.
 
-    From INFO up, an error is its class; only ``BackendUnavailable`` adds its reason, which names
-    addresses and packages. What other errors say may quote users, so it is a line of its own at
-    DEBUG.
+    From INFO up, errors are logged by class; only ``BackendUnavailable`` is logged with its
+    message, which contains URLs and packages. Messages of other errors may quote users' text and
+    are logged separately at DEBUG.
 
     Args:
-        logger: Where to; None is the logger "storycore_tts.events".
+        logger: The logger; None: "storycore_tts.events".
     """
 
     def __init__(self, logger: logging.Logger | None = None) -> None:
         self._logger = logger or logging.getLogger("storycore_tts.events")
 
     def __call__(self, event: Event) -> None:
-        """Write an event down."""
+        """Log an event."""
         match event:
             case RequestStarted():
                 self._write(DEBUG, "request.started", event, request=event.request_id)
@@ -43,12 +43,12 @@ class EventLog:
             case AttemptFailed():
                 self._attempt_failed(event)
             case FellBack():
-                facts = _told(event.error)
+                facts = _error_fields(event.error)
                 self._write(WARNING, "backend.fallback", event, to=event.to, **facts)
             case AvailabilityChanged(available=True):
                 self._write(INFO, "backend.available", event)
             case AvailabilityChanged():
-                self._write(WARNING, "backend.unavailable", event, **_told(event.error))
+                self._write(WARNING, "backend.unavailable", event, **_error_fields(event.error))
             case Routed():
                 self._write(DEBUG, "request.routed", event, share=event.share)
             case Reloaded():
@@ -57,7 +57,7 @@ class EventLog:
 
     def _attempt_failed(self, event: AttemptFailed) -> None:
         level = INFO if event.pause is None else WARNING
-        facts = _told(event.error)
+        facts = _error_fields(event.error)
         self._write(
             level, "attempt.failed", event, attempt=event.attempt, pause=event.pause, **facts
         )
@@ -84,7 +84,7 @@ def _outcome(event: RequestFinished) -> dict[str, object]:
     }
 
 
-def _told(error: BaseException | None) -> dict[str, object]:
+def _error_fields(error: BaseException | None) -> dict[str, object]:
     return {"error": type(error).__name__, "reason": _reason(error)} if error else {}
 
 

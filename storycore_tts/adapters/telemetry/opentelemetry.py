@@ -1,6 +1,6 @@
-"""Events as OpenTelemetry spans. Needs the extra ``storycore-tts[tracing]``, and an SDK.
+"""Records events as OpenTelemetry spans. Requires the extra ``storycore-tts[tracing]`` and an SDK.
 
-The SDK and its exporter are the application's choice; without one, nothing is recorded.
+The application chooses the SDK and its exporter; without an SDK, nothing is recorded.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 _NO_FAILURES = ("ok", "cancelled")
 
 
-# In a context, the request whose span is current there.
+# Context key of the request whose span is current.
 _REQUEST = "storycore_tts.request"
 
 
 @dataclass
 class _Request:
-    """A span, and the context that it was started in."""
+    """A span, and the context in which it was started."""
 
     span: Span
     before: Context
@@ -39,13 +39,14 @@ class _Request:
 
 
 class OpenTelemetrySpans:
-    """Makes a span ``tts.<operation>`` of each request, as a child of the caller's span.
+    """Records a span ``tts.<operation>`` for each request, as a child of the caller's span.
 
-    It is current until the request ends, so that spans of HTTP calls stand below it. Failures
-    carry the error's class and nothing of its message, which may quote users.
+    The span is current until the request ends, so that spans of HTTP requests become its children.
+    For failures, the class of the error is recorded, but not its message, which may quote users'
+    text.
 
     Args:
-        tracer_provider: Where spans go; None is the global provider.
+        tracer_provider: The tracer provider; None: the global one.
 
     Raises:
         ImportError: opentelemetry-api is not installed.
@@ -56,7 +57,8 @@ class OpenTelemetrySpans:
             from opentelemetry import trace
         except ImportError as error:
             raise ImportError(
-                "OpenTelemetrySpans needs opentelemetry-api: pip install 'storycore-tts[tracing]'"
+                "OpenTelemetrySpans requires opentelemetry-api: "
+                "pip install 'storycore-tts[tracing]'"
             ) from error
         self._tracer = trace.get_tracer("storycore_tts", __version__, tracer_provider)
         self._running: dict[int, _Request] = {}
@@ -87,21 +89,21 @@ class OpenTelemetrySpans:
         from opentelemetry.trace import StatusCode
 
         request = self._running.pop(event.request_id, None)
-        if request is None:  # it began before we listened
+        if request is None:  # it started before this listener was added
             return
         request.span.set_attributes(_attributes(event))
         if event.outcome not in _NO_FAILURES:
             request.span.set_status(StatusCode.ERROR, event.outcome)
         request.span.end()
         request.ended = True
-        # Not by detaching a token: a stream may be closed in another task, where that is an error.
+        # No token is detached: a stream may be closed in another task, where that would fail.
         context.attach(_open_context())
 
 
 def _open_context() -> Context:
-    """Return the current context, or the one around it while it belongs to an ended request.
+    """Return the current context, or its closest ancestor that belongs to no ended request.
 
-    Streams of one task end in any order, and one that is closed in another task stays behind here.
+    Streams of a task end in any order, and streams closed in another task leave their context here.
     """
     from opentelemetry import context, trace
 
@@ -128,7 +130,7 @@ def _attributes(event: RequestFinished) -> dict[str, str | float]:
 
 
 def _note(event: AttemptFailed | FellBack | Routed) -> None:
-    """Add an event to the current span: the request's, since it is told in the same task."""
+    """Add an event to the current span, which is that of the request, in the same task."""
     from opentelemetry import trace
 
     name, facts = _noted(event)

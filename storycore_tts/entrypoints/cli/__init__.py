@@ -1,7 +1,7 @@
 """The command line ``storycore-tts``.
 
-Nothing heavy is imported before a command runs, so that ``--help`` answers at once: the modules
-here import typer and the standard library only, and what a command needs within the command.
+For fast start-up, the modules here import only typer and the standard library; commands import
+everything else when they run.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        argv: Arguments without the program's name; None for those of the process.
+        argv: Arguments without the program name; None: those of the process.
 
     Returns:
-        The exit status: 0; 1 a bug; 2 wrong use or input; 3 backend unavailable; 4 generation
-        failed; 130 interrupted.
+        The exit status: 0 success; 1 bug; 2 invalid usage or input; 3 backend unavailable;
+        4 generation failed; 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments == ["--version"]:  # before typer is imported, which takes the most time
+    if arguments == ["--version"]:  # avoids the slow import of typer
         return _version()
     from storycore_tts.entrypoints.cli.app import run
 

@@ -1,4 +1,4 @@
-"""The commands put together, and the way in."""
+"""Assembles the commands and runs them."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from storycore_tts.entrypoints.cli.interrupts import heeded
 _PROGRAM = console.PROGRAM
 _UsageError: Any = typer.BadParameter.__mro__[
     1
-]  # typer brings click along since 0.26, and hides it
+]  # since 0.26, typer bundles click and does not export it
 
-# Plain help: rich's would take longer to import than everything else together.
+# Plain help: importing rich would take longer than everything else.
 app = typer.Typer(name=_PROGRAM, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
@@ -46,13 +46,13 @@ def _show_version(wanted: bool) -> None:
 def _root(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Say the version."),
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """Qwen3-TTS voices: speak, clone and train, through ComfyUI or as a draft.
+    """Speech, voice cloning and training with Qwen3-TTS, through ComfyUI or other backends.
 
-    The result's path goes to stdout, everything else to stderr. Exit status: 0; 2 wrong use or
-    input; 3 backend unavailable; 4 generation failed; 130 interrupted.
+    The path of the result is printed to stdout, everything else to stderr. Exit status: 0 success;
+    2 invalid usage or input; 3 backend unavailable; 4 generation failed; 130 interrupted.
     """
 
 
@@ -75,7 +75,11 @@ app.add_typer(storycore.app, name="storycore")
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Parse the arguments and run the command; the exit status."""
+    """Run a command and return its exit status.
+
+    Args:
+        arguments: The arguments of the command line.
+    """
     console.never_choke_on_characters()
     signals = None
     try:
@@ -89,7 +93,7 @@ def run(arguments: Sequence[str]) -> int:
             console.answer_json(failures.wrong_use(error.format_message()))
         return int(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        if signals is None or not signals.told:
+        if signals is None or not signals.reported:
             console.tell("error: Interrupted.")
         return failures.INTERRUPTED
     return int(status or 0)

@@ -1,4 +1,4 @@
-"""The backends, asked by commands: without log lines, and with word of what else would speak."""
+"""Access to backends for commands, without log lines."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from storycore_tts.ports import BackendStatus
     from storycore_tts.settings import QwenTTSConfig
 
-_LOOK_AT_ITS_LOG = "Look at the backend's own log."
+_CHECK_LOG = "Check the log of the backend."
 _LAST_RESORT = "draft"
 
 
 def container_of(config: QwenTTSConfig, *, debug: bool) -> Container:
-    """Return a container whose events are log lines only in debug mode.
+    """Return a container that logs events in debug mode only.
 
     Args:
-        config: Settings in force.
-        debug: Log them.
+        config: The settings.
+        debug: Whether to log events.
     """
     from storycore_tts.container import Container, logged
     from storycore_tts.domain.events import Listeners
@@ -32,14 +32,19 @@ def container_of(config: QwenTTSConfig, *, debug: bool) -> Container:
 
 
 async def status_of(name: str, config: QwenTTSConfig) -> BackendStatus:
-    """Ask an adapter how it is; one that cannot even be made has a problem, like any other."""
+    """Return the status of a backend; if its adapter cannot be created, that is its problem.
+
+    Args:
+        name: Name of the backend.
+        config: The settings.
+    """
     from storycore_tts.container import make_adapter
     from storycore_tts.ports import BackendStatus, Problem
 
     try:
         adapter = make_adapter(name, config)
     except TTSError as error:
-        problem = Problem(error.message, error.hint or _LOOK_AT_ITS_LOG)
+        problem = Problem(error.message, error.hint or _CHECK_LOG)
         return BackendStatus(name, reachable=False, problems=(problem,))
     try:
         return await adapter.status()
@@ -47,15 +52,15 @@ async def status_of(name: str, config: QwenTTSConfig) -> BackendStatus:
         await adapter.aclose()
 
 
-def with_those_that_are_ready(
+def with_draft_hint(
     error: BackendUnavailable, request: SpeechRequest | CloneRequest, config: QwenTTSConfig
 ) -> BackendUnavailable:
-    """Add to an error that draft voices would speak this line now, if they would.
+    """Return the error, with a note if the draft backend could generate the line instead.
 
     Args:
-        error: Why the line was not spoken.
-        request: The line.
-        config: Settings in force.
+        error: The error of the configured backend.
+        request: The request.
+        config: The settings.
     """
     from storycore_tts.domain.requests import SpeechRequest
 
@@ -64,7 +69,7 @@ def with_those_that_are_ready(
     if not would_do or _LAST_RESORT in asked or not run_async(_is_ready(config)):
         return error
     error = copy.copy(error)
-    error.message += f" Ready on this machine: {_LAST_RESORT} (add --backend {_LAST_RESORT})."
+    error.message += f" Available on this machine: {_LAST_RESORT} (use --backend {_LAST_RESORT})."
     error.args = (error.message,)
     return error
 

@@ -1,4 +1,4 @@
-"""What reaches the user: answers on stdout, everything else on stderr."""
+"""Output: results on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PROGRAM = "storycore-tts"
-_PIPED_WIDTH = 10_000  # columns; a table that nobody looks at is never wrapped
+_PIPED_WIDTH = 10_000  # columns; tables are wrapped on terminals only
 
 
 def never_choke_on_characters() -> None:
-    """Escape what the terminal's encoding lacks (cp1252, latin-1) in place of raising."""
+    """Escape characters that the terminal's encoding lacks (cp1252, latin-1)."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def answer(text: str) -> None:
-    """Print a line of the result on stdout.
+    """Print a line of the result to stdout.
+
+    Args:
+        text: The line.
 
     Raises:
-        OSError: stdout takes no more; its ``filename`` says "stdout".
+        OSError: stdout cannot be written to; its ``filename`` is "stdout".
     """
     try:
         print(text, flush=True)  # noqa: T201 - this is where the command line prints
@@ -40,10 +43,13 @@ def answer(text: str) -> None:
 
 
 def answer_bytes(data: bytes) -> None:
-    """Write the result itself on stdout.
+    """Write the result itself to stdout.
+
+    Args:
+        data: The bytes of the result.
 
     Raises:
-        OSError: stdout takes no more; its ``filename`` says "stdout".
+        OSError: stdout cannot be written to; its ``filename`` is "stdout".
     """
     try:
         sys.stdout.buffer.write(data)
@@ -54,22 +60,27 @@ def answer_bytes(data: bytes) -> None:
 
 
 def answer_json(value: object) -> None:
-    """Print the result as one line of JSON, in ASCII, which every terminal takes."""
+    """Print the result as one line of ASCII JSON, which every terminal supports."""
     answer(json.dumps(value))
 
 
 def tell(text: str, *, end: str = "\n") -> None:
-    """Print a line, or a part of one, for people on stderr; that nobody can read it ends no job."""
-    if sys.stderr is None:  # closed by whoever started us; print would take stdout then
+    """Print a message to stderr; errors are ignored, so that they end no job.
+
+    Args:
+        text: The message.
+        end: What is printed after it.
+    """
+    if sys.stderr is None:  # closed by the parent process; print would use stdout
         return
     with suppress(OSError):
         print(text, end=end, file=sys.stderr, flush=True)  # noqa: T201 - see above
 
 
 def program() -> str:
-    """Return how the user calls this program: its name where the shell finds it, else its path."""
+    """Return how to call this program: its name if it is on the PATH, otherwise its path."""
     name = Path(sys.argv[0]).name
-    if not name.startswith(PROGRAM):  # as a module, or called by another program
+    if not name.startswith(PROGRAM):  # run as a module, or called by another program
         return f"{_quoted(sys.executable)} -m storycore_tts_cli"
     if shutil.which(name) is not None:
         return PROGRAM
@@ -83,17 +94,17 @@ def _quoted(path: str) -> str:
 
 
 def stdout_is_terminal() -> bool:
-    """Tell whether a person looks at stdout."""
+    """Return whether stdout is a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
 def stderr_is_terminal() -> bool:
-    """Tell whether a person looks at stderr."""
+    """Return whether stderr is a terminal."""
     return sys.stderr is not None and sys.stderr.isatty()
 
 
 def rich_console(*, stderr: bool = False) -> Console:
-    """Return a console that prints text as it is: no markup, no emoji codes."""
+    """Return a console that prints text literally, without markup or emoji codes."""
     from rich.console import Console
 
     seen = stderr_is_terminal() if stderr else stdout_is_terminal()
@@ -109,7 +120,13 @@ def rich_console(*, stderr: bool = False) -> Console:
 def answer_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None
 ) -> None:
-    """Print a table on stdout."""
+    """Print a table to stdout.
+
+    Args:
+        columns: Headers of the columns.
+        rows: Cells of each row.
+        title: Title of the table, or None.
+    """
     from rich.table import Table
 
     table = Table(*columns, title=title, title_justify="left", title_style="bold")
@@ -122,8 +139,8 @@ def answer_table(
 
 
 def _forget_stdout() -> None:
-    """Let nobody write to a closed pipe or a full disk again, not even the interpreter's exit."""
-    with suppress(OSError, ValueError):  # a stream of no file, such as a test's
+    """Redirect stdout to the null device, so that the interpreter does not fail again at exit."""
+    with suppress(OSError, ValueError):  # not a file, as in tests
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)

@@ -1,4 +1,4 @@
-"""Errors as exit statuses, as sentences on stderr and as JSON."""
+"""Errors as exit statuses, messages on stderr and JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INTERRUPTED = interrupts.INTERRUPTED
 
 
 def exit_status(error: TTSError) -> int:
-    """Return the exit status that belongs to an error of ours."""
+    """Return the exit status for an error."""
     if isinstance(error, InvalidRequest | ConfigurationError):
         return WRONG_INPUT
     if isinstance(error, BackendUnavailable | AuthenticationFailed):
@@ -33,10 +33,10 @@ def exit_status(error: TTSError) -> int:
 
 
 def guarded(work: Callable[[], int | None], *, as_json: bool, debug: bool) -> int:
-    """Run a command; whatever it raises becomes a message and an exit status.
+    """Run a command; exceptions become a message and an exit status.
 
     Args:
-        work: The command; what it returns is the exit status, None for 0.
+        work: The command; returns the exit status, None for 0.
         as_json: Also print the error as a JSON object on stdout.
         debug: Also print the traceback on stderr.
     """
@@ -44,11 +44,11 @@ def guarded(work: Callable[[], int | None], *, as_json: bool, debug: bool) -> in
         return work() or 0
     except KeyboardInterrupt:
         return _interrupted(as_json)
-    except Exception as error:  # noqa: BLE001 - the outermost edge: what nobody expected is a bug,
-        # and a user gets a sentence about it rather than a traceback
+    except Exception as error:  # noqa: BLE001 - the outermost edge: unexpected errors are bugs,
+        # reported by a message instead of a traceback
         if debug:
             console.tell(traceback.format_exc().rstrip())
-        if interrupts.came():  # an import, for instance, made another error of it
+        if interrupts.came():  # an import, for instance, may have replaced the KeyboardInterrupt
             return _interrupted(as_json)
         return _failed(*_understood(error), as_json)
     finally:
@@ -56,12 +56,12 @@ def guarded(work: Callable[[], int | None], *, as_json: bool, debug: bool) -> in
 
 
 def wrong_use(message: str) -> dict[str, Any]:
-    """Return the JSON object that says how the command line was used wrongly."""
+    """Return the JSON object for a usage error."""
     return {"error": _described("UsageError", message, hint="See storycore-tts --help.")}
 
 
 def _interrupted(as_json: bool) -> int:
-    interrupts.mark_told()
+    interrupts.mark_reported()
     return _failed(INTERRUPTED, _described("Interrupted", "Interrupted."), as_json)
 
 
@@ -70,13 +70,13 @@ def _failed(status: int, described: dict[str, Any], as_json: bool) -> int:
     if described["hint"]:
         console.tell(f"hint: {described['hint']}")
     if as_json:
-        with suppress(OSError):  # the message above has said it
+        with suppress(OSError):  # the message was already printed
             console.answer_json({"error": described})
     return status
 
 
 def _understood(error: Exception) -> tuple[int, dict[str, Any]]:
-    """Return the exit status of an error, and its JSON object."""
+    """Return the exit status and the JSON object for an error."""
     kind = type(error).__name__
     if isinstance(error, TTSError):
         return exit_status(error), _described(
@@ -87,7 +87,7 @@ def _understood(error: Exception) -> tuple[int, dict[str, Any]]:
     return BUG, _described(
         kind,
         f"This is a bug in storycore-tts: {kind}: {error}",
-        hint="Please report it; run again with --debug to see where it happened.",
+        hint="Please report it. Run again with --debug for the traceback.",
     )
 
 
@@ -112,4 +112,4 @@ def _os_message(error: OSError) -> str:
     reason = error.strerror or str(error)
     if error.filename:
         return f"Cannot write {error.filename}: {reason}."
-    return f"The operating system refuses: {reason}."
+    return f"Operating system error: {reason}."

@@ -1,7 +1,6 @@
-"""Commands whose options come in groups.
+"""Commands with groups of options.
 
-A parameter of a command that is a dataclass stands for the options that are its fields; typer sees
-one flat list.
+A dataclass parameter of a command is expanded to options, one per field; typer sees a flat list.
 """
 
 from __future__ import annotations
@@ -19,15 +18,14 @@ from storycore_tts.entrypoints.cli.failures import guarded
 def add_command(app: typer.Typer, function: Callable[..., int | None]) -> None:
     """Add a function to an app under its own name; its docstring is the help text.
 
-    An underscore at the name's end, as in ``list_``, is not part of the command; one within it is a
-    hyphen there.
+    A trailing underscore, as in ``list_``, is removed; others become hyphens.
 
     Args:
-        app: Where to add it.
-        function: Takes arguments, options and groups of options; returns the exit status, None
-            for 0. What it raises becomes a message and an exit status.
+        app: The app to add the command to.
+        function: Takes arguments, options and groups of options; returns the exit status, or None
+            for 0. Exceptions become a message and an exit status.
     """
-    # Not get_type_hints: on Python 3.10 it hides what is annotated behind an Optional of its own.
+    # Not get_type_hints, which on Python 3.10 wraps annotations in Optional.
     parameters = inspect.signature(function, eval_str=True).parameters
     groups = {p.name: p.annotation for p in parameters.values() if is_dataclass(p.annotation)}
 
@@ -48,7 +46,7 @@ def add_command(app: typer.Typer, function: Callable[..., int | None]) -> None:
 
 
 def _flattened(parameter: inspect.Parameter) -> list[inspect.Parameter]:
-    """Return the options of a group; anything else stands for itself."""
+    """Return the options of a group, or the parameter itself."""
     keyword_only = inspect.Parameter.KEYWORD_ONLY
     if not is_dataclass(parameter.annotation):
         return [parameter.replace(kind=keyword_only)]

@@ -1,4 +1,4 @@
-"""Texts from arguments, files and stdin."""
+"""Text from arguments, files and stdin."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ STDIN = "-"
 
 
 def text_of(argument: str) -> str:
-    """Return the text of an argument; "-" stands for what comes on stdin.
+    """Return the text of an argument; "-" reads stdin.
+
+    Args:
+        argument: The argument.
 
     Raises:
         InvalidRequest: stdin is closed, or is not UTF-8.
@@ -21,20 +24,24 @@ def text_of(argument: str) -> str:
     if argument != STDIN:
         return argument
     if sys.stdin is None:
-        raise InvalidRequest("The text was to come from stdin, and stdin is closed.")
+        raise InvalidRequest("Cannot read the text from stdin, which is closed.")
     return _decoded(sys.stdin.buffer.read(), "The text on stdin")
 
 
 def text_to_say(argument: str | None, file: str | None) -> str:
-    """Return the text, from an argument or from a file; "-" stands for stdin in both.
+    """Return the text from an argument or a file; "-" reads stdin in both cases.
+
+    Args:
+        argument: Text from the argument, or None.
+        file: Path of a text file, or None.
 
     Raises:
-        InvalidRequest: Both were given, or neither; or it cannot be read.
+        InvalidRequest: Both or neither are given, or the file cannot be read.
     """
     if (argument is None) == (file is None):
         raise InvalidRequest(
-            "Give TEXT or --text-file, not both." if file else "There is nothing to say.",
-            hint=None if file else "Give TEXT, --text-file FILE, or - for stdin.",
+            "Use either TEXT or --text-file, not both." if file else "There is no text to speak.",
+            hint=None if file else "Pass TEXT, --text-file FILE, or - for stdin.",
         )
     if argument is not None:
         return text_of(argument)
@@ -43,10 +50,13 @@ def text_to_say(argument: str | None, file: str | None) -> str:
 
 
 def text_in(path: Path) -> str:
-    """Return the text of a file in UTF-8, or in UTF-16 that says so.
+    """Return the text of a file in UTF-8, or in UTF-16 with a byte order mark.
+
+    Args:
+        path: Path of the file.
 
     Raises:
-        InvalidRequest: It cannot be read, or is neither.
+        InvalidRequest: The file cannot be read, or has another encoding.
     """
     try:
         data = path.read_bytes()
@@ -57,36 +67,43 @@ def text_in(path: Path) -> str:
 
 
 def agreed(question: str) -> bool:
-    """Ask on stderr, and tell whether the next line on stdin says yes.
+    """Ask a question on stderr; return whether the answer on stdin is yes.
+
+    Args:
+        question: The question.
 
     Raises:
-        InvalidRequest: Nobody answers.
+        InvalidRequest: stdin is closed or at its end.
     """
     console.tell(f"{question} [y/N]")
     answer = "" if sys.stdin is None else sys.stdin.readline()
     if not answer:
-        raise InvalidRequest("Nobody answers on stdin.", hint="Use --yes where nobody can.")
+        raise InvalidRequest("No answer on stdin.", hint="Use --yes to confirm in advance.")
     return answer.strip().casefold() in ("y", "yes")
 
 
 def transcript(text: str | None, file: Path | None) -> str | None:
-    """Return the words of a recording, from one of the two options.
+    """Return the transcript of a recording, from one of two options.
+
+    Args:
+        text: The transcript, or None.
+        file: A file with the transcript, or None.
 
     Raises:
-        InvalidRequest: Both were given, or the file cannot be read.
+        InvalidRequest: Both are given, or the file cannot be read.
     """
     if text is not None and file is not None:
-        raise InvalidRequest("Give --ref-text or --ref-text-file, not both.")
+        raise InvalidRequest("Use either --ref-text or --ref-text-file, not both.")
     return text_in(file) if file is not None else text
 
 
 def _decoded(data: bytes, what: str) -> str:
-    # Windows writes UTF-16, and says so in the first two bytes.
+    # Windows often writes UTF-16 with a byte order mark.
     encoding = "UTF-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "UTF-8"
     try:
         return data.decode(encoding.replace("UTF-8", "utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InvalidRequest(
             f"{what} is not {encoding}: byte {error.start} is {data[error.start]:#04x}.",
-            hint="Convert it first (iconv -t utf-8).",
+            hint="Convert it to UTF-8, for example with iconv -t utf-8.",
         ) from None

@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM: the exit status is 130, whenever they come, and no job stays on a server.
+"""Handles Ctrl-C and SIGTERM: the exit status is 130, and no job stays on a server.
 
-In synchronous code a signal raises KeyboardInterrupt. While an event loop runs it cancels the task,
-so that the adapter takes its job off the server. A signal is never lost: where its exception or its
-cancellation did not get through (in a destructor, or in a task that was done already),
+In synchronous code, a signal raises KeyboardInterrupt. While an event loop runs, it cancels the
+task, so that the adapter withdraws its job from the server. Signals are never lost: if the
+exception or the cancellation had no effect (in a destructor, or since the task was already done),
 KeyboardInterrupt is raised at the next opportunity.
 """
 
@@ -27,15 +27,15 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Signals:
-    """The signals that came while a command ran, and whether the user was told of them."""
+    """The signals received while a command runs, and whether they were reported to the user."""
 
     def __init__(self) -> None:
         self.came = 0
-        self.told = False
+        self.reported = False
         self._cancel: Callable[[], object] | None = None
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Be the handler of a signal."""
+        """Handle a signal."""
         self.came += 1
         if self._cancel is None:
             raise KeyboardInterrupt
@@ -45,13 +45,13 @@ class _Signals:
             os._exit(INTERRUPTED)
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if a signal came."""
+        """Raise KeyboardInterrupt if a signal was received."""
         if self.came:
             raise KeyboardInterrupt
 
     @contextmanager
     def cancelling(self, cancel: Callable[[], object]) -> Iterator[None]:
-        """Call a function at the first signal, none at the second, and end at the third."""
+        """Call a function at the first signal, ignore the second, exit at the third."""
         before, self._cancel = self._cancel, cancel
         try:
             yield
@@ -64,10 +64,10 @@ _current: _Signals | None = None
 
 @contextmanager
 def heeded() -> Iterator[_Signals]:
-    """Handle SIGINT and SIGTERM until the block ends; within such a block, do nothing.
+    """Handle SIGINT and SIGTERM until the block ends; nested blocks have no effect.
 
     Raises:
-        KeyboardInterrupt: A signal came.
+        KeyboardInterrupt: A signal was received.
     """
     global _current
     if _current is not None or threading.current_thread() is not threading.main_thread():
@@ -82,45 +82,48 @@ def heeded() -> Iterator[_Signals]:
         signals.check()
     finally:
         for number, handler in before.items():
-            # None: a handler that Python did not set, and cannot set again.
+            # None: the handler was not installed from Python and cannot be restored.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         sys.unraisablehook = hook
         _current = None
 
 
 def heed_again() -> None:
-    """Set the handlers again, after an event loop has removed its own."""
+    """Reinstall the handlers after an event loop has removed its own."""
     if _current is not None:
         for number in _NUMBERS:
             signal.signal(number, _current.handle)
 
 
 def came() -> bool:
-    """Tell whether a signal came while the running command did its work."""
+    """Return whether a signal was received while the command was running."""
     return _current is not None and _current.came > 0
 
 
-def mark_told() -> None:
-    """Remember that the command has told the user of its interruption."""
+def mark_reported() -> None:
+    """Record that the interruption was reported to the user."""
     if _current is not None:
-        _current.told = True
+        _current.reported = True
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end; a signal cancels it and waits until it has tidied up.
+    """Run a coroutine; a signal cancels it and waits for its cleanup.
 
-    A second signal does not interrupt the tidying up, which takes the job off the server; a third
+    A second signal does not interrupt the cleanup, which withdraws the job from the server; a third
     one ends the process at once.
 
+    Args:
+        work: The coroutine.
+
     Raises:
-        KeyboardInterrupt: SIGINT or SIGTERM came, also when the work was done all the same.
+        KeyboardInterrupt: SIGINT or SIGTERM was received, even if the work was completed.
     """
     import asyncio
 
     tasks: list[asyncio.Task[Any]] = []
 
     def cancel() -> None:
-        # From a signal handler: the loop may be asleep, or in the middle of a step.
+        # Called from a signal handler, so the loop must be woken up.
         for task in tasks:
             task.get_loop().call_soon_threadsafe(task.cancel)
 
@@ -147,7 +150,7 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
 def _without_interrupts(
     hook: Callable[[sys.UnraisableHookArgs], Any],
 ) -> Callable[[sys.UnraisableHookArgs], Any]:
-    """Print nothing of a KeyboardInterrupt that a destructor cannot pass on; it is remembered."""
+    """Suppress the output of a KeyboardInterrupt in a destructor; the signal is recorded."""
 
     def filtered(unraisable: sys.UnraisableHookArgs) -> None:
         if not issubclass(unraisable.exc_type, KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""Progress: a bar on a terminal, a line for every change otherwise."""
+"""Progress output: a bar on a terminal, otherwise a line per change."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shown:
-    """Where to tell how a job goes.
+    """Callbacks that display the progress of a job.
 
     Args:
-        progress: Hears of its progress.
-        tried: Hears that a backend did not do it, which one, and which of how many tries comes.
+        progress: Called with each progress report.
+        tried: Called when a backend failed and is retried, with its name, the number of the next
+            attempt and the number of attempts.
     """
 
     progress: OnProgress
@@ -29,7 +30,11 @@ class Shown:
 
     @contextmanager
     def tries_of(self, container: Container) -> Iterator[None]:
-        """Show, until the block ends, when a service asks again what failed."""
+        """Display retries of the service until the block ends.
+
+        Args:
+            container: The container of the service.
+        """
         from storycore_tts.domain.events import AttemptFailed
 
         attempts = container.config().retry.attempts
@@ -47,7 +52,11 @@ class Shown:
 
 @contextmanager
 def shown(*, quiet: bool) -> Iterator[Shown]:
-    """Hand out what shows on stderr what it hears, until the block ends."""
+    """Display progress on stderr until the block ends.
+
+    Args:
+        quiet: Display nothing.
+    """
     if quiet:
         yield Shown(lambda _: None, lambda *_: None)
     elif console.stderr_is_terminal():
@@ -62,14 +71,14 @@ def shown(*, quiet: bool) -> Iterator[Shown]:
 
 
 def described(progress: Progress) -> str:
-    """Return a few words on where a job is: "queued: 2 before us", "training: epoch 3"."""
+    """Describe progress in a few words: "queued: 2 ahead", "training: epoch 3"."""
     return ": ".join([progress.stage.value, *_details(progress)])
 
 
 def _details(progress: Progress) -> list[str]:
     if progress.queue_position is not None:
         position = progress.queue_position
-        return [f"{position} before us" if position else "next"]
+        return [f"{position} ahead" if position else "next"]
     if progress.message:
         return [progress.message]
     facts = []
@@ -83,23 +92,23 @@ def _details(progress: Progress) -> list[str]:
 
 
 class _Lines:
-    """Prints a line when the stage, the place in the queue or the epoch changes."""
+    """Prints a line when the stage, the queue position or the epoch changes."""
 
     def __init__(self) -> None:
         self._last: tuple[object, ...] = ()
         self._counting = ""
 
     def tried(self, backend: str, number: int, attempts: int) -> None:
-        """Count the tries, all of them in one line."""
+        """Count the attempts, on a single line."""
         if self._counting != backend:
             self.end()
             self._counting = backend
-            console.tell(f"{backend} failed, trying again: {number} of {attempts}", end="")
+            console.tell(f"{backend} failed, retrying: attempt {number} of {attempts}", end="")
         else:
             console.tell(f", {number} of {attempts}", end="")
 
     def end(self) -> None:
-        """End a line that counts."""
+        """End the line of attempts, if there is one."""
         if self._counting:
             self._counting = ""
             console.tell("")
@@ -109,7 +118,7 @@ class _Lines:
 
         news = (progress.stage, progress.queue_position, progress.epoch, progress.message)
         if progress.epoch is None and self._last[:1] == (Stage.TRAINING,):
-            return  # a step; the first one and the epochs are enough for a log
+            return  # a single step; the log shows the first one and the epochs
         if news != self._last:
             self._last = news
             self.end()
@@ -117,13 +126,13 @@ class _Lines:
 
 
 class _Training:
-    """Puts together what the events of a training tell one by one."""
+    """Merges the partial progress reports of a training."""
 
     def __init__(self) -> None:
         self._so_far: Progress | None = None
 
     def merged(self, progress: Progress) -> Progress:
-        """Return the news with what earlier news of the same stage said."""
+        """Return the report, completed by earlier reports of the same stage."""
         before = self._so_far
         if before is not None and before.stage is progress.stage:
             known = {
@@ -163,6 +172,6 @@ def _bar() -> Iterator[Shown]:
             )
 
         def tried(backend: str, number: int, attempts: int) -> None:
-            bar.update(task, description=f"{backend}: try {number} of {attempts}")
+            bar.update(task, description=f"{backend}: attempt {number} of {attempts}")
 
         yield Shown(listen, tried)

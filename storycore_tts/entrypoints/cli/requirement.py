@@ -1,4 +1,4 @@
-"""The line that lets pip install this package elsewhere."""
+"""The requirement line with which pip installs this package elsewhere."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from storycore_tts.__about__ import __version__
 from storycore_tts.domain.errors import InvalidRequest
 
 _NAME = "storycore-tts"
-# Without "direct": the engine's own torch and transformers stay. "draft" speaks meanwhile.
+# Without "direct", so that the engine's torch and transformers are not changed.
 _WANTED = f"{_NAME}[draft,server]"
-_NO_RELEASE = "no release yet: migrate --requirement takes the address of a wheel or of git"
+_NO_RELEASE = "no release yet: pass the URL of a wheel or a git repository to migrate --requirement"
 
 
 def requirement_line(address: str | None = None, *, installed: Distribution | None = None) -> str:
-    """Return a line for a file of requirements.
+    """Return a line for a requirements file.
 
     Args:
-        address: Of a wheel or of git, a path on this machine, or the whole line; None: where the
-            running package was installed from, if pip has noted it (PEP 610).
-        installed: The running package; None: it is looked for.
+        address: URL of a wheel or a git repository, a local path, or the whole line; None: the
+            origin of the installed package, if pip has recorded it (PEP 610).
+        installed: The installed package; None: look it up.
 
     Raises:
-        InvalidRequest: A path that leads nowhere, or no single line of ASCII.
+        InvalidRequest: The path does not exist, or the line is not a single line of ASCII.
     """
     if address is None:
         address = _installed_from(installed)
@@ -38,7 +38,7 @@ def requirement_line(address: str | None = None, *, installed: Distribution | No
     else:
         line = f"{_WANTED} @ {_as_uri(address)}"
     if not address or not line.isascii() or not line.isprintable():
-        raise InvalidRequest("--requirement takes one line of ASCII.")
+        raise InvalidRequest("--requirement must be a single line of ASCII.")
     return line
 
 
@@ -47,7 +47,7 @@ def _as_uri(path: str) -> str:
         found = Path(path).resolve(strict=True)
     except (OSError, ValueError):  # ValueError: a NUL
         raise InvalidRequest(
-            f"There is no {path!r}.", hint="--requirement takes an address or a path."
+            f"{path!r} does not exist.", hint="Pass a URL or a path to --requirement."
         ) from None
     return found.as_uri()
 
@@ -55,10 +55,12 @@ def _as_uri(path: str) -> str:
 def _installed_from(package: Distribution | None) -> str | None:
     try:
         noted = (package or distribution(_NAME)).read_text("direct_url.json")
-    except PackageNotFoundError:  # it runs from its sources
+    except PackageNotFoundError:  # running from source
         return None
     if noted is None:
         return None
-    told = json.loads(noted)
-    source = told.get("vcs_info")
-    return f"{source['vcs']}+{told['url']}@{source['commit_id']}" if source else str(told["url"])
+    origin = json.loads(noted)
+    source = origin.get("vcs_info")
+    if source:
+        return f"{source['vcs']}+{origin['url']}@{source['commit_id']}"
+    return str(origin["url"])

@@ -1,4 +1,4 @@
-"""Speech in a file: made, written, and told about."""
+"""Generates speech, writes it to a file and reports it."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def make_speech(
     output: Output,
     reporting: Reporting,
 ) -> None:
-    """Find out where the speech goes, make it, put it there, and print where that is.
+    """Generate speech, write it to its target and print the path.
 
     Args:
-        request: What is to be said, and by whom.
-        config: Settings in force.
-        stem: How a new file's name begins.
-        output: Where the user wants it, and at which pace and pitch.
-        reporting: What the user wants to hear.
+        request: The request.
+        config: The settings.
+        stem: Prefix for the name of a new file.
+        output: Target, speed and pitch.
+        reporting: Options for messages.
 
     Raises:
-        InvalidRequest: It cannot be put there, which is found out before it is made.
+        InvalidRequest: The target cannot be written to; raised before anything is generated.
     """
     import asyncio
 
@@ -47,7 +47,7 @@ def make_speech(
     folder = container.audio_folder()
     target = target_of(output, folder=folder, text=request.text, stem=stem)
     if target.path is None and reporting.as_json:
-        raise InvalidRequest("--json and --out - both want stdout.", hint="Leave one of them out.")
+        raise InvalidRequest("--json and --out - both write to stdout.", hint="Use one of them.")
 
     async def work() -> Speech:
         service = container.service()
@@ -63,37 +63,37 @@ def make_speech(
     try:
         speech = run_async(work())
     except BackendUnavailable as error:
-        raise backends.with_those_that_are_ready(error, request, config) from error
+        raise backends.with_draft_hint(error, request, config) from error
     finally:
         _remove_empty(target, output, config)
     report(speech, target.path, reporting)
 
 
 def _rendering(output: Output) -> Rendering:
-    """Return what is done to the samples, and make sure that it can be done."""
+    """Return how the audio is rendered, after a check that the packages for it are installed."""
     from storycore_tts.services.rendering import Rendering
     from storycore_tts.sound.ffmpeg import pyav
 
     rendering = Rendering(speed=output.speed, pitch=output.pitch)
     if rendering.changes_samples:
-        pyav("Another pace or pitch")
+        pyav("Changing speed or pitch")
     return rendering
 
 
 def _remove_empty(target: Target, output: Output, config: QwenTTSConfig) -> None:
-    """Remove the temporary folder that was made for the file, if the file was not."""
+    """Remove the temporary folder if no file was written to it."""
     if output.out is None and config.output_dir is None and target.path is not None:
-        with suppress(OSError):  # it holds the file
+        with suppress(OSError):  # not empty
             target.path.parent.rmdir()
 
 
 def report(speech: Speech, path: Path | None, reporting: Reporting) -> None:
-    """Print the path, or everything as JSON, on stdout; doubts and a summary on stderr.
+    """Print the path or JSON to stdout, warnings and a summary to stderr.
 
     Args:
-        speech: What was made.
-        path: Where it is; None if stdout has it already.
-        reporting: What the user wants to hear.
+        speech: The speech.
+        path: Its file; None if it was written to stdout.
+        reporting: Options for messages.
     """
     for warning in speech.warnings:
         console.tell(f"warning: {warning}")
@@ -106,14 +106,19 @@ def report(speech: Speech, path: Path | None, reporting: Reporting) -> None:
 
 
 def summary(speech: Speech) -> str:
-    """Return one line on how the speech was made."""
+    """Return a one-line summary of the speech."""
     seed = "" if speech.seed is None else f", seed {speech.seed}"
-    model = speech.model or "a model that is not known"
+    model = speech.model or "unknown model"
     return f"{speech.duration:.1f} s, {model} on {speech.backend}{seed}"
 
 
 def as_json(speech: Speech, path: Path | None) -> dict[str, Any]:
-    """Return all that is known of the speech, without its samples; durations in seconds."""
+    """Return the metadata of the speech; durations in seconds.
+
+    Args:
+        speech: The speech.
+        path: Its file, or None.
+    """
     return {
         "path": str(path),
         "duration": speech.duration,

@@ -1,4 +1,4 @@
-"""Settings as the command line sees them: a file, the environment, and options above both."""
+"""Settings of the command line: file, environment, and options, which override both."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ _USER_AND_PASSWORD = re.compile(r"(?<=//)[^/\s]*(?=@)")
 
 
 def load(options: Settings) -> LoadedConfig:
-    """Read the settings; the options of the command line override everything else.
+    """Load the settings; options of the command line override everything else.
+
+    Args:
+        options: The options.
 
     Raises:
-        ConfigurationError: Something is refused; the file, the variable or the option is named.
+        ConfigurationError: A setting is invalid; the message names the file, variable or option.
     """
     from storycore_tts.settings import load_config
 
@@ -40,7 +43,7 @@ def _option(key: str) -> str:
 
 
 def _presentable(error: ConfigurationError) -> ConfigurationError:
-    """Hide secrets, and what settings have hidden already, behind the mask."""
+    """Mask secrets, including those that the settings have already hidden."""
     error = copy.copy(error)
     error.message = _USER_AND_PASSWORD.sub(MASK, error.message.replace(repr("…"), MASK))
     error.args = (error.message,)

@@ -1,4 +1,4 @@
-"""Where the audio goes: into a file, into a folder under a readable name, or to stdout."""
+"""The target of the audio: a file, a new file in a folder, or stdout."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
 
 @dataclass(frozen=True)
 class Target:
-    """Where a line goes.
+    """The target of the audio.
 
     Args:
         path: The file; None for stdout.
-        suffix: Its kind, such as ".wav".
+        suffix: Suffix of its format, such as ".wav".
     """
 
     path: Path | None
@@ -38,8 +38,12 @@ class Target:
     async def write(self, speech: Speech, folder: AudioFolder) -> None:
         """Write the audio.
 
+        Args:
+            speech: The speech.
+            folder: Writes files.
+
         Raises:
-            OSError: The disk, or the program behind stdout, takes no more.
+            OSError: The file or stdout cannot be written to.
         """
         if self.path is None:
             console.answer_bytes(speech.encode(self.suffix))
@@ -48,23 +52,23 @@ class Target:
 
 
 def target_of(output: Output, *, folder: AudioFolder, text: str, stem: str) -> Target:
-    """Return where a line goes, and make sure that it can be written.
+    """Return the target, after a check that it can be written to.
 
     Args:
-        output: What the user wants.
-        folder: Where new files go, and who finds out whether a place can be written to.
-        text: What is said, for the name of a file in a folder that the user named.
-        stem: How the name of a new file begins.
+        output: The options of the user.
+        folder: Reserves paths, and provides the default folder.
+        text: The spoken text, from which the name of a file in a given folder is made.
+        stem: Prefix for the name of a new file.
 
     Raises:
-        InvalidRequest: A place that cannot be written to, or a file that is there already.
+        InvalidRequest: The target cannot be written to, or the file already exists.
         StorageFailed: The disk is full.
     """
     wanted = output.out
     if output.format is not None and wanted and wanted != _STDOUT and not _is_folder(wanted):
         raise InvalidRequest(
-            "--format goes with a folder, with - and with no --out.",
-            hint="The name of a file says its format by itself: --out hello.mp3.",
+            "--format cannot be combined with a file name in --out.",
+            hint="The suffix determines the format: --out hello.mp3.",
         )
     suffix = f".{(output.format or 'wav').lower().removeprefix('.')}"
     if wanted == _STDOUT:
@@ -77,13 +81,13 @@ def target_of(output: Output, *, folder: AudioFolder, text: str, stem: str) -> T
         path = folder.reserve(wanted, stem=stem)
         if path.is_file() and not output.force:
             raise InvalidRequest(
-                f"The file {path} is there already.", hint="Use --force to write over it."
+                f"The file {path} already exists.", hint="Use --force to overwrite it."
             )
     return Target(path, path.suffix.lower())
 
 
 def readable(text: str) -> str:
-    """Return the beginning of a text as a file's name: letters, digits and hyphens."""
+    """Return the beginning of a text as a file name: letters, digits and hyphens."""
     words = [word for word in _BETWEEN_WORDS.split(text.lower()) if word]
     name = ""
     for word in words:
@@ -99,7 +103,7 @@ def _is_folder(wanted: str) -> bool:
 
 
 def _free_name(folder: Path, stem: str, suffix: str) -> Path:
-    """Return a path where nothing is: "hello.wav", "hello-2.wav" and so on."""
+    """Return an unused path: "hello.wav", "hello-2.wav" and so on."""
     path, number = folder / f"{stem}{suffix}", 1
     while os.path.lexists(path):
         number += 1
@@ -112,10 +116,10 @@ def _stdout(suffix: str) -> Target:
 
     check_suffix(f"audio{suffix}")
     if sys.stdout is None:
-        raise InvalidRequest("The audio was to go to stdout, and stdout is closed.")
+        raise InvalidRequest("Cannot write the audio to stdout, which is closed.")
     if console.stdout_is_terminal():
         raise InvalidRequest(
-            "The audio was to go to stdout, which is a terminal.",
-            hint="Send it into a program or a file: … --out - | aplay.",
+            "Cannot write the audio to stdout, which is a terminal.",
+            hint="Redirect it to a program or a file: … --out - | aplay.",
         )
     return Target(None, suffix)

@@ -1,4 +1,4 @@
-"""The service over HTTP: an app of its own, or a router for another one's."""
+"""The HTTP service, as an app or as a router for another app."""
 
 from __future__ import annotations
 

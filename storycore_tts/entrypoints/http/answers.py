@@ -1,4 +1,4 @@
-"""What is sent back: sound files, and jobs."""
+"""Responses: sound files and jobs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ PREFIX = "/ai/tts/qwen"
 
 AUDIO: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The sound file. `Speech-…` headers tell how it was made; one that is sent "
-        "while it is made has no `Speech-Duration`.",
+        "description": "The sound file. `Speech-…` headers describe how it was made; streamed "
+        "responses have no `Speech-Duration`.",
         "content": {
             kind: {"schema": {"type": "string", "format": "binary"}}
             for kind in (
@@ -40,7 +40,7 @@ AUDIO: dict[int | str, dict[str, Any]] = {
     }
 }
 
-_TOLD = {
+_HEADERS = {
     "duration": "Speech-Duration",
     "sample_rate": "Speech-Sample-Rate",
     "seed": "Speech-Seed",
@@ -50,28 +50,44 @@ _TOLD = {
 
 
 def jobs_path(request: Request) -> str:
-    """Return where the jobs are, whatever the router is mounted under."""
+    """Return the path of the jobs, including the prefix that the router is mounted under."""
     path: str = request.url.path
     return f"{path.partition(PREFIX)[0]}{PREFIX}/jobs"
 
 
 def job_answer(request: Request, job: Job, status: HTTPStatus) -> Response:
-    """Show a job; with 202, tell also where it will be."""
+    """Return a job as JSON; with status 202, add its ``Location``.
+
+    Args:
+        request: The request.
+        job: The job.
+        status: Status of the response.
+    """
     view = JobView.of(job, jobs_path(request))
     headers = {"Location": view.links.self} if status == HTTPStatus.ACCEPTED else {}
     return JSONResponse(view.model_dump(mode="json"), status, headers)
 
 
 def audio_answer(audio: bytes, media_type: str, facts: JSON) -> Response:
-    """Send a sound file, and in headers what is told of it."""
-    return Response(audio, media_type=media_type, headers=told(facts))
+    """Return a sound file, with headers that describe it.
+
+    Args:
+        audio: The sound file.
+        media_type: Its media type.
+        facts: Metadata of the speech.
+    """
+    return Response(audio, media_type=media_type, headers=speech_headers(facts))
 
 
-def told(facts: JSON) -> dict[str, str]:
-    """Return the headers that tell of speech; what is not known is left out."""
+def speech_headers(facts: JSON) -> dict[str, str]:
+    """Return the headers that describe speech, without those that are unknown.
+
+    Args:
+        facts: Metadata of the speech.
+    """
     headers = {
         header: _in_ascii(facts[name])
-        for name, header in _TOLD.items()
+        for name, header in _HEADERS.items()
         if facts.get(name) not in (None, "")
     }
     if facts.get("warnings"):
@@ -80,5 +96,5 @@ def told(facts: JSON) -> dict[str, str]:
 
 
 def _in_ascii(value: object) -> str:
-    """Header values are ASCII, and a model's name need not be."""
+    """Escape characters that are not ASCII, which header values must be."""
     return str(value).encode("ascii", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""The routes put together: as a router for another's app, or as an app of its own."""
+"""Assembles the routes, as an app or as a router for another app."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from storycore_tts.entrypoints.http.documented import documented
 from storycore_tts.entrypoints.http.security.bugs import Bugs
 from storycore_tts.entrypoints.http.security.exposure import check_exposure
 from storycore_tts.entrypoints.http.security.guard import Guard, origin_pattern
-from storycore_tts.entrypoints.http.security.keys import ANYBODY, let_in
+from storycore_tts.entrypoints.http.security.keys import ANONYMOUS, authenticate
 from storycore_tts.entrypoints.http.security.prefix import Prefix
 from storycore_tts.entrypoints.http.service import FIXED, OnDemand, lifespan_of
 from storycore_tts.live_settings import LiveSettings, Source
 from storycore_tts.settings import QwenTTSConfig
 
-_ABOUT = """Qwen3-TTS voices: speak, clone and train, at once or as jobs that survive a restart.
+_ABOUT = """Speech, voice cloning and training with Qwen3-TTS, directly or as durable jobs.
 
 Errors are problem documents (RFC 9457)."""
 
 _INVALID: dict[int | str, dict[str, Any]] = {422: documented(HTTPStatus.UNPROCESSABLE_ENTITY)[422]}
-"""FastAPI would document errors of its own making, which no route of ours answers with."""
+"""Replaces FastAPI's own validation error in the documentation, which no route returns."""
 
 
 def create_router(config: QwenTTSConfig | str | Path | None = None) -> APIRouter:
-    """Return all routes, to be included in an app under any prefix.
+    """Return all routes, for inclusion in an app under any prefix.
 
-    The app's lifespan opens and closes what they need. Who may ask is the app's own affair, unless
-    the settings hold keys: then each request must bring one.
+    Their resources are opened and closed with the app's lifespan. Authentication is up to the app,
+    unless API keys are configured: then every request must send one.
 
     Args:
-        config: Settings, the path of a YAML file, or None for the usual places.
+        config: Settings, the path of a YAML file, or None for the default locations.
 
     Raises:
-        ConfigurationError: The settings are refused.
+        ConfigurationError: The settings are invalid.
     """
     return _routes(live_settings(config, fixed=FIXED))
 
@@ -64,22 +64,22 @@ def _routes(settings: LiveSettings) -> APIRouter:
 def create_embedded_router(
     config: Source = None, *, prefix: str = "", dependencies: Sequence[params.Depends] = ()
 ) -> APIRouter:
-    """Return the routes that speak, clone, train, list voices and tell of jobs.
+    """Return the routes for speech, cloning, training, voices and jobs.
 
-    Nothing is opened, and no setting read, before the first request. See ``OnDemand``.
+    Settings are read and resources are opened at the first request. See ``OnDemand``.
 
     Args:
-        config: Settings, the path of a YAML file, or None for the usual places.
-        prefix: Of these routes; what is included in the router later keeps its own.
-        dependencies: Decide who may ask, in place of the keys in the settings.
+        config: Settings, the path of a YAML file, or None for the default locations.
+        prefix: Path prefix of these routes; routes included later are not affected.
+        dependencies: Dependencies that authenticate requests, instead of the configured API keys.
     """
     on_demand = OnDemand(config)
 
     async def provide(request: Request) -> None:
         service = request.state.storycore_tts = await on_demand.service()
-        request.state.storycore_tts_owner = ANYBODY
+        request.state.storycore_tts_owner = ANONYMOUS
         if not dependencies:
-            await let_in(request, service)
+            await authenticate(request, service)
 
     router = APIRouter(
         lifespan=on_demand.lifespan,
@@ -92,20 +92,20 @@ def create_embedded_router(
 
 
 def create_app(config: QwenTTSConfig | str | Path | None = None) -> FastAPI:
-    """Return the service as an app of its own, with the page at ``/`` and all lines of defence.
+    """Return the service as an app, with the web page at ``/`` and all security middleware.
 
     Args:
-        config: Settings, the path of a YAML file, or None for the usual places.
+        config: Settings, the path of a YAML file, or None for the default locations.
 
     Raises:
-        ConfigurationError: The settings are refused, or they open the service to other machines
-            without a key.
+        ConfigurationError: The settings are invalid, or expose the service to other machines
+            without API keys.
     """
     return app_of(live_settings(config, fixed=FIXED))
 
 
 def app_of(settings: LiveSettings) -> FastAPI:
-    """Return the app for settings that are live already; see ``create_app``."""
+    """Return the app for existing live settings; see ``create_app``."""
     server = settings.config.server
     check_exposure(server)
     app = FastAPI(
@@ -115,16 +115,16 @@ def app_of(settings: LiveSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
-        redirect_slashes=False,  # a proxy's prefix, or the body, may get lost on the way
+        redirect_slashes=False,  # a redirect may lose a proxy's prefix or the body
     )
     app.include_router(_routes(settings))
     app.include_router(page.router)
-    app.add_middleware(Bugs)  # the innermost: its answers pass through the others
+    app.add_middleware(Bugs)  # innermost, so that its responses pass through the others
     app.add_middleware(
         CORSMiddleware,
         allow_origin_regex=origin_pattern(server.allowed_origins).pattern,
         allow_methods=["GET", "POST", "DELETE"],
-        allow_headers=["*"],  # OpenAI's package sends a dozen of its own; cookies never come
+        allow_headers=["*"],  # OpenAI's client sends a dozen of its own; cookies are not allowed
         expose_headers=["*"],
     )
     app.add_middleware(Prefix, settings=server)
@@ -135,7 +135,7 @@ def app_of(settings: LiveSettings) -> FastAPI:
 
 
 def _explained(request: Request, error: Exception) -> Response:
-    """Answer errors of no route of ours, such as a path that does not exist."""
+    """Handle errors outside of our routes, such as unknown paths."""
     answer = problems.answer(error)
     if answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         answer.headers["Allow"] = ", ".join(_methods(request))
@@ -143,7 +143,7 @@ def _explained(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> list[str]:
-    """Return the methods of a path; several routes may have it, and the first one answered."""
+    """Return the allowed methods of a path, from all of its routes."""
     return [
         method
         for method in ("DELETE", "GET", "POST")

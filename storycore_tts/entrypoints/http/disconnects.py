@@ -1,4 +1,4 @@
-"""Work that ends when its client hangs up."""
+"""Cancels work when its client disconnects."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ T = TypeVar("T")
 
 
 class ClientLeft(Exception):
-    """The client closed its connection; no answer can reach it."""
+    """The client closed its connection, so no response can be sent."""
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Await some work, and cancel it as soon as the client hangs up.
+    """Await work for a client, and cancel it if the client disconnects.
 
     Args:
-        request: Whose body has been read already.
-        work: What the client waits for.
+        request: The request; its body must have been read.
+        work: The work that the client is waiting for.
 
     Raises:
-        ClientLeft: The client hung up; the work was cancelled.
+        ClientLeft: The client disconnected, and the work was cancelled.
     """
     task = asyncio.ensure_future(work)
     watch = asyncio.ensure_future(_hung_up(request))
@@ -35,7 +35,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        watch.result()  # raises what kept it from watching
+        watch.result()  # raises if watching failed
         raise ClientLeft
     finally:
         for one in (task, watch):

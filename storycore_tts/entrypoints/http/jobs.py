@@ -1,4 +1,4 @@
-"""Jobs: how they stand, what they made, and how to stop them."""
+"""Routes for jobs: their state, their results, and cancellation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from storycore_tts.entrypoints.http.service import CurrentService
 
 router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"], route_class=KeyedRoute)
 
-_PING = 15  # s; shorter than the patience of proxies
+_PING = 15  # s; shorter than the idle timeouts of proxies
 _OF_A_LIST = documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
 _OF_A_JOB = documented(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
 _OF_AUDIO = documented(
@@ -34,18 +34,18 @@ _OF_AUDIO = documented(
 )
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "An event `job` at each change, its data a job; the last one has ended.",
+        "description": "An event `job` for each change, with the job as data, until it has ended.",
         "content": {"text/event-stream": {}},
     }
 }
 _PARTIAL: dict[int | str, dict[str, Any]] = {
     206: {"description": "A part of the sound file.", "content": AUDIO[200]["content"]},
-    304: {"description": "It is what the client has already."},
+    304: {"description": "The client's copy is current."},
 }
 
 
 class Events(EventSourceResponse):
-    """Hangs up on a client that takes nothing and does not leave: it would be watched for forever.
+    """Server-sent events that disconnect clients which stop reading.
 
     Args:
         changes: The events.
@@ -69,7 +69,7 @@ async def jobs(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> JobList:
-    """List your jobs, the youngest first."""
+    """List your jobs, newest first."""
     queue = await service.speech.queue()
     found = await queue.jobs(owner, state=state, limit=limit, offset=offset)
     return JobList(jobs=[JobView.of(job, jobs_path(request)) for job in found])
@@ -84,7 +84,7 @@ async def jobs(
 async def job(
     request: Request, job_id: str, service: CurrentService, owner: CurrentOwner
 ) -> Response:
-    """Tell how a job stands."""
+    """Return the state of a job."""
     queue = await service.speech.queue()
     return job_answer(request, await queue.get(owner, job_id), HTTPStatus.OK)
 
@@ -101,10 +101,10 @@ async def cancel(
     service: CurrentService,
     owner: CurrentOwner,
     remove: Annotated[
-        bool, Query(description="Forget a job that has ended, and its sound, instead.")
+        bool, Query(description="Delete a job that has ended, and its audio, instead.")
     ] = False,
 ) -> Response:
-    """Stop a job, on the backend too; one that has ended stays as it is."""
+    """Cancel a job, on the backend too; a job that has ended is not changed."""
     queue = await service.speech.queue()
     do = queue.remove if remove else queue.cancel
     return job_answer(request, await do(owner, job_id), HTTPStatus.OK)
@@ -136,7 +136,7 @@ async def audio(
     if_range: Annotated[str | None, Header()] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Return the sound file that a job made, or a part of it."""
+    """Return the sound file of a job, or a part of it."""
     queue = await service.speech.queue()
     stored = await queue.audio(owner, job_id)
     return ranged(stored, range_, if_range=if_range, if_none_match=if_none_match)

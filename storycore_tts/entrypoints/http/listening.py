@@ -1,4 +1,4 @@
-"""The app on a socket, until it is told to stop."""
+"""Runs the app on a socket until it is stopped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from storycore_tts.live_settings import LiveSettings
     from storycore_tts.settings import QwenTTSConfig
 
-_FAREWELL = 10  # s that requests under way have to end, once the service was told to stop
+_FAREWELL = 10  # s for running requests to finish after the service was stopped
 
 
 async def listen(
@@ -34,17 +34,17 @@ async def listen(
     *,
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; what is under way ends, jobs are suspended and kept.
+    """Serve until SIGINT or SIGTERM; running requests finish, jobs are suspended and kept.
 
-    A second signal cancels what is under way. A third one ends the process at once.
+    A second signal cancels running requests. A third one ends the process at once.
 
     Args:
         config: The settings.
-        announce: Is told the address, once requests are taken.
-        stop: Set it to end as a signal would.
+        announce: Called with the URL when the service is ready.
+        stop: Set this event to stop, as a signal would.
 
     Raises:
-        ConfigurationError: The address cannot be listened on, or needs a key.
+        ConfigurationError: The service cannot listen on the address, or may not without API keys.
         StorageFailed: The database of jobs cannot be used.
         BackendUnavailable: A package that the backend needs is not installed.
     """
@@ -61,14 +61,14 @@ async def listen(
 
 
 class _Server(uvicorn.Server):
-    """Ends every request before it returns, and leaves signals to ``heeding_signals``.
+    """Ends all requests before it returns; signals are handled by ``heeding_signals``.
 
-    uvicorn raises a signal again once it has stopped, which would interrupt the closing of all
-    that the service has open.
+    uvicorn raises a signal again after it has stopped, which would interrupt the cleanup of the
+    service.
 
     Args:
-        settings: See uvicorn.
-        stop: Ends it.
+        settings: Settings of uvicorn.
+        stop: Stops the server when set.
     """
 
     def __init__(self, settings: uvicorn.Config, stop: asyncio.Event) -> None:
@@ -76,7 +76,7 @@ class _Server(uvicorn.Server):
         self._stop = stop
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until it is told to stop; a cancelled call ends its requests, too."""
+        """Serve until stopped; if the call is cancelled, its requests are cancelled, too."""
         try:
             await super().serve(sockets)
         except asyncio.CancelledError:
@@ -87,20 +87,20 @@ class _Server(uvicorn.Server):
                 await self.shutdown(sockets)
             raise
         else:
-            await self._requests_ended()  # uvicorn does not wait for those that it has cancelled
+            await self._requests_ended()  # uvicorn does not wait for requests it has cancelled
 
     async def on_tick(self, counter: int) -> bool:
-        """Tell whether to stop."""
+        """Return whether to stop."""
         return await super().on_tick(counter) or self._stop.is_set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
+        """Capture no signals."""
         yield
 
     @contextmanager
     def heeding_signals(self) -> Iterator[None]:
-        """Stop at the first signal, cancel requests at the second, and leave the third alone."""
+        """Stop at the first signal, cancel requests at the second, do not handle the third."""
         loop = asyncio.get_running_loop()
         handled: list[signal.Signals] = []
 
@@ -116,7 +116,7 @@ class _Server(uvicorn.Server):
                 loop.remove_signal_handler(handled.pop())
 
         for number in (signal.SIGINT, signal.SIGTERM):
-            # Windows has no signal handlers on its loop, and a thread may set none.
+            # Not supported by event loops on Windows, nor outside of the main thread.
             with suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(number, heed, number)
                 handled.append(number)
@@ -130,7 +130,7 @@ class _Server(uvicorn.Server):
             task.cancel()
 
     async def _requests_ended(self) -> None:
-        """Wait until cancelled requests have taken their jobs off the backend."""
+        """Wait until cancelled requests have withdrawn their jobs from the backend."""
         if self.server_state.tasks:
             await asyncio.wait(set(self.server_state.tasks), timeout=_FAREWELL)
 
@@ -142,18 +142,18 @@ def _uvicorn(app: ASGIApp) -> uvicorn.Config:
         lifespan="off",
         access_log=False,
         log_level="warning",
-        proxy_headers=False,  # anybody could claim to be a proxy
+        proxy_headers=False,  # any client could send them
         server_header=False,
         timeout_graceful_shutdown=_FAREWELL,
-        # As long as one may wait: clients keep idle connections for less, and lose what they send
-        # on one that was closed.
+        # Longer than clients keep idle connections: a request sent on a connection that the server
+        # is closing is lost.
         timeout_keep_alive=int(Connection.patience),
         ws="none",
     )
 
 
 def _with_state(app: ASGIApp, state: Mapping[str, Any]) -> ASGIApp:
-    """Hand the state to each request, and answer those that are cut short."""
+    """Add the state to each request, and respond to requests that are cancelled."""
 
     async def stateful(scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"] = {**state}
@@ -161,7 +161,7 @@ def _with_state(app: ASGIApp, state: Mapping[str, Any]) -> ASGIApp:
         try:
             await app(scope, receive, sending)
         except asyncio.CancelledError:
-            # The outermost frame of a task that only the server cancels: it ends here, answered.
+            # The outermost frame of a task that only the server cancels, so it may end here.
             if not sending.begun:
                 await problems.answer(_stopping())(scope, receive, send)
 
@@ -172,7 +172,7 @@ def _stopping() -> problems.Refused:
     return problems.Refused(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "The service is shutting down.",
-        hint="Ask again later; a job, or a request with an Idempotency-Key, is kept meanwhile.",
+        hint="Retry later; jobs and requests with an Idempotency-Key are kept.",
         headers={"Retry-After": "5"},
     )
 
@@ -187,8 +187,8 @@ def _bound(config: QwenTTSConfig) -> socket.socket:
             f"Cannot listen on {host}, port {port}: {error.strerror or error}.",
             key="tts.qwen.server.port",
             value=port,
-            hint="Stop what listens there. A second service beside a first one needs another port "
-            "and another folder: --port N --state-dir FOLDER.",
+            hint="Stop the process that uses this port. A second service needs its own port and "
+            "its own folder: --port N --state-dir FOLDER.",
         ) from error
 
 

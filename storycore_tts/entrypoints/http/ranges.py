@@ -1,4 +1,4 @@
-"""Parts of a stored file (RFC 9110, sections 13 and 14)."""
+"""Range and conditional requests for stored files (RFC 9110, sections 13 and 14)."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from fastapi import Response
 from storycore_tts.domain.jobs import StoredAudio
 from storycore_tts.entrypoints.http.problems import Refused
 
-# One range only: players ask for no more, and many overlapping ones are an attack.
+# One range only: players request no more, and many overlapping ranges are an attack.
 _ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 def ranged(
     stored: StoredAudio, wanted: str | None, *, if_range: str | None, if_none_match: str | None
 ) -> Response:
-    """Answer with a file, a part of it, or the news that the client has it already.
+    """Return a response with the file, a part of it, or status 304.
 
     Args:
         stored: The file.
-        wanted: The header ``Range``; anything but one range of bytes counts as none, as it may.
-        if_range: The header ``If-Range``: another tag than the file's counts as no range.
+        wanted: The header ``Range``; anything but a single byte range is ignored.
+        if_range: The header ``If-Range``; if it does not match the file, the range is ignored.
         if_none_match: The header ``If-None-Match``.
 
     Raises:
-        Refused: The range begins behind the file's end.
+        Refused: The range starts after the end of the file (416).
     """
     tag = f'"{stored.etag}"'
     headers = {"ETag": tag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
@@ -46,21 +46,21 @@ def _names(if_none_match: str, tag: str) -> bool:
 
 
 def _part(wanted: str | None, length: int) -> tuple[int, int] | None:
-    """Return the first byte of a range and the one after its last; None for the whole file."""
+    """Return the start and the exclusive end of a range; None for the whole file."""
     match = _ONE_RANGE.fullmatch(wanted.replace(" ", "")) if wanted else None
     if match is None or match.group() == "bytes=-":
         return None
     first, last = match.groups()
-    if not first:  # the last so many bytes
+    if not first:  # the last n bytes
         start, end = max(0, length - int(last)), length
     else:
         start, end = int(first), min(int(last) + 1 if last else length, length)
         if last and int(last) < int(first):
-            return None  # no range at all, says the standard
+            return None  # invalid, and therefore ignored (RFC 9110)
     if start >= length:
         raise Refused(
             HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
-            f"The file has {length} bytes; the range begins behind them.",
+            f"The range starts after the end of the file, which has {length} bytes.",
             headers={"Content-Range": f"bytes */{length}"},
         )
     return start, end

@@ -1,4 +1,4 @@
-"""How often each key may ask."""
+"""Rate limits per API key."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ _WINDOW = 60.0  # s
 
 
 class Rates:
-    """Counts the requests of each owner of a key, in a window of a minute that moves along.
+    """Limits the requests of each owner of a key, in a sliding window of one minute.
 
-    It remembers as many times of requests as an owner may make in a minute. Owners are those of the
-    configured keys, so there are no more of them than the settings name.
+    Memory is bounded: at most ``per_minute`` timestamps for each owner of a configured key.
 
     Args:
-        per_minute: Requests of one owner in a minute; None: any number.
+        per_minute: Maximum requests of one owner per minute; None: no limit.
     """
 
     def __init__(self, per_minute: int | None) -> None:
@@ -33,8 +32,11 @@ class Rates:
     def count(self, owner: str) -> None:
         """Count a request.
 
+        Args:
+            owner: Owner of the key.
+
         Raises:
-            Refused: It is one too many (429); the answer says when to come back.
+            Refused: The limit is exceeded (429); ``Retry-After`` says how long to wait.
         """
         if self._most is None:
             return
@@ -45,19 +47,19 @@ class Rates:
         if len(times) >= self._most:
             raise Refused(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                f"More than {self._most} requests in a minute.",
-                hint="Wait for as many seconds as Retry-After says.",
+                f"Rate limit exceeded: {self._most} requests per minute.",
+                hint="Wait for the number of seconds in Retry-After.",
                 headers={"Retry-After": str(max(1, math.ceil(times[0] + _WINDOW - now)))},
             )
         times.append(now)
 
 
 class Shared(Generic[T]):
-    """One answer for all who ask at about the same time.
+    """A cached value that concurrent callers share.
 
     Args:
-        ask: Returns it; raises nothing.
-        seconds: How long it holds.
+        ask: Returns the value; must not raise.
+        seconds: Lifetime of the value, in seconds.
     """
 
     def __init__(self, ask: Callable[[], Awaitable[T]], *, seconds: float) -> None:
@@ -67,7 +69,7 @@ class Shared(Generic[T]):
         self._answer: asyncio.Future[T] | None = None
 
     async def get(self) -> T:
-        """Return the answer, or wait for it with the others."""
+        """Return the value, fetching it if necessary."""
         now = asyncio.get_running_loop().time()
         old = self._answer is None or (self._answer.done() and now - self._asked > self._seconds)
         if self._answer is None or old:
@@ -75,7 +77,7 @@ class Shared(Generic[T]):
         return await asyncio.shield(self._answer)
 
     async def aclose(self) -> None:
-        """Stop asking: clients that left do not end the question that they had asked."""
+        """Cancel a running fetch, which continues even if all of its callers were cancelled."""
         if self._answer is not None:
             self._answer.cancel()
             await asyncio.wait({self._answer})

@@ -1,4 +1,4 @@
-"""Answers on their way."""
+"""Helpers for ASGI ``send`` callables."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import anyio
 from starlette.types import Message, Send
 
 SLOWEST_READER = 60.0
-"""Seconds in which a client may take nothing of a stream; longer, and it holds up others."""
+"""Maximum seconds that a client may stop reading a stream, since it blocks others."""
 
 
 class Sending:
-    """Passes an answer on, and knows whether it has begun: then no other one can be sent.
+    """Passes on a response and records whether it has started.
 
     Args:
-        send: Where it goes.
+        send: The wrapped ``send``.
     """
 
     def __init__(self, send: Send) -> None:
@@ -21,17 +21,17 @@ class Sending:
         self.begun = False
 
     async def __call__(self, message: Message) -> None:
-        """Pass a piece on."""
+        """Pass on a message."""
         self.begun = True
         await self._send(message)
 
 
 def within(seconds: float, send: Send) -> Send:
-    """Return a ``send`` that gives up on a client that takes nothing.
+    """Return a ``send`` with a timeout for clients that stop reading.
 
     Args:
-        seconds: How long one message may take; then ``TimeoutError`` is raised.
-        send: Where messages go.
+        seconds: Maximum time per message; then ``TimeoutError`` is raised.
+        send: The wrapped ``send``.
     """
 
     async def send_in_time(message: Message) -> None:

@@ -1,4 +1,4 @@
-"""What the routes use: the speech service and its dependencies, opened and closed with the app."""
+"""The speech service and its dependencies, opened and closed with the app."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ if TYPE_CHECKING:
 
 
 FIXED = ("server",)
-"""What is read once: who may ask, and where the service listens, must not change unseen."""
+"""Settings that are not reloaded: keys and addresses must not change while running."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """One service.
+    """The dependencies of the routes.
 
     Args:
-        settings: Its settings.
-        speech: Speaks, at once or as jobs.
-        reader: Decodes recordings from strangers.
-        registry: Its metrics.
-        rates: Counts requests.
-        readiness: Whether each backend can be reached, and the job database; anybody may ask, so
-            that they are looked at once a second at most.
-        keeps_recordings: Whether a recording that is spoken in at once is kept for later lines.
+        settings: The live settings.
+        speech: Generates speech, directly or as jobs.
+        reader: Decodes untrusted recordings.
+        registry: The Prometheus metrics.
+        rates: The rate limits.
+        readiness: Whether each backend and the job database are available. Checked at most once a
+            second, since the route needs no key.
+        keeps_recordings: Whether a recording sent with a request is kept for later requests.
     """
 
     settings: LiveSettings
@@ -61,21 +61,28 @@ class Service:
 
     @property
     def config(self) -> QwenTTSConfig:
-        """The settings in force."""
+        """The current settings."""
         return self.settings.config
 
     def sampling(self, given: Mapping[str, Any]) -> Sampling:
-        """Return the configured sampling, with what was given in its place; None changes nothing.
+        """Return the configured sampling parameters, overridden by the given ones.
+
+        Args:
+            given: Parameters by name; None keeps the configured value.
 
         Raises:
-            InvalidRequest: A value out of its range.
+            InvalidRequest: A value is out of range.
         """
         return self.config.generation.sampling(**given)
 
     async def recording(
         self, upload: UploadFile, *, transcript: str | None = None
     ) -> ReferenceAudio:
-        """Decode a recording that was sent.
+        """Decode an uploaded recording.
+
+        Args:
+            upload: The uploaded file.
+            transcript: What is said in it, if known.
 
         Raises:
             InvalidReferenceAudio: See ``RecordingReader.read``.
@@ -84,7 +91,7 @@ class Service:
 
 
 class State(TypedDict):
-    """What each request finds in its ``state``."""
+    """The ``state`` of each request."""
 
     storycore_tts: Service
 
@@ -92,7 +99,11 @@ class State(TypedDict):
 def lifespan_of(
     config: Source | LiveSettings,
 ) -> Callable[[Any], AbstractAsyncContextManager[State]]:
-    """Return a lifespan that opens the service."""
+    """Return a lifespan that opens and closes the service.
+
+    Args:
+        config: Settings, or where to load them from.
+    """
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[State]:
@@ -106,11 +117,11 @@ def lifespan_of(
 async def open_service(
     settings: LiveSettings, *, on_demand: bool = False
 ) -> AsyncIterator[Service]:
-    """Open a service, and close it afterwards.
+    """Open a service; close it afterwards.
 
     Args:
-        settings: Its settings.
-        on_demand: Open the store of jobs, and what reads recordings, when they are first needed.
+        settings: The live settings.
+        on_demand: Open the job store and the recording reader when they are first needed.
 
     Raises:
         BackendUnavailable: A package that a backend or the queue needs is not installed.
@@ -137,12 +148,12 @@ async def open_service(
 
 
 class OnDemand:
-    """A service inside another app, opened when it is first asked for anything.
+    """A service inside another app, opened at the first request.
 
-    Settings that are refused are an answer (503) until they are mended; the app starts without.
+    The app starts even if settings are invalid; requests get a 503 until they are corrected.
 
     Args:
-        config: Settings, the path of a YAML file, or None for the usual places.
+        config: Settings, the path of a YAML file, or None for the default locations.
     """
 
     def __init__(self, config: Source) -> None:
@@ -151,10 +162,10 @@ class OnDemand:
         self._opened: tuple[asyncio.AbstractEventLoop, AsyncExitStack, Service] | None = None
 
     async def service(self) -> Service:
-        """Return it, on this event loop.
+        """Return the service for the running event loop; open it if necessary.
 
         Raises:
-            ConfigurationError: The settings are refused.
+            ConfigurationError: The settings are invalid.
             BackendUnavailable: A package that a backend needs is not installed.
         """
         loop = asyncio.get_running_loop()
@@ -168,7 +179,7 @@ class OnDemand:
 
     @asynccontextmanager
     async def lifespan(self, app: Any) -> AsyncIterator[None]:
-        """Close with the app what was opened meanwhile."""
+        """Close the service with the app, if it was opened."""
         try:
             yield
         finally:

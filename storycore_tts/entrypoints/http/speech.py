@@ -1,4 +1,4 @@
-"""Speaking, cloning and training: the plan's endpoints, and uploads of recordings."""
+"""Routes for speech, cloning, training and uploads of recordings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ router = APIRouter(prefix=PREFIX, tags=["speech"], route_class=KeyedRoute)
 references = APIRouter(prefix=PREFIX, tags=["speech"], route_class=KeyedRoute)
 
 _LATER: dict[int | str, dict[str, Any]] = {
-    202: {"model": JobView, "description": "A job was accepted, as asked for; it is kept."}
+    202: {"model": JobView, "description": "The job was accepted and stored."}
 }
 _OF_SPEECH = documented(
     HTTPStatus.NOT_FOUND,
@@ -54,14 +54,14 @@ _OF_SPEECH = documented(
 )
 
 Prefer = Annotated[
-    str | None, Header(description="`respond-async` asks for a job instead of the audio.")
+    str | None, Header(description="`respond-async` requests a job instead of the audio.")
 ]
 IdempotencyKey = Annotated[
     str | None,
     Header(
         min_length=1,
         max_length=255,
-        description="Your own name for this request: sent again, it is the same job.",
+        description="A unique key for this request; a request with the same key is the same job.",
     ),
 ]
 
@@ -75,7 +75,7 @@ async def generate(
     prefer: Prefer = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Speak a line; the answer is the sound file, or a job that was accepted."""
+    """Generate speech; returns the sound file, or a job."""
     server = service.config.server
     checkpoint = body.checkpoint
     if checkpoint is not None:
@@ -104,7 +104,7 @@ async def clone(
     prefer: Prefer = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Speak a line in the voice of a recording, sent along or earlier."""
+    """Generate speech in the voice of a recording, uploaded with the request or earlier."""
     reference, kept = await _reference(form, service, owner)
     tts = service.speech.tts(form.backend)
     wanted = CloneRequest(
@@ -127,7 +127,7 @@ async def clone(
 @references.post(
     "/references",
     status_code=HTTPStatus.CREATED,
-    response_description="What is known of the recording.",
+    response_description="Id and properties of the recording.",
     responses=_OF_SPEECH,
 )
 async def keep_reference(
@@ -135,7 +135,7 @@ async def keep_reference(
     service: CurrentService,
     owner: CurrentOwner,
 ) -> ReferenceView:
-    """Send a recording to clone, for lines that name its id."""
+    """Upload a recording to clone; later requests refer to it by id."""
     recording = await service.recording(form.reference)
     return ReferenceView(
         id=await service.speech.keep(owner, recording),
@@ -149,7 +149,7 @@ async def keep_reference(
     "/train",
     status_code=HTTPStatus.ACCEPTED,
     response_model=JobView,
-    response_description="The job was accepted; it is kept.",
+    response_description="The job was accepted and stored.",
     responses=_OF_SPEECH,
 )
 async def train(
@@ -159,12 +159,13 @@ async def train(
     owner: CurrentOwner,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Fine-tune a voice to a folder of recordings; the answer is always a job."""
+    """Fine-tune a voice on a folder of recordings; always returns a job."""
     config = service.config
     if config.server.training_dir is None:
         raise InvalidRequest(
-            "Voices are not trained by request here.",
-            hint="The service's operator sets tts.qwen.server.training_dir and dataset_roots.",
+            "This service does not accept training requests.",
+            hint="The operator of the service must set tts.qwen.server.training_dir and "
+            "dataset_roots.",
         )
     wanted = TrainingRequest(
         dataset=await folder_within(body.dataset, config.server.dataset_roots, what="dataset"),
@@ -195,15 +196,15 @@ def _x_vector_only(service: Service, form: CloneForm) -> bool:
     preset, size = clone_preset(form.preset), service.config.model_choice
     if preset.model_choice != size:
         raise InvalidRequest(
-            f"The preset {form.preset!r} is for the {preset.model_choice} model, and this service "
-            f"clones with {size}.",
-            hint="Leave the preset out, and say x_vector_only yourself.",
+            f"The preset {form.preset!r} requires the {preset.model_choice} model, but this "
+            f"service uses {size}.",
+            hint="Omit the preset and set x_vector_only.",
         )
     return preset.x_vector_only or form.x_vector_only
 
 
 def _hyperparameters(service: Service, body: TrainingBody) -> dict[str, Any]:
-    """Return the configured ones, with what was given in their place."""
+    """Return the configured hyper-parameters, overridden by the preset and the request."""
     names = {*type(service.config.training).model_fields, "test_text", "model_choice"}
     given = body.model_dump(include=names, exclude_none=True)
     usual = {"model_choice": service.config.model_choice, **service.config.training.model_dump()}
@@ -213,7 +214,7 @@ def _hyperparameters(service: Service, body: TrainingBody) -> dict[str, Any]:
 
 
 def _new_name(owner: str, idempotency_key: str | None) -> str:
-    """Return a folder's name: a new one for a new training, the same one for the same training."""
+    """Return a folder name: a new one, or the same one for the same idempotency key."""
     if idempotency_key is None:
         return uuid4().hex
     return sha256(f"{owner}\0{idempotency_key}".encode()).hexdigest()[:32]
@@ -222,10 +223,10 @@ def _new_name(owner: str, idempotency_key: str | None) -> str:
 async def _reference(
     form: CloneForm, service: Service, owner: str
 ) -> tuple[ReferenceAudio, str | None]:
-    """Return the recording, and the id under which it is kept from now on, if it is."""
+    """Return the recording and its id, if it is stored."""
     if (form.reference is None) == (form.reference_id is None):
         raise InvalidRequest(
-            "A clone needs a recording.", hint="Send either reference, a file, or reference_id."
+            "A clone needs one recording.", hint="Send either reference (a file) or reference_id."
         )
     if form.reference is not None:
         recording = await service.recording(form.reference, transcript=form.transcript)
@@ -246,10 +247,10 @@ async def _respond(
     *,
     reference: str | None = None,
 ) -> Response:
-    """Answer with a job if that is preferred, and with the audio otherwise."""
+    """Respond with a job if ``Prefer`` says so, otherwise with the audio."""
     rendering = line.rendering
     later = prefer is not None and "respond-async" in prefer.lower()
-    # With a key it is kept in any case: the client may ask again however this connection ends.
+    # With an idempotency key a job is used in any case, so that the client can retry.
     if not later and terms.idempotency_key is None:
         spoken = service.speech.speak(line.backend, wanted, rendering, time_limit=terms.time_limit)
         outcome = await while_connected(request, spoken)
@@ -265,7 +266,7 @@ async def _respond(
 
 
 async def _audio_of(service: Service, job: Job) -> Response:
-    """Wait until a job has ended, and answer with what it made."""
+    """Wait until a job has ended, and respond with its audio."""
     owner, queue = job.spec.owner, await service.speech.queue()
     async with aclosing(queue.watch(owner, job.id)) as changes:  # type: ignore[type-var]
         async for seen in changes:
@@ -273,7 +274,7 @@ async def _audio_of(service: Service, job: Job) -> Response:
     if job.state is JobState.SUCCEEDED:
         audio = await queue.audio(owner, job.id)
         return audio_answer(audio.data, audio.media_type, job.facts)
-    another = "The key stands for this job; take another one to try again."
+    another = "The Idempotency-Key belongs to this job; use a new key to try again."
     if job.failure is not None:
         problem = problems.problem_of_failure(job.failure)
         problem.hint = f"{problem.hint or ''} {another}".strip()

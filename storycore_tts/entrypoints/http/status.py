@@ -1,4 +1,4 @@
-"""How the service is: for people, for load balancers, for Prometheus."""
+"""Status, health, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from storycore_tts.services.speech_service import SpeechService
 voices = APIRouter(tags=["status"], route_class=KeyedRoute)
 router = APIRouter(tags=["status"], route_class=KeyedRoute)
 _open = APIRouter(route_class=ProblemRoute)
-"""Without a key: for load balancers."""
+"""Routes without authentication, for load balancers."""
 
 _OF_SPEAKERS = documented(
     HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -39,7 +39,7 @@ _OF_SPEAKERS = documented(
 )
 _HEALTHY: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "It lives.",
+        "description": "The service is running.",
         "content": {"application/json": {"example": {"status": "ok"}}},
     }
 }
@@ -55,7 +55,7 @@ _METRICS: dict[int | str, dict[str, Any]] = {
 async def speakers(
     service: CurrentService, owner: CurrentOwner, backend: str | None = None
 ) -> SpeakerList:
-    """List the voices that can be asked for by name: the backend's own, and stored ones."""
+    """List the available voices: those of the backend and stored ones."""
     tts = service.speech.tts(backend)
     built_in = [
         SpeakerView(
@@ -74,11 +74,11 @@ async def speakers(
 
 @router.get(
     f"{PREFIX}/status",
-    response_description="The service as it is now.",
+    response_description="The current status.",
     responses=documented(HTTPStatus.SERVICE_UNAVAILABLE),
 )
 async def status(service: CurrentService, owner: CurrentOwner) -> StatusView:
-    """Tell how each backend is, and how much there is to do."""
+    """Return the status of each backend and the number of jobs."""
     speech_service = service.speech
     counts = await (await speech_service.queue()).counts()
     return StatusView(
@@ -96,24 +96,24 @@ async def status(service: CurrentService, owner: CurrentOwner) -> StatusView:
 
 @_open.get("/health", responses=_HEALTHY)
 async def health() -> dict[str, str]:
-    """Say that the process lives; looks at nothing else."""
+    """Return whether the process is running; checks nothing else."""
     return {"status": "ok"}
 
 
 @_open.get("/v1/test", include_in_schema=False)
 async def test() -> dict[str, str]:
-    """Say that voices can be listed under ``/v1``; wyoming-openai asks so."""
+    """Confirm that voices can be listed under ``/v1``; used by wyoming-openai."""
     return {"status": "ok"}
 
 
 @_open.get(
     "/ready",
     response_model=Readiness,
-    response_description="There is somebody.",
-    responses={503: {"model": Readiness, "description": "There is nobody, or no database."}},
+    response_description="A backend and the job database are available.",
+    responses={503: {"model": Readiness, "description": "No backend or no database is available."}},
 )
 async def ready(service: CurrentService) -> Response:
-    """Say whether any backend can be asked to speak, and the job database answers."""
+    """Return whether any backend and the job database are available."""
     reachable, has_storage = await service.readiness.get()
     view = Readiness(ready=any(reachable.values()) and has_storage, backends=dict(reachable))
     code = HTTPStatus.OK if view.ready else HTTPStatus.SERVICE_UNAVAILABLE

@@ -1,7 +1,7 @@
 """A stand-in for ComfyUI with the Qwen-TTS nodes, on a real socket.
 
-It behaves on the wire as ComfyUI 0.3.64 with ComfyUI-Qwen-TTS 1.0.6 was measured to behave, and
-with `modern=True` as ComfyUI of 2026 does. Its voices are espeak-ng's. It needs no GPU.
+On the wire it behaves like ComfyUI 0.3.64 with ComfyUI-Qwen-TTS 1.0.6, as measured, or with
+`modern=True` like ComfyUI of 2026. It speaks with espeak-ng voices and needs no GPU.
 """
 
 from .command import run, serve

@@ -1,4 +1,4 @@
-"""/standin/…: the log and the script over HTTP, for a server in another process."""
+"""/standin/…: access to the log and the faults over HTTP, for a server in another process."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class Admin:
         app.router.add_post("/standin/release", self.release)
 
     async def log(self, request: web.Request) -> web.Response:
-        """Every record, oldest first."""
+        """Return all records, oldest first."""
         return web.json_response([to_json(record) for record in self._log.records])
 
     async def pending(self, request: web.Request) -> web.Response:
-        """Faults that will still strike."""
+        """Return the pending faults."""
         return web.json_response([fault_to_json(fault) for fault in self._faults.pending])
 
     async def add(self, request: web.Request) -> web.Response:
-        """Add one fault or a list of them: {"kind": "Answer", "path": "/prompt", …}."""
+        """Add a fault or a list of faults: {"kind": "Answer", "path": "/prompt", …}."""
         try:
             body = json.loads(await request.text())
             items = body if isinstance(body, list) else [body]
@@ -49,12 +49,12 @@ class Admin:
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def clear(self, request: web.Request) -> web.Response:
-        """Forget all faults and open all gates."""
+        """Remove all faults and open all gates."""
         self._faults.clear()
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def release(self, request: web.Request) -> web.Response:
-        """Open the gate that the body names ({"gate": …}), or all."""
+        """Open the gate named in the body ({"gate": …}), or all gates."""
         body = json.loads(await request.text() or "{}")
         if "gate" in body:
             self._faults.gate(body["gate"]).release()

@@ -1,4 +1,4 @@
-"""Fine-tuned checkpoints on the server: declared in the options, or trained there."""
+"""Fine-tuned checkpoints on the server, declared in the options or trained there."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Checkpoints:
         }
 
     def at(self, path: str) -> Checkpoint | None:
-        """The checkpoint there, or None where there is none."""
+        """Return the checkpoint at a path, or None."""
         if not path:
             return None
         if path in self._declared:
@@ -49,7 +49,7 @@ class Checkpoints:
 
 
 def write_checkpoint(folder: Path, speaker: str) -> None:
-    """Leave behind what a training leaves: a folder whose config names the speaker."""
+    """Write the result of a training: a folder whose config names the speaker."""
     folder.mkdir(parents=True, exist_ok=True)
     name = speaker.lower()
     config = {

@@ -18,12 +18,12 @@ from .storage import Storage
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """Parse arguments and serve until SIGINT or SIGTERM; the exit status."""
+    """Parse arguments, serve until SIGINT or SIGTERM, and return the exit status."""
     return serve(parse(argv))
 
 
 def serve(options: Options) -> int:
-    """Serve until SIGINT or SIGTERM. The first line on stdout says where."""
+    """Serve until SIGINT or SIGTERM. The first line on stdout contains the URL."""
     log = StandInLog(options.log_file)
     storage = Storage(options.data_dir, in_memory=options.instant)
     storage.forget_temp()
@@ -40,18 +40,18 @@ async def _serve(options: Options, log: StandInLog, storage: Storage) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
-            # Windows has no signal handlers on its loop; Ctrl-C ends it anyway.
+            # Not supported on Windows, where Ctrl-C ends the process anyway.
             loop.add_signal_handler(number, stop.set)
     core = Core(options, log, Faults(log), storage)
     async with listening(core, options.port) as port:
-        print(  # noqa: T201 - whoever started the command reads the address here
+        print(  # noqa: T201 - the parent process reads the URL from stdout
             f"listening on http://{options.host}:{port}{options.prefix}", flush=True
         )
         await stop.wait()
 
 
 def parse(argv: Sequence[str] | None = None) -> Options:
-    """Arguments to options."""
+    """Return the options for command-line arguments."""
     given = _parser().parse_args(argv)
     return Options(
         host=given.host,
@@ -83,20 +83,20 @@ def _parser() -> argparse.ArgumentParser:
     usual = Options()
     parser = argparse.ArgumentParser(
         prog="python -m storycore_tts.testing.comfyui",
-        description="A stand-in for ComfyUI with the Qwen-TTS nodes. It speaks with espeak-ng.",
+        description="A stand-in for ComfyUI with the Qwen-TTS nodes, with espeak-ng voices.",
     )
     add = parser.add_argument
     add("--host", default=usual.host, help="address to listen on (%(default)s)")
-    add("--port", type=int, default=0, help="port; 0 takes a free one (%(default)s)")
+    add("--port", type=int, default=0, help="port; 0: any free port (%(default)s)")
     add("--version", help="ComfyUI version to report")
     add("--modern", action="store_true", help="behave as ComfyUI 0.36 instead of 0.3.64")
-    add("--instant", action="store_true", help="a fixed tone in place of speech, no files")
+    add("--instant", action="store_true", help="a fixed tone instead of speech, no files")
     add("--seconds-per-step", type=float, default=0.0, metavar="S", help="slow generation down")
-    add("--real-time-factor", type=float, default=0.0, metavar="F", help="s of work a s of speech")
+    add("--real-time-factor", type=float, default=0.0, metavar="F", help="work per s of speech, s")
     add("--model-load-seconds", type=float, default=0.0, metavar="S", help="slow loading down")
     add("--no-node-pack", action="store_true", help="as if the Qwen-TTS nodes were not installed")
-    add("--pack", choices=("1.0.6", "1.0.7", "next"), default=usual.pack, help="of which version")
-    add("--models", default=",".join(usual.models), metavar="NAME[,NAME]", help="models it has")
+    add("--pack", choices=("1.0.6", "1.0.7", "next"), default=usual.pack, help="node pack version")
+    add("--models", default=",".join(usual.models), metavar="NAME[,NAME]", help="installed models")
     add("--other-nodes", default="", metavar="CLASS[,CLASS]", help="nodes of other packs")
     add(
         "--checkpoint", type=_checkpoint, action="append", default=[],
@@ -104,16 +104,16 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add(
         "--server-path", type=_server_path, action="append", default=[],
-        metavar="PATH=FOLDER", help="a folder that the server knows as PATH; may be repeated",
+        metavar="PATH=FOLDER", help="a local folder for a path on the server; may be repeated",
     )  # fmt: skip
-    add("--token", help="demand this bearer token")
+    add("--token", help="require this bearer token")
     add("--path-prefix", default="", help="serve below this path")
-    add("--data-dir", type=Path, help="folder for input, output and temp (a temporary one)")
-    add("--no-cuda", action="store_true", help="as on a machine without a GPU of NVIDIA's")
-    add("--other-device", choices=("cpu", "mps", "xpu"), default="cpu", help="what it has then")
+    add("--data-dir", type=Path, help="folder for input, output and temp (default: temporary)")
+    add("--no-cuda", action="store_true", help="as on a machine without an NVIDIA GPU")
+    add("--other-device", choices=("cpu", "mps", "xpu"), default="cpu", help="without CUDA")
     add("--max-upload-size", type=int, default=usual.max_upload_size, metavar="BYTES")
     add("--history-limit", type=int, default=usual.history_limit, metavar="ENTRIES")
-    add("--log", type=Path, metavar="FILE", help="write what happens there, as JSON lines")
+    add("--log", type=Path, metavar="FILE", help="log file, as JSON lines")
     return parser
 
 

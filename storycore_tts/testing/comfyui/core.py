@@ -1,4 +1,4 @@
-"""One life of a server, from start to stop or crash: its queue, history, sockets and worker."""
+"""The state of a server from start to stop or crash: queue, history, sockets and worker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GIB = 1024**3
 
 
 class Core:
-    """Everything that a restart forgets. The log, the script and the files outlive it."""
+    """The state that a restart resets, unlike the log, the faults and the files."""
 
     def __init__(self, options: Options, log: StandInLog, faults: Faults, storage: Storage) -> None:
         self.options = options
@@ -37,29 +37,29 @@ class Core:
         self.executor = Executor(self, log, self.queue, self.history, self.sockets, self.catalogue)
 
     def stock_speakers(self) -> list[str]:
-        """Speakers of the stock model: those that the node offers, in lower case."""
+        """Return the speakers of the stock model, in lower case."""
         node = self.catalogue.nodes()["FB_Qwen3TTSCustomVoice"]
         return [name.lower() for name in node["input"]["required"]["speaker"][0]]
 
     def broadcast(self, event: str, data: Mapping[str, Any]) -> None:
-        """Send a frame to every client."""
+        """Send a frame to all clients."""
         self.sockets.send(event, data)
 
     def model_loaded(self, name: str) -> None:
-        """Note that a model was loaded."""
+        """Log that a model was loaded."""
         self.log.add(ModelLoaded(model=name))
 
     def queue_info(self) -> dict[str, Any]:
-        """How many jobs there are."""
+        """Return the number of jobs."""
         return {"exec_info": {"queue_remaining": self.queue.remaining}}
 
     def features(self) -> dict[str, Any]:
-        """What the server can do, as /features and the feature_flags frame say it."""
+        """Return the content of /features and the feature_flags frame."""
         limit = self.options.max_upload_size
         return {"supports_preview_metadata": True, "max_upload_size": limit}
 
     def system_stats(self) -> dict[str, Any]:
-        """What /system_stats answers."""
+        """Return the content of /system_stats."""
         kind = "cuda" if self.options.has_cuda else self.options.other_device
         name = "cuda:0 NVIDIA Stand-in : cudaMallocAsync" if self.options.has_cuda else kind
         memory = {

@@ -1,4 +1,4 @@
-"""Carries out what the script wants to go wrong with an HTTP request."""
+"""Applies scripted faults to HTTP requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from . import faults as fault
 async def strike(
     struck: fault.HttpFault, request: web.Request, handler: Handler
 ) -> web.StreamResponse:
-    """Answer the request as the fault says."""
+    """Respond to a request as the fault requires."""
     match struck:
         case fault.Answer():
             return _answer(struck)
@@ -57,7 +57,7 @@ def _spoilt(
 
 
 def _send_raw(request: web.Request, response: web.Response, body: bytes, length: int) -> None:
-    # aiohttp would not let the headers and the body disagree; the socket lets us.
+    # Written to the socket, since aiohttp prevents a Content-Length that does not match the body.
     if request.transport is None:
         return
     head = (
@@ -70,7 +70,7 @@ def _send_raw(request: web.Request, response: web.Response, body: bytes, length:
 
 
 def reset(request: web.Request) -> None:
-    """Cut the connection hard: the client's next read fails with "connection reset"."""
+    """Reset the connection: the client's next read fails with "connection reset"."""
     transport = request.transport
     if transport is None:
         return

@@ -1,4 +1,4 @@
-"""The /api/jobs view that ComfyUI has had since 2026: queue and history under one roof."""
+"""/api/jobs of ComfyUI since 2026, which combines queue and history."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .prompt_jobs import History, HistoryEntry, JobQueue, PromptJob
 
 
 def bad_id(prompt_id: object) -> str | None:
-    """What is wrong with a prompt id, which must be a UUID in canonical lower-case form."""
+    """Return what is wrong with a prompt id, which must be a UUID in canonical lower-case form."""
     if not isinstance(prompt_id, str):
         return f"job id must be a string, got {type(prompt_id).__name__}"
     try:
@@ -22,7 +22,7 @@ def bad_id(prompt_id: object) -> str | None:
 
 
 def one(queue: JobQueue, history: History, job_id: str) -> dict[str, Any] | None:
-    """A job with its outputs and its graph."""
+    """Return a job with its outputs and its graph, or None."""
     if (entry := history.get(job_id)) is not None:
         job = _finished(job_id, entry)
         job["outputs"] = entry["outputs"]
@@ -37,7 +37,7 @@ def one(queue: JobQueue, history: History, job_id: str) -> dict[str, Any] | None
 
 
 def listing(queue: JobQueue, history: History) -> dict[str, Any]:
-    """All jobs, in short."""
+    """Return a summary of all jobs."""
     jobs = [_waiting(job, status) for status, job in _queued(queue)]
     jobs += [_finished(job_id, entry) for job_id, entry in history.all().items()]
     page = {"offset": 0, "limit": None, "total": len(jobs), "has_more": False}

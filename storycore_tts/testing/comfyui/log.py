@@ -1,4 +1,4 @@
-"""What happened to the stand-in server: typed records that tests read and wait for."""
+"""The log of the stand-in server: typed records that tests read and wait for."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from storycore_tts.testing.records import RecordLog
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One thing that happened; `at` is in seconds since the epoch."""
+    """A logged event; `at` is in seconds since the epoch."""
 
     at: float = field(default_factory=time.time)
 
     @property
     def kind(self) -> str:
-        """The name under which the record travels as JSON."""
+        """Name of the record type in JSON."""
         return type(self).__name__
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request(Record):
-    """An HTTP request was answered; status 0 when it never was."""
+    """An HTTP request was answered; status 0 if it was not."""
 
     method: str
     path: str
@@ -47,14 +47,14 @@ class Submitted(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Started(Record):
-    """The server took a job out of the queue and began to run it."""
+    """The server started a job from the queue."""
 
     prompt_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class NodeRan(Record):
-    """A node was really executed, not taken from the cache."""
+    """A node was executed, not taken from the cache."""
 
     prompt_id: str
     node_id: str
@@ -78,7 +78,7 @@ class InterruptRequested(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Deleted(Record):
-    """A pending job was taken out of the queue."""
+    """A pending job was deleted from the queue."""
 
     prompt_id: str
 
@@ -102,21 +102,21 @@ class SocketOpened(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class SocketClosed(Record):
-    """A WebSocket is gone."""
+    """A WebSocket was closed."""
 
     client_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelLoaded(Record):
-    """A checkpoint was loaded into the one place in memory."""
+    """A checkpoint was loaded, replacing the one in memory."""
 
     model: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class FaultUsed(Record):
-    """A scripted fault struck."""
+    """A scripted fault was applied."""
 
     fault: str
 
@@ -139,18 +139,18 @@ RECORDS: dict[str, type[Record]] = {
 
 
 def to_json(record: Record) -> dict[str, Any]:
-    """The record as a JSON object with its kind."""
+    """Return the record as a JSON object with its kind."""
     return {"kind": record.kind, **asdict(record)}
 
 
 def from_json(data: Mapping[str, Any]) -> Record:
-    """The record that `to_json` wrote."""
+    """Return the record for the result of `to_json`."""
     cls = RECORDS[data["kind"]]
     return cls(**{f.name: data[f.name] for f in fields(cls)})
 
 
 class StandInLog(RecordLog[Record]):
-    """What the server saw and did, with the questions that tests ask about it."""
+    """The log of the server, with queries for tests."""
 
     def __init__(self, file: Path | None = None) -> None:
         super().__init__()
@@ -158,12 +158,12 @@ class StandInLog(RecordLog[Record]):
         self._file: TextIO | None = file.open("a", encoding="utf-8") if file else None
 
     def add(self, record: Record) -> None:
-        """Append a record and wake everybody who waits."""
+        """Append a record and notify all waiting threads."""
         with self._changed:
             if isinstance(record, Request):
                 self._requests[record.method, record.path] += 1
             if self._file:
-                # Flushed line by line, so that the record of a killed server survives it.
+                # Flushed after each line, so that the log survives if the server is killed.
                 self._file.write(json.dumps(to_json(record)) + "\n")
                 self._file.flush()
             super().add(record)
@@ -176,7 +176,7 @@ class StandInLog(RecordLog[Record]):
                 self._file = None
 
     def replace(self, records: Iterable[Record]) -> None:
-        """Put other records in place of all (used for the log of another process)."""
+        """Replace all records (used for the log of another process)."""
         with self._changed:
             self._records = list(records)
             self._requests = Counter(
@@ -188,55 +188,55 @@ class StandInLog(RecordLog[Record]):
 
     @property
     def submitted(self) -> list[str]:
-        """Prompt ids in the order in which they were queued."""
+        """Prompt ids in order of submission."""
         return [record.prompt_id for record in self.of(Submitted)]
 
     def executions(self, prompt_id: str) -> int:
-        """How often the server began to run that prompt."""
+        """Return how often the server started a prompt."""
         return sum(record.prompt_id == prompt_id for record in self.of(Started))
 
     @property
     def executed_ids(self) -> list[str]:
-        """Prompt ids whose run ended, whatever the outcome."""
+        """Ids of prompts that have ended, with any outcome."""
         return [record.prompt_id for record in self.of(Finished)]
 
     @property
     def interrupted(self) -> list[str]:
-        """Prompt ids whose run ended in an interruption."""
+        """Ids of prompts that were interrupted while running."""
         return [r.prompt_id for r in self.of(Finished) if r.outcome == "interrupted"]
 
     @property
     def interrupt_requests(self) -> list[str | None]:
-        """What POST /interrupt named; None for a global one."""
+        """Prompt ids of POST /interrupt; None for a global one."""
         return [record.prompt_id for record in self.of(InterruptRequested)]
 
     @property
     def deleted(self) -> list[str]:
-        """Prompt ids that left the queue without running."""
+        """Ids of prompts that were deleted from the queue."""
         return [record.prompt_id for record in self.of(Deleted)]
 
     @property
     def uploads(self) -> list[Uploaded]:
-        """Uploads that were accepted."""
+        """Accepted uploads."""
         return self.of(Uploaded)
 
     @property
     def ws_connections(self) -> list[str]:
-        """Client ids of all WebSockets that were ever accepted."""
+        """Client ids of all accepted WebSockets."""
         return [record.client_id for record in self.of(SocketOpened)]
 
     @property
     def open_sockets(self) -> int:
-        """How many WebSockets are open now."""
+        """Number of open WebSockets."""
         return len(self.of(SocketOpened)) - len(self.of(SocketClosed))
 
     @property
     def model_loads(self) -> list[str]:
-        """Every load of a checkpoint, in order."""
+        """Loaded checkpoints, in order."""
         return [record.model for record in self.of(ModelLoaded)]
 
     def http_count(self, path: str, method: str | None = None) -> int:
-        """Requests to a path (without prefix and /api), of one method or of any."""
+        """Return the number of requests to a path (without prefix and /api)."""
         with self._changed:
             return sum(
                 count

@@ -1,4 +1,4 @@
-"""What the server's nodes take and return, as GET /object_info answers it."""
+"""Inputs and outputs of the server's nodes, as returned by GET /object_info."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _recorded() -> Mapping[str, NodeInfo]:
 
 
 class NodeCatalogue:
-    """The nodes that are installed, changed by what the script says about them."""
+    """The installed nodes, modified by scripted faults."""
 
     def __init__(self, faults: Faults, options: Options) -> None:
         self._faults = faults
@@ -33,14 +33,14 @@ class NodeCatalogue:
         self._nodes: dict[str, NodeInfo] = {}
 
     def nodes(self) -> dict[str, NodeInfo]:
-        """All nodes by class name. Treat as read-only."""
+        """Return all nodes by class name. Treat as read-only."""
         if self._seen != self._faults.changes:
             self._seen = self._faults.changes
             self._nodes = self._build()
         return self._nodes
 
     def with_files(self, names: Sequence[str]) -> dict[str, NodeInfo]:
-        """All nodes, LoadAudio offering these files of the input folder."""
+        """Return all nodes, with these files of the input folder as choices of LoadAudio."""
         nodes = dict(self.nodes())
         if "LoadAudio" in nodes:
             nodes["LoadAudio"] = copy.deepcopy(nodes["LoadAudio"])
@@ -72,7 +72,7 @@ class NodeCatalogue:
 
 
 def _update(nodes: dict[str, NodeInfo], pack: str) -> None:
-    """Make the voices' nodes those of a newer pack."""
+    """Change the voice nodes to those of a newer pack."""
     if pack == "1.0.6":
         return
     for name, node in nodes.items():
@@ -95,7 +95,7 @@ def _foreign(name: str) -> NodeInfo:
 
 
 def _modernise(nodes: dict[str, NodeInfo]) -> None:
-    """Add what servers of 2026 say of every node, and spell ComfyUI's own choices as they do."""
+    """Change all nodes to the format of servers of 2026."""
     for node in nodes.values():
         node |= {"is_input_list": False, "search_aliases": [], "essentials_category": None}
         node.setdefault("description", "")

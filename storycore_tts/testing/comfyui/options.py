@@ -1,4 +1,4 @@
-"""How a stand-in server is set up."""
+"""Options of a stand-in server."""
 
 from __future__ import annotations
 
@@ -20,53 +20,53 @@ MODELS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Everything that can be set; the defaults are a ComfyUI 0.3.64 on this machine."""
+    """All options; the defaults are those of ComfyUI 0.3.64 on this machine."""
 
     host: str = "127.0.0.1"
     port: int = 0
-    """0: a free one, kept over restarts."""
+    """0: any free port, kept across restarts."""
     version: str | None = None
-    """What /system_stats says; None: 0.3.64, or 0.36.0 when `modern`."""
+    """Version in /system_stats; None: 0.3.64, or 0.36.0 if `modern`."""
     modern: bool = False
-    """Behave as ComfyUI of 2026 does: UUID prompt ids, /api/jobs, throttled progress."""
+    """Behave like ComfyUI of 2026: UUID prompt ids, /api/jobs, throttled progress."""
     instant: bool = False
-    """No speech synthesis and no files: a one-second tone from memory, about 1 ms a job."""
+    """No speech synthesis and no files: a one-second tone from memory, about 1 ms per job."""
     seconds_per_step: float = 0.0
-    """Seconds that a generation takes, or each step of a training, beyond the real work."""
+    """Extra seconds for each generation and each step of a training."""
     real_time_factor: float = 0.0
-    """Extra seconds that a generation takes for each second that is spoken."""
+    """Extra seconds of generation per second of speech."""
     model_load_seconds: float = 0.0
-    """Seconds that loading a model takes."""
+    """Seconds for loading a model."""
     node_pack: bool = True
     """Whether the Qwen-TTS nodes are installed."""
     pack: str = "1.0.6"
-    """Version of the Qwen-TTS nodes: "1.0.6"; "1.0.7", with device xpu; or "next", whose clones
-    take instruct."""
+    """Version of the Qwen-TTS nodes: "1.0.6"; "1.0.7", with device xpu; or "next", whose clone node
+    supports instruct."""
     other_nodes: Sequence[str] = ()
-    """Classes of other packs that the server has too; they take nothing and do nothing."""
+    """Additional node classes of other packs, without inputs or effects."""
     models: Sequence[str] = MODELS
-    """Folders of models below models/qwen-tts. The server has no internet: loading any other model
-    fails after `model_load_seconds`."""
+    """Model folders below models/qwen-tts. The server has no network access: loading any other
+    model fails after `model_load_seconds`."""
     checkpoints: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Server paths of fine-tuned checkpoints and their speakers; no speakers: a base model."""
     server_paths: Mapping[str, Path] = field(default_factory=dict)
-    """Folders that the server knows under another path: "/data/voices" -> where they really lie."""
+    """Path on the server, such as "/data/voices" -> local folder."""
     token: str | None = None
-    """If set, every request needs `Authorization: Bearer <token>`, else it gets 401."""
+    """If set, requests without `Authorization: Bearer <token>` get 401."""
     path_prefix: str = ""
-    """As behind a reverse proxy: "/comfy" serves everything below /comfy."""
+    """Path prefix, as behind a reverse proxy, such as "/comfy"."""
     data_dir: Path | None = None
-    """Where input, output and temp lie; None: a temporary folder."""
+    """Folder for input, output and temp; None: a temporary folder."""
     has_cuda: bool = True
-    """Without it device "cuda" and training raise, as on a CPU build of torch."""
+    """If False, device "cuda" and training fail, as with a CPU build of torch."""
     other_device: str = "cpu"
-    """What it computes on without CUDA: "cpu", "mps" or "xpu"."""
+    """Device without CUDA: "cpu", "mps" or "xpu"."""
     max_upload_size: int = 104_857_600
     """Bytes; larger requests get 413."""
     history_limit: int = 10_000
-    """Entries; the oldest are forgotten."""
+    """Maximum number of history entries; the oldest are dropped."""
     log_file: Path | None = None
-    """Write the log there too, as JSON lines, flushed."""
+    """File to which the log is also written, as JSON lines."""
 
     @property
     def comfyui_version(self) -> str:
@@ -75,12 +75,12 @@ class Options:
 
     @property
     def prefix(self) -> str:
-        """The path prefix as "/comfy", or ""."""
+        """The normalized path prefix, such as "/comfy", or ""."""
         trimmed = self.path_prefix.strip("/")
         return f"/{trimmed}" if trimmed else ""
 
     def on_disk(self, path: str) -> Path:
-        """Where a path of the server's really lies."""
+        """Return the local path for a path on the server."""
         for known, real in self.server_paths.items():
             if path == known or path.startswith((f"{known}/", f"{known}\\")):
                 return real.joinpath(*path[len(known) + 1 :].replace("\\", "/").split("/"))

@@ -1,4 +1,4 @@
-"""The stand-in in a process of its own, which can be killed."""
+"""The stand-in in a child process, which can be killed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ POLL_SECONDS = 0.01
 
 
 class ProcessLog(StandInLog):
-    """The log of another process: read from its file, so that it survives a kill."""
+    """The log of another process, read from its file, so that it survives a kill."""
 
     def __init__(self, file: Path) -> None:
         super().__init__()
@@ -36,22 +36,22 @@ class ProcessLog(StandInLog):
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """Everything so far, oldest first."""
+        """All records so far, oldest first."""
         self._refresh()
         return super().records
 
     def http_count(self, path: str, method: str | None = None) -> int:
-        """Requests to a path (without prefix and /api), of one method or of any."""
+        """Return the number of requests to a path (without prefix and /api)."""
         self._refresh()
         return super().http_count(path, method)
 
     def wait_for(
         self, what: type[Record] | Callable[[Self], object], timeout: float = 10.0
     ) -> bool:
-        """Block until it holds for this log; False after `timeout` seconds."""
+        """Block until a condition holds for this log; False after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while not self._holds(what):
-            # A file cannot wake us up, so it is looked at again and again.
+            # The file is polled, since there are no notifications.
             while not self._refresh():
                 if time.monotonic() > deadline:
                     return False
@@ -59,13 +59,13 @@ class ProcessLog(StandInLog):
         return True
 
     def _refresh(self) -> bool:
-        """Read what was written since the last time; whether there was anything."""
+        """Read new records; return whether there were any."""
         with self._changed:
             if not self._path.exists():
                 return False
             with self._path.open("rb") as file:
                 file.seek(self._read)
-                # A killed server may leave half a line behind.
+                # A killed server may leave an incomplete line.
                 complete, newline, _ = file.read().rpartition(b"\n")
             if not newline:
                 return False
@@ -76,18 +76,18 @@ class ProcessLog(StandInLog):
 
 
 class Reached:
-    """Whether a job stands at the gate."""
+    """Whether a job has reached the gate."""
 
     def __init__(self, log: ProcessLog, gate: str) -> None:
         self._log = log
         self._gate = gate
 
     def is_set(self) -> bool:
-        """Whether it is there, or was."""
+        """Return whether a job is or was at the gate."""
         return any(record.gate == self._gate for record in self._log.of(Held))
 
     def wait(self, timeout: float = 10.0) -> bool:
-        """Block until it is there; False after `timeout` seconds."""
+        """Block until a job has reached the gate; False after `timeout` seconds."""
         return self._log.wait_for(lambda _: self.is_set(), timeout)
 
 
@@ -100,12 +100,12 @@ class ProcessGate:
         self._faults = faults
 
     def release(self) -> None:
-        """Let the job go on."""
+        """Let the job continue."""
         self._faults.release(self.name)
 
 
 class ProcessFaults:
-    """The script of a server in another process. A restart forgets it."""
+    """The scripted faults of a server in another process. A restart clears them."""
 
     def __init__(self, admin: Callable[..., httpx.Response], log: ProcessLog) -> None:
         self._admin = admin
@@ -113,36 +113,36 @@ class ProcessFaults:
         self._names = itertools.count(1)
 
     def add(self, *faults: Fault) -> None:
-        """Put faults at the end of the script."""
+        """Append faults to the script."""
         self._admin("POST", "/standin/faults", json=[fault_to_json(fault) for fault in faults])
 
     def clear(self) -> None:
-        """Forget all faults and let everything that is held go on."""
+        """Remove all faults and open all gates."""
         self._admin("DELETE", "/standin/faults")
 
     @property
     def pending(self) -> list[Fault]:
-        """Faults that have not struck as often as they shall."""
+        """Faults that are still to be applied."""
         answer = self._admin("GET", "/standin/faults").json()
         return [fault_from_json(item) for item in answer]
 
     def hold(self, at: HoldPoint = "running", **match: Any) -> ProcessGate:
-        """Stop the next matching job at a point and return the gate that it waits at."""
+        """Hold the next matching job at a point; return the gate where it waits."""
         name = f"process-gate-{next(self._names)}"
         self.add(Hold(at=at, gate=name, **match))
         return ProcessGate(self, self._log, name)
 
     def release(self, gate: str) -> None:
-        """Open one gate."""
+        """Open a gate."""
         self._admin("POST", "/standin/release", json={"gate": gate})
 
     def release_all(self) -> None:
-        """Open every gate."""
+        """Open all gates."""
         self._admin("POST", "/standin/release")
 
 
 class StandInProcess:
-    """`StandInComfyUI` in a child process; takes the fields of `Options` as keywords."""
+    """`StandInComfyUI` in a child process; accepts the fields of `Options` as keywords."""
 
     def __init__(self, options: Options | None = None, **settings: Any) -> None:
         self.options = replace(options or Options(), **settings)
@@ -155,7 +155,7 @@ class StandInProcess:
 
     @property
     def url(self) -> str:
-        """Where the server listens, with the path prefix, without a slash at the end."""
+        """URL of the server, with the path prefix, without a trailing slash."""
         return f"{self._root}{self.options.prefix}"
 
     @property
@@ -166,13 +166,13 @@ class StandInProcess:
 
     @property
     def pid(self) -> int:
-        """The child's process id."""
+        """Process id of the child."""
         if self._child is None:
             raise RuntimeError("the stand-in is not running")
         return self._child.pid
 
     def start(self) -> None:
-        """Start the child and wait until it listens."""
+        """Start the child process and wait until it listens."""
         if self._child is not None:
             raise RuntimeError("the stand-in is running already")
         self._child = subprocess.Popen(  # noqa: S603 - our own module, no shell
@@ -188,25 +188,25 @@ class StandInProcess:
         self._port = int(address.rpartition(":")[2])
 
     def kill(self) -> None:
-        """SIGKILL: nothing is tidied up, sockets close without a close frame."""
+        """Send SIGKILL: no cleanup; sockets are closed without a close frame."""
         if self._child is not None:
             self._child.kill()
             self._reap()
 
     def restart(self, *, down_seconds: float = 0.0) -> None:
-        """Kill the child and start another on the same port; only files and log remain."""
+        """Kill the child and start another on the same port; only files and log are kept."""
         self.kill()
         if down_seconds:
             time.sleep(down_seconds)
         self.start()
 
     def stop(self) -> int | None:
-        """SIGTERM; the exit status, None if it was not running."""
+        """Send SIGTERM; return the exit status, or None if it was not running."""
         status: int | None = None
         if self._child is not None:
             self._child.terminate()
             status = self._reap()
-        self.log.records  # noqa: B018 - read to the end before the file goes
+        self.log.records  # noqa: B018 - read to the end before the file is deleted
         shutil.rmtree(self._folder, ignore_errors=True)
         return status
 

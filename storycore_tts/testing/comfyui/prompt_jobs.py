@@ -1,4 +1,4 @@
-"""The queue of jobs, what became of them, and the cache of what their nodes returned."""
+"""The job queue, the history, and the cache of node results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .storage import Storage
 
 @dataclass(frozen=True, eq=False)
 class PromptJob:
-    """A graph that was accepted, and the output nodes that shall run."""
+    """An accepted graph, and the output nodes to run."""
 
     number: float
     prompt_id: str
@@ -30,17 +30,17 @@ class PromptJob:
 
     @property
     def client_id(self) -> str | None:
-        """Who submitted it and gets its frames."""
+        """Client that submitted the job and gets its frames."""
         client_id: str | None = self.extra_data.get("client_id")
         return client_id
 
     def entry(self) -> list[Any]:
-        """As /queue and /history show it; the id is at index 1."""
+        """Return the entry in /queue and /history; the id is at index 1."""
         return [self.number, self.prompt_id, self.graph, self.extra_data, self.outputs]
 
 
 class JobQueue:
-    """Jobs by number, the lowest first; one runs at a time."""
+    """Jobs in order of their numbers; one runs at a time."""
 
     def __init__(self, log: StandInLog, faults: Faults) -> None:
         self._log = log
@@ -54,12 +54,12 @@ class JobQueue:
 
     @property
     def pending(self) -> list[PromptJob]:
-        """Jobs that wait, in the order in which ComfyUI lists them (a heap's)."""
+        """Pending jobs in ComfyUI's order, which is that of a heap."""
         return [job for _, _, job in self._heap]
 
     @property
     def remaining(self) -> int:
-        """Jobs that wait or run."""
+        """Number of pending and running jobs."""
         return len(self._heap) + (self.running is not None)
 
     def put(self, job: PromptJob) -> None:
@@ -69,13 +69,13 @@ class JobQueue:
         self.changed()
 
     async def take(self) -> PromptJob:
-        """The next job, as soon as there is one; it is then the running one."""
+        """Wait for the next job, mark it as running and return it."""
         while True:
             while not self._heap:
-                # Looped, because what was put may be deleted before this task's turn comes.
+                # A loop, since the job may be deleted before this task continues.
                 await self._filled.wait()
             job = self._heap[0][2]
-            # While it is held it can still be deleted, or another can overtake it.
+            # While held, the job can still be deleted or overtaken.
             await self._faults.pass_gate("queue", prompt_id=job.prompt_id, client_id=job.client_id)
             if self._heap and self._heap[0][2] is job:
                 heapq.heappop(self._heap)
@@ -85,12 +85,12 @@ class JobQueue:
                 return job
 
     def done(self) -> None:
-        """The running job has ended."""
+        """Record that the running job has ended."""
         self.running = None
         self.changed()
 
     def delete(self, prompt_ids: Collection[str]) -> int:
-        """Take jobs out that have not started; how many there were."""
+        """Delete pending jobs; return how many there were."""
         gone = [job for job in self.pending if job.prompt_id in prompt_ids]
         if gone:
             self._heap = [item for item in self._heap if item[2] not in gone]
@@ -102,7 +102,7 @@ class JobQueue:
         return len(gone)
 
     def clear(self) -> None:
-        """Take all out that have not started."""
+        """Delete all pending jobs."""
         if not self.delete({job.prompt_id for job in self.pending}):
             self.changed()
 
@@ -115,55 +115,55 @@ HistoryEntry = dict[str, Any]
 
 
 class History:
-    """What became of jobs, the oldest first; forgets beyond a limit."""
+    """Ended jobs, oldest first, up to a limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._entries: OrderedDict[str, HistoryEntry] = OrderedDict()
 
     def add(self, prompt_id: str, entry: HistoryEntry) -> None:
-        """Write an entry; a prompt id that is used again overwrites its old one."""
+        """Add an entry; it replaces an earlier one with the same prompt id."""
         self._entries[prompt_id] = entry
         while len(self._entries) > self._limit:
             self._entries.popitem(last=False)
 
     def get(self, prompt_id: str) -> HistoryEntry | None:
-        """One entry."""
+        """Return an entry, or None."""
         return self._entries.get(prompt_id)
 
     def all(self) -> dict[str, HistoryEntry]:
-        """Everything."""
+        """Return all entries."""
         return dict(self._entries)
 
     def newest(self, count: int) -> dict[str, HistoryEntry]:
-        """The newest entries, the oldest of them first."""
+        """Return the newest entries, oldest first."""
         return dict(list(self._entries.items())[-count:] if count > 0 else [])
 
     def delete(self, prompt_id: str) -> None:
-        """Forget one."""
+        """Delete an entry."""
         self._entries.pop(prompt_id, None)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Delete all entries."""
         self._entries.clear()
 
 
 class NodeCache:
-    """What the nodes of the last run returned, by all that their results depend on."""
+    """Results of the nodes of the last run, by a signature of their inputs."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._results: dict[str, Result] = {}
 
     def signatures(self, graph: Mapping[str, Any], nodes: Mapping[str, NodeInfo]) -> dict[str, str]:
-        """A signature for every node: its class, its inputs, and those of all before it."""
+        """Return a signature for each node, from its class and all upstream inputs."""
         found: dict[str, str] = {}
 
         def sign(node_id: str) -> str:
             if node_id not in found:
                 node = graph[node_id]
                 parts: list[Any] = [node["class_type"]]
-                info = nodes.get(node["class_type"])  # None: it has gone since the job was accepted
+                info = nodes.get(node["class_type"])  # None: removed after the job was accepted
                 if info and "unique_id" in info["input"].get("hidden", {}):
                     parts.append(node_id)
                 for name, value in sorted(node["inputs"].items()):
@@ -181,22 +181,22 @@ class NodeCache:
         return found
 
     def keep_only(self, signatures: Collection[str]) -> None:
-        """Forget what the run that begins has no use for."""
+        """Drop results that the next run cannot use."""
         self._results = {s: r for s, r in self._results.items() if s in signatures}
 
     def get(self, signature: str) -> Result | None:
-        """The result of an earlier run."""
+        """Return the result of an earlier run, or None."""
         return self._results.get(signature)
 
     def put(self, signature: str, result: Result) -> None:
-        """Keep a result."""
+        """Store a result."""
         self._results[signature] = result
 
     def clear(self) -> None:
-        """Forget all (POST /free)."""
+        """Drop all results (POST /free)."""
         self._results.clear()
 
 
 def is_link(value: object, graph: Mapping[str, Any]) -> bool:
-    """Whether an input is the output of another node: ["id", slot]."""
+    """Return whether an input is the output of another node: ["id", slot]."""
     return isinstance(value, list) and len(value) == 2 and value[0] in graph

@@ -1,4 +1,4 @@
-"""The stand-in in this process: a thread with an event loop of its own."""
+"""The stand-in in this process, in a thread with its own event loop."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ START_TIMEOUT = 10.0
 class StandInComfyUI:
     """A ComfyUI to test against, on a real socket.
 
-    Takes the fields of `Options` as keywords:
+    Accepts the fields of `Options` as keywords:
 
         with StandInComfyUI(instant=True) as server:
             ...  # talk to server.url
 
-    `faults` scripts what goes wrong, `log` tells what happened. Both live on over `restart`.
+    `faults` contains scripted faults, `log` the log. Both are kept across `restart`.
     """
 
     def __init__(self, options: Options | None = None, **settings: Any) -> None:
@@ -44,25 +44,25 @@ class StandInComfyUI:
 
     @property
     def url(self) -> str:
-        """Where the server listens, with the path prefix, without a slash at the end."""
+        """URL of the server, with the path prefix, without a trailing slash."""
         return f"http://{self.options.host}:{self.port}{self.options.prefix}"
 
     @property
     def port(self) -> int:
-        """The port, known once the server has started."""
+        """The port; known after the server was started."""
         if not self._port:
             raise RuntimeError("the stand-in has not been started")
         return self._port
 
     @property
     def storage(self) -> Storage:
-        """The server's files."""
+        """The files of the server."""
         if self._storage is None:
             raise RuntimeError("the stand-in has not been started")
         return self._storage
 
     def start(self) -> None:
-        """Start listening; OSError if the port is taken."""
+        """Start listening; raises OSError if the port is in use."""
         if self._thread is not None:
             raise RuntimeError("the stand-in is running already")
         if self._storage is None:
@@ -80,7 +80,7 @@ class StandInComfyUI:
             raise problem
 
     def stop(self) -> None:
-        """Stop listening, cut all connections, remove temporary files."""
+        """Stop listening, abort all connections and remove temporary files."""
         self.kill()
         self.faults.release_all()
         if self._storage is not None:
@@ -89,10 +89,10 @@ class StandInComfyUI:
         self.log.close()
 
     def restart(self, *, down_seconds: float = 0.0) -> None:
-        """Crash and come back on the same port after `down_seconds`.
+        """Simulate a crash and a restart on the same port after `down_seconds`.
 
-        Sockets are cut without a close frame (1006). Queue, history, cache and model are
-        forgotten, the temp folder is emptied; other files, log and script stay.
+        Sockets are aborted without a close frame (1006). Queue, history, cache and model are
+        cleared, and the temp folder is emptied; other files, log and faults are kept.
         """
         self.kill()
         if down_seconds:
@@ -100,16 +100,16 @@ class StandInComfyUI:
         self.start()
 
     def cut_sockets(self) -> None:
-        """Cut every WebSocket without a close frame, while the server goes on."""
+        """Abort all WebSockets without a close frame; the server keeps running."""
         if self._loop is not None and self._core is not None:
             self._loop.call_soon_threadsafe(self._core.sockets.abort_all)
 
     def release_all(self) -> None:
-        """Open every gate."""
+        """Open all gates."""
         self.faults.release_all()
 
     def kill(self) -> None:
-        """Crash: cut all connections, and leave the files; `start` brings it back."""
+        """Simulate a crash: abort all connections, keep the files; `start` restarts it."""
         if self._thread is None:
             return
         if self._loop is not None and self._stop is not None:

@@ -1,4 +1,4 @@
-"""Serves a ``Core`` over HTTP: its endpoints, and what happens to every request."""
+"""Serves a ``Core`` over HTTP: endpoints, faults, authentication and the log."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .routes import Routes, is_foreign
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 SHUTDOWN_SECONDS = 0.01
-"""How long a stopping server waits for requests; some hang by design, and 0 means for ever."""
+"""Time for requests to finish when the server stops; some hang by design. 0 would mean forever."""
 
 
 def application(core: Core) -> web.Application:
-    """The HTTP application."""
+    """Return the HTTP application."""
 
     @web.middleware
     async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -40,7 +40,7 @@ def application(core: Core) -> web.Application:
 
 @contextlib.asynccontextmanager
 async def listening(core: Core, port: int) -> AsyncIterator[int]:
-    """Serve on a port (0: a free one) and yield the port; cut everything off at the end."""
+    """Serve on a port (0: any free one) and yield it; abort all connections at the end."""
     runner = web.AppRunner(
         application(core),
         access_log=None,
@@ -106,25 +106,25 @@ def _let_in(core: Core, handler: Handler) -> Handler:
 
 
 def _canonical(core: Core, path: str) -> str:
-    """The path as the script and the log have it: without prefix and /api."""
+    """Return the path used for faults and the log, without prefix and /api."""
     path = path.removeprefix(core.options.prefix)
     return path if path.startswith("/api/jobs") else path.removeprefix("/api")
 
 
 def _complain(worker: asyncio.Task[None]) -> None:
-    # Without its worker the server would only look alive, and tests would wait in vain.
+    # Without its worker, the server would look alive but tests would wait forever.
     if not worker.cancelled() and (exc := worker.exception()):
         message = "the stand-in's worker failed: no more jobs will run"
         worker.get_loop().call_exception_handler({"message": message, "exception": exc})
 
 
 async def _stop_accepting(listener: socket.socket) -> None:
-    """Take no new connection, and let the loop finish those that it is about to take.
+    """Stop accepting connections, and let the loop finish pending ones.
 
-    asyncio leaks a connection that it accepts while its server closes (up to Python 3.12), as a
-    client that reconnects all the time easily brings about.
+    Up to Python 3.12, asyncio leaks a connection that it accepts while its server is closing, which
+    happens easily with clients that reconnect.
     """
-    with contextlib.suppress(NotImplementedError):  # Windows: its loop has no readers
+    with contextlib.suppress(NotImplementedError):  # not supported on Windows
         asyncio.get_running_loop().remove_reader(listener)
     for _ in range(4):  # accept, make the transport, start its protocol, wake its waiter
         await asyncio.sleep(0)

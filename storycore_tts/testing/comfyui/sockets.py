@@ -1,4 +1,4 @@
-"""The server's WebSockets: who is connected, who gets which frame, and what goes wrong."""
+"""The server's WebSockets: connections, delivery of frames, and faults."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .log import SocketClosed, SocketOpened, StandInLog
 
 @dataclass(frozen=True)
 class Frame:
-    """An event on its way to clients, serialised once for all of them."""
+    """An event for clients, serialized once."""
 
     event: str
     data: Mapping[str, Any]
@@ -27,13 +27,13 @@ class Frame:
 
     @classmethod
     def of(cls, event: str, data: Mapping[str, Any]) -> Frame:
-        """The frame for an event."""
+        """Return the frame for an event."""
         return cls(event, data, json.dumps({"type": event, "data": data}))
 
 
 @dataclass(eq=False)
 class Connection:
-    """One socket, with the frames that wait to be sent on it."""
+    """A socket, with its queue of frames to send."""
 
     client_id: str
     request: web.Request
@@ -43,7 +43,7 @@ class Connection:
 
 
 class Sockets:
-    """All sockets by client id. A second one with the same id takes the first one's place."""
+    """All sockets by client id. A second socket with the same id replaces the first one."""
 
     def __init__(
         self,
@@ -59,12 +59,12 @@ class Sockets:
         self._by_id: dict[str, Connection] = {}
         self._open: set[Connection] = set()
         self.executing_client: str | None = None
-        """Whose job runs."""
+        """Client of the running job."""
         self.last_node: str | None = None
-        """The node that runs; told to a client that reconnects."""
+        """The running node, which is sent to a client that reconnects."""
 
     def send(self, event: str, data: Mapping[str, Any], client_id: str | None = None) -> None:
-        """Send a frame to one client, if it is connected, or (None) to all."""
+        """Send a frame to a client, if it is connected, or (None) to all."""
         if client_id is None:
             recipients = list(self._by_id.values())
         else:
@@ -75,20 +75,20 @@ class Sockets:
                 connection.frames.put_nowait(frame)
 
     def send_status(self) -> None:
-        """Tell everybody how many jobs there are."""
+        """Send the number of jobs to all clients."""
         self.send("status", {"status": self._queue_info()})
 
     def abort_all(self) -> None:
-        """Cut every connection without a close frame."""
+        """Abort all connections without a close frame."""
         for connection in list(self._open):
             reset(connection.request)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Serve GET /ws?clientId=… as long as the socket is open."""
+        """Serve GET /ws?clientId=… until the socket is closed."""
         client_id = request.query.get("clientId") or uuid.uuid4().hex
         if refused := self._faults.take(fault.RefuseSocket, client_id=client_id):
             return web.Response(status=refused.status)
-        # Pings are answered below, so that a silent socket can leave them unanswered.
+        # Pings are answered below, so that a silent socket can ignore them.
         socket = web.WebSocketResponse(autoping=False)
         await socket.prepare(request)
         connection = Connection(client_id, request, socket)
@@ -101,8 +101,8 @@ class Sockets:
             await self._listen(connection)
         finally:
             pump.cancel()
-            # By id, not by connection: when a replaced socket closes, its successor goes deaf.
-            # That is how ComfyUI does it, and clients must live with it.
+            # By id, not by connection, as in ComfyUI: when a replaced socket closes, its successor
+            # gets no more frames.
             self._by_id.pop(client_id, None)
             self._open.discard(connection)
             self._log.add(SocketClosed(client_id=client_id))
@@ -112,7 +112,7 @@ class Sockets:
         client_id = connection.client_id
         self.send("status", {"status": self._queue_info(), "sid": client_id}, client_id)
         if self.executing_client == client_id and self.last_node is not None:
-            # Without a prompt id, as the real server has it.
+            # Without a prompt id, as on the real server.
             self.send("executing", {"node": self.last_node}, client_id)
 
     async def _listen(self, connection: Connection) -> None:
@@ -132,7 +132,7 @@ class Sockets:
                 if not connection.silent:
                     await self._deliver(connection, frame)
         except ConnectionError:
-            pass  # The client is gone; _listen notices and tidies up.
+            pass  # the client has disconnected; _listen cleans up
 
     async def _deliver(self, connection: Connection, frame: Frame) -> None:
         struck = self._faults.take(

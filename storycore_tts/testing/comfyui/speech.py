@@ -1,6 +1,6 @@
-"""Voices: real, if robotic, speech by espeak-ng, different for every speaker.
+"""Speech by espeak-ng, with a different voice for each speaker.
 
-Samples are float32 arrays of shape (n,), −1..1, at 24 kHz as Qwen3-TTS has them.
+Samples are float32 arrays of shape (n,), −1..1, at 24 kHz as in Qwen3-TTS.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ VARIANTS = ("f1", "f2", "f3", "f4", "f5", "m1", "m2", "m3", "m4", "m5", "m6", "m
 
 @dataclass(frozen=True)
 class Audio:
-    """What a link of type AUDIO carries."""
+    """A value of type AUDIO."""
 
     samples: Samples
     sample_rate: int = SAMPLE_RATE
 
     def __str__(self) -> str:
-        # An error report shows its inputs; this is how torch prints a tensor in it.
+        # Error reports contain inputs; this is torch's format of a tensor.
         shown = ", ".join(f"{value: .4f}" for value in self.samples[:3])
         return f"{{'waveform': tensor([[[{shown},  ...]]]), 'sample_rate': {self.sample_rate}}}"
 
     @property
     def seconds(self) -> float:
-        """How long it lasts."""
+        """Duration in seconds."""
         return len(self.samples) / self.sample_rate
 
 
 @dataclass(frozen=True)
 class Speaking:
-    """One thing to say: who, what and how. The same values give the same samples."""
+    """A speech request. The same values give the same samples."""
 
     text: str
     speaker: str
@@ -57,18 +57,18 @@ class Speaking:
     seed: int = 0
     instruct: str = ""
     character: str = ""
-    """Anything that makes a voice of its own (a reference's hash, a description): it then
-    decides the voice, not the speaker."""
+    """Anything that identifies a separate voice (hash of a reference, description); if set, it
+    determines the voice instead of the speaker."""
 
 
 def most_samples(max_new_tokens: int) -> int:
-    """The length in samples at which the token budget cuts the audio off."""
+    """Return the number of samples at which the token budget truncates the audio."""
     return int(max_new_tokens / TOKENS_PER_SECOND * SAMPLE_RATE)
 
 
 def speak(speaking: Speaking) -> Samples:
-    """Say it. Blocking: call it from a worker thread."""
-    # Imported here, so that a server without speech (instant mode) needs no espeak-ng.
+    """Generate speech. Blocks; call it from a worker thread."""
+    # Imported here, so that instant mode does not require espeak-ng.
     from storycore_tts.adapters.draft import espeak
 
     samples, rate = espeak.speak(speaking.text, _voice(speaking))
@@ -102,7 +102,7 @@ def _voice(speaking: Speaking) -> EspeakVoice:
             pitch=_within(voice.pitch + (-12, -6, 6, 12)[digest[0] % 4], 0, 99),
             words_per_minute=_within(voice.words_per_minute + (-35, 35)[digest[1] % 2], 80, 450),
         )
-    # A seed is heard, but only just: it must not make another voice of it.
+    # Seeds change the audio only slightly, so that the voice can still be recognized.
     turn = _digest(str(speaking.seed))
     return replace(
         voice,
@@ -120,12 +120,12 @@ def _within(value: int, low: int, high: int) -> int:
 
 
 def _murmur() -> Samples:
-    """For text that has nothing to pronounce: the model would hum something too."""
+    """Return a hum, for text without anything to pronounce, as the model does."""
     return tone(0.3, level=0.06)
 
 
 def tone(seconds: float, hertz: float = 220.0, level: float = 0.3) -> Samples:
-    """A sine wave with that peak, faded in and out over 10 ms."""
+    """Return a sine wave with peak `level`, faded in and out over 10 ms."""
     times = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     fade = np.minimum(1.0, np.minimum(times, seconds - times) / 0.01)
     wave = level * fade * np.sin(2 * np.pi * hertz * times)
@@ -134,18 +134,18 @@ def tone(seconds: float, hertz: float = 220.0, level: float = 0.3) -> Samples:
 
 @lru_cache
 def instant_audio() -> Audio:
-    """The one second of sound that an instant server always generates."""
+    """Return the one-second tone of instant mode."""
     return Audio(tone(1.0))
 
 
 @lru_cache
 def instant_flac() -> bytes:
-    """The same, encoded once."""
+    """Return the tone of instant mode as FLAC; cached."""
     return encode(instant_audio(), "FLAC")
 
 
 def encode(audio: Audio, form: str, comment: str = "") -> bytes:
-    """The audio as a FLAC or WAV file, PCM 16 bit."""
+    """Return the audio as a FLAC or WAV file with 16-bit PCM."""
     buffer = io.BytesIO()
     with soundfile.SoundFile(
         buffer, "w", samplerate=audio.sample_rate, channels=1, subtype="PCM_16", format=form
@@ -157,6 +157,6 @@ def encode(audio: Audio, form: str, comment: str = "") -> bytes:
 
 
 def decode(data: bytes) -> Audio:
-    """A file's audio, mixed down to one channel; soundfile's error if it is none."""
+    """Decode a file to mono; raises soundfile's error if it is invalid."""
     samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     return Audio(np.asarray(samples.mean(axis=1), np.float32), rate)

@@ -1,4 +1,4 @@
-"""The server's files: input, output and temp, on disk or (instant mode) in memory."""
+"""Files of the server: input, output and temp, on disk or (instant mode) in memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEDIA_TYPES = {
 
 
 class OutsideFolder(ValueError):
-    """A name leads out of the folder that it is meant for."""
+    """A path is outside of the allowed folder."""
 
 
 class Storage:
@@ -38,18 +38,18 @@ class Storage:
             (self.root / folder).mkdir(parents=True, exist_ok=True)
 
     def forget_temp(self) -> None:
-        """What a start of ComfyUI does: the temp folder is emptied."""
+        """Empty the temp folder, as ComfyUI does at its start."""
         self._memory = {key: data for key, data in self._memory.items() if key[0] != "temp"}
         shutil.rmtree(self.root / "temp", ignore_errors=True)
         (self.root / "temp").mkdir(parents=True, exist_ok=True)
 
     def close(self) -> None:
-        """Remove the folder if it is a temporary one."""
+        """Remove the folder if it is temporary."""
         if self._temporary:
             shutil.rmtree(self.root, ignore_errors=True)
 
     def folder(self, kind: str, subfolder: str = "") -> Path:
-        """The folder, or OutsideFolder."""
+        """Return the path of a folder; raises OutsideFolder."""
         base = self.root / kind
         folder = _normal(base / subfolder)
         if not folder.is_relative_to(base):
@@ -57,7 +57,7 @@ class Storage:
         return folder
 
     def read(self, kind: str, subfolder: str, name: str) -> bytes | None:
-        """The file's bytes, or None if there is none."""
+        """Return the contents of a file, or None if it does not exist."""
         kept = self._memory.get((kind, subfolder, name))
         if kept is not None:
             return kept
@@ -65,7 +65,7 @@ class Storage:
         return path.read_bytes() if path.is_file() else None
 
     def write(self, kind: str, subfolder: str, name: str, data: bytes) -> None:
-        """Write an output; it is there as a whole, or not at all."""
+        """Write an output atomically."""
         if self._in_memory:
             self._memory[kind, subfolder, name] = data
             return
@@ -76,12 +76,12 @@ class Storage:
         partial.replace(folder / name)
 
     def delete(self, kind: str, subfolder: str, name: str) -> None:
-        """Remove a file if it is there."""
+        """Delete a file if it exists."""
         self._memory.pop((kind, subfolder, name), None)
         (self.folder(kind, subfolder) / name).unlink(missing_ok=True)
 
     def next_name(self, kind: str, prefix: str, suffix: str) -> tuple[str, str]:
-        """Subfolder and file name that come next: "a/b", "_.flac" → "a", "b_00001_.flac"."""
+        """Return the next subfolder and file name: "a/b", "_.flac" → "a", "b_00001_.flac"."""
         subfolder, stem = os.path.split(os.path.normpath(prefix))
         folder = self.folder(kind, subfolder)
         if self._in_memory:
@@ -91,15 +91,15 @@ class Storage:
             count = _highest(folder, stem) + 1
         return subfolder, f"{stem}_{count:05}{suffix}"
 
-    # Uploads and what LoadAudio names
+    # Uploads and inputs of LoadAudio
 
     def upload(
         self, data: bytes, name: str, *, kind: str, subfolder: str, overwrite: bool
     ) -> tuple[str, str]:
-        """Keep an upload under its name or, if that is taken by other bytes, "name (1)".
+        """Store an upload under its name, or as "name (1)" if that has different contents.
 
-        Returns the name and the subfolder. OutsideFolder for a path that leads out; a name with
-        a folder of its own that does not exist is a FileNotFoundError, as it is there.
+        Returns the name and the subfolder. Raises OutsideFolder for a path outside of the folder,
+        and FileNotFoundError for a name with a missing folder, as ComfyUI does.
         """
         folder = self.folder(kind, os.path.normpath(subfolder) if subfolder else "")
         target = _normal(folder / name)
@@ -118,25 +118,25 @@ class Storage:
         return name, subfolder
 
     def annotated(self, name: str) -> Path:
-        """The path of "name", "sub/name" or "name [temp]", the input folder if nothing is said."""
+        """Return the path for "name", "sub/name" or "name [temp]"; default: the input folder."""
         kind = "input"
         if found := re.fullmatch(r"(.*) \[(input|output|temp)\]", name, re.DOTALL):
             name, kind = found[1], found[2]
         return self.root / kind / name
 
     def digest(self, name: str) -> str:
-        """A hash of an annotated file's content, "" if it is missing."""
+        """Return a hash of the contents of an annotated file; "" if it is missing."""
         path = self.annotated(name)
         return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
     def inputs(self) -> list[str]:
-        """Audio files that lie directly in the input folder."""
+        """Return the audio files in the input folder, without subfolders."""
         audio = {suffix for suffix, kind in MEDIA_TYPES.items() if kind.startswith("audio/")}
         return sorted(p.name for p in (self.root / "input").iterdir() if p.suffix.lower() in audio)
 
 
 def _normal(path: Path) -> Path:
-    # Not resolve(): a link inside the folder may well lead out of it.
+    # Not resolve(): links from the folder to the outside are allowed.
     return Path(os.path.normpath(path))
 
 

@@ -1,4 +1,4 @@
-"""FB_Qwen3TTSTrain: everything about a fine-tuning but the learning."""
+"""FB_Qwen3TTSTrain: simulates a fine-tuning."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .speech import Audio, Speaking, encode, instant_audio, speak
 
 AUDIO_SUFFIXES = {".wav", ".mp3", ".flac", ".ogg", ".m4a"}
 REPORT_EVERY = 10
-"""Steps of an epoch between two loss reports; the first step always reports."""
+"""Steps between loss reports in an epoch; the first step always reports."""
 
 
 async def train(run: NodeRun) -> Result:
-    """The node: checks, encodes, steps, validates, leaves checkpoints behind."""
+    """Run the node: checks, encoding, steps, validation, checkpoints."""
     inputs = run.inputs
     folder = run.server.options.on_disk(inputs["audio_folder"])
     if not folder.is_dir():
@@ -26,7 +26,7 @@ async def train(run: NodeRun) -> Result:
     say(run, "Loading Base Model...")
     if not run.server.options.has_cuda:
         raise NodeFailed("AssertionError", "Torch not compiled with CUDA enabled")
-    # Training drops whatever model the voice nodes had loaded.
+    # Training unloads the model of the voice nodes.
     run.model.key = None
     await pause(run.server.options.model_load_seconds)
     if inputs["init_model"].rpartition("/")[2] not in run.server.options.models:
@@ -43,7 +43,7 @@ async def train(run: NodeRun) -> Result:
 
 
 def count_pairs(folder: Path) -> int:
-    """Audio files that have a transcript of the same name beside them."""
+    """Return the number of audio files with a transcript of the same name."""
     return sum(
         path.suffix.lower() in AUDIO_SUFFIXES and path.with_suffix(".txt").is_file()
         for path in folder.iterdir()
@@ -52,10 +52,10 @@ def count_pairs(folder: Path) -> int:
 
 def _check_init_model(name: str) -> None:
     if not name.endswith("-Base"):
-        # Only base models have the speaker encoder that training calls.
+        # Only base models have the speaker encoder, which training uses.
         raise NodeFailed("TypeError", "'NoneType' object is not callable")
     if "0.6B" in name:
-        # The node's copy of the recipe adds embeddings of the text's and the talker's width.
+        # The node adds text and talker embeddings, which differ in width in the 0.6B model.
         raise NodeFailed(
             "RuntimeError",
             "The size of tensor a (2048) must match the size of tensor b (1024) "
@@ -75,7 +75,7 @@ async def _epochs(run: NodeRun, steps: int) -> str:
             if step % REPORT_EVERY == 0:
                 update(run, "progress", epoch=epoch + 1, loss=_loss(epoch * steps + step))
         if (epoch + 1) % inputs["validate_every"] == 0 or epoch == epochs - 1:
-            # The folder counts epochs from 0, the frames from 1.
+            # Folders count epochs from 0, frames from 1.
             checkpoint = f"{inputs['output_dir'].rstrip('/')}/checkpoint-epoch-{epoch}"
             write_checkpoint(run.server.options.on_disk(checkpoint), inputs["speaker_name"])
             update(run, "validation", epoch=epoch + 1, audio_base64=await _sample(run, checkpoint))
@@ -83,7 +83,7 @@ async def _epochs(run: NodeRun, steps: int) -> str:
 
 
 def _loss(step: int) -> float:
-    """Falls as a loss does: fast, then slowly, towards 1.5."""
+    """Return a loss that decreases quickly, then slowly, towards 1.5."""
     return 1.5 + 8.5 * math.exp(-step / 20)
 
 
@@ -109,6 +109,6 @@ def say(run: NodeRun, message: str) -> None:
 
 
 def update(run: NodeRun, kind: str, **data: object) -> None:
-    """Broadcast news of the training: to everybody, and without a prompt id."""
+    """Broadcast a training update to all clients, without a prompt id."""
     event = {"node": run.node_id, "type": kind, **data}
     run.server.broadcast("qwen3tts_training_update", event)

@@ -1,6 +1,6 @@
-"""What POST /prompt checks before it queues a graph, and how it complains.
+"""Validation of graphs in POST /prompt.
 
-The order of the checks and the wording are ComfyUI's, because clients read them.
+The order of the checks and the messages are those of ComfyUI, since clients parse them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ Errors = list[dict[str, Any]]
 Graph = dict[str, Any]
 
 LONGEST_LIST = 20
-"""Longer lists of allowed values are not sent back."""
+"""Longer lists of allowed values are omitted from errors."""
 
 
 @dataclass
 class Verdict:
-    """Outputs that can run; an error when none can; complaints about nodes either way."""
+    """Valid outputs; an error if there are none; errors of nodes in either case."""
 
     outputs: list[str] = field(default_factory=list)
     error: dict[str, Any] | None = None
@@ -28,12 +28,12 @@ class Verdict:
 
 
 def problem(kind: str, message: str, details: str = "", **extra: Any) -> dict[str, Any]:
-    """An error object as ComfyUI writes it."""
+    """Return an error object in ComfyUI's format."""
     return {"type": kind, "message": message, "details": details, "extra_info": extra}
 
 
 class Validator:
-    """Checks one graph. Converts the graph's values in place, as ComfyUI does."""
+    """Validates a graph, and converts its values in place, as ComfyUI does."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Validator:
         self._checked: dict[str, tuple[bool, Errors]] = {}
 
     def verdict(self) -> Verdict:
-        """The whole graph."""
+        """Validate the whole graph."""
         for node_id, node in self._graph.items():
             if error := self._unknown(node_id, node):
                 return Verdict(error=error)
@@ -110,7 +110,7 @@ class Validator:
             return False, errors
 
     def _collect(self, node_errors: dict[str, Any], output: str) -> None:
-        # Nodes downstream of a faulty one are invalid too, but have no errors of their own.
+        # Nodes downstream of an invalid one are invalid, too, but have no own errors.
         for node_id, (valid, errors) in self._checked.items():
             if valid or not errors:
                 continue
@@ -192,7 +192,7 @@ class Validator:
                 exception_message=str(exc),
             )  # fmt: skip
         if class_type == "LoadAudio" and name == "audio":
-            # This node checks its file itself, and so its list of files is not looked at.
+            # This node validates its file itself; the list of choices is ignored.
             return None if self._file_exists(value) else _invalid_file(name, value)
         received = {"input_name": name, "input_config": config, "received_value": value}
         if "min" in config[1] and value < config[1]["min"]:
@@ -232,7 +232,7 @@ def _slot(outputs: list[str], slot: int) -> str:
     try:
         return outputs[slot]
     except IndexError:
-        # ComfyUI keeps the return types in a tuple, and its words reach the client.
+        # In ComfyUI the return types are a tuple, and the message is sent to the client.
         raise IndexError("tuple index out of range") from None
 
 

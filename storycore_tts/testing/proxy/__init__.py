@@ -1,7 +1,7 @@
-"""A TCP proxy that breaks connections as a script says: at which request, at which byte.
+"""A TCP proxy that breaks connections as scripted, at a given request and byte.
 
-The stand-in ComfyUI fails as a server does; this proxy fails as a network does. It may stand before
-any HTTP server, and forwards what is no HTTP as well.
+The stand-in ComfyUI simulates failures of a server; this proxy simulates failures of a network. It
+works with any HTTP server, and also forwards other protocols.
 """
 
 from .log import Accepted, Ended, ProxyLog, Record, RequestSeen, Struck

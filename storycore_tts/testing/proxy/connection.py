@@ -1,4 +1,4 @@
-"""One client's connection, and the one to the server behind the proxy."""
+"""A client connection and the corresponding connection to the server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Address = tuple[socket.AddressFamily, Any]
 
 
 class Connection:
-    """Forwards between a client and a server until both have finished or something breaks it."""
+    """Forwards data between a client and a server until both have finished or a rule breaks it."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Connection:
         self._response = Stream("response", self.strike)
 
     def strike(self, entry: ScriptedRule) -> bool:
-        """Count and note that a rule strikes; False if it no longer is to."""
+        """Count and log the use of a rule; False if it is no longer active."""
         used = self._rules.use(entry)
         if used:
             self._log.add(Struck(rule=entry.mishap, connection=self._number))
@@ -52,7 +52,7 @@ class Connection:
         self._response.open.clear()
 
     def release(self) -> None:
-        """Let go on what was stalled."""
+        """Resume stalled data."""
         self._request.open.set()
         self._response.open.set()
 
@@ -104,7 +104,7 @@ class Connection:
 
 
 def close(side: socket.socket, *, reset: bool) -> None:
-    """Close a socket; with a reset its peer gets "connection reset" in place of an end."""
+    """Close a socket; with `reset`, its peer gets "connection reset" instead of an end."""
     if reset:
         # Lingering for zero seconds turns the close into a TCP reset.
         _set(side, socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -112,18 +112,18 @@ def close(side: socket.socket, *, reset: bool) -> None:
 
 
 def prepare(side: socket.socket) -> None:
-    """Make a socket one that an event loop can use and that sends every byte at once."""
+    """Make a socket non-blocking and send data without delay."""
     side.setblocking(False)
     _set(side, socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _set(side: socket.socket, level: int, option: int, value: int | bytes) -> None:
-    with contextlib.suppress(OSError):  # some systems refuse once the peer is gone
+    with contextlib.suppress(OSError):  # fails on some systems if the peer has disconnected
         side.setsockopt(level, option, value)
 
 
 async def _connected(addresses: Sequence[Address]) -> socket.socket:
-    """A connection to the first address that takes one; OSError if none does."""
+    """Connect to the first address that accepts; raises OSError if none does."""
     problem = OSError("no address")
     for family, address in addresses:
         server = socket.socket(family, socket.SOCK_STREAM)
@@ -146,7 +146,7 @@ async def _received(side: socket.socket) -> bytes:
 
 
 async def _pumped(pump: Callable[[], Awaitable[None]], stream: Stream) -> None:
-    """Run one direction; OSError if it broke, which a stalled direction does not let through."""
+    """Run one direction; raises OSError if it broke, after a stall has ended."""
     try:
         await pump()
     except OSError:
@@ -156,14 +156,14 @@ async def _pumped(pump: Callable[[], Awaitable[None]], stream: Stream) -> None:
 
 
 async def _together(*work: Coroutine[Any, Any, None]) -> None:
-    """Run all of them to their end; the first that fails ends the others, and its error is ours."""
+    """Run all to their end; the first error cancels the others and is raised."""
     tasks = [asyncio.ensure_future(one) for one in work]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     finally:
         for task in tasks:
             task.cancel()
-        # Sockets may be closed only when no task waits for them any more.
+        # Sockets may be closed only after no task uses them.
         ends = await asyncio.gather(*tasks, return_exceptions=True)
     for end in ends:
         if isinstance(end, Exception):
@@ -171,7 +171,7 @@ async def _together(*work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _parted(side: socket.socket) -> None:
-    # A socket that is closed with bytes unread sends a reset; so whatever still comes is read.
+    # Closing a socket with unread data would send a reset, so the data is read first.
     with contextlib.suppress(OSError):
         side.shutdown(socket.SHUT_WR)
         while await _received(side):

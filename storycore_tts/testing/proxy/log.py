@@ -1,4 +1,4 @@
-"""What a proxy saw and did: typed records that tests read and wait for."""
+"""The log of a proxy: typed records that tests read and wait for."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .rules import Rule
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One thing that happened on a connection; connections are numbered from 1.
+    """A logged event of a connection; connections are numbered from 1.
 
-    `at` is what `time.monotonic()` said.
+    `at` is a value of `time.monotonic()`.
     """
 
     connection: int
@@ -28,27 +28,27 @@ class Accepted(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class RequestSeen(Record):
-    """An HTTP request begins; `first_line` is without the line end."""
+    """An HTTP request started; `first_line` has no line end."""
 
     first_line: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Struck(Record):
-    """A rule struck."""
+    """A rule was applied."""
 
     rule: Rule
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended(Record):
-    """Both sockets of a connection are closed; `reset` says how."""
+    """Both sockets of a connection were closed; `reset` says whether they were reset."""
 
     reset: bool
 
 
 class ProxyLog(RecordLog[Record]):
-    """What a proxy saw and did, with the questions that tests ask about it."""
+    """The log of a proxy, with queries for tests."""
 
     @property
     def requests(self) -> list[bytes]:
@@ -57,5 +57,5 @@ class ProxyLog(RecordLog[Record]):
 
     @property
     def struck(self) -> list[Rule]:
-        """The rules that struck, once for each strike."""
+        """The applied rules, once for each application."""
         return [record.rule for record in self.of(Struck)]

@@ -1,4 +1,4 @@
-"""Finds in a client's bytes where each HTTP request begins, and passes all of them on unchanged."""
+"""Detects the start of each HTTP request in a client's data, and forwards it unchanged."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ LONGEST_LINE = 65_536
 class Requests:
     """The requests of one connection.
 
-    Only a request's first line is held back until it is complete, for it says which rules are for
-    the request. Everything else goes on as it comes. What is no HTTP, or no longer, is passed on
-    without looking at it.
+    Only the first line of a request is held back until it is complete, since it determines which
+    rules apply. Everything else is forwarded immediately. Data that is not HTTP is forwarded
+    without inspection.
 
     Args:
-        receive: gives the next bytes of the client, none at the end.
-        send: passes bytes on.
-        begin: told the first line of each request before any of it is sent; of what is no
-            HTTP, an empty one.
-        upgraded: whether the server has agreed to speak something else from now on.
+        receive: Returns the next bytes of the client, b"" at the end.
+        send: Forwards bytes.
+        begin: Called with the first line of each request before it is sent; with an empty line for
+            data that is not HTTP.
+        upgraded: Returns whether the server has switched to another protocol.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Requests:
         self._ready = b""
 
     async def forward(self) -> None:
-        """Pass everything on, until the client has nothing more to send."""
+        """Forward everything until the client has finished."""
         try:
             while True:
                 await self._request()
@@ -61,11 +61,11 @@ class Requests:
         await self._pass(len(line))
         try:
             await self._head_and_body()
-        except ValueError:  # no length that can be read: nobody knows where the next one begins
+        except ValueError:  # no valid length: the start of the next request is unknown
             await self._rest()
 
     async def _first_line(self) -> bytes:
-        """The line, still held; empty if this is no request."""
+        """Return the first line without sending it; empty if this is not a request."""
         try:
             while b"\n" not in self._held:
                 if len(self._held) > LONGEST_LINE or not BEGINNING_OF_ONE.fullmatch(self._held):
@@ -100,7 +100,7 @@ class Requests:
     # Bytes
 
     async def _more(self) -> None:
-        """Wait for bytes, once those that are ready have gone; EOFError at the end."""
+        """Send pending bytes and wait for more; raises EOFError at the end."""
         await self._flush()
         data = await self._receive()
         if not data:
@@ -108,7 +108,7 @@ class Requests:
         self._held += data
 
     async def _pass(self, size: int) -> None:
-        """Pass a number of bytes on, as they come."""
+        """Forward a number of bytes as they arrive."""
         while size:
             if not self._held:
                 await self._more()
@@ -122,7 +122,7 @@ class Requests:
             await self._send(ready)
 
     async def _pass_line(self) -> bytes:
-        """Pass bytes on up to the end of the line, as they come; the whole line."""
+        """Forward bytes up to the end of the line; return the line."""
         line = b""
         while not line.endswith(b"\n"):
             if not self._held:
@@ -133,14 +133,14 @@ class Requests:
         return line
 
     async def _rest(self) -> NoReturn:
-        """Pass everything on, up to the EOFError."""
+        """Forward everything until EOFError is raised."""
         while True:
             await self._pass(len(self._held))
             await self._more()
 
 
 def _number(text: bytes, base: int) -> int:
-    # int() alone would take signs and underscores.
+    # int() would accept signs and underscores.
     if not text.isalnum():
-        raise ValueError(f"no number: {text!r}")
+        raise ValueError(f"not a number: {text!r}")
     return int(text, base)

@@ -1,4 +1,4 @@
-"""Scripted faults of a network: what goes wrong, where, how often. Nothing here is random.
+"""Scripted network faults: what fails, where and how often. Nothing is random.
 
 ```
 Rule(times, after)
@@ -20,7 +20,7 @@ Direction = Literal["request", "response"]
 
 @dataclass(frozen=True, kw_only=True)
 class Rule(Mishap):
-    """Strikes `times` times (None: always), after being passed over `after` times."""
+    """Is applied `times` times (None: always), after being skipped `after` times."""
 
 
 # When a connection is accepted ----------------------------------------------------------------
@@ -28,17 +28,17 @@ class Rule(Mishap):
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionRule(Rule):
-    """Strikes a connection before anything was sent on it."""
+    """Is applied to a connection before anything was sent."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refuse(ConnectionRule):
-    """Reset the connection at once."""
+    """Reset the connection immediately."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StallConnect(ConnectionRule):
-    """Accept the connection, but let nobody know of it until `release()`."""
+    """Accept the connection, but forward nothing until `release()`."""
 
 
 # In the middle of a request or its response ---------------------------------------------------
@@ -46,19 +46,19 @@ class StallConnect(ConnectionRule):
 
 @dataclass(frozen=True, kw_only=True)
 class StreamRule(Rule):
-    """For requests that begin after the rule was added and whose first line starts with `request`.
+    """Applies to later requests whose first line starts with `request`.
 
-    `direction` says whether it strikes the request or the response to it. It does so when the
-    request's first line, or the response's first byte, has come and `after_bytes` bytes, the head
-    included, went through; at once then, not when the next byte comes.
+    `direction` determines whether it applies to the request or to its response. It is applied as
+    soon as the first line of the request, or the first byte of the response, has arrived and
+    `after_bytes` bytes, including headers, were forwarded.
 
-    A WebSocket's frames belong to the request that opened it, and a connection that does not speak
-    HTTP is one endless request without a first line. Every rule counts the requests for
-    itself, and several can strike the same one.
+    WebSocket frames belong to the request that opened the connection. A connection with another
+    protocol is a single request without a first line. Each rule counts requests separately, and
+    several rules can apply to the same request.
 
     Raises:
         TypeError: `request` is not bytes.
-        ValueError: there is no such direction, or a number is out of range.
+        ValueError: `direction` is invalid, or a number is out of range.
     """
 
     request: bytes = b""
@@ -66,7 +66,7 @@ class StreamRule(Rule):
     after_bytes: int = 0
 
     def __post_init__(self) -> None:
-        # Here, for in the proxy's thread nobody would see it.
+        # Checked here, since errors in the proxy's thread would go unnoticed.
         b"".startswith(self.request)
         if self.direction not in get_args(Direction):
             raise ValueError(f"direction must be request or response, not {self.direction!r}")
@@ -76,7 +76,7 @@ class StreamRule(Rule):
 
 @dataclass(frozen=True, kw_only=True)
 class Cut(StreamRule):
-    """Close both sides in an orderly way (FIN), as if each had been closed by the other."""
+    """Close both sides normally (FIN), as if each had been closed by its peer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ class Reset(StreamRule):
 
 @dataclass(frozen=True, kw_only=True)
 class Stall(StreamRule):
-    """Forward nothing more in this direction, not even an end, until `release()`."""
+    """Forward nothing in this direction, not even its end, until `release()`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ class Slow(StreamRule):
 class Corrupt(StreamRule):
     """Flip all bits of the next `length` bytes (None: of the rest of the message).
 
-    Their number stays right.
+    The number of bytes is not changed.
     """
 
     length: int | None = None
@@ -118,49 +118,49 @@ ScriptedRule = Scripted[Rule]
 
 
 class Rules:
-    """The script of one proxy. Thread-safe."""
+    """The scripted rules of a proxy. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._script: list[ScriptedRule] = []
 
     def add(self, *rules: Rule) -> None:
-        """Put rules at the end of the script."""
+        """Append rules to the script."""
         with self._lock:
             self._script.extend(Scripted(rule) for rule in rules)
 
     def remove(self, rule: Rule) -> None:
-        """Take a rule out of the script; nothing happens if it is spent already."""
+        """Remove a rule from the script, if it is still there."""
         with self._lock:
             self._script = [entry for entry in self._script if entry.mishap != rule]
 
     def clear(self) -> None:
-        """Forget all rules."""
+        """Remove all rules."""
         with self._lock:
             self._script = []
 
     @property
     def pending(self) -> list[Rule]:
-        """Rules that have not struck as often as they shall."""
+        """Rules that are still to be applied."""
         with self._lock:
             return [entry.mishap for entry in self._script]
 
     # The proxy's side
 
     def for_connection(self) -> list[ScriptedRule]:
-        """Rules that may strike a connection that was just accepted."""
+        """Return the rules for a connection that was just accepted."""
         with self._lock:
             entries = [e for e in self._script if isinstance(e.mishap, ConnectionRule)]
             return [entry for entry in entries if not entry.pass_over()]
 
     def for_request(self, first_line: bytes) -> list[ScriptedRule]:
-        """Rules that may strike a request that just began, or its response."""
+        """Return the rules for a request that has just started, or its response."""
         with self._lock:
             entries = [e for e in self._script if _is_for(e.mishap, first_line)]
             return [entry for entry in entries if not entry.pass_over()]
 
     def use(self, entry: ScriptedRule) -> bool:
-        """Count a strike; False if the rule was spent or removed in the meantime."""
+        """Count a use of a rule; False if it was used up or removed in the meantime."""
         with self._lock:
             if entry not in self._script:
                 return False

@@ -1,4 +1,4 @@
-"""The proxy in this process: a thread with an event loop of its own."""
+"""The proxy, in a thread with its own event loop."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
 class FaultyProxy:
-    """A proxy before a server, on a free port of loopback.
+    """A proxy in front of a server, on a free loopback port.
 
         with FaultyProxy(server.url) as proxy:
             proxy.add(Reset(request=b"POST /prompt"))
             ...  # talk to proxy.url
 
-    `add` scripts what goes wrong, `log` tells what happened.
+    `add` adds scripted faults, `log` is the log.
 
     Args:
-        upstream: the server's URL; `tcp://host:port` for one that does not speak HTTP.
+        upstream: URL of the server; `tcp://host:port` for protocols other than HTTP.
 
     Raises:
-        ValueError: the URL has no host, or no port that is known.
-        OSError: the host's name cannot be resolved.
+        ValueError: The URL has no host, or its port is unknown.
+        OSError: The host name cannot be resolved.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -51,44 +51,44 @@ class FaultyProxy:
 
     @property
     def url(self) -> str:
-        """Where the proxy listens: the upstream's scheme and path, without a slash at the end."""
+        """URL of the proxy, with the scheme and path of the upstream, without a trailing slash."""
         return f"{self._upstream.scheme}://{HOST}:{self.port}{self._upstream.path.rstrip('/')}"
 
     @property
     def port(self) -> int:
-        """The port, known once the proxy has started."""
+        """The port; known after the proxy was started."""
         if not self._port:
             raise RuntimeError("the proxy has not been started")
         return self._port
 
     @property
     def connections(self) -> int:
-        """How many connections were accepted so far, those that were refused included."""
+        """Number of accepted connections, including those that were reset immediately."""
         return len(self.log.of(Accepted))
 
     # The script
 
     def add(self, *rules: Rule) -> None:
-        """Put rules at the end of the script."""
+        """Append rules to the script."""
         self._rules.add(*rules)
 
     def remove(self, rule: Rule) -> None:
-        """Take a rule out of the script; nothing happens if it is spent already."""
+        """Remove a rule from the script, if it is still there."""
         self._rules.remove(rule)
 
     def clear(self) -> None:
-        """Forget all rules; what is stalled stays so until `release`."""
+        """Remove all rules; stalled connections stay stalled until `release`."""
         self._rules.clear()
 
     @property
     def pending(self) -> list[Rule]:
-        """Rules that have not struck as often as they shall."""
+        """Rules that are still to be applied."""
         return self._rules.pending
 
     # All connections at once
 
     def down(self) -> None:
-        """Be a dead server: reset all connections, and every new one at once, until `up`."""
+        """Simulate a dead server: reset all current and new connections until `up`."""
 
         async def go_down() -> None:
             self._down = True
@@ -97,11 +97,11 @@ class FaultyProxy:
         self._call(go_down())
 
     def up(self) -> None:
-        """Take connections again."""
+        """Accept connections again."""
         self._down = False
 
     def half_open(self) -> None:
-        """Forward nothing more on the connections there are, in silence; new ones work."""
+        """Silently stop forwarding on existing connections; new ones work."""
 
         async def stall() -> None:
             for connection in self._open.values():
@@ -110,7 +110,7 @@ class FaultyProxy:
         self._call(stall())
 
     def release(self) -> None:
-        """Let everything that is stalled go on."""
+        """Resume everything that is stalled."""
 
         async def release() -> None:
             for connection in self._open.values():
@@ -119,11 +119,14 @@ class FaultyProxy:
         self._call(release())
 
     def retarget(self, upstream: str) -> None:
-        """Connect new clients to another server; only its host and port count.
+        """Connect new clients to another server; only its host and port are used.
+
+        Args:
+            upstream: URL of the server.
 
         Raises:
-            ValueError: the URL has no host, or no port that is known.
-            OSError: the host's name cannot be resolved.
+            ValueError: The URL has no host, or its port is unknown.
+            OSError: The host name cannot be resolved.
         """
         self._addresses = _addresses(urlsplit(upstream))
 
@@ -137,7 +140,7 @@ class FaultyProxy:
         listener.setblocking(False)
         self._port = listener.getsockname()[1]
         self._stopping = asyncio.Event()
-        # Windows' usual loop has no readers.
+        # The default loop of Windows does not support readers.
         self._loop = asyncio.SelectorEventLoop()
         self._thread = threading.Thread(
             target=self._run, args=(self._loop, listener), name="faulty-proxy", daemon=True
@@ -145,7 +148,7 @@ class FaultyProxy:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening and reset what is open."""
+        """Stop listening and reset all connections."""
         if self._thread is None or self._loop is None:
             return
         self._loop.call_soon_threadsafe(self._stopping.set)
@@ -153,7 +156,7 @@ class FaultyProxy:
         self._thread = self._loop = None
 
     def _call(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something in the proxy's thread, and wait until it is done."""
+        """Run a coroutine in the proxy's thread and wait for it."""
         if self._loop is None:
             work.close()
             raise RuntimeError("the proxy is not running")
@@ -172,7 +175,7 @@ class FaultyProxy:
         await self._reset_all()
 
     async def _reset_all(self) -> None:
-        # A task that is cancelled before it has begun would never close its sockets.
+        # A task that is cancelled before it starts would not close its sockets.
         await asyncio.sleep(0)
         tasks = list(self._open)
         for task in tasks:
@@ -182,7 +185,7 @@ class FaultyProxy:
     def _accept(self, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
         try:
             client, _ = listener.accept()
-        except OSError:  # the client has gone already
+        except OSError:  # the client has already disconnected
             return
         prepare(client)
         number = self.connections + 1

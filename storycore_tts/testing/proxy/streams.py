@@ -1,4 +1,4 @@
-"""One direction of a connection, with the rules that wait for their place in it."""
+"""One direction of a connection, and the rules that apply to it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from operator import itemgetter
 from .rules import Corrupt, Cut, Direction, Reset, ScriptedRule, Slow, Stall, StreamRule
 
 TICK = 0.02
-"""Seconds between two pieces of a slow message."""
+"""Seconds between pieces of a slow message."""
 STATUS_BYTES = len(b"HTTP/1.1 101")
 FLIPPED = bytes(255 - byte for byte in range(256))
 
 
 class CutByRule(Exception):
-    """Both sides shall be closed in an orderly way."""
+    """A rule requires both sides to be closed normally."""
 
 
 class Message:
-    """A request or a response on its way."""
+    """A request or a response that is being forwarded."""
 
     def __init__(self, direction: Direction, entries: Iterable[ScriptedRule] = ()) -> None:
         self.opening = b""
-        """The first bytes, as many as tell that a connection becomes a WebSocket."""
+        """The first bytes, from which a switch to the WebSocket protocol is detected."""
         self.passed = 0
         self.bytes_per_second = math.inf
         self._corrupt_up_to: float = 0
@@ -37,13 +37,13 @@ class Message:
         self._waiting = sorted(places, key=itemgetter(0))
 
     def due(self) -> ScriptedRule | None:
-        """The next rule whose place has been reached; given once."""
+        """Return the next rule whose position was reached, once."""
         if self._waiting and self._waiting[0][0] <= self.passed:
             return self._waiting.pop(0)[1]
         return None
 
     def slice(self, data: bytes) -> bytes:
-        """As much of the data as may go at once, counted as having gone."""
+        """Return as much of the data as may be sent now, and count it as sent."""
         size = min(len(data), max(1, self.bytes_per_second * TICK))
         if self._waiting:
             size = min(size, self._waiting[0][0] - self.passed)
@@ -52,7 +52,7 @@ class Message:
         return piece
 
     def corrupt(self, length: int | None) -> None:
-        """Flip the bits of what follows."""
+        """Flip the bits of the following data."""
         self._corrupt_up_to = math.inf if length is None else self.passed + length
 
     def _spoilt(self, piece: bytes) -> bytes:
@@ -61,37 +61,37 @@ class Message:
 
 
 class Stream:
-    """Sends a direction's bytes to its target, message by message, and lets rules strike.
+    """Sends the data of one direction to its target, and applies rules.
 
-    `use` counts a strike and says whether it still is to happen.
+    `use` counts the use of a rule and returns whether it is still active.
     """
 
     def __init__(self, direction: Direction, use: Callable[[ScriptedRule], bool]) -> None:
         self.direction = direction
         self.target: socket.socket | None = None
         self.open = asyncio.Event()
-        """Unset while nothing may pass."""
+        """Cleared while stalled."""
         self.open.set()
         self._message = Message(direction)
         self._use = use
 
     @property
     def opening(self) -> bytes:
-        """How the current message begins."""
+        """The first bytes of the current message."""
         return self._message.opening
 
     def begin(self, entries: Iterable[ScriptedRule]) -> None:
-        """What is sent from now on is another message, and these rules may strike it."""
+        """Start the next message, to which these rules may apply."""
         self._message = Message(self.direction, entries)
 
     async def send(self, data: bytes) -> None:
         """Forward bytes of the current message.
 
         Raises:
-            CutByRule: a rule wants both sides to be closed.
-            OSError: the target is gone, or a rule wants both sides to be reset.
+            CutByRule: A rule requires both sides to be closed.
+            OSError: The target has disconnected, or a rule requires both sides to be reset.
         """
-        # The next message may begin while this piece of the last one is still on its way.
+        # The next message may start while this piece of the last one is still being sent.
         message = self._message
         if len(message.opening) < STATUS_BYTES:
             message.opening += data[:STATUS_BYTES]
@@ -105,7 +105,7 @@ class Stream:
             await asyncio.sleep(len(piece) / message.bytes_per_second)
 
     async def finish(self) -> None:
-        """Tell the target that nothing more will come."""
+        """Signal the end of the data to the target."""
         await self.open.wait()
         if self.target is not None:
             self.target.shutdown(socket.SHUT_WR)

@@ -98,7 +98,7 @@ MUTANTS = [
     ),
     (
         JOB,
-        "        if node_errors:  # the server runs what is left of the graph\n",
+        "        if node_errors:  # the server runs the valid part of the graph\n",
         "        if False:\n",
         "a graph of which only a part runs is followed as if all were well",
         RULES,
@@ -196,7 +196,7 @@ MUTANTS = [
     ),
     (
         SESSION,
-        "        for job in tuple(self._jobs):\n            job.tell(job.machine.close)\n",
+        "        for job in tuple(self._jobs):\n            job.notify(job.machine.close)\n",
         "",
         "closing a client leaves its jobs on the server",
         SHARED,

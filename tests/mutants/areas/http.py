@@ -72,7 +72,7 @@ MUTANTS = [
     ),
     (
         "storycore_tts/entrypoints/http/openai/voices.py",
-        "    is_known = owner != ANYBODY or not service.config.server.api_keys\n",
+        "    is_known = owner != ANONYMOUS or not service.config.server.api_keys\n",
         "    is_known = True\n",
         "what people say in their recordings is told without a key",
         ["tests/http/test_behind_a_proxy.py"],

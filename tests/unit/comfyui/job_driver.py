@@ -133,9 +133,9 @@ class JobDriver:
         else:
             self.machine.restoring_failed(error, self.now)  # type: ignore[arg-type]
 
-    def withdrawn(self, known_as: str | None = None, *, runs: bool = False) -> None:
+    def withdrawn(self, listed_as: str | None = None, *, runs: bool = False) -> None:
         self._answer(WITHDRAW)
-        self.machine.withdrawn(Withdrawn(known_as, runs), self.now)
+        self.machine.withdrawn(Withdrawn(listed_as, runs), self.now)
 
     def not_withdrawn(self, error: Exception) -> None:
         self._answer(WITHDRAW)

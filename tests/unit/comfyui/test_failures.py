@@ -95,7 +95,7 @@ def test_a_refused_value_is_an_invalid_request_in_comfyuis_words(
     )
     said = refused_prompt_error(refused, GRAPH)
     assert type(said) is error
-    assert said.message == f"The node {VOICE} refuses a value: {message}: {details}"
+    assert said.message == f"The node {VOICE} rejected a value: {message}: {details}"
     assert (said.backend, said.retryable) == ("comfyui", False)
 
 
@@ -172,15 +172,15 @@ def test_a_missing_node_is_a_missing_pack(kind, message, details):
         ),
         (body("invalid_prompt_id", "prompt_id must be a UUID", "x"), "must be a UUID: x"),
         ({"error": "Bad thing"}, "Bad thing"),
-        ({"error": None}, "it gives no reason"),
-        ({}, "it gives no reason"),
-        ({"error": {}, "node_errors": None}, "it gives no reason"),
+        ({"error": None}, "no reason given"),
+        ({}, "no reason given"),
+        ({"error": {}, "node_errors": None}, "no reason given"),
     ],
 )
 def test_any_other_refusal_is_a_failure_in_comfyuis_words(refused, said):
     error = refused_prompt_error(refused, GRAPH)
     assert type(error) is GenerationFailed
-    assert error.message.startswith("ComfyUI refuses the workflow: ")
+    assert error.message.startswith("ComfyUI rejected the workflow: ")
     assert said in error.message
 
 
@@ -218,7 +218,7 @@ FAILURES = [
         "Torch not compiled with CUDA enabled",
         TRAINING,
         GenerationFailed,
-        "needs a CUDA GPU",
+        "requires a CUDA GPU",
     ),
     (
         VOICE,
@@ -234,7 +234,7 @@ FAILURES = [
         "[Errno 28] No space left on device",
         BUILT_IN,
         GenerationFailed,
-        "make room",
+        "free some space",
     ),
     (
         VOICE,
@@ -253,7 +253,7 @@ FAILURES = [
         "dimension 2",
         TRAINING,
         GenerationFailed,
-        "take 1.7B",
+        "use 1.7B",
     ),
     (VOICE, "RuntimeError", "MPS backend out of memory", BUILT_IN, OutOfMemory, "0.6B"),
     (
@@ -278,7 +278,7 @@ FAILURES = [
         "Audio folder not found: /nope",
         TRAINING,
         InvalidDataset,
-        "on the server's own disk",
+        "a folder on the server",
     ),
     (
         TRAIN,

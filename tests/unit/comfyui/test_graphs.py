@@ -204,7 +204,7 @@ def test_no_job_is_answered_from_the_cache_of_another(spec):
 def test_an_unknown_speaker_is_refused_with_the_servers_list(speak):
     with pytest.raises(UnknownSpeaker, match="Did you mean 'Mia'") as caught:
         speak(SpeechRequest("Hi.", "Miau"), speaker=[["Mia", "Tom"]])
-    assert caught.value.hint == "Speakers there: Mia, Tom."
+    assert caught.value.hint == "Available speakers: Mia, Tom."
 
 
 @pytest.mark.parametrize("text", ["Wait [break=2s] here.", "[[break=1]", "[break=0.5][break=9]"])

@@ -32,11 +32,11 @@ def test_a_model_that_the_node_pack_finds(folder):
         (("Qwen3-TTS-12Hz-0.6B-CustomVoice/config.json",), "is not in models/qwen-tts"),
         (
             ("Qwen/Qwen3-TTS-12Hz-1.7B-CustomVoice/config.json",),
-            "lies in Qwen/Qwen3-TTS-12Hz-1.7B-CustomVoice, where nobody looks",
+            "is in the subfolder Qwen/Qwen3-TTS-12Hz-1.7B-CustomVoice",
         ),
         (
             ("Qwen\\Qwen3-TTS-12Hz-1.7B-CustomVoice\\config.json",),
-            "lies in Qwen/Qwen3-TTS-12Hz-1.7B-CustomVoice, where nobody looks",
+            "is in the subfolder Qwen/Qwen3-TTS-12Hz-1.7B-CustomVoice",
         ),
         (("Qwen3-TTS-12Hz-1.7B-CustomVoice/.cache/x",), "incomplete"),
     ],

@@ -36,7 +36,7 @@ from .job_driver import (
 )
 
 BROKE = BackendUnavailable("the connection broke")
-AGAIN = "the ComfyUI server lost the job under way, and was given it again"
+AGAIN = "the ComfyUI server lost the job, which was submitted again"
 ERROR = {
     "node_id": "voice",
     "node_type": "FB_Qwen3TTSCustomVoice",
@@ -259,7 +259,7 @@ def test_a_server_that_stays_silent_in_doubt_is_given_up(job):
     while not job.is_leaving:
         job.wait(1).no_snapshot(BackendUnavailable("silent"))
     assert job.now == pytest.approx(1012)  # from the first silence on, for longer than ``away``
-    job.withdrawn(known_as=ID)
+    job.withdrawn(listed_as=ID)
     assert job.machine.error is BROKE
 
 
@@ -524,7 +524,7 @@ def test_a_job_that_is_lost_twice_is_lost(job):
         job.absent()
     job.withdrawn()
     assert isinstance(job.machine.error, JobLost)
-    assert "twice" in str(job.machine.error)
+    assert "lost again" in str(job.machine.error)
     assert job.commands.count(SUBMIT) == 2
 
 
@@ -555,7 +555,7 @@ def test_a_server_that_goes_away_is_given_up(job):
     while not job.is_leaving:
         job.wait(1).no_snapshot(BackendUnavailable("refused"))
     assert 1010 < job.now < 1014
-    assert "went away while the job was under way" in str(job.machine.error)
+    assert "became unreachable during the job" in str(job.machine.error)
     assert not job.machine.error.retryable
     assert job.machine.leave_by == job.now  # the caller does not wait for its withdrawal
 
@@ -670,7 +670,7 @@ def test_a_job_that_the_queue_lists_is_withdrawn_once(job):
     job.start().asks_for(SUBMIT)
     job.machine.cancel(job.now)
     job.uncertain(BROKE)
-    job.withdrawn(known_as="its-own")
+    job.withdrawn(listed_as="its-own")
     assert job.machine.ended
     assert job.machine.prompt_id == "its-own"
 

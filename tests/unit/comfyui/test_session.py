@@ -226,7 +226,7 @@ async def test_a_restarted_server_is_given_the_job_again(server):
     await server.until(lambda server: len(server.submitted) == 2)
     server.finish(server.submitted[0])
     speech = await call
-    assert any("given it again" in warning for warning in speech.warnings)
+    assert any("submitted again" in warning for warning in speech.warnings)
     assert server.count("POST", "/upload/image") == 2
     await adapter.aclose()
 

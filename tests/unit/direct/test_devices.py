@@ -27,14 +27,14 @@ def test_auto_takes_the_best_there_is(hardware, device):
 @pytest.mark.parametrize(
     ("device", "hardware", "told"),
     [
-        ("cuda", APPLE, "torch finds no such device"),
-        ("mps", GPU, "torch finds no such device"),
+        ("cuda", APPLE, "torch does not find such a device"),
+        ("mps", GPU, "torch does not find such a device"),
         ("cuda:1", GPU, r"there is only cuda:0 \(NVIDIA H200\)"),
-        ("xpu", GPU, "runs on cuda, mps and cpu"),
+        ("xpu", GPU, "supports cuda, mps and cpu"),
     ],
 )
 def test_a_device_that_is_not_there_is_refused(device, hardware, told):
-    with pytest.raises(BackendUnavailable, match=f"{told}.*device: auto"):
+    with pytest.raises(BackendUnavailable, match=f"{told}.*tts.qwen.device to auto"):
         placed(hardware, device=device)
 
 

@@ -1,4 +1,4 @@
-"""Models that were loaded wrongly, as some versions of transformers do it."""
+"""Models that were not loaded correctly, as some versions of transformers do it."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def load(tiny_torch, tiny_models):
 def refusal(module, folder):
     from storycore_tts.adapters.direct import guard
 
-    with pytest.raises(BackendUnavailable, match="loaded wrongly") as error:
+    with pytest.raises(BackendUnavailable, match="not loaded correctly") as error:
         guard.check(module, folder)
     assert not error.value.retryable
     return error.value.message
@@ -53,5 +53,5 @@ def test_a_model_that_was_loaded_wrongly_is_not_returned(load, tiny_torch, monke
         return tiny_torch.zeros_like(frequencies), scaling
 
     monkeypatch.setitem(ROPE_INIT_FUNCTIONS, "default", wrong)
-    with pytest.raises(BackendUnavailable, match="loaded wrongly"):
+    with pytest.raises(BackendUnavailable, match="not loaded correctly"):
         load()

@@ -194,11 +194,11 @@ async def test_a_gpu_that_is_lost_is_told_by_status_and_to_all_who_come_later(op
 
     Steps(adapter).at[3] = fail
     for _ in range(2):
-        with pytest.raises(BackendUnavailable, match=r"cannot use it any more.*device-side assert"):
+        with pytest.raises(BackendUnavailable, match=r"can no longer be used.*device-side assert"):
             await say(adapter)
     status = await adapter.status()
     assert not status.reachable
-    assert "Start the program again" in status.problems[0].advice
+    assert "Restart the program" in status.problems[0].advice
 
 
 @contextlib.contextmanager
@@ -290,7 +290,7 @@ async def test_whole_numbers_are_sampled_with_too(warm):
 async def test_damaged_weights_are_named(tiny_models, adapter, tmp_path):
     damaged = shutil.copytree(tiny_models.path("base"), tmp_path / "damaged")
     (damaged / "model.safetensors").write_bytes(b"not weights")
-    with pytest.raises(BackendUnavailable, match="Is the download complete"):
+    with pytest.raises(BackendUnavailable, match="Check that the download is complete"):
         await adapter.clone(CloneRequest(SHORT, REFERENCE, checkpoint=str(damaged)))
 
 

@@ -51,7 +51,7 @@ def test_every_fault_is_told_at_once(dataset):
         "a broken.wav": "cannot be read as audio",
         "b without words.wav": "there is no transcript b without words.txt",
         "c empty.wav": "its transcript is empty",
-        "d unspeakable.wav": "nothing that can be spoken",
+        "d unspeakable.wav": "nothing to speak",
         "e short.wav": "is 0.30 s long; 0.5 s is the least",
         "f long.wav": "is 31.0 s long; cut it at pauses, 30 s is the most",
         "g latin.txt": "is no UTF-8 text",

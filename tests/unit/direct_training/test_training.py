@@ -251,7 +251,7 @@ def test_a_base_model_whose_download_was_cut_off_is_named(tiny_models, train, tm
     cut = shutil.copytree(tiny_models.path("base"), tmp_path / "cut")
     whole = (cut / file).read_bytes()
     (cut / file).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(BackendUnavailable, match="Is the download complete"):
+    with pytest.raises(BackendUnavailable, match="Check that the download is complete"):
         train({"base_model": cut})
 
 

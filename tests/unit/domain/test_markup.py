@@ -53,7 +53,7 @@ def test_a_warning_names_what_may_be_read_aloud():
 
 
 def test_nothing_but_markup_is_nothing_to_say():
-    with pytest.raises(InvalidRequest, match="nothing that can be spoken"):
+    with pytest.raises(InvalidRequest, match="nothing to speak"):
         SpeechRequest("[laugh] **", "Ryan", strip_markup=True)
 
 

@@ -69,7 +69,7 @@ def test_a_speaker_is_found_in_any_case_with_spaces_or_underscores_as_the_backen
 def test_an_unknown_speaker_gets_the_closest_name_and_the_list():
     with pytest.raises(UnknownSpeaker) as caught:
         find_speaker("Rian", SPEAKERS, backend="comfyui")
-    assert "no speaker 'Rian' on the comfyui backend" in caught.value.message
+    assert "The comfyui backend has no speaker 'Rian'" in caught.value.message
     assert "Did you mean 'Ryan'?" in caught.value.message
     assert all(name in caught.value.hint for name in SPEAKERS)
     assert caught.value.backend == "comfyui"

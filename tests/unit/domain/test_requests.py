@@ -74,7 +74,7 @@ def test_a_request_cannot_be_changed_and_refuses_an_unknown_language(kind, make)
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("?!", "nothing that can be spoken"),
+        ("?!", "nothing to speak"),
         (None, "must be a string, not NoneType"),
         ("word " * 20_000, "too long for one generation"),
     ],
@@ -113,7 +113,7 @@ def test_names_and_folders_are_one_line_of_text_or_a_path(kind, name, make):
         (" \n", "is empty"),
         ("a\x00b", "control character"),
         ("a\nb", "control character"),
-        ("\udcff", "half a surrogate"),
+        ("\udcff", "lone surrogate"),
         (5, "must be a string, not int"),
         (b"a", "must be a string, not bytes"),
         *([] if name == "checkpoint" else [(None, "must be a string, not NoneType")]),
@@ -125,11 +125,11 @@ def test_names_and_folders_are_one_line_of_text_or_a_path(kind, name, make):
 
 def test_words_around_the_text_need_a_letter_too(make, tone):
     assert make("speech", instruct="").instruct == ""
-    with pytest.raises(InvalidRequest, match="The instruct holds nothing"):
+    with pytest.raises(InvalidRequest, match="The instruct contains nothing"):
         make("speech", instruct="...")
-    with pytest.raises(InvalidRequest, match="The transcript holds nothing"):
+    with pytest.raises(InvalidRequest, match="The transcript contains nothing"):
         ReferenceAudio(tone(), transcript="...")
-    with pytest.raises(InvalidRequest, match="The test_text holds nothing"):
+    with pytest.raises(InvalidRequest, match="The test_text contains nothing"):
         make("training", test_text="")
 
 

@@ -43,7 +43,7 @@ def test_a_name_may_be_of_any_script():
     ],
 )  # fmt: skip
 def test_other_names_are_refused(name):
-    with pytest.raises(InvalidRequest, match="name of a voice"):
+    with pytest.raises(InvalidRequest, match=r"name (of|for) a voice"):
         clone(name=name)
 
 

@@ -109,7 +109,7 @@ async def test_voices_of_the_backend_and_of_checkpoints_are_not_looked_up(tts, f
 async def test_a_name_that_nobody_has_lists_both_kinds(tts):
     with pytest.raises(UnknownSpeaker, match="no speaker 'Mai'") as caught:
         await tts.say("Hello.", speaker="Mai")
-    assert caught.value.hint == "Speakers there: Ryan, Zara. Stored voices: Mia, Tom."
+    assert caught.value.hint == "Available speakers: Ryan, Zara. Stored voices: Mia, Tom."
     for impossible in ("", "a\nb", 5, "[bold]Nobody", "../Mia"):
         with pytest.raises(InvalidRequest):
             await tts.say("Hello.", speaker=impossible)

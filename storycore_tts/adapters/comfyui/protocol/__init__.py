@@ -1,10 +1,10 @@
-"""What ComfyUI and the node pack expect and mean, without any I/O.
+"""The protocol of ComfyUI and the node pack, without I/O.
 
-Nothing below this package imports asyncio or an HTTP library: every rule takes values and returns
-values, and the state machine in ``job`` is told what time it is.
+No module here imports asyncio or an HTTP library: functions map values to values, and the state
+machine in ``job`` receives the time as an argument.
 """
 
 from __future__ import annotations
 
 BACKEND = "comfyui"
-"""The name that this adapter's errors and results carry."""
+"""Name of this adapter in errors and results."""

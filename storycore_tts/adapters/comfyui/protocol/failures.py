@@ -1,4 +1,4 @@
-"""ComfyUI's complaints turned into our errors, with its own message, node and exception type."""
+"""Converts errors of ComfyUI to errors of this package."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from storycore_tts.domain.requests import SpeechRequest
 
 _VALUE_ERRORS = ("value_not_in_list", "value_smaller_than_min", "value_bigger_than_max")
 _MORE_MEMORY = (
-    "Free GPU memory there, choose model_choice 0.6B, or set unload_model_after_generate."
+    "Free GPU memory on the server, use model_choice 0.6B, or set unload_model_after_generate."
 )
-_MORE_MEMORY_TO_TRAIN = (  # the node cannot train the smaller model
-    "Free GPU memory there, train with a smaller batch_size, or on the direct backend, which can "
-    "train the 0.6B model."
+_MORE_MEMORY_TO_TRAIN = (  # the node cannot train the 0.6B model
+    "Free GPU memory on the server, use a smaller batch_size, or train on the direct backend, "
+    "which supports the 0.6B model."
 )
 _TRANSFORMERS = "python -m pip install transformers==4.57.3"
 _BY_INPUT: dict[str, type[InvalidRequest]] = {
@@ -42,7 +42,7 @@ _BY_INPUT: dict[str, type[InvalidRequest]] = {
 
 
 def refused_prompt_error(body: Mapping[str, Any], graph: Graph) -> TTSError:
-    """Read the 400 that ``POST /prompt`` answers when validation fails."""
+    """Return the error for a 400 response to ``POST /prompt``."""
     node_errors = body.get("node_errors")
     if isinstance(node_errors, dict) and node_errors:
         return node_errors_error(node_errors)
@@ -54,15 +54,15 @@ def refused_prompt_error(body: Mapping[str, Any], graph: Graph) -> TTSError:
     if kind == "missing_node_type" or (kind == "invalid_prompt" and missing):
         classes = ", ".join(sorted({node["class_type"] for node in graph.values()}))
         return NodePackMissing(
-            f"ComfyUI refuses the workflow: {said}",
-            hint=f"It needs the nodes {classes}: install or update {NODE_PACK}.",
+            f"ComfyUI rejected the workflow: {said}",
+            hint=f"The workflow requires the nodes {classes}: install or update {NODE_PACK}.",
             backend=BACKEND,
         )
-    return GenerationFailed(f"ComfyUI refuses the workflow: {said}", backend=BACKEND)
+    return GenerationFailed(f"ComfyUI rejected the workflow: {said}", backend=BACKEND)
 
 
 def node_errors_error(node_errors: Mapping[str, Any]) -> TTSError:
-    """Read the ``node_errors`` of an answer to ``POST /prompt``: the first one, in full."""
+    """Return the error for the first of the ``node_errors`` in a response to ``POST /prompt``."""
     node_id, entry = next(iter(node_errors.items()))
     error = mapping(first(mapping(entry).get("errors")))
     node_type = str(mapping(entry).get("class_type") or "")
@@ -70,10 +70,10 @@ def node_errors_error(node_errors: Mapping[str, Any]) -> TTSError:
     if error.get("type") in _VALUE_ERRORS:
         name = str(mapping(error.get("extra_info")).get("input_name"))
         kind = _BY_INPUT.get(name, InvalidRequest)
-        return kind(f"The node {node_type} refuses a value: {said}", backend=BACKEND)
+        return kind(f"The node {node_type} rejected a value: {said}", backend=BACKEND)
     return GenerationFailed(
-        f"ComfyUI refuses the node {node_type} ({error.get('type')}): {said}",
-        hint=f"Is {NODE_PACK} of another version than 1.0.6? Run storycore-tts doctor.",
+        f"ComfyUI rejected the node {node_type} ({error.get('type')}): {said}",
+        hint=f"Check that version 1.0.6 of {NODE_PACK} is installed; run storycore-tts doctor.",
         node_type=node_type,
         node_id=str(node_id),
         exception_type=str(error.get("type") or "") or None,
@@ -82,11 +82,11 @@ def node_errors_error(node_errors: Mapping[str, Any]) -> TTSError:
 
 
 def execution_error(failed: Failed, *, request: object) -> TTSError:
-    """Read what a node raised.
+    """Return the error for an exception of a node.
 
     Args:
         failed: The node, the exception's type and its message.
-        request: What was asked for, to tell a wrong checkpoint from a wrong speaker.
+        request: The request, used to distinguish a wrong checkpoint from a wrong speaker.
     """
     said = f"{failed.exception_type}: {failed.message}".strip(": ")
     where = f"The node {failed.node_type} failed on the ComfyUI server: {said}"
@@ -104,45 +104,45 @@ def execution_error(failed: Failed, *, request: object) -> TTSError:
 
 
 def stopped_error(*, ran: bool) -> JobCancelled:
-    """Say that another client stopped a job of ours: while it ran, or while it waited."""
+    """Return the error for a job that another client stopped while it was running or queued."""
     said = (
-        "The job was interrupted on the ComfyUI server by another client or at its page."
+        "The job was interrupted on the ComfyUI server, by another client or in its web interface."
         if ran
-        else "Another client of the ComfyUI server deleted the job from its queue, or cleared it."
+        else "Another client deleted the job from the queue of the ComfyUI server."
     )
-    return JobCancelled(said, hint="Ask again if it was not meant to stop.", backend=BACKEND)
+    return JobCancelled(said, hint="Retry if this was not intended.", backend=BACKEND)
 
 
 def lost_error(reason: str) -> JobLost:
-    """Say that the server knows nothing of a job that it took."""
+    """Return the error for an accepted job that the server no longer knows."""
     return JobLost(
         f"The ComfyUI server no longer knows the job: {reason}.",
-        hint="Look at the server's own log for what happened, and ask again.",
+        hint="Check the log of the server for the reason, and retry.",
         backend=BACKEND,
         retryable=False,
     )
 
 
 def damaged_upload_error() -> BackendUnavailable:
-    """Say that the server has another recording than the one that we sent."""
+    """Return the error for an uploaded recording that differs from the original."""
     return BackendUnavailable(
-        "The reference did not arrive at the ComfyUI server as it was sent.",
-        hint="Look at what stands between it and you.",
+        "The reference recording was damaged during the upload to the ComfyUI server.",
+        hint="Check any proxy between the client and the server.",
         backend=BACKEND,
     )
 
 
 def missing_model_error(said: str, model: str, cause: TTSError | None = None) -> BackendUnavailable:
-    """Say that the server lacks a model, and could not download it.
+    """Return the error for a missing model that the server could not download.
 
     Args:
-        said: What is missing.
-        model: Its repository on the Hugging Face Hub.
-        cause: How its download ended, just now.
+        said: Description of what is missing.
+        model: Repository of the model on the Hugging Face Hub.
+        cause: The error of the download, if it has just failed.
     """
     ended = f" {cause.message}" if cause else ""
     return BackendUnavailable(
-        f"The ComfyUI server lacks a model: {said}, and it could not download it.{ended}",
+        f"A model is missing on the ComfyUI server and could not be downloaded: {said}.{ended}",
         hint=how_to_install(model),
         backend=BACKEND,
         retryable=False,
@@ -150,36 +150,36 @@ def missing_model_error(said: str, model: str, cause: TTSError | None = None) ->
 
 
 def how_to_install(model: str) -> str:
-    """Say how a model gets to where the node pack looks for it."""
+    """Return instructions for installing a model on the server."""
     name = model.rpartition("/")[2]
     return (
-        f"Put it into ComfyUI/models/{MODEL_FOLDER}/{name} on the server, for instance with: "
+        f"Install it in ComfyUI/models/{MODEL_FOLDER}/{name} on the server, for example with: "
         f"hf download {model} --local-dir ComfyUI/models/{MODEL_FOLDER}/{name}"
     )
 
 
 def missing_checkpoint_error(path: str) -> InvalidRequest:
-    """Say that a checkpoint is not there; the stock model would speak, or has spoken."""
+    """Return the error for a missing checkpoint, instead of which the stock model is used."""
     return InvalidRequest(
-        f"There is no checkpoint {path} on the ComfyUI server: the node pack would speak with the "
-        "stock model.",
-        hint="checkpoint is a folder on the server's own disk, as the server sees it.",
+        f"The checkpoint {path} does not exist on the ComfyUI server; the node pack would use the "
+        "stock model instead.",
+        hint="checkpoint must be the path of a folder on the server.",
         backend=BACKEND,
     )
 
 
 def other_kind_error(prompt_id: str) -> InvalidRequest:
-    """Say that a job id is in use for something else."""
+    """Return the error for a job id that is used by a different kind of job."""
     return InvalidRequest(
         f"The job {prompt_id} on the ComfyUI server is of another kind.",
-        hint="Give each job a job_id of its own.",
+        hint="Use a different job_id for each job.",
         backend=BACKEND,
     )
 
 
 def timed_out_error(setting: str, seconds: float) -> BackendTimeout:
-    """Say which wait for a job took too long."""
-    did = {"queue": "waited behind other jobs", "idle": "gave no sign of life"}
+    """Return the error for an expired timeout of a job."""
+    did = {"queue": "was queued", "idle": "sent no progress"}
     return BackendTimeout(
         f"The job on ComfyUI {did.get(setting, 'did not finish')} for {seconds:g} s and was "
         "withdrawn.",
@@ -192,9 +192,9 @@ def timed_out_error(setting: str, seconds: float) -> BackendTimeout:
 
 
 def went_away_error(seconds: float, last: TTSError) -> BackendUnavailable:
-    """Say that the server stopped answering with a job of ours under way."""
+    """Return the error for a server that became unreachable during a job."""
     return BackendUnavailable(
-        "The ComfyUI server went away while the job was under way and did not come back within "
+        "The ComfyUI server became unreachable during the job and did not recover within "
         f"{seconds:g} s. {last}",
         backend=BACKEND,
         retryable=False,
@@ -202,50 +202,52 @@ def went_away_error(seconds: float, last: TTSError) -> BackendUnavailable:
 
 
 def closed_error() -> BackendUnavailable:
-    """Say that our own side hung up."""
-    return BackendUnavailable("The client was closed in mid-job.", backend=BACKEND, retryable=False)
+    """Return the error for a job whose client was closed."""
+    return BackendUnavailable(
+        "The client was closed while the job was running.", backend=BACKEND, retryable=False
+    )
 
 
 def _kind_and_advice(
     node_type: str, said: str, request: object
 ) -> tuple[type[GenerationFailed | InvalidRequest], str | None]:
-    """Judge what a node of this type said, in lower case: which error it is, and what helps."""
+    """Return the error class and the hint for a message of a node, given in lower case."""
     trains = node_type == TRAIN
     if "outofmemory" in said or "out of memory" in said:
         return OutOfMemory, _MORE_MEMORY_TO_TRAIN if trains else _MORE_MEMORY
     if "unsupported speakers" in said and isinstance(request, SpeechRequest):
         return UnknownSpeaker, None if request.checkpoint is None else (
-            f"Either the checkpoint has no speaker {request.speaker!r}, or the folder "
-            f"{request.checkpoint} does not exist on the server: the node pack then takes the "
-            "stock model without a word."
+            f"Either the checkpoint has no speaker {request.speaker!r}, or its folder "
+            f"{request.checkpoint} does not exist on the server; in that case the node pack "
+            "silently uses the stock model."
         )
     if "audio folder not found" in said or "no valid audio/txt pairs" in said:
         return InvalidDataset, (
-            "The dataset is a folder on the server's own disk: recordings, each with a .txt of "
-            "the same name."
+            "The dataset must be a folder on the server with recordings and, for each, a .txt file "
+            "of the same name."
         )
     hint = None
     if "not compiled with cuda" in said or "no nvidia driver" in said:
         hint = (
-            "The training node needs a CUDA GPU on that server."
+            "The training node requires a CUDA GPU on the server."
             if trains
-            else "That server has no CUDA: set tts.qwen.device to auto."
+            else "The server has no CUDA: set tts.qwen.device to auto."
         )
     elif trains and "must match the size of tensor" in said:
         hint = (
-            "The training node cannot train the 0.6B model: take 1.7B (the presets standard and "
+            "The training node cannot train the 0.6B model: use 1.7B (the presets standard and "
             "quality), or the direct backend."
         )
     elif "no space left" in said:
-        hint = "The server's disk is full: make room there."
+        hint = "The disk of the server is full: free some space."
     elif "qwen3ttstalkerconfig" in said or "'qwen_tts' package failed to import" in said:
         hint = (
-            "ComfyUI's Python there has another version of transformers than the node pack needs: "
-            f"{_TRANSFORMERS}, with the Python that runs ComfyUI, and restart it."
+            "The node pack requires a different version of transformers. With the Python that runs "
+            f"ComfyUI, run {_TRANSFORMERS}, and restart ComfyUI."
         )
     return GenerationFailed, hint
 
 
 def _sentence(message: object, details: object) -> str:
     parts = [str(part).strip() for part in (message, details) if part]
-    return ": ".join(parts) or "it gives no reason"
+    return ": ".join(parts) or "no reason given"

@@ -1,4 +1,4 @@
-"""A job that a ComfyUI server has, followed by its events, the queue and history to its end."""
+"""Follows a job on a ComfyUI server by events, queue and history until it has ended."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MAY_RUN = (Phase.SUBMITTING, Phase.SEARCHING, Phase.PAUSING, Phase.FOLLOWING)
 
 
 class FollowedJob(ServerJob):
-    """Judges what the server says of a job."""
+    """Interprets what the server reports about a job."""
 
     def __init__(self, plan: JobPlan, *, connected: bool) -> None:
         super().__init__(plan, connected=connected)
@@ -36,20 +36,20 @@ class FollowedJob(ServerJob):
 
     @property
     def deadline(self) -> float:
-        """When ``tick`` must be called at the latest."""
+        """The latest time at which ``tick`` must be called."""
         if self.phase is Phase.FOLLOWING:
             return min(self._run.ask_at, self._run.soonest_limit(self.plan)[0])
         return self._wake_at
 
     def stream_changed(self, *, connected: bool) -> None:
-        """Take note that the event stream connected, or that it broke."""
+        """Record that the event stream was connected or disconnected."""
         self._connected = connected
         self._run.unbroken = self._run.unbroken and connected
 
     def event(self, kind: str, data: Mapping[str, Any], now: float) -> None:
-        """Take an event of this job; ``kind`` and ``data`` are the frame's type and data.
+        """Process an event of this job; ``kind`` and ``data`` are the type and data of the frame.
 
-        An event also proves that the server has the job, whatever became of the answer to the POST.
+        An event also proves that the server has the job, even if the response to the POST was lost.
         """
         if self.phase not in _MAY_RUN:
             return
@@ -62,7 +62,7 @@ class FollowedJob(ServerJob):
             return
         if progress is not None:
             self._run.start(now)
-        self._tell_start()
+        self._report_start()
         if progress is not None:
             self._progress.append(progress)
         if self.phase in (Phase.SEARCHING, Phase.PAUSING):
@@ -71,25 +71,25 @@ class FollowedJob(ServerJob):
             self._conclude(now)
 
     def _found(self, now: float) -> None:
-        self._say(logging.INFO, "job.found")
+        self._log_event(logging.INFO, "job.found")
         self._follow(now)
 
     def _follow(self, now: float) -> None:
         self.phase, self._wake_at, self.may_live = Phase.FOLLOWING, math.inf, True
         self._run.submitted(now)
         self._progress.append(Progress(Stage.QUEUED))
-        self._tell_start()  # an event may have overtaken the answer to the POST
+        self._report_start()  # events may arrive before the response to the POST
         self._conclude(now)
 
-    def _tell_start(self) -> None:
+    def _report_start(self) -> None:
         run = self._run
-        if self.phase is Phase.FOLLOWING and run.started_at is not None and not run.start_is_told:
-            run.start_is_told = True
-            self._say(logging.INFO, "job.started")
+        if self.phase is Phase.FOLLOWING and run.started_at is not None and not run.start_reported:
+            run.start_reported = True
+            self._log_event(logging.INFO, "job.started")
             self._progress.append(self.plan.begins())
 
     def _conclude(self, now: float) -> None:
-        """End a job whose events have said everything."""
+        """End the job if its events are conclusive."""
         outcome = self._run.outcome()
         if self.phase is Phase.FOLLOWING and outcome is not None:
             self._finish(outcome, now)
@@ -101,13 +101,13 @@ class FollowedJob(ServerJob):
         self._run.absences = 0
         if self.prompt_id in snapshot.running:
             self._run.start(now)
-            self._tell_start()
+            self._report_start()
         elif self._run.started_at is None:
             position = len(snapshot.running) + snapshot.pending.index(self.prompt_id)
             self._progress.append(Progress(Stage.QUEUED, queue_position=position))
 
     def _is_lost_by(self, entry: Mapping[str, Any] | None, now: float) -> bool:
-        """Read history; tell whether neither it nor the queue accounts for the job, for good."""
+        """Process a history entry; return whether the job is definitively lost."""
         run, outcome = self._run, outcome_of_history(entry or {})
         run.unread = Silence()
         if outcome is not None:
@@ -119,7 +119,7 @@ class FollowedJob(ServerJob):
         return not self.ended
 
     def _looks_again(self) -> bool:
-        """Count a look at queue and history that found nothing; look again unless it was enough."""
+        """Count a poll of queue and history without the job; poll again up to the maximum."""
         self._run.absences += 1
         if self._run.absences >= MAX_POLLS:
             return False
@@ -127,7 +127,7 @@ class FollowedJob(ServerJob):
         return True
 
     def _history_unread(self, error: TTSError, now: float) -> None:
-        self._say(logging.DEBUG, "history.unread", error=error)
+        self._log_event(logging.DEBUG, "history.unread", error=error)
         unread = self._run.unread
         too_long = unread.lasts(now) > self._timeouts.away and unread.failures >= MAX_POLLS
         if too_long or not isinstance(error, BackendUnavailable):
@@ -155,10 +155,10 @@ class FollowedJob(ServerJob):
         self._commands.clear()
         match outcome:
             case Succeeded():
-                self._say(logging.INFO, "job.finished", queued=queued, running=running)
+                self._log_event(logging.INFO, "job.finished", queued=queued, running=running)
             case Interrupted():
-                self._say(logging.WARNING, "job.failed", error="interrupted")
+                self._log_event(logging.WARNING, "job.failed", error="interrupted")
             case Failed():
                 where, what = outcome.node_type or None, outcome.exception_type or None
-                self._say(logging.WARNING, "job.failed", node=where, error=what)
-                self._say(logging.DEBUG, "job.failed", message=outcome.message)
+                self._log_event(logging.WARNING, "job.failed", node=where, error=what)
+                self._log_event(logging.DEBUG, "job.failed", message=outcome.message)

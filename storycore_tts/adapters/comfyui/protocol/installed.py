@@ -1,4 +1,4 @@
-"""Which models a server has, as far as it tells, and which checkpoint it loaded."""
+"""The models that a server has installed, and the checkpoint it has loaded."""
 
 from __future__ import annotations
 
@@ -8,41 +8,50 @@ from typing import Any
 
 from storycore_tts.adapters.comfyui.protocol.messages import mapping
 
-MODEL_FOLDER = "qwen-tts"  # as ComfyUI names the folder in which the node pack looks
+MODEL_FOLDER = "qwen-tts"  # ComfyUI's name for the models folder of the node pack
 _MODEL = re.compile(r"Qwen3-TTS-12Hz-(?P<size>[\d.]+B)-(?P<kind>\w+)")
-_ENTRY = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+ - ")  # what each entry of ComfyUI's log begins with
+_ENTRY = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+ - ")  # start of an entry in ComfyUI's log
 _FOUND = "Using custom model path: "
 _NOT_FOUND = "Custom model path not found or invalid: "
 
 
 def names_of_files(listing: Any) -> frozenset[str] | None:
-    """Read the answer of ``/models/qwen-tts``; None if it is none."""
+    """Parse the response of ``/models/qwen-tts``; None if it is invalid.
+
+    Args:
+        listing: The decoded JSON.
+    """
     if not isinstance(listing, list):
         return None
     return frozenset(name.replace("\\", "/") for name in listing if isinstance(name, str))
 
 
 def folders_of(answer: Any, kind: str) -> tuple[str, ...]:
-    """Read from the answer of ``/internal/folder_paths`` where models of a kind lie."""
+    """Return the folders for a kind of models from the response of ``/internal/folder_paths``.
+
+    Args:
+        answer: The decoded JSON.
+        kind: Kind of the models, such as "qwen-tts".
+    """
     listed = mapping(answer).get(kind)
     return tuple(str(path) for path in listed) if isinstance(listed, list) else ()
 
 
 @dataclass(frozen=True)
 class InstalledModels:
-    """The files below the folder in which the node pack looks for models.
+    """The files in the models folder of the node pack.
 
     Args:
-        files: Their paths from there, with slashes; None where the server does not tell.
+        files: Their relative paths, with slashes; None if unknown.
     """
 
     files: frozenset[str] | None
 
     def missing(self, model: str) -> str | None:
-        """Say in words what is missing of a model; None: nothing, or the server does not tell.
+        """Describe what is missing of a model; None if nothing is, or if it is unknown.
 
         Args:
-            model: Such as "Qwen/Qwen3-TTS-12Hz-1.7B-Base".
+            model: A repository such as "Qwen/Qwen3-TTS-12Hz-1.7B-Base".
         """
         if self.files is None:
             return None
@@ -51,17 +60,17 @@ class InstalledModels:
         if any("/" not in folder for folder in places):
             return None
         if places:
-            return f"{name} lies in {places[0]}, where nobody looks, not in models/{MODEL_FOLDER}"
+            return f"{name} is in the subfolder {places[0]} instead of models/{MODEL_FOLDER}"
         if any(file.startswith(f"{name}/") for file in self.files):
-            return f"{name} has no config.json, and so is incomplete, in models/{MODEL_FOLDER}"
+            return f"{name} is incomplete (no config.json) in models/{MODEL_FOLDER}"
         return f"{name} is not in models/{MODEL_FOLDER}"
 
     def has_checkpoint(self, path: str, roots: tuple[str, ...]) -> bool | None:
-        """Tell whether a checkpoint is there; None where the server does not tell.
+        """Return whether a checkpoint exists; None if unknown.
 
         Args:
             path: Its folder, as the server sees it.
-            roots: The folders in which the node pack looks for models.
+            roots: The models folders of the node pack.
         """
         wanted = path.replace("\\", "/").rstrip("/")
         for root in (root.replace("\\", "/").rstrip("/") for root in roots):
@@ -74,7 +83,7 @@ class InstalledModels:
 
 
 def _is_taken_for(folder: str, model: str) -> bool:
-    """Tell whether the node pack would take a folder of that name for a model, as it judges."""
+    """Return whether the node pack would use a folder of that name for a model."""
     wanted, name = _MODEL.fullmatch(model), folder.rpartition("/")[2]
     if wanted is None:
         return name == model
@@ -82,14 +91,14 @@ def _is_taken_for(folder: str, model: str) -> bool:
 
 
 def checkpoint_was_found(log: Any, path: str) -> bool | None:
-    """Read from ComfyUI's log whether the node pack found a checkpoint when it last loaded it.
+    """Return whether the node pack found a checkpoint, according to ComfyUI's log.
 
     Args:
-        log: The answer of ``/internal/logs``.
-        path: The checkpoint, as it was sent.
+        log: The response of ``/internal/logs``.
+        path: The path of the checkpoint, as sent to the server.
 
     Returns:
-        None where the log does not say: it keeps 300 entries, and nothing is printed while the
+        None if the log does not contain it: it keeps 300 entries, and nothing is logged while the
         model stays in memory.
     """
     for entry in reversed(_ENTRY.split(log) if isinstance(log, str) else []):

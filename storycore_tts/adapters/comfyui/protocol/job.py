@@ -1,20 +1,21 @@
-"""One job on a ComfyUI server, from its graph to its outcome, as a state machine without I/O.
+"""State machine, without I/O, for one job on a ComfyUI server.
 
-The machine is told what happened (events, answers, failures, the time, a cancellation) and says
-what to do next: commands, each answered by one of its methods, and progress to report. It never
-waits and has no clock of its own, so that every rule is a unit test. ``runner`` drives it.
+Its inputs are events, responses, failures, the time and cancellation. Its outputs are commands, to
+each of which one of its methods is the reply, and progress reports. It never waits and has no
+clock, so that every rule can be unit-tested. ``runner`` drives it.
 
-The rules, in short:
+The rules:
 
-* We choose the prompt id. After a doubtful submission the job is searched for in the queue and in
-  history, and the same graph is submitted again, with the same id, only where a server that answers
-  knows neither: ComfyUI caches what it has just made, so even then it generates nothing twice.
-* ``execution_success`` together with the output of the last node is the result. Without one of
-  them, history decides, asked when an event or a queue snapshot says that the job has ended.
-* A job that the server forgot because it restarted is submitted once more. One that was removed
-  while the server was there all the time is not.
-* However we leave, the job is taken off the server first: see ``leaving``. Nothing is submitted
-  after a cancellation.
+* The client chooses the prompt id. If it is uncertain whether a submission succeeded, the job is
+  searched for in the queue and in history. Only if a reachable server lists it in neither is the
+  same graph submitted again, with the same id. Even then nothing is generated twice, since ComfyUI
+  caches its latest results.
+* ``execution_success`` and the output of the last node are the result. If one of them is missing,
+  history decides; it is fetched when an event or a queue snapshot shows that the job has ended.
+* A job that was lost in a restart of the server is submitted once more. A job that was removed
+  while the server was running is not.
+* Before the call returns, the job is withdrawn from the server: see ``leaving``. Nothing is
+  submitted after a cancellation.
 """
 
 from __future__ import annotations
@@ -37,19 +38,19 @@ from storycore_tts.adapters.comfyui.protocol.plan import GIVEN_AGAIN, Command, J
 from storycore_tts.adapters.comfyui.protocol.run import Run, Silence
 from storycore_tts.domain.errors import BackendUnavailable, TTSError
 
-MAX_SUBMISSIONS = 3  # of one job that the server does not seem to take
+MAX_SUBMISSIONS = 3  # of a job that the server does not seem to accept
 
 _BEFORE_SUBMISSION = (0.1, 0.4)  # s before the second submission, twice that before the third
-_BEFORE_RESUBMISSION = (0.3, 0.7)  # s between attempts to give a job to a server that is just back
+_BEFORE_RESUBMISSION = (0.3, 0.7)  # s between submissions of a lost job to a restarted server
 
 
 class JobMachine(FollowedJob):
     """Follows one job. All times are seconds of one monotonic clock.
 
     Args:
-        plan: What the job is.
+        plan: Description of the job.
         connected: Whether the event stream is connected.
-        between: Chooses a pause between two bounds; to be replaced in tests.
+        between: Returns a random pause between two bounds; replaced in tests.
     """
 
     def __init__(
@@ -62,13 +63,13 @@ class JobMachine(FollowedJob):
         super().__init__(plan, connected=connected)
         self._between = between
         self._stale: Mapping[str, Any] | None = None  # history of an earlier run of the same id
-        self._cause: TTSError | None = None  # of the doubt about the submission
-        self._resubmit_until = -math.inf  # while a lost job is given again
+        self._cause: TTSError | None = None  # why the submission is uncertain
+        self._resubmit_until = -math.inf  # deadline for resubmitting a lost job
 
-    # What happens
+    # Inputs
 
     def start(self, now: float) -> None:
-        """Begin: the event stream is connected, or cannot be."""
+        """Start, after the event stream was connected or has failed to connect."""
         if self.phase is not Phase.CONNECTING:
             return
         self._run = Run(now, unbroken=self._connected)
@@ -79,18 +80,18 @@ class JobMachine(FollowedJob):
             self._submit()
 
     def submitted(self, prompt_id: str, node_errors: Mapping[str, Any], now: float) -> None:
-        """The server took the job, and calls it by this id."""
-        self._is_known_as(prompt_id)
+        """The server accepted the job under this id."""
+        self._set_prompt_id(prompt_id)
         if not self._is_wanted_after_post(now):
             return
-        if node_errors:  # the server runs what is left of the graph
+        if node_errors:  # the server runs the valid part of the graph
             self._fail(failures.node_errors_error(node_errors), now)
         else:
-            self._say(logging.INFO, "job.submitted")
+            self._log_event(logging.INFO, "job.submitted")
             self._follow(now)
 
     def submission_refused(self, error: TTSError, now: float) -> None:
-        """The job is certainly not in the queue: refused, or never sent."""
+        """The job is certainly not in the queue: it was rejected or never sent."""
         self.may_live = self._lived_before_post or self.alive
         if not self._is_wanted_after_post(now):
             return
@@ -100,7 +101,7 @@ class JobMachine(FollowedJob):
             self._submission_failed(error, now)
 
     def submission_uncertain(self, cause: TTSError, now: float) -> None:
-        """The connection failed after the server may have taken the job."""
+        """The connection failed when the server may already have accepted the job."""
         if not self._is_wanted_after_post(now):
             return
         if self.alive:
@@ -109,7 +110,7 @@ class JobMachine(FollowedJob):
             self._doubt(cause, now)
 
     def queue_answered(self, snapshot: QueueSnapshot, asked_at: float, now: float) -> None:
-        """Take a queue snapshot; what was asked before the submission says nothing of it."""
+        """Process a queue snapshot; ignored if it was requested before the submission."""
         self._in_flight.discard(Command.POLL_QUEUE)
         if asked_at < self._run.asked_from or Command.FETCH_HISTORY in self._in_flight:
             self._poll_if_needed()
@@ -124,7 +125,7 @@ class JobMachine(FollowedJob):
                 self._pick_up(known, snapshot.graphs[known], now)
 
     def queue_failed(self, error: TTSError, asked_at: float, now: float) -> None:
-        """The server did not answer when it was asked for its queue."""
+        """The request for the queue failed."""
         self._in_flight.discard(Command.POLL_QUEUE)
         self._run.unbroken = False
         if asked_at < self._run.asked_from:
@@ -137,7 +138,7 @@ class JobMachine(FollowedJob):
             self._fail(failures.went_away_error(self._timeouts.away, error), now)
 
     def history_answered(self, entry: Mapping[str, Any] | None, now: float) -> None:
-        """Take the job's entry in history; None where there is none."""
+        """Process the history entry of the job; None if there is none."""
         self._in_flight.discard(Command.FETCH_HISTORY)
         if entry == self._stale:
             entry = None
@@ -151,7 +152,7 @@ class JobMachine(FollowedJob):
                     self._lost(now)
 
     def history_failed(self, error: TTSError, now: float) -> None:
-        """History could not be read."""
+        """The request for the history entry failed."""
         self._in_flight.discard(Command.FETCH_HISTORY)
         match self.phase:
             case Phase.LOOKING_UP:
@@ -162,19 +163,19 @@ class JobMachine(FollowedJob):
                 self._history_unread(error, now)
 
     def files_restored(self, _: None, now: float) -> None:
-        """The graph's files are on the server again."""
+        """The files of the graph were uploaded again."""
         self._in_flight.discard(Command.RESTORE_FILES)
         if self.phase is Phase.RESTORING:
             self._submit_anew(now)
 
     def restoring_failed(self, error: TTSError, now: float) -> None:
-        """The graph's files could not be uploaded again."""
+        """The files of the graph could not be uploaded again."""
         self._in_flight.discard(Command.RESTORE_FILES)
         if self.phase is Phase.RESTORING:
             self._submission_failed(error, now)
 
     def tick(self, now: float) -> None:
-        """Do what is due; to be called at ``deadline`` and as often as one likes."""
+        """Handle expired timers; must be called at ``deadline``, and may be called at any time."""
         match self.phase:
             case Phase.FOLLOWING:
                 self._tick(now)
@@ -187,7 +188,7 @@ class JobMachine(FollowedJob):
                 else:
                     self._restore(now)
 
-    # Getting into the queue
+    # Submission
 
     def _submit(self) -> None:
         self.phase = Phase.SUBMITTING
@@ -201,8 +202,8 @@ class JobMachine(FollowedJob):
         self._submit()
 
     def _doubt(self, cause: TTSError, now: float) -> None:
-        """Search for a job that the server may have taken, before anything else."""
-        self._say(logging.INFO, "job.doubtful", error=type(cause).__name__)
+        """Search for a job that the server may have accepted."""
+        self._log_event(logging.INFO, "job.doubtful", error=type(cause).__name__)
         self._cause, self.phase = cause, Phase.SEARCHING
         self._run.look_anew(now)
         self._do(Command.POLL_QUEUE)
@@ -232,7 +233,7 @@ class JobMachine(FollowedJob):
         return self._cause
 
     def _submission_failed(self, error: TTSError, now: float) -> None:
-        """Fail, unless a server that is just back may still take the lost job."""
+        """Fail, unless a restarted server may still accept the lost job."""
         again = isinstance(error, BackendUnavailable) and error.retryable
         if again and now <= self._resubmit_until:
             self._cause = None
@@ -257,7 +258,7 @@ class JobMachine(FollowedJob):
             self._fail(failures.other_kind_error(prompt_id), now)
             return
         self.graph = graph
-        self._is_known_as(prompt_id)
+        self._set_prompt_id(prompt_id)
         self._found(now)
 
     def _look_up_in(self, entry: Mapping[str, Any] | None, now: float) -> None:
@@ -274,18 +275,18 @@ class JobMachine(FollowedJob):
         self._cause = None
         if self._resubmit_until > -math.inf:
             self._resubmit_until = -math.inf
-            self._say(logging.WARNING, "job.resubmitted")
+            self._log_event(logging.WARNING, "job.resubmitted")
         super()._follow(now)
 
     def _lost(self, now: float) -> None:
-        """Give the job to the server once more, if the server forgot it."""
-        self._say(logging.WARNING, "job.lost")
+        """Submit the job once more if the server lost it."""
+        self._log_event(logging.WARNING, "job.lost")
         if self._run.ended and self._run.unbroken:
-            self._fail(failures.lost_error("it ran, and left nothing in history"), now)
+            self._fail(failures.lost_error("it ended without an entry in history"), now)
         elif self._run.unbroken:
             self._fail(failures.stopped_error(ran=False), now)
         elif self._warnings:
-            again = "it was lost twice, though it was submitted again"
+            again = "it was submitted again and lost again"
             self._fail(failures.lost_error(again), now)
         else:
             self._warnings = (GIVEN_AGAIN,)

@@ -1,4 +1,4 @@
-"""What ComfyUI's answers mean, without any I/O, so that every case can be tested by itself."""
+"""Parses responses and events of ComfyUI."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ TRAINING_UPDATE = "qwen3tts_training_update"
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """Return an object that a server sent; an empty one for anything else."""
+    """Return a JSON object, or an empty mapping for any other value."""
     return value if isinstance(value, dict) else {}
 
 
 def first(value: Any) -> Any:
-    """Return the first of a list that a server sent; None for anything else."""
+    """Return the first item of a JSON array; None if empty or for any other value."""
     return value[0] if isinstance(value, list) and value else None
 
 
 @dataclass(frozen=True)
 class QueueSnapshot:
-    """Who runs and who waits.
+    """The running and pending prompts of a server.
 
     Args:
-        running: Prompt ids under way.
-        pending: Prompt ids that wait, next one first.
-        graphs: Each prompt's graph, by id.
+        running: Ids of running prompts.
+        pending: Ids of pending prompts, in order.
+        graphs: Prompt id -> graph.
     """
 
     running: tuple[str, ...]
@@ -41,7 +41,7 @@ class QueueSnapshot:
     graphs: Mapping[str, Any]
 
     def find(self, node_id: str, node: Node) -> str | None:
-        """Return the id of the prompt whose graph holds exactly this node."""
+        """Return the id of the prompt whose graph contains exactly this node, or None."""
         for prompt_id, graph in self.graphs.items():
             if isinstance(graph, dict) and graph.get(node_id) == node:
                 return prompt_id
@@ -49,10 +49,10 @@ class QueueSnapshot:
 
 
 def read_queue(body: Any) -> QueueSnapshot | None:
-    """Read the answer of ``/queue``; None if it is none.
+    """Parse the response of ``/queue``; None if it is invalid.
 
-    An entry is a list of number, prompt id, graph, extra data and outputs. Pending entries come in
-    no order: the number is the order.
+    An entry is a list of number, prompt id, graph, extra data and outputs. Pending entries are
+    unsorted; their numbers define the order.
     """
     running, pending = mapping(body).get("queue_running"), mapping(body).get("queue_pending")
     if not isinstance(running, list) or not isinstance(pending, list):
@@ -75,7 +75,7 @@ def _number(entry: list[Any]) -> float:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file on the server, as history and uploads name it."""
+    """A file on the server, in the form used by history and uploads."""
 
     filename: str
     subfolder: str
@@ -84,14 +84,14 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Succeeded:
-    """The prompt ended well; its outputs by node id."""
+    """The prompt succeeded; its outputs by node id."""
 
     outputs: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Failed:
-    """A node raised."""
+    """A node raised an exception."""
 
     node_id: str
     node_type: str
@@ -101,17 +101,17 @@ class Failed:
 
 @dataclass(frozen=True)
 class Interrupted:
-    """Somebody interrupted the prompt."""
+    """The prompt was interrupted."""
 
 
 Outcome = Succeeded | Failed | Interrupted
 
 
 def outcome_of_history(entry: Mapping[str, Any]) -> Outcome | None:
-    """Read a history entry; None if it does not tell yet how the prompt ended.
+    """Return the outcome from a history entry; None if the prompt has not ended yet.
 
-    An error and an interruption both say ``status_str: "error"``; only the last message tells them
-    apart. A status may be null: then the outputs, if there are any, are the word.
+    Errors and interruptions both have ``status_str: "error"``; only the last message distinguishes
+    them. If the status is null, outputs mean success.
     """
     status, outputs = entry.get("status"), entry.get("outputs")
     if isinstance(status, dict):
@@ -122,7 +122,7 @@ def outcome_of_history(entry: Mapping[str, Any]) -> Outcome | None:
                 if outcome is not None:
                     return outcome
         if status.get("status_str") == "error":
-            return Failed("", "", "", "ComfyUI gives no reason")
+            return Failed("", "", "", "ComfyUI gave no reason")
         if status.get("completed") is not True:
             return None
         return Succeeded(outputs if isinstance(outputs, dict) else {})
@@ -130,16 +130,16 @@ def outcome_of_history(entry: Mapping[str, Any]) -> Outcome | None:
 
 
 def graph_of_history(entry: Mapping[str, Any]) -> Any:
-    """Return the graph that a history entry is about; None if it does not say.
+    """Return the graph from a history entry; None if it is missing.
 
-    Its prompt is what the queue listed: number, prompt id, graph, extra data and outputs.
+    The entry contains the queue entry: number, prompt id, graph, extra data and outputs.
     """
     prompt = entry.get("prompt")
     return prompt[2] if isinstance(prompt, list) and len(prompt) > 2 else None
 
 
 def outcome_of_event(kind: str, data: Mapping[str, Any]) -> Outcome | None:
-    """Read an event that ends a prompt badly; None for every other one."""
+    """Return the outcome from an event for a failure or an interruption; None for others."""
     if kind == "execution_interrupted":
         return Interrupted()
     if kind == "execution_error":
@@ -153,7 +153,7 @@ def outcome_of_event(kind: str, data: Mapping[str, Any]) -> Outcome | None:
 
 
 def parse_frame(text: str | bytes) -> tuple[str, Mapping[str, Any]] | None:
-    """Read a WebSocket message as (type, data); None for binary previews and for nonsense."""
+    """Parse a WebSocket message as (type, data); None for binary previews and invalid data."""
     if isinstance(text, bytes):
         return None
     try:
@@ -166,23 +166,23 @@ def parse_frame(text: str | bytes) -> tuple[str, Mapping[str, Any]] | None:
 
 
 def history_is_written(kind: str, data: Mapping[str, Any]) -> bool:
-    """Tell whether an event says that history holds the prompt now.
+    """Return whether an event means that history contains the prompt.
 
-    ``executing {node: null}`` comes after it was written, ``execution_success`` often before.
+    ``executing {node: null}`` is sent after history is written, ``execution_success`` often before.
     """
     return kind == "executing" and data.get("node") is None
 
 
 def has_run(kind: str, data: Mapping[str, Any]) -> bool:
-    """Tell whether an event says that the prompt ran to its end."""
+    """Return whether an event means that the prompt has ended."""
     return kind == "execution_success" or history_is_written(kind, data)
 
 
 def speech_progress(kind: str, data: Mapping[str, Any], *, voice_node: str) -> Progress | None:
-    """Read an event of a job that speaks.
+    """Return the progress from an event of a speech job.
 
-    The voice nodes of the pack report 1 of 3 before they load the model, 2 of 3 before they
-    generate and 3 of 3 at the end. A node that reports other totals counts its own steps.
+    The voice nodes of the pack report 1 of 3 before loading the model, 2 of 3 before generating and
+    3 of 3 at the end. Other totals are counts of generation steps.
     """
     if kind == "executing" and data.get("node") == voice_node:
         return Progress(Stage.LOADING)
@@ -199,15 +199,15 @@ def speech_progress(kind: str, data: Mapping[str, Any], *, voice_node: str) -> P
 
 
 def _share(done: float, total: float) -> float:
-    """Return how much is done, 0..1, whatever numbers the server counts with."""
+    """Return the completed share, clamped to 0..1."""
     try:
         return min(1.0, max(0.0, done / total))
-    except OverflowError:  # an integer beyond any float
+    except OverflowError:  # an integer too large for a float
         return 0.0
 
 
 def training_progress(kind: str, data: Mapping[str, Any], *, node: str) -> Progress | None:
-    """Read an event of a training job; its updates carry no prompt id, only the node's."""
+    """Return the progress from an event of a training job; updates contain only the node id."""
     if data.get("node") != node:
         return None
     if kind == "progress":

@@ -1,4 +1,4 @@
-"""What a job on ComfyUI is, what its state machine asks for, and how the job ends."""
+"""Types of the state machine: job description, commands, phases and results."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from storycore_tts.settings import ComfyUITimeouts
 OnEvent = Callable[[str, Mapping[str, Any]], "Progress | None"]
 
 
-GIVEN_AGAIN = "the ComfyUI server lost the job under way, and was given it again"
+GIVEN_AGAIN = "the ComfyUI server lost the job, which was submitted again"
 
 
 def loading() -> Progress:
-    """Say that a model is loaded, as at the start of most jobs."""
+    """Return the progress for loading a model, with which most jobs start."""
     return Progress(Stage.LOADING)
 
 
 class Command(Enum):
-    """What the machine asks for; the comments name the methods that answer it."""
+    """Commands of the state machine; the comments name the methods for their results."""
 
     SUBMIT = "POST the graph"  # submitted, submission_refused, submission_uncertain
     FETCH_HISTORY = "fetch the history entry"  # history_answered, history_failed
@@ -33,7 +33,7 @@ class Command(Enum):
 
 
 class Phase(Enum):
-    """Where a job stands, as its client sees it."""
+    """Phases of a job, as seen by the client."""
 
     CONNECTING = "waiting for the event stream"
     LOOKING_UP = "looking for the job of an earlier call"
@@ -48,18 +48,18 @@ class Phase(Enum):
 
 @dataclass(frozen=True)
 class JobPlan:
-    """What a job is.
+    """Description of a job.
 
     Args:
-        graph: What shall run.
-        prompt_id: The id that we choose.
-        node_id: Node whose broadcasts, which name no prompt, belong to this job.
-        timeouts: How long each wait may be.
-        read_event: Turns an event of this job into progress, or None.
-        limit: Which of the timeouts is that of the whole job.
-        known: An earlier call may have submitted it: pick it up if the server knows it.
-        has_files: The graph needs files that a server that restarted may have lost.
-        begins: What is reported when the job starts to run.
+        graph: The graph to run.
+        prompt_id: The prompt id, chosen by the client.
+        node_id: Node whose broadcasts, which contain no prompt id, belong to this job.
+        timeouts: The timeouts.
+        read_event: Converts an event of this job to progress, or None.
+        limit: Name of the timeout for the whole job.
+        known: Whether an earlier call may have submitted the job; if so, search for it first.
+        has_files: Whether the graph uses uploaded files, which a restart of the server may delete.
+        begins: Returns the progress to report when the job starts to run.
     """
 
     graph: Graph
@@ -73,7 +73,7 @@ class JobPlan:
     begins: Callable[[], Progress] = loading
 
     def runs_as(self, found: object) -> bool:
-        """Tell whether a graph has the nodes of this one, so that it can be read like it."""
+        """Return whether a graph has the same nodes, so that its results can be read."""
         return isinstance(found, dict) and all(
             isinstance(found.get(node_id), dict)
             and found[node_id].get("class_type") == node["class_type"]
@@ -84,28 +84,28 @@ class JobPlan:
 
 @dataclass(frozen=True)
 class Withdrawn:
-    """What the server was told to drop.
+    """Result of deleting or interrupting a job.
 
     Args:
-        known_as: The id by which the queue listed it; None if it did not, or was not asked.
-        runs: It was under way, and so interrupted instead of deleted.
+        listed_as: Id under which the queue listed the job; None if not listed or not checked.
+        runs: Whether the job was running and therefore interrupted.
     """
 
-    known_as: str | None = None
+    listed_as: str | None = None
     runs: bool = False
 
 
 @dataclass(frozen=True)
 class JobDone:
-    """A job that ended.
+    """An ended job.
 
     Args:
-        outcome: How.
-        prompt_id: What the server calls it.
-        graph: What ran.
-        queued: Seconds from submission to the start.
-        running: Seconds from the start to the end.
-        warnings: What was done in spite of doubts.
+        outcome: The outcome.
+        prompt_id: The prompt id on the server.
+        graph: The graph that was run.
+        queued: Seconds from submission to start.
+        running: Seconds from start to end.
+        warnings: Warnings for the result.
     """
 
     outcome: Outcome
@@ -117,5 +117,5 @@ class JobDone:
 
     @property
     def outputs(self) -> Mapping[str, Any]:
-        """What its nodes wrote, by their ids; nothing unless it succeeded."""
+        """Outputs by node id; empty unless the job succeeded."""
         return self.outcome.outputs if isinstance(self.outcome, Succeeded) else {}

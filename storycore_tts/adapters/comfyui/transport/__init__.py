@@ -1,1 +1,1 @@
-"""Bytes to and from one ComfyUI server: HTTP, the WebSocket, and which of them works right now."""
+"""Transport to a ComfyUI server: HTTP, the WebSocket, and whether they can reach it."""

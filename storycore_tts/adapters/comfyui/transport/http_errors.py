@@ -1,4 +1,4 @@
-"""What a failed call to the server means, in our errors, each with what to do next."""
+"""Converts failed HTTP requests to errors with hints."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from storycore_tts.domain.errors import (
 from storycore_tts.settings import ComfyUITimeouts
 
 _PROXY_HINT = (
-    "The variables HTTP_PROXY, HTTPS_PROXY and ALL_PROXY name the proxy, with its credentials "
-    "(http://user:password@host:port); put the server's host into NO_PROXY to go past it."
+    "The proxy and its credentials are set by HTTP_PROXY, HTTPS_PROXY and ALL_PROXY "
+    "(http://user:password@host:port); to bypass it, add the server's host to NO_PROXY."
 )
-# What OpenSSL calls an answer that is no TLS; the words changed from version to version.
-_NAME_IS_UNKNOWN_FOR = 60.0  # s at least: a name that cannot be resolved is not tried at once again
+_NAME_IS_UNKNOWN_FOR = 60.0  # s before the next attempt if a host name cannot be resolved
+# OpenSSL's reasons for a response that is not TLS, in its various versions.
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL")
 
 
 def unreachable_hint(url: str) -> str:
-    """Say what people check when a server does not answer at an address."""
+    """Return the hint for a server that cannot be reached."""
     return (
-        f"Start ComfyUI, or set tts.qwen.comfyui_url (now {url}): ComfyUI Desktop listens on "
+        f"Start ComfyUI, or set tts.qwen.comfyui_url (currently {url}): ComfyUI Desktop listens on "
         "port 8000, other installations on 8188."
     )
 
 
 class HttpErrors:
-    """Turns failures of HTTP into errors of ours.
+    """Converts failed HTTP requests to errors.
 
     Args:
-        url: The server's address.
-        timeouts: The limits that the messages name.
+        url: URL of the server.
+        timeouts: The timeouts, for messages.
     """
 
     def __init__(self, url: str, timeouts: ComfyUITimeouts) -> None:
@@ -52,7 +52,7 @@ class HttpErrors:
         self._timeouts = timeouts
 
     def failure(self, error: httpx.RequestError) -> TTSError:
-        """Read a request that got no answer, or one that cannot be decompressed."""
+        """Return the error for a request without a response, or with an unreadable one."""
         if isinstance(error, httpx.ConnectTimeout):
             return self._timed_out("connect", self._timeouts.connect)
         if isinstance(error, httpx.TimeoutException):
@@ -68,18 +68,18 @@ class HttpErrors:
                 hint="Check tts.qwen.comfyui_url and tts.qwen.comfyui.headers.",
             )
         return _unavailable(
-            f"The connection to ComfyUI at {self._url} broke: {error or type(error).__name__}.",
-            "Look at the server's own log; it may have restarted.",
+            f"The connection to ComfyUI at {self._url} failed: {error or type(error).__name__}.",
+            "Check the log of the server; it may have been restarted.",
         )
 
     def status(self, response: httpx.Response) -> TTSError:
-        """Read an answer whose status says that it is no success."""
+        """Return the error for a response with an error status."""
         status, path = response.status_code, response.request.url.path
-        said = f"ComfyUI at {self._url} answered {status} {response.reason_phrase} to {path}."
+        said = f"ComfyUI at {self._url} responded to {path} with {status} {response.reason_phrase}."
         if status in (401, 403):
             return AuthenticationFailed(
                 said,
-                hint="Put the server's credentials into tts.qwen.comfyui.headers.",
+                hint="Set the server's credentials in tts.qwen.comfyui.headers.",
                 backend=BACKEND,
             )
         if status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
@@ -93,36 +93,37 @@ class HttpErrors:
             )
         if response.is_redirect:
             there = response.headers.get("Location")
-            hint = f"It points to {there}: if that is yours, set tts.qwen.comfyui_url to it."
+            hint = f"It redirects to {there}. If you trust it, set tts.qwen.comfyui_url to it."
             return _unavailable(said, hint, retryable=False)
         if status in (404, 405):
-            return self.not_comfyui(f"it answered {status} to {path}")
+            return self.not_comfyui(f"it responded to {path} with {status}")
         if status == httpx.codes.BAD_REQUEST and "https port" in response.text.lower():
-            return self.wants_https()  # in the words of nginx
-        return _unavailable(said, "Look at the server's own log.")
+            return self.wants_https()  # nginx's message
+        return _unavailable(said, "Check the log of the server.")
 
     def not_comfyui(self, reason: str) -> BackendUnavailable:
-        """Say that somebody else listens there."""
-        said = f"The server at {self._url} does not speak like ComfyUI: {reason}."
+        """Return the error for a server that is not ComfyUI."""
+        said = f"The server at {self._url} does not behave like ComfyUI: {reason}."
         return _unavailable(said, unreachable_hint(self._url), retryable=False)
 
     def wants_https(self) -> BackendUnavailable:
-        """Say that the server speaks TLS, and is asked without."""
-        said = f"The server at {self._url} speaks TLS, and the address says http."
-        return _unavailable(said, "Write https:// in tts.qwen.comfyui_url.", retryable=False)
+        """Return the error for a server that requires https."""
+        said = f"The server at {self._url} requires https, but the URL starts with http."
+        return _unavailable(said, "Use https:// in tts.qwen.comfyui_url.", retryable=False)
 
     def _timed_out(self, wait: str, seconds: float) -> BackendTimeout:
         return BackendTimeout(
-            f"ComfyUI at {self._url} did not answer within {seconds:g} s.",
+            f"ComfyUI at {self._url} did not respond within {seconds:g} s.",
             wait=wait,
             seconds=seconds,
-            hint=f"Is it overloaded? The limit is tts.qwen.comfyui.timeouts.{wait}.",
+            hint="Check whether the server is overloaded, or increase "
+            f"tts.qwen.comfyui.timeouts.{wait}.",
             backend=BACKEND,
         )
 
     def _proxy_refused(self, reason: str) -> BackendUnavailable:
-        said = f"A proxy on the way to {self._url} refuses: {reason}."
-        # Credentials do not come by themselves.
+        said = f"The proxy for {self._url} rejected the request: {reason}."
+        # 407: a retry would lack credentials, too.
         return _unavailable(said, _PROXY_HINT, retryable="407" not in reason)
 
     def _unreachable(self, error: httpx.ConnectError) -> BackendUnavailable:
@@ -133,17 +134,17 @@ class HttpErrors:
         if isinstance(tls, ssl.SSLCertVerificationError):
             hint, retryable = "Check its certificate, or set tts.qwen.comfyui.verify_tls.", False
         elif tls is not None and tls.reason in _NO_TLS:
-            reason = "the server speaks plain HTTP, and the address says https"
-            hint, retryable = "Write http:// in tts.qwen.comfyui_url.", False
+            reason = "the server uses plain HTTP, but the URL starts with https"
+            hint, retryable = "Use http:// in tts.qwen.comfyui_url.", False
         elif any(isinstance(cause, socket.gaierror) for cause in causes):
             host = httpx.URL(self._url).host
             reason = f"the host name {host} cannot be resolved ({reason})"
-            hint = "Check tts.qwen.comfyui_url, and whether this machine is on its network."
+            hint = "Check tts.qwen.comfyui_url and the network connection of this machine."
             retry_after = _NAME_IS_UNKNOWN_FOR
         elif _goes_through_a_proxy(self._url):
-            hint = f"{hint} A proxy is set for it. {_PROXY_HINT}"
+            hint = f"{hint} A proxy is configured for this URL. {_PROXY_HINT}"
         elif any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-            reason = "nothing listens there"
+            reason = "connection refused, no server is listening"
         said = f"Cannot reach ComfyUI at {self._url}: {reason}."
         return _unavailable(said, hint, retryable=retryable, retry_after=retry_after)
 
@@ -157,7 +158,12 @@ def _unavailable(
 
 
 async def speaks_tls(url: str, *, timeout: float) -> bool:
-    """Try a TLS handshake with a server that hung up on plain HTTP."""
+    """Return whether a server that closed a plain HTTP connection accepts a TLS handshake.
+
+    Args:
+        url: URL of the server.
+        timeout: Timeout of the handshake, in seconds.
+    """
     address = httpx.URL(url)
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -182,7 +188,7 @@ def _goes_through_a_proxy(url: str) -> bool:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what led to it."""
+    """Yield an error and its causes."""
     seen: BaseException | None = error
     while seen is not None:
         yield seen
@@ -190,5 +196,5 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _seconds(header: str | None) -> float | None:
-    """Read a Retry-After header that counts seconds; its date form is not worth a wait of ours."""
+    """Parse a Retry-After header in seconds; its date form is ignored."""
     return float(header) if header is not None and header.isdecimal() else None

@@ -1,7 +1,7 @@
-"""Whether the server can be reached: known to HTTP and to the event stream alike.
+"""Whether the server is reachable, shared by HTTP and the event stream.
 
-While a server is down, hundreds of calls may want to know whether it is back. One of them tries
-once in a while; the others fail at once with what the last attempt said.
+While a server is down, many calls may try to reach it. Only one of them tries at intervals; the
+others fail immediately with the last error.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import random
 
 import httpx
 
-# s; so far apart that a name with two addresses, one after the other, stays below 3 attempts a
-# second. Jittered, so that the clients of a server that restarts do not come in step.
+# s; even for a host name with two addresses, this is fewer than 3 attempts per second. With jitter,
+# so that the clients of a restarted server do not all connect at once.
 _PAUSE = (1.0, 1.3)
 
 
 class ReachabilityCache:
-    """Remembers what the last attempt to connect to one server led to.
+    """Remembers the result of the last attempt to connect to a server.
 
-    ``reachable`` is cleared by a failed connect and set by an answer; ``answered`` is set by every
-    answer, and cleared by the code that waits for the next one.
+    ``reachable`` is cleared by a failed connection and set by a response. ``answered`` is set by
+    every response, and cleared by code that waits for the next one.
     """
 
     def __init__(self) -> None:
@@ -32,25 +32,25 @@ class ReachabilityCache:
         self._again_at = 0.0
 
     def check(self) -> None:
-        """Fail like the last attempt to connect did, if that was a moment ago.
+        """Raise the error of the last attempt to connect, if it was just now.
 
         Raises:
-            httpx.TransportError: The same as then; the network was not touched.
+            httpx.TransportError: The last error; no connection was attempted.
         """
         if self._error is None:
             return
         if asyncio.get_running_loop().time() < self._again_at:
             raise type(self._error)(str(self._error)) from self._error
-        self._wait_again()  # this call tries, and no other one meanwhile
+        self._wait_again()  # only this call tries to connect
 
     def failed(self, error: httpx.TransportError) -> None:
-        """Remember that a connection could not be made."""
+        """Record a failed connection."""
         self._error = error
         self.reachable.clear()
         self._wait_again()
 
     def answer(self) -> None:
-        """Remember that the server answered, whatever it said."""
+        """Record a response of any kind."""
         self._error = None
         self.ever_answered = True
         self.reachable.set()

@@ -1,4 +1,4 @@
-"""Requests that lose no cancellation, and that end when their client closes."""
+"""Runs requests so that no cancellation is lost and closing the client cancels them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ T = TypeVar("T")
 
 
 class Requests:
-    """Requests under way, each in a task of its own, cancelled by the rules of anyio.
+    """Running requests, each in its own task and anyio cancel scope.
 
-    httpx guards its clean-up by anyio's shields, and those do not hold off a cancellation of
-    asyncio's: it would break off the closing of connections that the server has left, and leave the
-    others open. Nor does a new connection of anyio's on Python 3.10 tell such a cancellation from
-    the one that it uses itself.
+    httpx protects its cleanup with anyio shields, which do not hold off asyncio cancellations: one
+    of these would interrupt the cleanup and leave connections open. On Python 3.10, anyio also
+    confuses an asyncio cancellation with its own while it connects.
     """
 
     def __init__(self) -> None:
@@ -28,10 +27,14 @@ class Requests:
         self._scopes: dict[asyncio.Future[Any], anyio.CancelScope] = {}
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await a request; a cancellation of the caller cancels it, and is never swallowed.
+        """Await a request; if the caller is cancelled, the request is cancelled, too.
+
+        Args:
+            work: The request.
 
         Raises:
-            BackendUnavailable: ``aclose`` was called meanwhile.
+            BackendUnavailable: ``aclose`` was called while the request was running.
+            asyncio.CancelledError: The caller was cancelled; raised after the request has ended.
         """
         scope = anyio.CancelScope()
         task = asyncio.ensure_future(_scoped(scope, work))
@@ -43,7 +46,7 @@ class Requests:
         return task.result()
 
     async def aclose(self) -> None:
-        """Cancel all requests, and wait until they have ended."""
+        """Cancel all requests and wait until they have ended."""
         self.closed = True
         for scope in self._scopes.values():
             scope.cancel()
@@ -54,4 +57,4 @@ class Requests:
 async def _scoped(scope: anyio.CancelScope, work: Coroutine[Any, Any, T]) -> T:
     with scope:
         return await work
-    raise asyncio.CancelledError  # which the scope keeps to itself
+    raise asyncio.CancelledError  # the scope has swallowed it

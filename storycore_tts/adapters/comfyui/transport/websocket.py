@@ -1,8 +1,8 @@
-"""The one WebSocket that carries the news of all our jobs on one ComfyUI server.
+"""The WebSocket for the events of all jobs on a ComfyUI server.
 
-Events are for progress and for waking up at once; history is the authority for "done". So the
-stream may break at any time: it reconnects with growing pauses, and whoever waits asks history.
-It leaves it to HTTP to find out when a server that is down is back.
+Events provide progress and fast reactions; history decides whether a job is done. The connection
+may therefore break at any time: it is reopened with increasing pauses, while jobs poll history.
+HTTP requests detect when an unreachable server is back.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from storycore_tts.settings import QwenTTSConfig
 
 _log = logging.getLogger(__name__)
 
-_PING_SECONDS = 10.0  # a half-open connection is noticed after twice this; queue polls are faster
+_PING_SECONDS = 10.0  # half-open connections are detected after twice this time
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 15.0  # s, before a reconnect
-_LARGEST_FRAME = 64 * 2**20  # bytes; a training's validation audio is one frame of megabytes
+_LARGEST_FRAME = 64 * 2**20  # bytes; validation audio of a training is a frame of megabytes
 
-# ImportError: a SOCKS proxy in the environment, without the package for it.
+# ImportError: a SOCKS proxy is configured, but the package for it is not installed.
 _NO_STREAM = (OSError, asyncio.TimeoutError, InvalidHandshake, WebSocketException, ImportError)
 
 OnFrame = Callable[[str, Mapping[str, Any]], None]
 
 
 class Socket(Protocol):
-    """What is needed of a WebSocket connection."""
+    """The required interface of a WebSocket connection."""
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         """Yield messages until the connection ends."""
@@ -53,22 +53,22 @@ OpenSocket = Callable[[str], Awaitable[Socket]]
 
 
 class _SameOriginConnect(connect):
-    """A connect that follows no redirect: our headers are for this server only."""
+    """A connect that follows no redirects, since the headers are for this server only."""
 
     def process_redirect(self, exc: Exception) -> Exception:
         return exc
 
 
 class EventStream:
-    """Keeps one WebSocket open and hands every frame on.
+    """Keeps a WebSocket open and passes on its frames.
 
     Args:
-        config: Address and headers of the server.
-        tls: What ``tls_context`` made of it.
-        reachability: Whether HTTP reaches the server.
-        on_frame: Called with the type and the data of every frame.
-        on_change: Called after each connect and each disconnect.
-        open_socket: Opens the connection; to be replaced in tests.
+        config: Settings with URL and headers of the server.
+        tls: Result of ``tls_context``.
+        reachability: Whether the server is reachable by HTTP.
+        on_frame: Called with the type and the data of each frame.
+        on_change: Called after each connect and disconnect.
+        open_socket: Opens the connection; replaced in tests.
     """
 
     def __init__(
@@ -91,15 +91,15 @@ class EventStream:
         self.connected = False
 
     async def settle(self, timeout: float) -> None:
-        """Wait until the first connection stands or failed, at most ``timeout`` seconds.
+        """Wait until the first connection was opened or has failed, at most ``timeout`` seconds.
 
-        Job frames go only to a socket that is open when the job is submitted.
+        Events of a job are sent only to a socket that is open when the job is submitted.
         """
         if not await wait_at_most(self._settled, timeout):
-            self._say(logging.WARNING, "websocket.missing")
+            self._log_event(logging.WARNING, "websocket.missing")
 
     async def run(self) -> None:
-        """Read frames until cancelled, reconnecting whenever the connection ends."""
+        """Read frames until cancelled; reconnect whenever the connection ends."""
         pause, hurried = _FIRST_PAUSE, False
         clock = asyncio.get_running_loop().time
         while True:
@@ -114,8 +114,8 @@ class EventStream:
             except _NO_STREAM as error:
                 why = str(error) or type(error).__name__
             finally:
-                # A fresh id each time: when the server notices late that an old socket is gone, it
-                # also forgets the new one of the same id, which then stays open and deaf for ever.
+                # A new id each time: when the server notices late that an old socket is closed, it
+                # also drops the new socket of the same id, which would then receive nothing.
                 self.client_id = uuid4().hex
                 self._changed(connected=False, why=why)
             if clock() - began > _LONGEST_PAUSE:
@@ -124,10 +124,10 @@ class EventStream:
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _rest(self, seconds: float, *, hurried: bool) -> bool:
-        """Wait before the next attempt; tell whether an answer to HTTP cut that short.
+        """Wait before the next attempt; return whether an HTTP response shortened the wait.
 
-        An attempt that was made for such an answer, and failed, waits in full: there HTTP works,
-        and the WebSocket does not.
+        After such a shortened wait, the next one is not shortened: HTTP works, but the WebSocket
+        does not.
         """
         answered = self._reachability.answered
         if hurried:
@@ -165,14 +165,14 @@ class EventStream:
 
     def _changed(self, *, connected: bool, why: str | None = None) -> None:
         if connected:
-            self._say(logging.INFO, "websocket.connected")
+            self._log_event(logging.INFO, "websocket.connected")
         elif self.connected:
-            self._say(logging.INFO, "websocket.closed", why=why)
+            self._log_event(logging.INFO, "websocket.closed", why=why)
         else:
-            self._say(logging.INFO, "websocket.failed", why=why)
+            self._log_event(logging.INFO, "websocket.failed", why=why)
         self.connected = connected
         self._settled.set()
         self._on_change()
 
-    def _say(self, level: int, event: str, *, why: str | None = None) -> None:
+    def _log_event(self, level: int, event: str, *, why: str | None = None) -> None:
         log_event(_log, level, event, backend=BACKEND, server=self._config.comfyui_url, why=why)

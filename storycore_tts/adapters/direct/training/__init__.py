@@ -1,7 +1,7 @@
-"""Fine-tuning a Base model to one speaker, after upstream's recipe.
+"""Fine-tunes a Base model to one speaker, following upstream's recipe.
 
-``train`` does all of it, blocking, for a worker thread; ``check_dataset`` looks at the recordings
-alone and needs neither torch nor a model. Nothing heavy is imported before a name is used.
+``train`` is blocking and meant for a worker thread; ``check_dataset`` checks the recordings only
+and needs neither torch nor a model. Heavy modules are imported when a name is first used.
 """
 
 import lazy_loader

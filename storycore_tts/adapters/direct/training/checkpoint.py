@@ -1,4 +1,4 @@
-"""What a training leaves on disk: each folder is there as a whole, or not at all.
+"""Output of a training on disk; each folder is written atomically.
 
 ::
 
@@ -6,12 +6,12 @@
       checkpoint-epoch-1/          every validate_every-th epoch and the last one; epochs from 0
         config.json, model.safetensors, …    loads in qwen_tts, here, and in the ComfyUI nodes
         validation.wav                       test_text in the new voice
-        training.json                        what it was trained on, and its losses so far
-      training-state-epoch-2/      the last whole epoch: weights, optimizer, training.json
+        training.json                        its parameters, and its losses so far
+      training-state-epoch-2/      the last complete epoch: weights, optimizer, training.json
 
-There is one state, of three times the weights' size in fp32; it goes when the last epoch is done.
-Each folder is written under another name, brought to the disk, and renamed. What a crash leaves
-under such a name is swept away by the next training in that folder.
+There is one state, three times the size of the weights in fp32; it is deleted after the last epoch.
+Folders are written under a temporary name, synced and renamed. Temporary folders left by a crash
+are deleted by the next training in the same output folder.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ _OPTIMIZER = "optimizer.pt"
 
 @dataclass(frozen=True)
 class Record:
-    """What a checkpoint or a state says of itself.
+    """Metadata of a checkpoint or a state.
 
     Args:
-        terms: Everything that decides what is learned: request, dataset, base model, seed, dtype.
-        losses: Mean loss of each epoch so far, in nats.
+        terms: Everything that determines the result: request, dataset, base model, seed, dtype.
+        losses: Mean loss of each completed epoch, in nats.
     """
 
     terms: Mapping[str, object]
@@ -59,16 +59,16 @@ class Record:
 
     @property
     def epochs(self) -> int:
-        """Epochs that were finished."""
+        """Number of completed epochs."""
         return len(self.losses)
 
 
 class OutputFolder:
-    """The folder that one training writes to.
+    """The output folder of a training.
 
     Args:
-        path: Made if it is missing.
-        terms: See ``Record``; values must survive JSON.
+        path: Path of the folder; created if missing.
+        terms: See ``Record``; must be serializable as JSON without changes.
     """
 
     def __init__(self, path: Path, terms: Mapping[str, object]) -> None:
@@ -76,11 +76,11 @@ class OutputFolder:
         self._terms = dict(terms)
 
     def open(self) -> None:
-        """Make the folder and sweep away what a crash left; whole folders are not touched.
+        """Create the folder and delete what a crash left; complete folders are kept.
 
         Raises:
-            InvalidRequest: The folder holds another training's checkpoints, or nothing can be
-                written to it.
+            InvalidRequest: The folder contains checkpoints of another training, or cannot be
+                written to.
         """
         try:
             self._path.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ class OutputFolder:
                 for left in self._path.glob(f"{_PARTIAL}{kind}*"):
                     shutil.rmtree(left)
             probe = self._path / f"{_PARTIAL}{CHECKPOINT}0"
-            probe.mkdir()  # refused now, and not when the first epoch is done
+            probe.mkdir()  # fails early, not after the first epoch
             probe.rmdir()
         except OSError as error:
             raise InvalidRequest(
@@ -98,11 +98,11 @@ class OutputFolder:
             self._refuse_stranger(folder)
 
     def last_checkpoint(self) -> tuple[Path, Record] | None:
-        """Return the checkpoint of the latest epoch, if there is one."""
+        """Return the checkpoint of the latest epoch, or None."""
         return self._last(CHECKPOINT)
 
     def last_state(self) -> tuple[Path, Record] | None:
-        """Return what to go on from, if an epoch was finished; ``read_state`` reads it."""
+        """Return the latest state, or None; ``read_state`` loads it."""
         return self._last(STATE)
 
     def write_checkpoint(
@@ -114,14 +114,17 @@ class OutputFolder:
         speaker: str,
         sample: Samples,
     ) -> Path:
-        """Write the checkpoint of the last of these epochs, in the form of upstream's.
+        """Write the checkpoint of the last of these epochs, in upstream's format.
 
         Args:
-            losses: Mean loss of each epoch so far.
-            base_model: Folder of the model that training began with; all but its weights is copied.
-            weights: Of the whole model, without its speaker encoder, the voice in its slot.
-            speaker: As the package looks it up.
-            sample: How it sounds, at 24 kHz.
+            losses: Mean loss of each completed epoch.
+            base_model: Folder of the base model; everything but its weights is copied.
+            weights: Weights of the model without its speaker encoder, with the voice in its slot.
+            speaker: Name of the speaker, as the package looks it up.
+            sample: Sample of the voice, at 24 kHz.
+
+        Returns:
+            The folder of the checkpoint.
         """
         target = self._path / f"{CHECKPOINT}{len(losses) - 1}"
         with _written_whole(target) as folder:
@@ -129,7 +132,7 @@ class OutputFolder:
                 base_model,
                 folder,
                 ignore=_weights_of(base_model),
-                copy_function=shutil.copyfile,  # without the mode: a hub's files are read-only
+                copy_function=shutil.copyfile,  # without the mode: files of the Hub are read-only
                 dirs_exist_ok=True,
             )
             _write_config(folder / "config.json", speaker)
@@ -140,7 +143,13 @@ class OutputFolder:
     def write_state(
         self, losses: tuple[float, ...], weights: Mapping[str, Tensor], optimizer: Mapping[str, Any]
     ) -> None:
-        """Write what it takes to go on after the last of these epochs; older states go."""
+        """Write the state after the last of these epochs, and delete older states.
+
+        Args:
+            losses: Mean loss of each completed epoch.
+            weights: Weights of the model.
+            optimizer: State of the optimizer.
+        """
         target = self._path / f"{STATE}{len(losses) - 1}"
         with _written_whole(target) as folder:
             self._write(folder, weights, losses)
@@ -148,7 +157,7 @@ class OutputFolder:
         self.drop_states(keep=target)
 
     def drop_states(self, *, keep: Path | None = None) -> None:
-        """Delete all states but one."""
+        """Delete all states except ``keep``."""
         for folder in self._whole(STATE):
             if folder != keep:
                 _delete(folder)
@@ -157,12 +166,12 @@ class OutputFolder:
         self, folder: Path, weights: Mapping[str, Tensor], losses: tuple[float, ...]
     ) -> None:
         whole = {name: tensor.detach().contiguous() for name, tensor in weights.items()}
-        save_file(whole, folder / _WEIGHTS, metadata={"format": "pt"})  # transformers asks for it
+        save_file(whole, folder / _WEIGHTS, metadata={"format": "pt"})  # required by transformers
         record = {"terms": self._terms, "losses": losses}
         (folder / _RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
 
     def _whole(self, kind: str) -> list[Path]:
-        """Return the folders of a kind, the earliest epoch first."""
+        """Return the complete folders of a kind, in order of epochs."""
         found = {
             int(folder.name.removeprefix(kind)): folder
             for folder in self._path.glob(f"{kind}*")
@@ -175,14 +184,14 @@ class OutputFolder:
         return (folders[-1], _read_record(folders[-1])) if folders else None
 
     def _refuse_stranger(self, folder: Path) -> None:
-        """Refuse to go on beside, or from, what another training wrote."""
+        """Check that a folder was written by a training with the same terms."""
         try:
             terms = _read_record(folder).terms
         except (OSError, ValueError, KeyError, TypeError):
             reason = f"it has no readable {_RECORD}"
         else:
             differing = [
-                f"{name} was {shown(terms.get(name))} and is {shown(value)}"
+                f"{name} was {shown(terms.get(name))} and is now {shown(value)}"
                 for name, value in self._terms.items()
                 if terms.get(name) != value
             ]
@@ -191,13 +200,18 @@ class OutputFolder:
             reason = "; ".join(differing)
         raise InvalidRequest(
             f"{folder} belongs to another training: {reason}.",
-            hint="Choose another output_dir, or delete the old checkpoints; the same request again "
-            "goes on where it was.",
+            hint="Use another output_dir, or delete the old checkpoints. To resume that training, "
+            "send the same request.",
         )
 
 
 def read_state(folder: Path, *, device: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return a state's weights and its optimizer's state, on a device."""
+    """Load the weights and the optimizer state of a training state to a device.
+
+    Args:
+        folder: Folder of the state.
+        device: torch's name of the device.
+    """
     optimizer: dict[str, Any] = torch.load(
         folder / _OPTIMIZER, map_location=device, weights_only=True
     )
@@ -205,7 +219,7 @@ def read_state(folder: Path, *, device: str) -> tuple[dict[str, Tensor], dict[st
 
 
 def fingerprint(base_model: Path) -> str:
-    """Tell base models apart, without reading gigabytes: SHA-256 of config and weights' sizes."""
+    """Return an identifier of a base model: SHA-256 of its config and the sizes of its weights."""
     sizes = sorted((file.name, file.stat().st_size) for file in base_model.glob("*.safetensors"))
     config = (base_model / "config.json").read_text(encoding="utf-8")
     return hashlib.sha256(json.dumps([config, sizes]).encode()).hexdigest()
@@ -225,9 +239,9 @@ def _write_config(file: Path, speaker: str) -> None:
 
 
 def _weights_of(base_model: Path) -> Any:
-    """Return a filter for ``copytree``: not the base's weights, nor what a hub keeps beside them.
+    """Return a filter for ``copytree`` that omits the weights of the base model and hidden files.
 
-    The codec in the folder ``speech_tokenizer`` keeps its own.
+    The weights of the codec, in ``speech_tokenizer``, are copied.
     """
     beside = shutil.ignore_patterns("*.safetensors", "*.safetensors.index.json", "*.bin", ".*")
 
@@ -239,10 +253,10 @@ def _weights_of(base_model: Path) -> Any:
 
 @contextmanager
 def _written_whole(target: Path) -> Iterator[Path]:
-    """Give a folder to write to, which becomes ``target`` when all of it is on the disk.
+    """Provide a temporary folder that is synced and renamed to ``target`` at the end.
 
-    A target that is there already is from the same training, cut off before the epoch's state was
-    written: it is replaced.
+    An existing target is replaced: it is from the same training, interrupted before the state of
+    the epoch was written.
     """
     partial = target.with_name(f"{_PARTIAL}{target.name}")
     shutil.rmtree(partial, ignore_errors=True)
@@ -256,19 +270,19 @@ def _written_whole(target: Path) -> Iterator[Path]:
             _delete(target)
         partial.rename(target)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)  # gone if all went well
+        shutil.rmtree(partial, ignore_errors=True)  # only exists after an error
     _sync(target.parent)
 
 
 def _delete(folder: Path) -> None:
-    """Delete a folder; cut off in the middle, it does not look whole."""
+    """Delete a folder; if interrupted, the rest does not look like a complete folder."""
     doomed = folder.with_name(f"{_PARTIAL}{folder.name}.old")
     folder.rename(doomed)
     shutil.rmtree(doomed)
 
 
 def _sync(path: Path) -> None:
-    """Bring a file or a folder to the disk; Windows does so for files that are open to write."""
+    """Sync a file or a folder to disk; on Windows, only files opened for writing can be synced."""
     windows = os.name == "nt"
     if windows and path.is_dir():
         return

@@ -1,4 +1,4 @@
-"""What the model learns from: recordings as codes of the 12 Hz codec, transcripts as tokens."""
+"""Training data: recordings as codes of the 12 Hz codec, transcripts as tokens."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from storycore_tts.sound.samples import SAMPLE_RATE, Samples
 if TYPE_CHECKING:
     from torch import Tensor
 
-ROLE = 3  # tokens of "<|im_start|>assistant\n", with which every prompt begins
-_TURN = 5  # tokens of "<|im_end|>\n<|im_start|>assistant\n", which the model is never shown
+ROLE = 3  # tokens of "<|im_start|>assistant\n", the start of every prompt
+_TURN = 5  # tokens of "<|im_end|>\n<|im_start|>assistant\n", which the model never sees
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One recording as the model meets it.
+    """A recording, as input for the model.
 
     Args:
         text_ids: int64, shape (ROLE + words,).
-        codes: int64, shape (frames, codebooks); 12.5 frames a second.
+        codes: int64, shape (frames, codebooks); 12.5 frames per second.
     """
 
     text_ids: Tensor
@@ -39,8 +39,11 @@ class Example:
 def recording(audio: Path) -> Samples:
     """Decode a recording to mono at 24 kHz, float32 of shape (n,).
 
+    Args:
+        audio: The file.
+
     Raises:
-        InvalidDataset: The file has gone, or has changed, since it was checked.
+        InvalidDataset: The file was deleted or changed after the dataset was checked.
     """
     samples, sample_rate = load(audio)
     if sample_rate == SAMPLE_RATE:
@@ -56,21 +59,21 @@ def encode(
     report: Callable[[float], None],
     cancelled: Cancelled,
 ) -> list[Tensor]:
-    """Encode every recording.
+    """Encode all recordings.
 
     Args:
-        dataset: What to encode.
+        dataset: The dataset.
         codec: Folder of the 12 Hz tokenizer.
-        device: Where to compute.
-        report: Is told the share that is done, 0..1.
-        cancelled: Asked before each recording.
+        device: torch's name of the device.
+        report: Called with the completed share, 0..1.
+        cancelled: Called before each recording; returns whether to stop.
 
     Returns:
-        For each recording its codes, int64 of shape (frames, codebooks), on the CPU.
+        The codes of each recording, int64 of shape (frames, codebooks), on the CPU.
 
     Raises:
-        TrainingCancelled: ``cancelled`` said so.
-        InvalidDataset: A file has gone, or has changed, since it was checked.
+        TrainingCancelled: ``cancelled`` returned True.
+        InvalidDataset: A file was deleted or changed after the dataset was checked.
         BackendUnavailable: The tokenizer cannot be loaded.
     """
     tokenizer = load_codec(codec, device=device)
@@ -78,19 +81,19 @@ def encode(
     for number, item in enumerate(dataset.recordings):
         check(cancelled)
         report(number / len(dataset.recordings))
-        # One by one, so that none is padded to the length of another.
+        # One by one, to avoid padding.
         encoded = tokenizer.encode([recording(item.audio)], sr=SAMPLE_RATE).audio_codes[0]
-        # A clone is no inference tensor, which nothing could be trained on.
+        # Cloned, since inference tensors cannot be used for training.
         codes.append(encoded.to("cpu", torch.int64).clone())
     return codes
 
 
 def text_ids(processor: Any, text: str) -> Tensor:
-    """Tokenize a transcript as the package does when it speaks, without the turn that follows.
+    """Tokenize a transcript as the package does for generation, without the following turn.
 
     Args:
-        processor: The model's own.
-        text: What is said.
+        processor: Processor of the model.
+        text: The transcript.
 
     Returns:
         int64, shape (ROLE + words,).

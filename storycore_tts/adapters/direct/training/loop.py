@@ -1,4 +1,4 @@
-"""The training loop, on accelerate: epochs, steps, and what is told of them."""
+"""The training loop, based on accelerate."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Report = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class Epoch:
-    """An epoch that is done.
+    """A completed epoch.
 
     Args:
-        number: From 0.
-        loss: Mean of its steps, in nats.
-        progress: What was told of its last step.
+        number: Number of the epoch, from 0.
+        loss: Mean loss of its steps, in nats.
+        progress: Progress report of its last step.
     """
 
     number: int
@@ -42,19 +42,19 @@ class Epoch:
 
 
 class Training:
-    """A model, the examples it learns from, and an optimizer between them.
+    """A training: model, examples and optimizer.
 
-    Everything that is drawn by lot depends on the seed and on the epoch's number alone, so that a
-    training that goes on after an epoch does what it would have done without the break.
+    All random numbers depend only on the seed and the number of the epoch, so that a resumed
+    training gives the same result as an uninterrupted one.
 
     Args:
-        model: The package's ``Qwen3TTSForConditionalGeneration``, on its device.
-        examples: At least one.
-        voice: The speaker's embedding, shape (hidden,), on the model's device.
-        request: Learning rate, epochs, batch size, accumulation.
-        device: Where the model is.
-        dtype: What is computed in; the weights are float32 in any case. In bfloat16 most updates
-            are too small to change a weight.
+        model: A ``Qwen3TTSForConditionalGeneration`` of the package, on its device.
+        examples: The examples; at least one.
+        voice: Embedding of the speaker, shape (hidden,), on the device of the model.
+        request: Learning rate, epochs, batch size and gradient accumulation.
+        device: Device of the model.
+        dtype: Precision of the computation. Weights are always float32, since most updates are too
+            small to change a bfloat16 weight.
         seed: 0..2**63.
     """
 
@@ -74,14 +74,14 @@ class Training:
         self._epochs = request.num_epochs
         self._device = device
         self._seed = seed
-        # The caller chooses the device, not accelerate; batches are moved in _steps.
+        # The caller chooses the device, not accelerate; batches are moved to it in _steps.
         self._accelerator = Accelerator(
             device_placement=False,
             mixed_precision="no",
             gradient_accumulation_steps=request.gradient_accumulation_steps,
             dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=seed),
         )
-        sequence: Any = list(examples)  # torch's types know Dataset only; any sequence will do
+        sequence: Any = list(examples)  # any sequence works, although torch's types require Dataset
         loader: Any = DataLoader(
             sequence,
             batch_size=request.batch_size,
@@ -97,20 +97,20 @@ class Training:
 
     @property
     def steps(self) -> int:
-        """Steps in all epochs."""
+        """Number of steps in all epochs."""
         return self._epochs * len(self._loader)
 
     def epochs(self, start: int, report: Report, cancelled: Cancelled) -> Iterator[Epoch]:
-        """Train, and yield after each epoch, for it to be saved.
+        """Train, and yield after each epoch, so that it can be saved.
 
         Args:
-            start: Number of the first epoch to do, from 0.
-            report: Is told of each step.
-            cancelled: Asked before each step.
+            start: Number of the first epoch, from 0.
+            report: Called after each step.
+            cancelled: Called before each step; returns whether to stop.
 
         Raises:
-            TrainingCancelled: ``cancelled`` said so.
-            GenerationFailed: The loss is no finite number any more.
+            TrainingCancelled: ``cancelled`` returned True.
+            GenerationFailed: The loss is no longer finite.
         """
         clock = _Clock(self.steps - start * len(self._loader))
         for number in range(start, self._epochs):
@@ -118,12 +118,12 @@ class Training:
             self._loader.set_epoch(number)
             self._model.train()
             losses = []
-            progress = Progress(Stage.TRAINING)  # replaced at once: there is at least one example
+            progress = Progress(Stage.TRAINING)  # replaced, since there is at least one example
             for loss in self._steps(cancelled):
                 if not math.isfinite(loss):
                     raise GenerationFailed(
-                        f"The training came apart in epoch {number + 1}: its loss is {loss}.",
-                        hint="Lower learning_rate; what the last epoch left is kept.",
+                        f"The training diverged in epoch {number + 1}: the loss is {loss}.",
+                        hint="Lower learning_rate. Checkpoints of earlier epochs are kept.",
                     )
                 losses.append(loss)
                 done = number * len(self._loader) + len(losses)
@@ -140,11 +140,11 @@ class Training:
             yield Epoch(number, sum(losses) / len(losses), progress)
 
     def _steps(self, cancelled: Cancelled) -> Iterator[float]:
-        """Go through the examples once; yield the loss of each batch, in nats."""
+        """Train one epoch; yield the loss of each batch, in nats."""
         try:
             for batch in self._loader:
                 check(cancelled)
-                # The gradients of an epoch's last batches are applied even if they are too few.
+                # At the end of an epoch, accumulated gradients are applied even if incomplete.
                 with self._accelerator.accumulate(self._model):
                     with self._computing():
                         loss = recipe.loss(self._model, batch.to(self._device), self._voice)
@@ -157,7 +157,7 @@ class Training:
                     self.optimizer.zero_grad()
                 yield float(loss.detach())
         finally:
-            self._loader.end()  # accelerate keeps a loader that was left early, for ever
+            self._loader.end()  # otherwise accelerate keeps unfinished loaders forever
 
     def _computing(self) -> torch.autocast:
         half = self._dtype is not torch.float32
@@ -165,10 +165,10 @@ class Training:
 
 
 class _Clock:
-    """How long it will take.
+    """Estimates the remaining time.
 
     Args:
-        steps: That are to be done, saving and samples between them.
+        steps: Number of remaining steps.
     """
 
     def __init__(self, steps: int) -> None:
@@ -177,14 +177,14 @@ class _Clock:
         self._began = time.monotonic()
 
     def tick(self) -> str:
-        """Count a step, and say what is left: "12 s left"."""
+        """Count a step, and return the remaining time: "12 s left"."""
         self._done += 1
         self._left -= 1
-        return f"{_spoken((time.monotonic() - self._began) / self._done * self._left)} left"
+        return f"{_duration((time.monotonic() - self._began) / self._done * self._left)} left"
 
 
-def _spoken(seconds: float) -> str:
-    """Return a duration as people say it; ``seconds`` as measured."""
+def _duration(seconds: float) -> str:
+    """Format a duration for display."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

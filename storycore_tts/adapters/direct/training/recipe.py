@@ -1,7 +1,7 @@
-"""Upstream's recipe for one speaker: how a recording is laid out, and what is wrong with a guess.
+"""Upstream's recipe for one speaker: input layout and loss.
 
-The model is trained on exactly what it sees when it speaks with a built-in voice, language Auto.
-Two channels of embeddings are added up, position by position:
+The model is trained on the same input as for generation with a built-in voice and language Auto.
+The embeddings of two channels are added at each position:
 
 ======  =================  ====  ============  =====  =====  ==========  ===  ==============  ===
         role (3 tokens)    ·     ·             ·      ·      words, end  ·    frames          ·
@@ -11,16 +11,16 @@ codec   nothing            no    think begins  voice  pad    pad         bos  al
                            think and ends
 ======  =================  ====  ============  =====  =====  ==========  ===  ==============  ===
 
-The talker's state before a frame has to name its codebook 0, or the end; from that state and
-codebook 0 the sub-talker has to name codebooks 1 to 15.
+From its state before a frame, the talker must predict codebook 0 of the frame, or the end. From
+that state and codebook 0, the sub-talker must predict codebooks 1 to 15.
 
-Upstream's script (its last change is of March 2026) gets four things wrong, which its issue
-tracker knows, and which show when its losses are held against the package's own ``generate``: it
-hands labels that are shifted already to a loss that shifts them again, so that the talker learns
-to skip every second frame; the sub-talker's labels are shifted too; the sub-talker is shown the
-state after the frame, which holds the answer; and ``text_projection`` is left out, which makes the
-0.6B model fail and the 1.7B model learn other inputs than it will meet. Here the losses are
-computed from the logits, on the positions that ``generate`` uses. Everything else is upstream's.
+Upstream's script (last changed in March 2026) has four bugs, which are known in its issue tracker
+and visible if its losses are compared with the package's ``generate``: labels that are already
+shifted are passed to a loss that shifts them again, so that the talker learns to skip every second
+frame; the labels of the sub-talker are shifted, too; the sub-talker gets the state after the frame,
+which contains the answer; and ``text_projection`` is missing, which makes the 0.6B model fail and
+trains the 1.7B model on different inputs than those of generation. Here, losses are computed from
+the logits at the positions that ``generate`` uses. Everything else follows upstream.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ from storycore_tts.adapters.direct.training.features import ROLE, Example
 if TYPE_CHECKING:
     from torch import Tensor
 
-SUB_TALKER_WEIGHT = 0.3  # upstream's; it was 1.0 before its change for stability
+SUB_TALKER_WEIGHT = 0.3  # upstream's value; 1.0 before a change for stability
 WEIGHT_DECAY = 0.01
-LARGEST_GRADIENT = 1.0  # norm over all weights
+LARGEST_GRADIENT = 1.0  # maximum norm over all weights
 
 _VOICE = ROLE + 3  # position of the speaker's embedding
-_NOTHING = -100  # no codec embedding here; also what cross_entropy leaves out
+_NOTHING = -100  # no codec embedding; also the value that cross_entropy ignores
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Examples, padded on the right to the longest.
+    """A batch of examples, padded on the right.
 
     Args:
         text: Token ids of the text channel, int64, shape (batch, length).
-        codec: Ids of the codec channel, codebook 0 in the frames; ``_NOTHING`` where it is empty.
+        codec: Ids of the codec channel, codebook 0 in the frames; ``_NOTHING`` where empty.
         codes: All codebooks of the frames, shape (batch, length, codebooks); 0 elsewhere.
-        frames: Where frames are, bool, shape (batch, length).
-        targets: Like ``codec``, with nothing but frames and the end.
-        attention: 1 up to the example's end, then 0; int64.
+        frames: Whether a position is a frame, bool, shape (batch, length).
+        targets: Like ``codec``, but only frames and the end.
+        attention: 1 up to the end of an example, then 0; int64.
     """
 
     text: Tensor
@@ -72,11 +72,11 @@ class Batch:
 
 
 def lay_out(examples: Sequence[Example], config: Any) -> Batch:
-    """Lay examples out as in the table above.
+    """Return examples in the layout of the table above.
 
     Args:
-        examples: At least one.
-        config: The whole model's.
+        examples: The examples; at least one.
+        config: Config of the whole model.
     """
     rows = [_row(example, config) for example in examples]
 
@@ -94,12 +94,12 @@ def lay_out(examples: Sequence[Example], config: Any) -> Batch:
 
 
 def _row(example: Example, config: Any) -> dict[str, Tensor]:
-    """Return the fields of ``Batch`` for one example, each of shape (length,) or (length, …)."""
+    """Return the fields of ``Batch`` for one example, of shape (length,) or (length, …)."""
     talker = config.talker_config
     role, words, count = example.text_ids[:ROLE], example.text_ids[ROLE:], len(example.codes)
     pad, pad_codec = config.tts_pad_token_id, talker.codec_pad_id
     thinking = [talker.codec_nothink_id, talker.codec_think_bos_id, talker.codec_think_eos_id]
-    lead = [_NOTHING] * ROLE + [*thinking, _NOTHING, pad_codec]  # the voice has no id here
+    lead = [_NOTHING] * ROLE + [*thinking, _NOTHING, pad_codec]  # the voice has no id
     beside_words = [pad_codec] * (len(words) + 1) + [talker.codec_bos_id]
     prompt = len(lead) + len(beside_words)
     text = [
@@ -126,16 +126,16 @@ def _row(example: Example, config: Any) -> dict[str, Tensor]:
 
 
 def predict(model: Any, batch: Batch, voice: Tensor) -> tuple[Tensor, Tensor]:
-    """Let the model guess every frame from those before it.
+    """Predict each frame from the preceding ones.
 
     Args:
-        model: The package's ``Qwen3TTSForConditionalGeneration``.
-        batch: On the model's device.
-        voice: The speaker's embedding, shape (hidden,).
+        model: A ``Qwen3TTSForConditionalGeneration`` of the package.
+        batch: The batch, on the device of the model.
+        voice: Embedding of the speaker, shape (hidden,).
 
     Returns:
-        The talker's logits, shape (batch, length − 1, vocabulary), of which number i are for
-        position i + 1; the sub-talker's, shape (frames in the batch, codebooks − 1, vocabulary).
+        Logits of the talker, shape (batch, length − 1, vocabulary), where index i is for position
+        i + 1; logits of the sub-talker, shape (frames in the batch, codebooks − 1, vocabulary).
     """
     talker = model.talker
     present = batch.codec != _NOTHING
@@ -157,7 +157,13 @@ def predict(model: Any, batch: Batch, voice: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def loss(model: Any, batch: Batch, voice: Tensor) -> Tensor:
-    """Return what is wrong with the guesses: mean cross entropies, in nats; a scalar."""
+    """Return the loss: weighted mean cross entropies, in nats; a scalar.
+
+    Args:
+        model: A ``Qwen3TTSForConditionalGeneration`` of the package.
+        batch: The batch, on the device of the model.
+        voice: Embedding of the speaker, shape (hidden,).
+    """
     frames, codebooks = predict(model, batch, voice)
     talker = cross_entropy(
         frames.flatten(0, 1).float(), batch.targets[:, 1:].flatten(), ignore_index=_NOTHING

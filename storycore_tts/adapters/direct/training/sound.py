@@ -1,4 +1,4 @@
-"""What is doubtful about a recording's sound: the voice would learn it."""
+"""Checks the sound quality of recordings, whose defects a voice would learn."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _MOST_OFFSET = 0.01  # of full scale
 _FRAME = 0.02  # s
 _SILENT = 40.0  # dB below the voice
 _LONGEST_SILENCE = 0.5  # s at either end
-_LEAST_DISTANCE = 20.0  # dB between the voice and its pauses
-_NO_PAUSE = 6.0  # dB; what varies less has no pause to hear the noise in
+_LEAST_DISTANCE = 20.0  # dB between the voice and pauses
+_NO_PAUSE = 6.0  # dB; with less variation there is no pause in which to measure noise
 
 
 def doubts(samples: Samples, sample_rate: int) -> Iterator[str]:
-    """Yield what may be wrong with a recording that can be read.
+    """Yield warnings about a recording.
 
     Args:
-        samples: Mono, float32, shape (n,), within ±1; longer than a frame, not silent.
+        samples: Mono, float32, shape (n,), −1..1; longer than a frame, not silent.
         sample_rate: In Hz.
     """
     clipped = clipped_share(samples)
@@ -28,7 +28,7 @@ def doubts(samples: Samples, sample_rate: int) -> Iterator[str]:
         yield f"it is clipped: {clipped:.1%} of its samples are at full scale"
     offset = float(np.mean(samples))
     if abs(offset) > _MOST_OFFSET:
-        yield f"it has a DC offset of {offset:+.2f}: take it out with a high-pass filter"
+        yield f"it has a DC offset of {offset:+.2f}: remove it with a high-pass filter"
     found = levels(samples - offset, sample_rate)
     voice, pauses = np.quantile(found, (0.95, 0.05))
     if _NO_PAUSE < voice - pauses < _LEAST_DISTANCE:

@@ -1,4 +1,4 @@
-"""The speaker's place in the model, and a sample of how it speaks so far."""
+"""Adds a speaker to a model, and generates samples during training."""
 
 from __future__ import annotations
 
@@ -17,53 +17,52 @@ from storycore_tts.sound.samples import SAMPLE_RATE, Samples
 if TYPE_CHECKING:
     from torch import Tensor
 
-SLOT = 3000  # row of the codec embedding that upstream's checkpoints give the voice
+SLOT = 3000  # row of the codec embedding used for the voice in upstream's checkpoints
 
 
 def stored_name(name: str) -> str:
-    """Return the name as a checkpoint stores it: in the case in which the package looks it up.
+    """Return the name of a voice as stored in a checkpoint: in lower case, for the package.
 
     Raises:
-        InvalidRequest: It is one of the nine built-in voices'. A backend that misses the checkpoint
-            and takes the stock model, as the ComfyUI node does, would speak in that voice, and
-            nobody would know why.
+        InvalidRequest: It is the name of a built-in voice. A backend that uses the stock model if
+            the checkpoint is missing, as the ComfyUI node does, would silently use that voice.
     """
     if described(name).description:
         raise InvalidRequest(
             f"{name!r} is the name of a built-in voice.",
-            hint="Give the new voice a name of its own.",
+            hint="Choose another name for the new voice.",
         )
     return name.lower()
 
 
 def embed(model: Any, samples: Samples) -> Tensor:
-    """Return the speaker's embedding, shape (hidden,), from a recording at 24 kHz.
+    """Return the embedding of a speaker, shape (hidden,), from a recording at 24 kHz.
 
-    It is upstream's: no gradient goes through it, and it is the same at every step.
+    As in upstream's script, it is constant and has no gradient.
     """
     embedding: Tensor = model.extract_speaker_embedding(samples, sr=SAMPLE_RATE)
-    return embedding.clone()  # out of inference mode, which nothing can be trained on
+    return embedding.clone()  # inference tensors cannot be used for training
 
 
 def give(model: Any, name: str, embedding: Tensor) -> None:
-    """Turn a Base model into one with this voice, as its checkpoints will be.
+    """Convert a Base model in place to a model with this voice.
 
     Args:
-        model: A Base model, alone in its process's hands: it is changed.
-        name: As ``stored_name`` returns it.
-        embedding: Shape (hidden,).
+        model: The Base model, which is modified.
+        name: Name of the voice, from ``stored_name``.
+        embedding: Embedding of the speaker, shape (hidden,).
     """
-    model.speaker_encoder = None  # its work is done, and a checkpoint has none
+    model.speaker_encoder = None  # no longer needed, and not part of checkpoints
     model.tts_model_type = "custom_voice"
     for known, value in (("spk_id", SLOT), ("spk_is_dialect", False)):
         names = getattr(model.config.talker_config, known)
-        names.clear()  # in place: the model has a view of it
+        names.clear()  # in place, since the model shares it
         names[name] = value
     settle(model, embedding)
 
 
 def settle(model: Any, embedding: Tensor) -> None:
-    """Write the voice into its slot; AdamW's weight decay moves unused rows a little."""
+    """Write the voice to its slot; AdamW's weight decay slightly changes unused rows."""
     with torch.no_grad():
         model.talker.get_input_embeddings().weight[SLOT] = embedding
 
@@ -71,23 +70,23 @@ def settle(model: Any, embedding: Tensor) -> None:
 def speak(
     tts: Any, text: str, *, speaker: str, language: str, seed: int, cancelled: Cancelled
 ) -> Samples:
-    """Say a line with the model as it is now.
+    """Generate a sample with the current model.
 
-    Audio that runs into the token budget is returned too: to hear that is what samples are for.
+    Audio that reaches the token budget is returned, too, since samples should reveal that.
 
     Args:
-        tts: The package's ``Qwen3TTSModel``.
-        text: The line.
-        speaker: As ``stored_name`` returns it.
+        tts: A ``Qwen3TTSModel`` of the package.
+        text: The text to speak.
+        speaker: Name of the voice, from ``stored_name``.
         language: In the model's spelling.
-        seed: Of torch's global generators.
-        cancelled: Asked before each frame.
+        seed: Seed for torch's global generators.
+        cancelled: Called before each frame; returns whether to stop.
 
     Returns:
         float32, shape (n,), at 24 kHz.
 
     Raises:
-        TrainingCancelled: ``cancelled`` said so.
+        TrainingCancelled: ``cancelled`` returned True.
     """
     sampling = Sampling()
     torch.manual_seed(seed)

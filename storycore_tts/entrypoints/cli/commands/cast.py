@@ -33,16 +33,17 @@ def cast(
     *,
     write: Annotated[
         bool,
-        Option("--write", help="Add who is not cast to the file, with the voice that is shown."),
+        Option("--write", help="Add characters without an entry to the file, as shown."),
     ] = False,
     backend: Backend,
     reporting: Reporting,
 ) -> None:
-    """Show who speaks for the characters of a project.
+    """Show the voices of the characters of a project.
 
-    They come from tts.qwen.cast (cast.yaml in the working folder), and from StoryCore-Engine's
-    character sheets in the same folder. Who is not cast has the voice that was given before, or
-    would be given now. A table on a terminal; otherwise one character a line, with tabs.
+    Characters come from tts.qwen.cast (cast.yaml in the working folder) and from StoryCore-Engine's
+    character sheets in the same folder. For characters without an entry in the cast, shows the
+    voice assigned earlier, or the one that would be assigned now. Prints a table on a terminal,
+    otherwise tab-separated lines.
     """
     config = settings.load(backend).config
     casting, parts = run_async(_parts(config))
@@ -55,7 +56,7 @@ def cast(
         console.answer_json([asdict(row) for row in rows])
         return
     if not rows:
-        console.tell(f"no characters: neither {casting.file} nor a character sheet names one")
+        console.tell(f"no characters found in {casting.file} or in character sheets")
     cells = [tuple(asdict(row).values()) for row in rows]
     if console.stdout_is_terminal():
         console.answer_table(_COLUMNS, cells)
@@ -65,7 +66,7 @@ def cast(
 
 
 async def _parts(config: QwenTTSConfig) -> tuple[Casting, list[Part]]:
-    """Return the parts of all who are known; the backend is asked only for a voice to give."""
+    """Return the parts of all characters; queries the backend only to propose missing voices."""
     import asyncio
 
     from storycore_tts.container import open_tts
@@ -84,7 +85,7 @@ async def _parts(config: QwenTTSConfig) -> tuple[Casting, list[Part]]:
 def _row(casting: Casting, part: Part) -> _Row:
     voice = part.voice
     known = casting.find(part.character)
-    source = casting.file.name if part.is_cast else "given before" if known else "would be given"
+    source = casting.file.name if part.is_cast else "assigned" if known else "proposed"
     named = f"{voice.voice} ({Path(voice.checkpoint).name})" if voice.checkpoint else voice.voice
     return _Row(
         part.character.called,

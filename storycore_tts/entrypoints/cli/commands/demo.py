@@ -24,10 +24,10 @@ _LINES = {
 }
 _CLONED = "Ryan"
 _CLONE_LINE = "This is the voice of the recording, with words that it never said."
-_LOADING, _STEP = 0.3, 0.2  # s; espeak-ng is too fast for anybody to see the progress
+_LOADING, _STEP = 0.3, 0.2  # s; delays that make the progress visible
 _NOTE = (
-    "These voices are espeak-ng, played by a stand-in for ComfyUI. For Qwen3 voices point "
-    "tts.qwen.comfyui_url, or --url, at a ComfyUI server."
+    "These voices are espeak-ng, served by a stand-in for ComfyUI. For Qwen3 voices, set "
+    "tts.qwen.comfyui_url or --url to a ComfyUI server."
 )
 _NEXT = 'say "Your own sentence." --backend draft --out mine.wav'
 
@@ -35,13 +35,13 @@ _NEXT = 'say "Your own sentence." --backend draft --out mine.wav'
 def demo(
     *,
     out_dir: Annotated[
-        Path, Option("--out-dir", metavar="FOLDER", help="Where the wav files go.")
+        Path, Option("--out-dir", metavar="FOLDER", help="Folder for the wav files.")
     ] = Path("demo-output"),
     reporting: Reporting,
 ) -> None:
-    """Speak with two voices and clone one, with a stand-in for ComfyUI: no GPU, no download.
+    """Run a demo against a stand-in for ComfyUI: two voices and a clone, no GPU, no download.
 
-    Prints the paths of the audio files. The voices are espeak-ng's.
+    Prints the paths of the audio files. The voices are espeak-ng voices.
     """
     from storycore_tts.settings import QwenTTSConfig
 
@@ -59,7 +59,7 @@ def demo(
 async def _perform(
     config: QwenTTSConfig, folder: Path, reporting: Reporting
 ) -> dict[str, VoiceResult]:
-    """Make the three files; each is told about when it is there."""
+    """Generate the three files, and report each one when it is ready."""
     from storycore_tts.entrypoints.client import QwenTTSComfyUIClient
 
     await _check_espeak(config)
@@ -100,10 +100,10 @@ async def _cloned(
 
 
 async def _check_espeak(config: QwenTTSConfig) -> None:
-    """Ask before anything starts whether the stand-in has a voice.
+    """Check that espeak-ng, which speaks for the stand-in, is available.
 
     Raises:
-        BackendUnavailable: espeak-ng is not there.
+        BackendUnavailable: espeak-ng is not available.
     """
     from storycore_tts.container import make_adapter
 
@@ -130,5 +130,5 @@ def _tell(name: str, result: VoiceResult, reporting: Reporting) -> None:
 def _facts(result: VoiceResult) -> dict[str, Any]:
     from storycore_tts.sound.samples import peak
 
-    loudest = 20 * math.log10(peak(result.speech.samples))  # silence is never delivered
+    loudest = 20 * math.log10(peak(result.speech.samples))  # never silent
     return {**results.as_json(result.speech, result.audio_path), "peak_dbfs": round(loudest, 1)}

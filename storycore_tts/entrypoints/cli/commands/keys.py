@@ -15,20 +15,20 @@ from storycore_tts.entrypoints.cli.options import Reporting
 
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
-app = typer.Typer(help="Keys of the service's users.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="API keys of the service.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def new(
-    owner: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is.")],
+    owner: Annotated[str, typer.Argument(metavar="NAME", help="Owner of the key.")],
     reporting: Reporting,
 ) -> int:
-    """Make a key, and the line of the settings that lets it in.
+    """Create an API key and print the setting that accepts it.
 
-    The key is shown this once; the settings hold its SHA-256 only.
+    The key is shown only once; the settings contain its SHA-256 hash.
     """
     if not _OWNER.fullmatch(owner):
         raise InvalidRequest(
-            f"{shown(owner)} cannot own a key.",
+            f"{shown(owner)} is not a valid owner name.",
             hint="Use up to 64 letters, digits, hyphens and underscores.",
         )
     key = new_key()
@@ -36,7 +36,7 @@ def new(
         console.answer_json({"owner": owner, "key": key, "sha256": hashed(key)})
         return 0
     console.answer(key)
-    console.tell("It is not shown again. Settings that let it in:")
+    console.tell("The key is not shown again. Add this to the settings:")
     console.tell(f"tts:\n  qwen:\n    server:\n      api_keys:\n        {owner}: {hashed(key)}")
     return 0
 

@@ -22,21 +22,19 @@ def serve(
         str | None, Option("--host", metavar="ADDRESS", help="Address to listen on.")
     ] = None,
     port: Annotated[
-        int | None, Option("--port", metavar="N", help="Port to listen on; 0 takes a free one.")
+        int | None, Option("--port", metavar="N", help="Port to listen on; 0: any free port.")
     ] = None,
     state_dir: Annotated[
         str | None,
-        Option(
-            "--state-dir", metavar="FOLDER", help="For jobs; each service needs one of its own."
-        ),
+        Option("--state-dir", metavar="FOLDER", help="Folder for jobs; one per service."),
     ] = None,
     debug: Annotated[bool, Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> int:
-    """Serve speech over HTTP, with a page to try voices at /, until interrupted.
+    """Run the HTTP service, with a web page at /, until interrupted.
 
-    The first line on stdout says where it listens: on this machine only, unless the settings name
-    another address and hold keys; `storycore-tts keys` makes them. Jobs survive a restart.
-    Exit status 0 when a signal ends it, 130 when one comes before it listens.
+    The first line on stdout is the URL. The service listens on this machine only, unless the
+    settings contain another address and API keys (see `storycore-tts keys`). Jobs survive a
+    restart. Exit status: 0 when stopped by a signal, 130 if that happens before it listens.
     """
     import asyncio
 
@@ -55,10 +53,10 @@ def serve(
         from storycore_tts.entrypoints.http.listening import listen
     except ImportError as error:
         raise BackendUnavailable(
-            f"The service needs a package that is not installed: {error}.",
+            f"The service requires a package that is not installed: {error}.",
             hint="pip install 'storycore-tts[server]'",
             retryable=False,
         ) from error
-    with suppress(KeyboardInterrupt):  # which is how a service ends; uvicorn passes signals on
+    with suppress(KeyboardInterrupt):  # the normal end of a service
         asyncio.run(listen(settings, console.answer))
     return 0

@@ -10,7 +10,7 @@ from storycore_tts.entrypoints.cli import console, settings
 from storycore_tts.entrypoints.cli.interrupts import run_async
 from storycore_tts.entrypoints.cli.options import Backend, Reporting
 
-_NOT_CONFIRMED = "So these are the nine voices of the Qwen3-TTS models; the server may have others."
+_NOT_CONFIRMED = "Showing the nine voices of the Qwen3-TTS models; the server may have others."
 
 if TYPE_CHECKING:
     from storycore_tts.domain.voices import Speaker
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def speakers(backend: Backend, reporting: Reporting) -> None:
-    """List the built-in voices of the backend, and those that are stored.
+    """List the built-in voices of the backend and stored voices.
 
-    A table on a terminal; otherwise one voice a line: name, language and description, with tabs.
-    Where the backend does not answer, these are the model's nine, and a warning says so.
+    Prints a table on a terminal, otherwise tab-separated lines: name, language and description. If
+    the backend does not respond, lists the nine voices of the model with a warning.
     """
     built_in, stored, missing = run_async(_ask(settings.load(backend).config))
     if missing is not None:

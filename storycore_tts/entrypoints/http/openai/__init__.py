@@ -1,4 +1,4 @@
-"""The endpoints that clients of OpenAI's speech API know, with vLLM-Omni's additions."""
+"""Endpoints compatible with OpenAI's speech API and vLLM-Omni's additions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``/v1/models``: the backends, under names that clients may send as ``model``."""
+"""``/v1/models``: the backends, as values for ``model``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1", tags=["openai"], route_class=ListRoute)
 
 USUAL = "qwen3-tts"
 _OURS = "storycore-tts"
-# What clients send that were made for OpenAI or for other servers, or the model's name on the Hub.
+# Names sent by clients of OpenAI or other servers, and the name of the model on the Hub.
 _MEANING_USUAL = ("tts-1", "gpt-4o-mini-tts", "kokoro", "chatterbox", USUAL, f"qwen/{USUAL}")
 
 
@@ -29,7 +29,7 @@ _A_MODEL = {"id": USUAL, "object": "model", "created": 0, "owned_by": _OURS}
 
 
 class ModelView(BaseModel):
-    """Something that speaks."""
+    """A model."""
 
     model_config = by_example(_A_MODEL)
 
@@ -40,7 +40,7 @@ class ModelView(BaseModel):
 
 
 class ModelList(BaseModel):
-    """All that speak."""
+    """A list of models."""
 
     model_config = by_example({"object": "list", "data": [_A_MODEL]})
 
@@ -49,7 +49,7 @@ class ModelList(BaseModel):
 
 
 class ModelNames(BaseModel):
-    """The models by their names alone."""
+    """A list of model names."""
 
     model_config = by_example({"models": [{"id": USUAL}]})
 
@@ -57,29 +57,33 @@ class ModelNames(BaseModel):
 
 
 def backend_of(model: str | None, speech_service: SpeechService) -> str | None:
-    """Return the backend that a model's name stands for; None for the usual one.
+    """Return the backend that a model name refers to; None for the default backend.
 
-    Clients send the names of models that they know, and many let nobody change them: a name that
-    stands for nothing here means the usual one, too.
+    Many clients send a fixed model name. Unknown names therefore refer to the default backend, too.
+
+    Args:
+        model: The name sent by the client.
+        speech_service: Provides the available backends.
 
     Raises:
-        Refused: It is the name of a backend that is not offered (404).
+        Refused: The name is that of a backend that this service does not offer (404).
     """
     if not model or model in speech_service.backends:
         return model or None
     if model in _installed():
-        raise _unknown(speech_service, hint="The service's operator sets tts.qwen.server.backends.")
+        hint = "The operator of the service can add it to tts.qwen.server.backends."
+        raise _unknown(speech_service, hint=hint)
     return None
 
 
 @cache
 def _installed() -> frozenset[str]:
-    """Return the installed adapters' names, once: a lookup reads every package's metadata."""
+    """Return the names of installed adapters; cached, since a lookup reads all package metadata."""
     return frozenset(adapter_names())
 
 
 def is_known(model: str | None, speech_service: SpeechService) -> bool:
-    """Tell whether a model's name stands for anything here."""
+    """Return whether a model name is known to this service."""
     return (
         not model or model in speech_service.backends or model.casefold().startswith(_MEANING_USUAL)
     )
@@ -87,7 +91,7 @@ def is_known(model: str | None, speech_service: SpeechService) -> bool:
 
 @router.get("/models", response_description="The models.", responses=documented())
 async def models(service: CurrentService, owner: CurrentOwner) -> ModelList:
-    """List the models: ``qwen3-tts`` for the usual backend, and each backend by its name."""
+    """List the models: ``qwen3-tts`` for the default backend, and each backend by name."""
     return ModelList(data=[ModelView(id=name) for name in _names(service.speech)])
 
 
@@ -105,7 +109,7 @@ async def model(model: str, service: CurrentService, owner: CurrentOwner) -> Mod
 
 @router.get("/audio/models", response_description="The models.", responses=documented())
 async def speech_models(service: CurrentService, owner: CurrentOwner) -> ModelNames:
-    """List the names of the models, as Open WebUI and TTS WebUI read them."""
+    """List the model names in the format of Open WebUI and TTS WebUI."""
     return ModelNames(models=[{"id": name} for name in _names(service.speech)])
 
 

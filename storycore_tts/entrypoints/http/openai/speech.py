@@ -21,7 +21,7 @@ from storycore_tts.domain.languages import language_named
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.domain.sampling import MAX_SEED
 from storycore_tts.entrypoints.http.documented import OF_BACKENDS, OF_RECORDINGS, documented
-from storycore_tts.entrypoints.http.openai.errors import OpenAIRoute, told_of_ignored
+from storycore_tts.entrypoints.http.openai.errors import OpenAIRoute, report_ignored
 from storycore_tts.entrypoints.http.openai.models import backend_of, is_known
 from storycore_tts.entrypoints.http.openai.streaming import STREAMED, Asked, answer
 from storycore_tts.entrypoints.http.schemas import as_left_out
@@ -40,20 +40,20 @@ _OF_SPEECH = documented(
 
 
 _OTHER_NAMES = {"speaker": "voice", "transcript": "ref_text"}
-_NONE = ("", "None")  # what clients send as instructions that have none
+_NONE = ("", "None")  # sent by clients for missing instructions
 
 
 class Voice(BaseModel):
-    """A voice as newer clients name it."""
+    """A voice as sent by newer clients."""
 
     id: str
 
 
 class SpeechBody(BaseModel):
-    """OpenAI's fields, and below them vLLM-Omni's. Others are ignored; null means left out."""
+    """Fields of OpenAI and vLLM-Omni. Other fields are ignored; null counts as missing."""
 
     model_config = ConfigDict(
-        extra="allow",  # to name them in the answer
+        extra="allow",  # to report them in the response
         json_schema_extra={
             "examples": [
                 {"model": "qwen3-tts", "input": "Once upon a time.", "voice": "Serena"},
@@ -61,35 +61,35 @@ class SpeechBody(BaseModel):
         },
     )
 
-    input: str = Field(description="What to say.")
+    input: str = Field(description="The text to speak.")
     model: str | None = Field(default=None, description="See /v1/models.")
     voice: str | Voice | None = Field(
         default=None,
-        description='A built-in or stored voice, or an id of voice_map such as alloy; "", null '
-        "and default are the usual one. Also as speaker.",
+        description='A built-in or stored voice, or an id of voice_map such as alloy. "", null '
+        "and default select the default voice. Alias: speaker.",
     )
-    instructions: str | None = Field(default=None, description="How to say it, in words.")
+    instructions: str | None = Field(default=None, description="How to speak it, in words.")
     response_format: Literal["mp3", "opus", "aac", "flac", "wav", "pcm"] | None = "mp3"
     speed: Annotated[float, Field(ge=0.25, le=4)] | None = 1.0
     stream_format: Literal["sse", "audio"] | None = None
 
     stream: bool | None = Field(
         default=None,
-        description="Means stream_format audio, or sse if the request accepts text/event-stream.",
+        description="Selects stream_format audio, or sse if the request accepts text/event-stream.",
     )
     language: str | None = Field(
-        default=None, description="Name, code or locale; one that is not spoken is ignored."
+        default=None, description="Name, code or locale; unsupported languages are ignored."
     )
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
     max_new_tokens: Annotated[int, Field(ge=1, le=8192)] | None = None
     task_type: Literal["CustomVoice", "Base", "VoiceDesign"] | None = None
     ref_audio: str | None = Field(
-        default=None, description="A recording to clone, as a data: URL in base64."
+        default=None, description="A recording to clone, as a base64 data: URL."
     )
     ref_text: str | None = Field(
-        default=None, description="What is said in it. Also as transcript."
+        default=None, description="Transcript of the recording. Alias: transcript."
     )
-    x_vector_only_mode: bool | None = Field(default=None, description="Take its timbre only.")
+    x_vector_only_mode: bool | None = Field(default=None, description="Clone the timbre only.")
 
     @model_validator(mode="before")
     @classmethod
@@ -98,23 +98,23 @@ class SpeechBody(BaseModel):
 
     @property
     def rendering(self) -> Rendering:
-        """What becomes of the speech."""
+        """Format and speed of the audio."""
         return Rendering(self.response_format or "mp3", self.speed or 1.0)
 
     @property
     def speaker(self) -> str | None:
-        """The voice's name; None for the usual one."""
+        """Name of the voice; None for the default voice."""
         name = self.voice.id if isinstance(self.voice, Voice) else self.voice or ""
         return None if name.strip().casefold() in ("", "default") else name
 
     @property
     def instruct(self) -> str:
-        """How to say it; "" where nothing was said of that."""
+        """Instructions; "" if there are none."""
         words = self.instructions or ""
         return "" if words.strip() in _NONE else words
 
     def takes_language(self) -> bool:
-        """Tell whether the language is one that is spoken here, or none was named."""
+        """Return whether the language is supported or missing."""
         try:
             return not self.language or bool(language_named(self.language))
         except UnsupportedLanguage:
@@ -123,7 +123,12 @@ class SpeechBody(BaseModel):
     def ignored(
         self, speech_service: SpeechService, wanted: SpeechRequest | CloneRequest
     ) -> list[str]:
-        """Return the names of the fields that make no difference."""
+        """Return the names of the fields that have no effect.
+
+        Args:
+            speech_service: The speech service.
+            wanted: The resulting request.
+        """
         found = [*(self.model_extra or {})]
         if not is_known(self.model, speech_service):
             found.append("model")
@@ -139,7 +144,7 @@ class SpeechBody(BaseModel):
 async def speech(
     request: Request, body: SpeechBody, service: CurrentService, owner: CurrentOwner
 ) -> Response:
-    """Speak a line, as OpenAI's `audio.speech.create` asks for it."""
+    """Generate speech, as OpenAI's `audio.speech.create` does."""
     speech_service = service.speech
     backend = backend_of(body.model, speech_service)
     wanted = await _wanted(body, backend, service)
@@ -150,7 +155,7 @@ async def speech(
         characters=len(body.input) + len(body.instruct),
     )
     answered = await answer(request, speech_service, backend, wanted, asked)
-    return told_of_ignored(answered, body.ignored(speech_service, wanted))
+    return report_ignored(answered, body.ignored(speech_service, wanted))
 
 
 async def _wanted(
@@ -159,8 +164,8 @@ async def _wanted(
     tts = service.speech.tts(backend)
     if body.task_type == "VoiceDesign":
         raise UnsupportedByBackend(
-            "Voices cannot be designed in words here.",
-            hint="Name a voice, or send ref_audio to clone one.",
+            "This service does not support voice design.",
+            hint="Choose a voice, or send ref_audio to clone one.",
         )
     sampling = service.sampling({"seed": body.seed, "max_new_tokens": body.max_new_tokens})
     language = body.language or None if body.takes_language() else None
@@ -176,27 +181,27 @@ async def _wanted(
         )
     if body.ref_text or body.x_vector_only_mode:
         raise InvalidRequest(
-            "ref_text and x_vector_only_mode are about a recording, and there is none.",
-            hint="Send it as ref_audio, a data: URL in base64.",
+            "ref_text and x_vector_only_mode require a recording, but ref_audio is missing.",
+            hint="Send the recording as ref_audio, a base64 data: URL.",
         )
     wanted = await tts.request_for(
         body.input, speaker=body.speaker, language=language, sampling=sampling
     )
-    # A clone speaks in the manner of its recording, and clients send instructions with any voice.
+    # Clones do not support instructions, but clients send them with any voice.
     if body.instruct and isinstance(wanted, SpeechRequest):
         return replace(wanted, instruct=body.instruct)
     return wanted
 
 
 def _from_url(url: str) -> bytes:
-    """Return the bytes in a ``data:`` URL; no other kind of URL is ever followed."""
+    """Decode a ``data:`` URL; other URLs are never fetched."""
     head, _, data = url.partition(",")
     if not head.startswith("data:") or not head.endswith(";base64"):
         raise InvalidReferenceAudio(
-            "ref_audio is no data: URL in base64.",
-            hint="Addresses and files are not fetched; send the recording itself.",
+            "ref_audio is not a base64 data: URL.",
+            hint="Send the recording itself; URLs and files are not fetched.",
         )
     try:
         return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidReferenceAudio("ref_audio is no valid base64.") from None
+        raise InvalidReferenceAudio("ref_audio is not valid base64.") from None

@@ -1,4 +1,4 @@
-"""How ``/v1/audio/speech`` answers: as a whole file, as bytes that flow, or as events."""
+"""Responses of ``/v1/audio/speech``: a file, a stream of bytes, or server-sent events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
-from storycore_tts.entrypoints.http.answers import AUDIO, audio_answer, told
+from storycore_tts.entrypoints.http.answers import AUDIO, audio_answer, speech_headers
 from storycore_tts.entrypoints.http.disconnects import while_connected
 from storycore_tts.entrypoints.http.problems import as_error, problem_of
 from storycore_tts.entrypoints.http.sending import SLOWEST_READER, within
@@ -23,10 +23,10 @@ from storycore_tts.services.rendering import JoinableRendering, Rendering
 from storycore_tts.services.speech_service import Piece, SpeechService
 
 _EVENTS = "text/event-stream"
-# A plain request is answered with these while they are made, where that is better: a wav or a flac
-# that is kept as a file should tell its length.
+# Formats that are streamed even if no stream was requested. The headers of wav and flac files
+# contain the length, so they are sent when they are complete.
 _WITHOUT_LENGTH = ("mp3", "opus", "aac", "pcm")
-_FRAMES_A_SECOND = 12.5  # codec frames, the model's tokens of sound
+_FRAMES_A_SECOND = 12.5  # codec frames, which are the audio tokens of the model
 STREAMED: dict[int | str, dict[str, Any]] = {
     200: {
         **AUDIO[200],
@@ -37,13 +37,13 @@ STREAMED: dict[int | str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Asked:
-    """How a client wants its answer.
+    """The kind of response that a client requests.
 
     Args:
-        rendering: What becomes of the speech.
-        stream_format: "sse", "audio", or None where it was not said.
-        stream: Whether a stream was asked for without saying of which kind.
-        characters: Of input and instructions, for the usage.
+        rendering: Format and speed of the audio.
+        stream_format: "sse", "audio", or None if not given.
+        stream: Whether a stream of unspecified kind was requested.
+        characters: Length of input and instructions, for the usage statistics.
     """
 
     rendering: Rendering
@@ -52,7 +52,7 @@ class Asked:
     characters: int
 
     def kind(self, request: Request) -> str | None:
-        """Return "sse" or "audio"; None: a stream was not asked for."""
+        """Return "sse" or "audio"; None if no stream was requested."""
         if self.stream_format is None and self.stream:
             return "sse" if _EVENTS in request.headers.get("accept", "") else "audio"
         return self.stream_format
@@ -65,11 +65,18 @@ async def answer(
     wanted: SpeechRequest | CloneRequest,
     asked: Asked,
 ) -> Response:
-    """Speak, and answer as the client wants it.
+    """Generate speech and respond in the requested form.
+
+    Args:
+        request: The HTTP request.
+        speech_service: The speech service.
+        backend: Name of the backend; None: the default.
+        wanted: The speech request.
+        asked: The requested kind of response.
 
     Raises:
-        TTSError: See ``SpeechService.stream``; until the first sound is there, so that the error
-            has a status of its own.
+        TTSError: See ``SpeechService.stream``; raised only before the first audio, while the
+            response can still have an error status.
     """
     how, rendering = asked.kind(request), asked.rendering
     if how is None and not (rendering.format in _WITHOUT_LENGTH and speech_service.flows(backend)):
@@ -79,23 +86,23 @@ async def answer(
     pieces = speech_service.stream(backend, wanted, rendering)
     async with AsyncExitStack() as unless_sent:
         unless_sent.push_async_callback(pieces.aclose)  # type: ignore[attr-defined]
-        # Until the first piece is there, an error can still have a status of its own.
+        # Until the first piece arrives, the response can still have an error status.
         first = await while_connected(request, _first(pieces))
-        unless_sent.pop_all()  # from here on, the answer ends the work
-    facts = told(vars(first.chunk))
+        unless_sent.pop_all()  # from here on, the response closes the generator
+    facts = speech_headers(vars(first.chunk))
     if how == "sse":
         return _Streaming(_events(first, pieces, asked), pieces, _EVENTS, facts)
     return _Streaming(_data(first, pieces), pieces, rendering.media_type, facts)
 
 
 class _Streaming(StreamingResponse):
-    """Ends the work behind it however the connection ends.
+    """A streaming response that closes its source however the connection ends.
 
     Args:
-        body: What is sent.
-        work: What it is made from.
-        media_type: Of the body.
-        facts: What is told in headers.
+        body: The data to send.
+        work: The source of the data.
+        media_type: Media type of the body.
+        facts: Additional headers.
     """
 
     def __init__(
@@ -112,7 +119,8 @@ class _Streaming(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._work), aclosing(self._body):  # type: ignore[type-var]
-            # Left without its end, the answer is cut off, and nobody takes it for a whole one.
+            # On an error the response ends without its terminating chunk, so that clients detect
+            # that it is incomplete.
             with suppress(TTSError, TimeoutError):
                 await super().__call__(scope, receive, within(SLOWEST_READER, send))
 
@@ -137,7 +145,7 @@ async def _events(first: Piece, rest: AsyncIterator[Piece], asked: Asked) -> Asy
             piece = await anext(rest, None)
     except TTSError as error:
         yield _event("speech.audio.error", error=as_error(problem_of(error)))
-        raise  # the body has no end either: some clients skip events that they do not know
+        raise  # also cuts the body off: some clients skip unknown events
     yield _event("speech.audio.done", usage=_usage(asked, seconds))
 
 
@@ -147,7 +155,7 @@ def _delta(piece: Piece, response_format: str) -> str:
 
 
 def _usage(asked: Asked, seconds: float) -> dict[str, int]:
-    """Count characters in and codec frames out: the model's tokens of text are not known here."""
+    """Return characters and codec frames: the number of text tokens is not known here."""
     given, made = asked.characters, round(seconds * _FRAMES_A_SECOND)
     return {"input_tokens": given, "output_tokens": made, "total_tokens": given + made}
 

@@ -1,4 +1,4 @@
-"""``/v1/audio/voices``: the voices there are, and those that people keep under a name."""
+"""``/v1/audio/voices``: built-in and stored voices."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from storycore_tts.entrypoints.http.documented import OF_BACKENDS, OF_RECORDINGS
 from storycore_tts.entrypoints.http.openai.errors import (
     ListRoute,
     OpenAIRoute,
-    told_of_ignored,
+    report_ignored,
 )
 from storycore_tts.entrypoints.http.openai.models import backend_of
 from storycore_tts.entrypoints.http.problems import Refused
 from storycore_tts.entrypoints.http.schemas import as_left_out, by_example
-from storycore_tts.entrypoints.http.security.keys import ANYBODY, CurrentOwner
+from storycore_tts.entrypoints.http.security.keys import ANONYMOUS, CurrentOwner
 from storycore_tts.entrypoints.http.service import CurrentService, Service
 from storycore_tts.services.voices import VoiceLibrary
 
@@ -51,19 +51,19 @@ _VOICE = {
 
 
 class VoiceForm(BaseModel):
-    """A voice to keep."""
+    """A voice to store."""
 
     model_config = ConfigDict(extra="allow")
 
     name: str = Field(description="1 to 64 letters, digits, spaces, dots, hyphens, underscores.")
-    consent: str = Field(description="Who agreed that the voice is used, and when, in words.")
+    consent: str = Field(description="Who agreed to the use of the voice, and when, in words.")
     audio_sample: UploadFile = Field(description="The recording, 3 to 15 s of speech.")
     ref_text: str | None = Field(
         default=None,
-        description="What is said in it; without it, clones take the timbre only. Also as "
+        description="Transcript of the recording; without it, only the timbre is cloned. Alias: "
         "transcript.",
     )
-    language: str | None = Field(default=None, description="What the voice speaks.")
+    language: str | None = Field(default=None, description="Default language of the voice.")
     type: Literal["audio_sample"] = "audio_sample"
 
     @model_validator(mode="before")
@@ -73,7 +73,7 @@ class VoiceForm(BaseModel):
 
 
 class UploadedVoice(BaseModel):
-    """A stored voice, in vLLM-Omni's words."""
+    """A stored voice in vLLM-Omni's format."""
 
     name: str
     consent: str
@@ -83,7 +83,7 @@ class UploadedVoice(BaseModel):
 
 
 class VoiceView(BaseModel):
-    """A voice, in OpenAI's words."""
+    """A voice in OpenAI's format."""
 
     id: str
     name: str
@@ -93,7 +93,7 @@ class VoiceView(BaseModel):
 
 
 class VoiceName(BaseModel):
-    """A voice by its name, under the keys by which clients look for it."""
+    """The name of a voice, under the keys that various clients read."""
 
     id: str
     name: str
@@ -120,7 +120,7 @@ class VoiceList(BaseModel):
 
 
 class CreatedVoice(VoiceView):
-    """A voice that was kept."""
+    """A voice that was stored."""
 
     model_config = by_example({**_VOICE, "success": True, "voice": _UPLOADED})
 
@@ -129,12 +129,12 @@ class CreatedVoice(VoiceView):
 
 
 class DeletedVoice(BaseModel):
-    """A voice that is gone."""
+    """A voice that was deleted."""
 
     model_config = by_example(
         {
             "success": True,
-            "message": "The voice 'Mia' was removed.",
+            "message": "The voice 'Mia' was deleted.",
             "id": "Mia",
             "object": "audio.voice.deleted",
             "deleted": True,
@@ -155,7 +155,7 @@ class DeletedVoice(BaseModel):
     responses=_OF_A_LIST,
 )
 async def voices(service: CurrentService, owner: CurrentOwner, legacy: bool = False) -> VoiceList:
-    """List the voices of the usual backend, and those that are stored; as strings with `legacy`."""
+    """List the voices of the default backend and stored voices; as strings with `legacy`."""
     return await _listed(service, owner, None, legacy=legacy)
 
 
@@ -168,14 +168,14 @@ async def voices(service: CurrentService, owner: CurrentOwner, legacy: bool = Fa
 async def voices_of_a_model(
     model: str, service: CurrentService, owner: CurrentOwner, legacy: bool = False
 ) -> VoiceList:
-    """List the voices of a model, and those that are stored."""
+    """List the voices of a model and stored voices."""
     return await _listed(service, owner, backend_of(model, service.speech), legacy=legacy)
 
 
 @router.post(
     "",
     status_code=HTTPStatus.CREATED,
-    response_description="The voice is kept.",
+    response_description="The voice was stored.",
     response_model_exclude_none=True,
     responses=_OF_A_VOICE,
 )
@@ -185,28 +185,28 @@ async def keep(
     service: CurrentService,
     owner: CurrentOwner,
 ) -> CreatedVoice:
-    """Keep a recording as a voice under a name."""
+    """Store a recording as a named voice."""
     recording = await service.recording(form.audio_sample, transcript=form.ref_text)
     voice = StoredVoice(
         form.name, consent=form.consent, reference=recording, language=form.language
     )
     await asyncio.to_thread(service.speech.tts().voices.add, voice)
-    told_of_ignored(answer, [*(form.model_extra or {})])
+    report_ignored(answer, [*(form.model_extra or {})])
     return CreatedVoice(**_viewed(voice), voice=_uploaded(voice))
 
 
 @router.delete(
     "/{name}",
-    response_description="The voice is gone.",
+    response_description="The voice was deleted.",
     responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 async def forget(name: str, service: CurrentService, owner: CurrentOwner) -> DeletedVoice:
-    """Remove a stored voice."""
+    """Delete a stored voice."""
     try:
         await asyncio.to_thread(service.speech.tts().voices.remove, name)
     except InvalidRequest as error:
         raise Refused(HTTPStatus.NOT_FOUND, error.message, hint=error.hint) from None
-    return DeletedVoice(id=name, message=f"The voice {name!r} was removed.")
+    return DeletedVoice(id=name, message=f"The voice {name!r} was deleted.")
 
 
 async def _listed(service: Service, owner: str, backend: str | None, *, legacy: bool) -> VoiceList:
@@ -214,9 +214,8 @@ async def _listed(service: Service, owner: str, backend: str | None, *, legacy: 
     built_in = [speaker.name for speaker in await tts.speakers()]
     stored = await asyncio.to_thread(_stored, tts.voices)
     names = [*built_in, *(voice.name for voice in stored)]
-    # Without a key that others need, names are told, and neither what people say in their
-    # recordings nor when.
-    is_known = owner != ANYBODY or not service.config.server.api_keys
+    # If keys are configured, requests without one get names only: no transcripts, no dates.
+    is_known = owner != ANONYMOUS or not service.config.server.api_keys
     clones = [voice for voice in stored if voice.kind == "clone" and is_known]
     hidden = {} if is_known else {"created_at": 0}
     return VoiceList(
@@ -235,7 +234,7 @@ def _named(name: str) -> dict[str, str]:
 
 def _stored(library: VoiceLibrary) -> list[StoredVoice]:
     found = (library.find(name) for name in library.names())
-    return [voice for voice in found if voice is not None]  # None: removed in this very moment
+    return [voice for voice in found if voice is not None]  # None: deleted meanwhile
 
 
 def _uploaded(voice: StoredVoice) -> UploadedVoice:

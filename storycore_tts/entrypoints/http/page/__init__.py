@@ -1,4 +1,4 @@
-"""The page to try voices: files as they are, without a build step."""
+"""The web page; its files are served as they are, without a build step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MEDIA_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-# Looked up, never joined: no name from a client becomes a path.
+# Names from clients are looked up here and never used as paths.
 _FILES = {path.name: path for path in _FOLDER.iterdir() if path.suffix in _MEDIA_TYPES}
 
 router = APIRouter(include_in_schema=False)
@@ -37,7 +37,7 @@ def _file(name: str) -> Response:
     if name not in _FILES:
         raise HTTPException(404, "There is no such file.")
     path = _FILES[name]
-    # "no-cache" asks for the tag again each time: after an upgrade nobody runs old scripts.
+    # "no-cache" makes browsers revalidate each time, so that upgrades take effect at once.
     return FileResponse(
         path, media_type=_MEDIA_TYPES[path.suffix], headers={"Cache-Control": "no-cache"}
     )

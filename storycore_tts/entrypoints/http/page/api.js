@@ -1,10 +1,10 @@
-// The service's REST interface. Addresses are relative to the page, which may lie below a prefix.
+// Client of the REST API. URLs are relative to the page, which may be served below a prefix.
 import { askForKey, key } from "./key.js";
 
 const TTS = "ai/tts/qwen/";
 const VOICES = "v1/audio/voices";
 
-/** An answer that is no success, as the service's problem documents say it. */
+/** An error response, in the form of the service's problem documents. */
 export class Problem extends Error {
   constructor({ title, detail = "", hint = "", errors = [], status = 0 }) {
     super(detail || title);
@@ -16,7 +16,7 @@ export class Problem extends Error {
 /**
  * Send a request.
  *
- * `quiet`: nobody asked for it just now, so that no dialog opens when a key was refused to us.
+ * `quiet`: a background request, which must not reopen the key dialog after the user closed it.
  */
 async function send(path, { quiet = false, ...options } = {}) {
   const url = new URL(path, document.baseURI);
@@ -31,13 +31,13 @@ async function send(path, { quiet = false, ...options } = {}) {
       if (error.name === "AbortError") throw error;
       throw new Problem({
         title: "The service is not responding",
-        detail: `There was no answer to ${options.method ?? "GET"} ${url.pathname}.`,
-        hint: "Check that storycore-tts serve is running. This page reconnects by itself.",
+        detail: `No response to ${options.method ?? "GET"} ${url.pathname}.`,
+        hint: "Check that storycore-tts serve is running. This page reconnects automatically.",
       });
     }
     if (response.ok) return response;
     if (response.status === 401) {
-      if (key.value !== used && key.value) continue; // given by somebody else in the meantime
+      if (key.value !== used && key.value) continue; // another request got a key in the meantime
       if (used) key.forget();
       if (!(quiet && declined) && (await askForKey(Boolean(used)))) {
         declined = false;
@@ -49,7 +49,7 @@ async function send(path, { quiet = false, ...options } = {}) {
   }
 }
 
-let declined = false; // the person closed the dialog; what runs by itself must not open it again
+let declined = false; // the user closed the dialog, so background requests must not reopen it
 
 async function problemOf(response) {
   const { status, statusText } = response;
@@ -58,7 +58,7 @@ async function problemOf(response) {
   try {
     body = JSON.parse(text);
   } catch {
-    // Not from the service: a proxy in between, perhaps.
+    // Not a response of the service; it may come from a proxy.
   }
   const detail = body.detail ?? body.error?.message ?? text.slice(0, 300);
   return new Problem({
@@ -80,7 +80,7 @@ export const api = {
   speakers: (backend) =>
     json(`${TTS}speakers?${new URLSearchParams(backend ? { backend } : {})}`, { quiet: true }),
 
-  /** Ask for a line; returns the job. */
+  /** Submit a line; returns the job. */
   generate: (line) =>
     json(`${TTS}generate`, {
       method: "POST",
@@ -88,7 +88,7 @@ export const api = {
       body: JSON.stringify(line),
     }),
 
-  /** Speak a line at once, outside of the history; returns the sound. */
+  /** Generate a line directly, without adding it to the history; returns the audio. */
   sample: async (line) =>
     (
       await send(`${TTS}generate`, {
@@ -98,7 +98,7 @@ export const api = {
       })
     ).blob(),
 
-  /** Ask for a line in the voice of a recording; returns the job, and the recording's id there. */
+  /** Submit a line in the voice of a recording; returns the job and the id of the recording. */
   async clone(line) {
     const response = await send(`${TTS}clone`, {
       method: "POST",
@@ -116,7 +116,7 @@ export const api = {
 
   audio: async (id) => (await send(`${job(id)}/audio`)).blob(),
 
-  /** Yield a job at each of its changes, until it has ended or the stream breaks. */
+  /** Yield a job on each change, until it has ended or the stream breaks. */
   async *events(id, signal) {
     // Not EventSource: it cannot send a key.
     const response = await send(`${job(id)}/events`, {
@@ -143,7 +143,7 @@ export const api = {
   deleteVoice: (name) => send(`${VOICES}/${encodeURIComponent(name)}`, { method: "DELETE" }),
 };
 
-/** The data of one server-sent event; "" for a comment, which only keeps the connection open. */
+/** The data of a server-sent event; "" for comments, which keep the connection open. */
 function dataOf(event) {
   const lines = event.split(/\r\n|\n|\r/).filter((line) => line.startsWith("data:"));
   return lines.map((line) => line.slice(5).trimStart()).join("\n");

@@ -1,4 +1,4 @@
-// The page: what is asked for, and who does what about it.
+// Entry point of the page: connects the form to the other modules.
 import { api } from "./api.js";
 import { cloneLine, startClone } from "./clone.js";
 import { byId, el, setText } from "./dom.js";
@@ -17,13 +17,13 @@ import { chosenVoice, showStops, showVoices, voicesAreMissing } from "./voices.j
 const composer = byId("composer");
 const SAMPLING = ["seed", "temperature", "top_p", "top_k", "repetition_penalty", "max_new_tokens"];
 const BACKENDS = {
-  draft: "Quick, robotic voices for trying things out.",
+  draft: "Fast, robotic voices for drafts.",
   direct: "The Qwen3-TTS model, run by this service.",
   comfyui: "The Qwen3-TTS model, run by a ComfyUI server.",
 };
 const cloning = () => byId("tab-clone").getAttribute("aria-selected") === "true";
 
-/** The line as the form says it; what is empty is left to the service. */
+/** The values of the form; empty fields are omitted, so that the service uses its defaults. */
 function line() {
   const values = {};
   for (const field of composer.elements) {
@@ -41,9 +41,9 @@ function line() {
   return values;
 }
 
-let wanted = {}; // what is chosen once the backends and the voices are listed
+let wanted = {}; // selected as soon as the backends and voices are loaded
 
-/** Fill the form; what `values` does not name is left as it comes. */
+/** Fill the form; fields missing in `values` are reset to their defaults. */
 function fill(values) {
   for (const field of composer.elements) {
     if (!field.name || field.type === "radio" || field.name === "backend") continue;
@@ -55,7 +55,7 @@ function fill(values) {
   showSpeed();
 }
 
-/** Bring back what a job was asked for: as this tab remembers it, or as the service tells it. */
+/** Restore the form for a job, as remembered by this tab or as reported by the service. */
 function reuse(job) {
   const { text, speaker, backend, result, kind } = job;
   const told = { text, speaker, backend, language: result?.language };
@@ -70,10 +70,10 @@ function reuse(job) {
   showVoices(byId("backend").value, { choose: values.speaker });
   rememberForm(line());
   byId("text").focus();
-  note("This line is back in the form.");
+  note("The text and settings were restored.");
 }
 
-/** Throw what this page itself can see to be wrong, and show where. */
+/** Validate the form; focus the first invalid field and throw. */
 function check() {
   const text = byId("text");
   const empty = !/[\p{L}\p{N}]/u.test(text.value);
@@ -81,9 +81,9 @@ function check() {
   if (empty) {
     text.focus();
     throw {
-      title: "Nothing to say",
-      detail: "The text has no letter and no digit.",
-      hint: "Type at least one word.",
+      title: "Nothing to speak",
+      detail: "The text contains no letters or digits.",
+      hint: "Enter at least one word.",
     };
   }
   for (const field of composer.elements) {
@@ -124,7 +124,7 @@ async function speak() {
   }
 }
 
-/** Point at the fields that the service refused. */
+/** Mark the fields that the service rejected. */
 function markFields(errors = []) {
   const [first] = errors.flatMap(({ loc }) => {
     const field = composer.elements.namedItem([loc].flat().at(-1));
@@ -141,7 +141,7 @@ function startComposer() {
     event.preventDefault();
     guarded(speak, "line");
   });
-  // Enter in a field of a form submits it, which nobody expects of "More" or of a transcript.
+  // Do not submit the form when Enter is pressed in one of its fields.
   composer.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && event.target.matches("input")) event.preventDefault();
   });
@@ -177,7 +177,7 @@ function showSpeed() {
   speed.setAttribute("aria-valuetext", `${times} as fast`);
 }
 
-/** Say beside the button what will speak, and what of the form it will not listen to. */
+/** Show the voice and the backend beside the button, and hide unsupported fields. */
 function showChoice() {
   const backend = backendNamed(byId("backend").value);
   const voice = cloning() ? null : chosenVoice();
@@ -185,11 +185,11 @@ function showChoice() {
   setText(byId("choice"), [who, backend?.name].filter(Boolean).join(" · "));
 
   const isClone = cloning() || voice?.kind === "clone";
-  const deaf = isClone
-    ? "A cloned voice speaks like its recording. It takes no instructions."
-    : backend && !backend.capabilities.instruct && `${backend.name} takes no instructions.`;
-  offer(byId("instruct"), !deaf);
-  setText(byId("instruct-hint"), deaf || "");
+  const noInstruct = isClone
+    ? "Cloned voices speak like their recording and do not support instructions."
+    : backend && !backend.capabilities.instruct && `${backend.name} does not support instructions.`;
+  offer(byId("instruct"), !noInstruct);
+  setText(byId("instruct-hint"), noInstruct || "");
   for (const name of SAMPLING) offer(byId(name), backend?.capabilities.seeds ?? true);
   setText(byId("backend-hint"), BACKENDS[backend?.name] ?? "");
   byId("tab-clone").parentElement.hidden =
@@ -198,13 +198,13 @@ function showChoice() {
   const unable = cloning() && backend && !backend.capabilities.cloning;
   const note = byId("no-cloning");
   note.hidden = !unable;
-  if (!unable || note.dataset.of === backend.name) return; // its buttons may have the focus
+  if (!unable || note.dataset.of === backend.name) return; // its buttons may have focus
   note.dataset.of = backend.name;
   const able = backends().filter((other) => other.capabilities.cloning);
   note.replaceChildren(`${backend.name} cannot clone voices. `, ...able.map(useInstead));
 }
 
-/** Show a field only where the backend listens to it. */
+/** Show a field only if the backend supports it. */
 function offer(field, able) {
   field.disabled = !able;
   field.closest(".field").hidden = !able;
@@ -223,7 +223,7 @@ function useInstead({ name }) {
   });
 }
 
-/** Offer the backends that there are; the usual one is chosen until somebody chooses another. */
+/** List the backends; the default one is selected unless the user chose another. */
 function showBackends({ usual, backends: all }) {
   const select = byId("backend");
   const known = [...select.options].map((option) => option.value);
@@ -234,7 +234,7 @@ function showBackends({ usual, backends: all }) {
     select.value = chosen;
     showVoices(chosen, { choose: wanted.speaker });
   } else if (voicesAreMissing() && backendNamed(select.value).reachable) {
-    showVoices(select.value); // it came back
+    showVoices(select.value); // it is reachable again
   }
   all.forEach(({ name, reachable }, i) =>
     setText(select.options[i], reachable ? name : `${name} (down)`),
@@ -263,7 +263,7 @@ startClone((name) => {
   showVoices(byId("backend").value, { choose: name });
 });
 startKeys(() => {
-  store.clear(); // another key, other jobs
+  store.clear(); // another key has other jobs
   forgetSamples();
   load();
 });

@@ -1,4 +1,4 @@
-// A voice from a recording: dropped, chosen or recorded here.
+// Cloning: a recording is dropped, chosen or recorded.
 import { api } from "./api.js";
 import { announce, byId, seconds, setText } from "./dom.js";
 import { dismiss, guarded, note } from "./notices.js";
@@ -7,20 +7,20 @@ import { record } from "./recorder.js";
 import { decode, encodeWav, isTaken } from "./wav.js";
 import { bars, draw } from "./waveform.js";
 
-const GOOD = [3, 15]; // s; outside it the model swallows words, or leaks the recording
-const SHORTEST = 0.5; // s; the service refuses less
-const LONGEST_TAKE = 60; // s; who forgets to stop does not want an hour
+const GOOD = [3, 15]; // s; otherwise the model skips words or repeats parts of the recording
+const SHORTEST = 0.5; // s; minimum of the service
+const LONGEST_TAKE = 60; // s; recording stops automatically
 
-let reference = null; // {file, duration, id: under which the service has it, or null}
+let reference = null; // {file, duration, id: its id on the service, or null}
 let player = null;
 let take = null;
 
-/** `kept` is called with the name of a voice that was stored. */
+/** `kept` is called with the name of each stored voice. */
 export function startClone(kept) {
   byId("choose").addEventListener("click", () => byId("file").click());
   byId("file").addEventListener("change", () => {
     const [file] = byId("file").files;
-    byId("file").value = ""; // so that the same one can be chosen again
+    byId("file").value = ""; // allows choosing the same file again
     if (file) guarded(() => use(file), "reference");
   });
   byId("record").addEventListener("click", () =>
@@ -36,7 +36,7 @@ export function startClone(kept) {
 
 function startDropping() {
   const drop = byId("drop");
-  // A file that misses the field must not replace the page.
+  // A file dropped beside the field must not replace the page.
   for (const event of ["dragover", "drop"])
     window.addEventListener(event, (e) => e.preventDefault());
   drop.addEventListener("dragover", () => drop.classList.add("over"));
@@ -76,7 +76,7 @@ async function use(file) {
 
 function advice(name, duration) {
   if (duration === null)
-    return `${name}: your browser cannot show this file, but the service may be able to read it.`;
+    return `${name}: your browser cannot play this file, but the service may be able to read it.`;
   const length = `${name}: ${seconds(duration)}.`;
   if (duration < SHORTEST)
     return `${length} Too short: use 3 to 15 seconds.`;
@@ -126,7 +126,7 @@ function showTake(running) {
   announce(running ? "Recording" : "Recording finished");
 }
 
-/** Throw what is still missing before the voice can be used, and show where. */
+/** Check that everything needed is there; otherwise focus the missing field and throw. */
 function check() {
   need(
     reference,
@@ -138,13 +138,13 @@ function check() {
     byId("timbre").checked || byId("transcript").value.trim(),
     "transcript",
     "Transcript missing",
-    "Type what is said in the recording, or tick “No transcript”.",
+    "Enter what is said in the recording, or check “No transcript”.",
   );
   need(
     byId("consent").checked,
     "consent",
     "Consent missing",
-    "Tick the box if the speaker has agreed.",
+    "Check the box if the speaker has agreed.",
   );
 }
 
@@ -156,7 +156,7 @@ function need(met, id, title, hint) {
   throw { title, detail: "", hint };
 }
 
-/** Ask for a line in this voice; `checked` is called before it is sent. Returns the job. */
+/** Submit a line in this voice; `checked` is called before it is sent. Returns the job. */
 export async function cloneLine(line, checked) {
   check();
   checked();
@@ -170,7 +170,7 @@ export async function cloneLine(line, checked) {
     answer = await api.clone({ ...line, ...words, ...(known ?? { reference: ours.file }) });
   } catch (error) {
     if (!known || error.status !== 404) throw error;
-    answer = await api.clone({ ...line, ...words, reference: ours.file }); // it was kept long enough
+    answer = await api.clone({ ...line, ...words, reference: ours.file }); // it has expired
   }
   ours.id = answer.reference ?? null;
   return answer.job;
@@ -180,7 +180,7 @@ async function keep(kept) {
   check();
   const name = byId("voice-name").value.trim();
   const consent = byId("consent-words").value.trim();
-  need(name, "voice-name", "Name missing", "Type a name for the voice.");
+  need(name, "voice-name", "Name missing", "Enter a name for the voice.");
   need(
     consent,
     "consent-words",

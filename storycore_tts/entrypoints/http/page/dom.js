@@ -1,8 +1,8 @@
-// Small helpers. Text is only ever set as text: nothing here takes markup.
+// DOM helpers. They never interpret text as HTML.
 
 export const byId = (id) => document.getElementById(id);
 
-/** Make an element; "onclick" and its kin are listeners, the rest properties or attributes. */
+/** Create an element; "onclick" and the like are listeners, others properties or attributes. */
 export function el(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -28,12 +28,12 @@ export function setIcon(svg, name) {
   return svg;
 }
 
-/** Set text only when it differs, so that live regions and selections are left alone. */
+/** Set text only if it differs, to keep selections and not to trigger live regions. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Tell a screen reader something in its own time. */
+/** Announce text to screen readers. */
 export function announce(text) {
   byId("announcer").textContent = text;
 }

@@ -1,4 +1,4 @@
-// What this tab remembers over a reload: the form as it is, and how each line was asked for.
+// Values that survive a reload of this tab: those of the form, and those of each submitted line.
 const FORM = "storycore-tts-form";
 const ASKED = "storycore-tts-asked";
 const MOST = 100; // lines
@@ -7,7 +7,7 @@ function read(place) {
   try {
     return JSON.parse(sessionStorage.getItem(place)) ?? {};
   } catch {
-    return {}; // storage is blocked, or not ours
+    return {}; // storage is blocked or contains other data
   }
 }
 
@@ -15,14 +15,14 @@ function write(place, values) {
   try {
     sessionStorage.setItem(place, JSON.stringify(values));
   } catch {
-    // Blocked or full: then a reload forgets.
+    // Storage is blocked or full: values do not survive a reload.
   }
 }
 
 export const rememberForm = (values) => write(FORM, values);
 export const rememberedForm = () => read(FORM);
 
-/** How a line was asked for: the values of the form, by the id of its job. */
+/** The form values of a submitted line, by the id of its job. */
 export const askedFor = (id) => read(ASKED)[id];
 
 export function rememberAsked(id, values) {

@@ -1,4 +1,4 @@
-// A job as people see it: its state, what can be done about it, and its sound.
+// View of a job: its state, its buttons and its audio.
 import { api } from "./api.js";
 import { announce, clock, el, icon, seconds, setText } from "./dom.js";
 import { guarded } from "./notices.js";
@@ -7,9 +7,9 @@ import { ProgressView, stateName } from "./progress.js";
 import { hasEnded, store } from "./store.js";
 import { extension } from "./wav.js";
 
-const LONGEST_STEM = 40; // characters of the line in a file's name
+const LONGEST_STEM = 40; // characters of the text in a file name
 
-/** A name for the file that says what is in it, on any system. */
+/** A descriptive file name that is valid on any system. */
 function stem(job) {
   const words = (job.text ?? "").normalize("NFC").match(/[\p{L}\p{M}\p{N}]+/gu) ?? [];
   return words.join("-").slice(0, LONGEST_STEM).replace(/-$/, "") || job.id;
@@ -21,7 +21,7 @@ export function labelOf(job) {
   return job.text ? `“${shortened(job.text)}”` : `${job.kind} ${job.id.slice(0, 8)}`;
 }
 
-/** What a job came to, in a line. */
+/** The result of a job in one line. */
 function facts({ result, backend, speaker, kind }) {
   const voice =
     kind === "clone" ? "cloned voice" : result?.speaker || result?.speaker_name || speaker;
@@ -89,7 +89,7 @@ export class JobView {
     this.deleteButton.hidden = !hasEnded(job);
   }
 
-  /** Fetch the sound, and play it. */
+  /** Fetch the audio and play it. */
   async play() {
     if (!this.player) {
       const keepsFocus = document.activeElement === this.playButton;
@@ -117,7 +117,7 @@ export class JobView {
 
   #button(words, task, picture = null) {
     const { label } = this;
-    // The name says which job it is; many lie one below the other.
+    // The accessible name includes the job, since there are many such buttons.
     const button = el(
       "button",
       { type: "button", className: "small", "aria-label": `${words} ${label}` },
@@ -138,7 +138,7 @@ export class JobView {
 
   async #delete() {
     await api.remove(this.job.id).catch((error) => {
-      if (error.status !== 404) throw error; // it is gone already
+      if (error.status !== 404) throw error; // already deleted
     });
     store.remove(this.job.id);
     announce(`${this.label} was deleted`);
@@ -156,7 +156,7 @@ export class JobView {
     const blob = await this.#fetch();
     const href = URL.createObjectURL(blob);
     el("a", { href, download: `${stem(this.job)}.${extension(blob.type)}` }).click();
-    setTimeout(() => URL.revokeObjectURL(href), 60_000); // the download reads it in its own time
+    setTimeout(() => URL.revokeObjectURL(href), 60_000); // the download reads it asynchronously
   }
 
   #showTrouble({ problem, result }) {

@@ -1,4 +1,4 @@
-// The list of jobs; it asks again by itself, faster while something is under way.
+// The list of jobs; refreshed periodically, more often while jobs are active.
 import { api } from "./api.js";
 import { byId, el, setText } from "./dom.js";
 import { JobView } from "./job.js";
@@ -8,9 +8,9 @@ import { hasEnded, store } from "./store.js";
 const SOON = 2; // s
 const LATER = 15;
 const PAGE = 50;
-const MOST = 500; // in one answer of the service
+const MOST = 500; // maximum of the service
 
-const EMPTY = "Nothing here yet. Everything that you generate is listed here.";
+const EMPTY = "Nothing here yet. Everything you generate is listed here.";
 
 const views = new Map();
 let limit = PAGE;
@@ -23,7 +23,7 @@ export function startJobs() {
   store.addEventListener("removed", ({ detail }) => takeAway(detail));
   byId("search").addEventListener("input", () => {
     if (limit < MOST) {
-      limit = MOST; // what is searched is all that the service lists
+      limit = MOST; // search everything that the service lists
       refreshJobs();
     }
     filter();
@@ -45,7 +45,7 @@ export async function refreshJobs() {
   } catch (error) {
     showProblem(error, "jobs");
   }
-  clearTimeout(timer); // another refresh may have been faster
+  clearTimeout(timer); // another refresh may have finished earlier
   timer = setTimeout(
     () => (document.hidden ? undefined : refreshJobs()),
     1000 * (store.active ? SOON : LATER),
@@ -66,7 +66,7 @@ function show(job) {
   byId("counts").textContent = active ? `${active} in progress` : "";
 }
 
-/** Show what holds every word of the search in its text, voice, backend or seed. */
+/** Show the jobs that contain all search words in text, voice, backend or seed. */
 function filter() {
   const wanted = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
   let found = 0;
@@ -82,14 +82,14 @@ function filter() {
   setText(byId("no-jobs"), views.size ? "Nothing matches your search." : EMPTY);
 }
 
-/** The youngest first; the list comes in that order, but one's own job may be younger than it. */
+/** Insert a job, newest first; a job that was just submitted may be newer than the list. */
 function place(item, job) {
   item.dataset.created = job.created;
   const older = [...byId("jobs").children].find((other) => other.dataset.created <= job.created);
   byId("jobs").insertBefore(item, older ?? null);
 }
 
-/** Take away what the service no longer keeps. */
+/** Remove ended jobs that the service no longer lists. */
 function forget(kept) {
   for (const [id, view] of views) {
     if (!kept.has(id) && hasEnded(view.job)) takeAway(id);

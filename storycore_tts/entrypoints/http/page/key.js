@@ -1,4 +1,4 @@
-// The API key: asked for when the service wants one, and kept in this tab only.
+// The API key: requested when the service requires one, and stored in this tab only.
 import { byId } from "./dom.js";
 import { forgetAll } from "./draft.js";
 
@@ -20,7 +20,7 @@ export const key = {
   },
 };
 
-/** Ask for the key, once however many requests want it; true if one was given. */
+/** Ask the user for the key; concurrent requests share one dialog. True if a key was entered. */
 export function askForKey(refused) {
   asking ??= ask(refused).finally(() => (asking = null));
   return asking;
@@ -30,7 +30,7 @@ function ask(refused) {
   const dialog = byId("key-dialog");
   const input = byId("key-value");
   byId("key-reason").textContent = refused
-    ? "The service refused that API key. Enter another one."
+    ? "The service rejected the API key. Enter another one."
     : "This service requires an API key.";
   input.value = "";
   dialog.returnValue = "";
@@ -56,7 +56,7 @@ function showButton() {
   button.querySelector("span").textContent = key.value ? "Forget key" : "Enter key";
 }
 
-/** Wire the dialog and the button; `changed` is called after a key was given or forgotten. */
+/** Set up the dialog and the button; `changed` is called when a key was entered or removed. */
 export function startKeys(changed) {
   const dialog = byId("key-dialog");
   dialog.querySelector("form").addEventListener("submit", (event) => {

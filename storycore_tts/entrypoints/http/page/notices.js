@@ -1,9 +1,9 @@
-// What went wrong, and what to do about it: shown until it is dismissed or mended.
+// Problems, shown until they are dismissed or resolved.
 import { announce, byId, el, icon } from "./dom.js";
 
 const shown = new Map();
 
-/** Show a problem. With a key, it replaces the one of that key and is not said twice. */
+/** Show a problem. It replaces an earlier one with the same key, unless the text is the same. */
 export function showProblem(problem, key = Symbol("once")) {
   const { title, detail, hint, errors = [] } = asProblem(problem);
   const said = [title, detail, hint].join("\n");
@@ -37,10 +37,10 @@ export function dismiss(key) {
   shown.delete(key);
 }
 
-/** Say that something was done; it goes by itself, for nothing is to be done about it. */
+/** Show a confirmation that disappears by itself. */
 export function note(text) {
   announce(text);
-  // Not in the alerts: a screen reader has heard it already.
+  // Hidden from screen readers, which were informed by announce().
   const toast = el("p", { className: "toast", textContent: text, "aria-hidden": "true" });
   document.body.append(toast);
   setTimeout(() => toast.remove(), 5000);
@@ -53,11 +53,15 @@ function worded({ loc, msg }) {
 
 function asProblem(error) {
   if (error.title) return error;
-  console.error(error); // a mistake of this page's own
-  return { title: "Something went wrong on this page", detail: String(error), hint: "Reload it." };
+  console.error(error); // a bug of this page
+  return {
+    title: "Something went wrong on this page",
+    detail: String(error),
+    hint: "Reload the page.",
+  };
 }
 
-/** Run something that a person asked for, and show what goes wrong. */
+/** Run an action of the user and show its errors. */
 export async function guarded(task, key) {
   try {
     return await task();

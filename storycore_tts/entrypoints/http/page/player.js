@@ -1,4 +1,4 @@
-// A player: a button, a waveform that is also the slider, and the file.
+// Audio player: a button, a waveform that is also a slider, and a download link.
 import { el, icon, seconds, setIcon, setText } from "./dom.js";
 import { showProblem } from "./notices.js";
 import { decode, encodeWav, extension } from "./wav.js";
@@ -6,16 +6,16 @@ import { bars, draw, peaks } from "./waveform.js";
 
 const STEP = 0.5; // s; lines are short
 const LEAP = 5;
-let current = null; // the sound that plays: one at a time
+let current = null; // the playing audio element; one at a time
 
-/** Pause whatever else plays; `audio` is next. */
+/** Pause any other audio; `audio` is played next. */
 export function alone(audio) {
   if (current !== audio) current?.pause();
   current = audio;
 }
 
 export class Player {
-  /** `name`: what the sound is called, for people; also the stem of the file's name, if given. */
+  /** `label` is the accessible name; `fileName` the stem of the downloaded file, if offered. */
   constructor(label, fileName = null) {
     this.audio = el("audio", { preload: "auto" });
     this.icon = icon("play");
@@ -59,11 +59,11 @@ export class Player {
     this.#listen();
   }
 
-  /** Take a sound file. */
+  /** Load a sound file. */
   async load(blob) {
     const sound = await decode(blob);
     this.samples = sound?.samples ?? null;
-    // A file whose length is not in its header has none before it was played.
+    // Not from the audio element: files without a length in the header report none at first.
     this.duration = sound ? sound.samples.length / sound.sampleRate : 0;
     const headless = extension(blob.type) === "pcm";
     this.link.href = this.#url(blob);
@@ -80,12 +80,12 @@ export class Player {
     try {
       await this.audio.play();
     } catch (error) {
-      // Paused again, taken away, or a browser that wants a click first: the button is there.
+      // Ignored: paused or removed meanwhile, or the browser requires a click first.
       if (!["AbortError", "NotAllowedError"].includes(error.name)) {
         showProblem({
-          title: "This sound cannot be played",
+          title: "The audio cannot be played",
           detail: error.message,
-          hint: "Download it, or choose another format.",
+          hint: "Download the file, or choose another format.",
         });
       }
     }
@@ -174,7 +174,7 @@ export class Player {
     this.#draw();
   }
 
-  /** Move smoothly; `timeupdate` comes four times a second, and is enough for who wants it calm. */
+  /** Animate smoothly; with reduced motion, four `timeupdate` events per second are enough. */
   #follow() {
     if (this.audio.paused || matchMedia("(prefers-reduced-motion: reduce)").matches) return;
     this.#draw();

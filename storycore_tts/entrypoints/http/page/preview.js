@@ -1,4 +1,4 @@
-// A short sample of a voice, spoken when it is asked for and kept as long as the page is open.
+// Short voice samples, generated on demand and cached while the page is open.
 import { api } from "./api.js";
 import { byId, el, icon, setIcon } from "./dom.js";
 import { guarded } from "./notices.js";
@@ -16,7 +16,7 @@ const SAMPLES = {
   Russian: "Здравствуйте, это мой голос.",
   Spanish: "Hola, así suena mi voz.",
 };
-const sounds = new Map(); // audio elements, by backend, voice and language
+const sounds = new Map(); // audio elements by backend, voice and language
 
 /** A button that plays a sample of this voice. */
 export function previewButton({ name, language }) {
@@ -66,7 +66,7 @@ async function sample(speaker, spoken) {
   return sounds.get(key);
 }
 
-/** Forget the samples: another key may have other voices of the same names. */
+/** Drop the cached samples: with another key, other voices may have the same names. */
 export function forgetSamples() {
   for (const audio of sounds.values()) {
     audio.pause();

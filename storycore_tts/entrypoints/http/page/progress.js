@@ -1,14 +1,14 @@
-// How far a job is: words, and a bar.
+// Progress of a job: text and a bar.
 import { el, setText } from "./dom.js";
 import { hasEnded, store } from "./store.js";
 
 const STAGES = {
-  uploading: "Sending the recording",
+  uploading: "Uploading the recording",
   queued: "Waiting for the backend",
   loading: "Loading the model",
-  generating: "Speaking",
+  generating: "Generating speech",
   training: "Training",
-  downloading: "Fetching the sound",
+  downloading: "Downloading the audio",
 };
 const STATES = {
   queued: "Waiting",
@@ -20,11 +20,11 @@ const STATES = {
 
 export const stateName = (job) => STATES[job.state] ?? job.state;
 
-/** The stage in words, without numbers that change all the time. */
+/** The stage in words, without frequently changing numbers. */
 export function stageName(job) {
   const { progress } = job;
   if (job.state === "queued") {
-    const ours = store.before(job); // others have jobs too, which only they see
+    const ours = store.before(job); // jobs of other users are not visible
     return ours ? `${STATES.queued}, ${ours} of yours ahead` : STATES.queued;
   }
   if (hasEnded(job) || !progress) return stateName(job);
@@ -60,6 +60,6 @@ export class ProgressView {
     setText(this.words, inWords(job));
     const fraction = job.progress?.fraction;
     if (typeof fraction === "number") this.bar.value = fraction;
-    else this.bar.removeAttribute("value"); // nobody knows
+    else this.bar.removeAttribute("value"); // unknown
   }
 }

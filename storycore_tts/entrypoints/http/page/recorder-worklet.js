@@ -1,4 +1,4 @@
-// Runs on the audio thread: hands the first channel on, a sixteenth of a second or so at a time.
+// Runs on the audio thread: passes on the first channel in blocks of about 1/20 s.
 const BLOCK = 2048; // samples
 
 class Tap extends AudioWorkletProcessor {

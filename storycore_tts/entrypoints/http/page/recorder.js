@@ -1,11 +1,11 @@
-// The microphone as samples. MediaRecorder would give webm, which is lossy.
+// Records the microphone as samples. MediaRecorder would produce lossy webm.
 
-/** Start to record; `onBlock` hears each block of samples and the seconds so far. */
+/** Start recording; `onBlock` is called with each block of samples and the elapsed seconds. */
 export async function record(onBlock) {
   if (!navigator.mediaDevices) {
     throw {
-      title: "No microphone here",
-      detail: "Browsers lend it only to pages from https or from this machine itself.",
+      title: "Microphone not available",
+      detail: "Browsers allow microphone access only for https pages and localhost.",
       hint: "Choose a file instead.",
     };
   }
@@ -19,7 +19,7 @@ export async function record(onBlock) {
     tap = new AudioWorkletNode(context, "tap", { numberOfOutputs: 0 });
     context.createMediaStreamSource(stream).connect(tap);
   } catch (error) {
-    release(); // or the microphone's light stays on
+    release(); // otherwise the microphone stays in use
     throw error;
   }
   tap.port.onmessage = ({ data }) => {
@@ -34,7 +34,7 @@ export async function record(onBlock) {
   }
 
   return {
-    /** End the recording, and return it. */
+    /** Stop recording and return the recording. */
     async stop() {
       tap.port.onmessage = null;
       await release();
@@ -51,7 +51,7 @@ export async function record(onBlock) {
 
 async function microphone() {
   try {
-    // A voice as it is: what makes a call clearer makes a clone duller.
+    // No processing: it improves calls but degrades clones.
     return await navigator.mediaDevices.getUserMedia({
       audio: {
         channelCount: 1,
@@ -63,11 +63,11 @@ async function microphone() {
   } catch (error) {
     const refused = error.name === "NotAllowedError";
     throw {
-      title: refused ? "The microphone was refused" : "There is no microphone to record from",
+      title: refused ? "Microphone access denied" : "No microphone found",
       detail: error.message,
       hint: refused
-        ? "Allow it in the browser's settings for this page, or choose a file."
-        : "Connect one, or choose a file.",
+        ? "Allow microphone access for this page in the browser settings, or choose a file."
+        : "Connect a microphone, or choose a file.",
     };
   }
 }

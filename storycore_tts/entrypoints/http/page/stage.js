@@ -1,4 +1,4 @@
-// The line that was asked for last: its progress live, then its sound.
+// The line submitted last: its live progress, then its audio.
 import { announce, byId, el } from "./dom.js";
 import { JobView } from "./job.js";
 import { dismiss, guarded } from "./notices.js";
@@ -24,7 +24,7 @@ function clear() {
   if (hadFocus) byId("text").focus();
 }
 
-/** Show that a line is on its way, until the service has taken it; returns what undoes that. */
+/** Show that a line is being sent; returns a function that restores the previous content. */
 export function sending(text) {
   const place = byId("stage");
   const before = [[...place.childNodes], place.hidden];
@@ -40,7 +40,7 @@ export function sending(text) {
   };
 }
 
-/** Put a fresh job on the stage. */
+/** Show a new job. */
 export function stage(job) {
   dismiss("line");
   view?.close();
@@ -56,7 +56,7 @@ export function stage(job) {
 function show(job) {
   const before = view.job.state;
   view.show(job);
-  // Each stage once: percentages would talk over everything else.
+  // Announce each stage once; percentages would be too verbose.
   const now = job.problem
     ? `${stageName(job)}: ${job.problem.detail} ${job.problem.hint ?? ""}`
     : stageName(job);

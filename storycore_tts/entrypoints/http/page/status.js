@@ -1,28 +1,28 @@
-// Which backends there are, and how they are.
+// The status of the backends.
 import { api } from "./api.js";
 import { byId, el, setText } from "./dom.js";
 import { dismiss, showProblem } from "./notices.js";
 import { store } from "./store.js";
 
 const LATER = 10; // s
-const SOON = 3; // while something is under way
+const SOON = 3; // s, while jobs are active
 
 let latest = { usual: null, backends: [] };
 let timer = 0;
-let others = { running: 0, queued: 0 }; // jobs of other people, as of the last answer
+let others = { running: 0, queued: 0 }; // jobs of other users, as of the last response
 
-/** Count one's own jobs at once, without waiting for the service to be asked again. */
+/** Update the job counts immediately when own jobs change. */
 export function startStatus(changed) {
   store.addEventListener("job", showQueue);
   store.addEventListener("ended", () => refreshStatus(changed));
   document.addEventListener("visibilitychange", () => document.hidden || refreshStatus(changed));
 }
 
-/** The backend of that name as it was last seen; undefined if there is none. */
+/** The last known status of a backend; undefined if there is none. */
 export const backendNamed = (name) => latest.backends.find((backend) => backend.name === name);
 export const backends = () => latest.backends;
 
-/** Look at the backends, again and again; `changed` is told what was seen. */
+/** Refresh the status periodically; `changed` is called with it. */
 export async function refreshStatus(changed) {
   clearTimeout(timer);
   try {
@@ -32,7 +32,7 @@ export async function refreshStatus(changed) {
     show(latest);
     changed(latest);
   } catch (error) {
-    // The same silence must not be reported by everybody who hears it.
+    // If the service is unreachable, share one notice with the job list.
     showProblem(error, error.status ? "status" : "jobs");
     for (const chip of byId("backends").children) chip.dataset.state = "unknown";
   }
@@ -53,7 +53,7 @@ function show({ version, backends: all, jobs }) {
     backend.problems.map((problem) => trouble(backend, problem)),
   );
   const section = byId("troubles");
-  // Only when something changed: it would be read out again, and a selection lost.
+  // Update only on changes, to keep selections and not to trigger screen readers.
   const next = problems.map((node) => node.textContent).join("\n");
   if (section.dataset.said === next) return;
   section.dataset.said = next;
@@ -64,7 +64,7 @@ function show({ version, backends: all, jobs }) {
 function chip(backend) {
   const { name, reachable, version, device, models, problems } = backend;
   const state = !reachable ? "down" : problems.length ? "troubled" : "up";
-  const words = { down: "not reachable", troubled: "has a problem", up: "ready" }[state];
+  const words = { down: "unreachable", troubled: "has problems", up: "ready" }[state];
   const more = [version && `version ${version}`, device, ...(models ?? [])]
     .filter(Boolean)
     .join("\n");
@@ -78,10 +78,10 @@ function chip(backend) {
   return item;
 }
 
-/** Both queues: that of the service before the backend, and the backend's own. */
+/** Jobs waiting in the service and in the backend's own queue. */
 function waiting({ waiting: here = 0, queue_length: there }) {
   const count = here + (there ?? 0);
-  return count ? `${count} in its queue` : "";
+  return count ? `${count} queued` : "";
 }
 
 function showQueue() {

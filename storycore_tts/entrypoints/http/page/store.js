@@ -1,4 +1,4 @@
-// The jobs that this page knows, from whichever source heard of them last.
+// The jobs known to this page, updated from lists, streams and responses.
 import { api } from "./api.js";
 import { wait } from "./dom.js";
 
@@ -11,7 +11,7 @@ class Store extends EventTarget {
   #jobs = new Map();
   #removed = new Set();
 
-  /** Take a job as it stands; what ended stays so, however late an older answer comes. */
+  /** Update a job; an ended job is never replaced by an older response. */
   put(job) {
     const known = this.#jobs.get(job.id);
     if ((known && hasEnded(known)) || this.#removed.has(job.id)) return;
@@ -24,7 +24,7 @@ class Store extends EventTarget {
     return this.#jobs.get(id);
   }
 
-  /** How many jobs known here that backend does before this one. */
+  /** Number of known jobs that the backend will run before this one. */
   before(job) {
     return [...this.#jobs.values()].filter(
       (other) =>
@@ -46,11 +46,11 @@ class Store extends EventTarget {
 
   remove(id) {
     this.#jobs.delete(id);
-    this.#removed.add(id); // an older list may still name it
+    this.#removed.add(id); // an older response may still contain it
     this.dispatchEvent(new CustomEvent("removed", { detail: id }));
   }
 
-  /** Ask whoever has the form to fill it as for this job. */
+  /** Request that the form be filled with the values of this job. */
   reuse(job) {
     this.dispatchEvent(new CustomEvent("reuse", { detail: job }));
   }
@@ -67,10 +67,10 @@ const following = new Map();
 const STREAMS = 3;
 
 /**
- * Hear of each change of this job until it has ended.
+ * Stream the changes of a job until it has ended.
  *
- * Of the three latest jobs: a browser opens six connections to a server, and streams would use them
- * up. The others are heard of when the list is asked for again.
+ * Limited to the three latest jobs, since browsers open only six connections per server. Other jobs
+ * are updated when the list is refreshed.
  */
 export async function follow(id) {
   const mine = new AbortController();
@@ -92,7 +92,7 @@ async function hear(id, mine) {
     try {
       for await (const job of api.events(id, mine.signal)) store.put(job);
     } catch (error) {
-      // No connection: the list is asked for again too, and says so. A refusal is for good.
+      // Connection errors are reported by the job list and retried here; error responses are final.
       if (error.status) return;
     }
     await wait(RETRY);

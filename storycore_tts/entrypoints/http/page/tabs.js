@@ -1,6 +1,6 @@
-// Tabs: one stop of the Tab key, and the arrows change them.
+// Tabs: a single tab stop; the arrow keys switch between them.
 
-/** Wire some tabs; `changed` is called after another one was chosen. Returns what chooses one. */
+/** Set up tabs; `changed` is called after a switch. Returns a function that selects a tab. */
 export function startTabs(tabs, changed) {
   const choose = (chosen) => {
     for (const tab of tabs) {

@@ -1,4 +1,4 @@
-// The other theme by a button; the first paint is the business of theme.js.
+// The button that switches themes; theme.js sets the theme before the first paint.
 import { byId } from "./dom.js";
 
 export function startTheme() {
@@ -8,14 +8,14 @@ export function startTheme() {
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
   const show = () => {
     button.setAttribute("aria-checked", String(isDark()));
-    document.dispatchEvent(new Event("themechange")); // what is drawn on a canvas has to be drawn anew
+    document.dispatchEvent(new Event("themechange")); // canvases must be redrawn
   };
   button.addEventListener("click", () => {
     root.dataset.theme = isDark() ? "light" : "dark";
     try {
       localStorage.setItem("theme", root.dataset.theme);
     } catch {
-      // Storage is blocked: it holds until the page is left.
+      // Storage is blocked: the choice lasts until the page is closed.
     }
     show();
   });

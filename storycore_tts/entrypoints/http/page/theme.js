@@ -1,7 +1,7 @@
-// No module: it runs before the first paint, so that the page never flashes in the other theme.
+// Not a module, so that it runs before the first paint and the page never flashes.
 try {
   const chosen = localStorage.getItem("theme");
   if (chosen) document.documentElement.dataset.theme = chosen;
 } catch {
-  // Storage is blocked in this browser: the system's theme it is.
+  // Storage is blocked: use the theme of the system.
 }

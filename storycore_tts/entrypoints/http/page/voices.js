@@ -1,4 +1,4 @@
-// The voices of a backend, as radio buttons: the built-in ones, and those that were kept.
+// The built-in and stored voices of a backend, as radio buttons.
 import { api } from "./api.js";
 import { announce, byId, el, icon } from "./dom.js";
 import { guarded, note, showProblem } from "./notices.js";
@@ -10,22 +10,22 @@ const KINDS = { clone: "cloned from a recording", checkpoint: "fine-tuned model"
 let listed = [];
 let asked = 0;
 
-/** The voice that is chosen; null for the service's usual one. */
+/** The selected voice; null for the default voice of the service. */
 export function chosenVoice() {
   const radio = byId("voices").querySelector("input:checked");
   return radio ? listed.find((voice) => voice.name === radio.value) : null;
 }
 
-/** One stop of the Tab key after the voices: the sample of the chosen one. */
+/** Make only the preview button of the selected voice a tab stop. */
 export function showStops() {
   for (const button of byId("voices").querySelectorAll(".preview"))
     button.tabIndex = button.closest(".voice").querySelector(":checked") ? 0 : -1;
 }
 
-/** Whether those of the chosen backend could not be listed. */
+/** Whether the voices of the selected backend could not be loaded. */
 export const voicesAreMissing = () => byId("voices").querySelector(".failed") !== null;
 
-/** List the voices of a backend. Keeps what is chosen by then, unless another one shall be. */
+/** List the voices of a backend. Keeps the selection, unless `choose` names another voice. */
 export async function showVoices(backend, { choose } = {}) {
   const turn = ++asked;
   let found;
@@ -34,13 +34,13 @@ export async function showVoices(backend, { choose } = {}) {
   } catch (error) {
     if (turn !== asked) return;
     listed = [];
-    // Where the voices would be; only who is not there at all is everybody's concern.
+    // Shown in place of the voices; an unreachable service is reported for the whole page.
     byId("voices").replaceChildren(missing(backend, error));
-    if (error.status) announce(`The voices could not be listed: ${error.detail}`);
+    if (error.status) announce(`The voices could not be loaded: ${error.detail}`);
     else showProblem(error, "jobs");
     return;
   }
-  if (turn !== asked) return; // another backend was chosen meanwhile
+  if (turn !== asked) return; // another backend was selected meanwhile
   const wanted = choose ?? chosenVoice()?.name;
   listed = found.speakers;
   const names = listed.map((voice) => voice.name);
@@ -65,7 +65,7 @@ function missing(backend, { detail, hint }) {
   return el(
     "div",
     { className: "trouble failed" },
-    el("p", {}, el("strong", { textContent: "The voices could not be listed." }), ` ${detail}`),
+    el("p", {}, el("strong", { textContent: "The voices could not be loaded." }), ` ${detail}`),
     hint ? el("p", { className: "what-to-do", textContent: hint }) : "",
     el("button", {
       type: "button",
@@ -89,7 +89,7 @@ const NEEDS = { clone: "cloning", checkpoint: "checkpoints" };
 
 function card(voice, { chosen, able }) {
   const unable = able?.[NEEDS[voice.kind]] === false;
-  const words = [voice.description || KINDS[voice.kind], unable && "not with this backend"]
+  const words = [voice.description || KINDS[voice.kind], unable && "not supported by this backend"]
     .filter(Boolean)
     .join("; ");
   const radio = el("input", {

@@ -1,4 +1,4 @@
-// Sound files: what the service takes and makes, and what only a browser can read.
+// Sound files: encoding, decoding and detection of formats.
 
 const EXTENSIONS = {
   "audio/wav": "wav",
@@ -9,14 +9,14 @@ const EXTENSIONS = {
   "audio/aac": "aac",
   "audio/pcm": "pcm",
 };
-const PCM_RATE = 24_000; // Hz; a .pcm says nothing of itself, and the service speaks at this rate
+const PCM_RATE = 24_000; // Hz; .pcm files have no header, and the service uses this rate
 
 export function extension(mediaType) {
   if (mediaType.includes("opus")) return "opus";
   return EXTENSIONS[mediaType.split(";")[0].trim()] ?? "bin";
 }
 
-/** Encode samples, −1..1, as a mono wav file of 16 bits. */
+/** Encode samples, −1..1, as a 16-bit mono wav file. */
 export function encodeWav(samples, sampleRate) {
   const view = new DataView(new ArrayBuffer(44 + 2 * samples.length));
   const ascii = (at, text) => [...text].forEach((c, i) => view.setUint8(at + i, c.charCodeAt(0)));
@@ -27,8 +27,8 @@ export function encodeWav(samples, sampleRate) {
   view.setUint16(20, 1, true); // PCM
   view.setUint16(22, 1, true); // channels
   view.setUint32(24, sampleRate, true);
-  view.setUint32(28, 2 * sampleRate, true); // bytes a second
-  view.setUint16(32, 2, true); // bytes a frame
+  view.setUint32(28, 2 * sampleRate, true); // bytes per second
+  view.setUint16(32, 2, true); // bytes per frame
   view.setUint16(34, 16, true); // bits
   ascii(36, "data");
   view.setUint32(40, 2 * samples.length, true);
@@ -38,12 +38,12 @@ export function encodeWav(samples, sampleRate) {
   return new Blob([view], { type: "audio/wav" });
 }
 
-/** Decode a sound file to mono samples; null if this browser cannot. */
+/** Decode a sound file to mono samples; null if the browser cannot decode it. */
 export async function decode(blob) {
   const bytes = await blob.arrayBuffer();
   if (extension(blob.type) === "pcm") return { samples: fromPcm(bytes), sampleRate: PCM_RATE };
   try {
-    // Offline: it makes no sound, and needs no permission to.
+    // An offline context needs no permission to play audio.
     const audio = await new OfflineAudioContext(1, 1, 48_000).decodeAudioData(bytes);
     return { samples: mono(audio), sampleRate: audio.sampleRate };
   } catch {
@@ -70,7 +70,7 @@ function fromPcm(bytes) {
   );
 }
 
-/** Whether the service reads this file, by its first bytes; it goes by nothing else itself. */
+/** Whether the service supports this file, by its first bytes, as the service itself does. */
 export async function isTaken(blob) {
   const head = new Uint8Array(await blob.slice(0, 4).arrayBuffer());
   const start = String.fromCharCode(...head);

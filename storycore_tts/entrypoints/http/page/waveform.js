@@ -1,10 +1,10 @@
-// Drawing sound as bars.
+// Draws audio as bars.
 
 const BAR = 3;
 const GAP = 2;
-const QUIETEST = 0.06; // of the height, so that silence is a dotted line and not nothing
+const QUIETEST = 0.06; // of the height, so that silence is visible as a dotted line
 
-/** The loudest sample of each of `count` stretches, scaled so that the loudest of all is 1. */
+/** The peaks of `count` sections, scaled so that the highest is 1. */
 export function peaks(samples, count) {
   const size = samples.length / count;
   const found = Float32Array.from({ length: count }, (_, i) => {
@@ -21,10 +21,10 @@ export function peaks(samples, count) {
   return found.map((peak) => peak / loudest);
 }
 
-/** How many bars fit. */
+/** The number of bars that fit. */
 export const bars = (canvas) => Math.max(1, Math.floor((canvas.clientWidth + GAP) / (BAR + GAP)));
 
-/** Draw bars in the canvas's own text colour; what lies behind `played` (0..1) is paler. */
+/** Draw bars in the text color of the canvas; those after `played` (0..1) are paler. */
 export function draw(canvas, heights, played = 1) {
   const scale = window.devicePixelRatio || 1;
   const { clientWidth: width, clientHeight: height } = canvas;

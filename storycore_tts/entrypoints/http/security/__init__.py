@@ -1,1 +1,1 @@
-"""Who may ask, for what, and how much: each line of defence is a module."""
+"""Authentication, limits and other protections; one module for each."""

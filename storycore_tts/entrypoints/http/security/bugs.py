@@ -1,4 +1,4 @@
-"""What a client is told of an error that nobody expected: nothing of it."""
+"""Responses to unexpected errors, without details."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ _logger = logging.getLogger(__name__)
 
 
 class Bugs:
-    """ASGI middleware that answers unexpected errors with a problem document.
+    """ASGI middleware that responds to unexpected errors with a problem document.
 
-    The log gets the error's kind and its place. Not its message: it may hold the line of speech.
+    The type and the traceback are logged, but not the message, which may contain users' text.
 
     Args:
-        app: What comes behind it.
+        app: The next ASGI app.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Handle a request."""
         sending = Sending(send)
         try:
             await self._app(scope, receive, sending)
         except Exception as error:  # noqa: BLE001 - the outermost edge
             place = "".join(traceback.format_tb(error.__traceback__)).rstrip()
-            _logger.error("A bug, please report it: %s\n%s", type(error).__name__, place)
-            if not sending.begun:  # otherwise the server cuts the connection: it is not complete
+            _logger.error("Unexpected %s, please report this bug:\n%s", type(error).__name__, place)
+            if not sending.begun:  # otherwise the server closes the connection
                 await answer(_unexpected())(scope, receive, send)
 
 
 def _unexpected() -> Refused:
     return Refused(
         HTTPStatus.INTERNAL_SERVER_ERROR,
-        "The service failed, by a mistake of its own.",
-        hint="The service's operator finds more in its log.",
+        "Internal error of the service.",
+        hint="The log of the service has details.",
     )

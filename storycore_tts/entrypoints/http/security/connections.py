@@ -1,4 +1,4 @@
-"""One connection: what is no HTTP at all, and clients that never say what they want."""
+"""Connections: timeouts for slow clients, and responses to data that is not HTTP."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from storycore_tts.entrypoints.http.security.guard import HEADERS
 
 
 class Connection(H11Protocol):
-    """Hangs up on whoever takes too long over a request's head, which uvicorn waits for forever."""
+    """Closes connections that do not send a request in time, for which uvicorn has no timeout."""
 
     patience = 30.0
-    """Seconds, from the beginning of a connection or the end of an answer, to the next head."""
+    """Seconds from the start of a connection, or the end of a response, to the next headers."""
 
     farewell = 5.0
-    """Seconds that a client has to read an answer while it still sends a body that nobody reads."""
+    """Seconds for a client to read a response while it is still sending an unread body."""
 
     _hanging_up: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first request."""
+        """Start the timeout for the first request."""
         super().connection_made(transport)
         self._expect_another_than(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
+        """Cancel the timeout."""
         super().connection_lost(exc)
         if self._hanging_up is not None:
             self._hanging_up.cancel()
 
     def on_response_complete(self) -> None:
-        """Begin to wait for the next request."""
+        """Start the timeout for the next request."""
         answered = self.cycle
         super().on_response_complete()
         self._expect_another_than(answered)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, unless an answer is under way already, and hang up."""
+        """Respond to data that is not HTTP, unless a response was started, and close."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.write(_not_http(msg))
         self.transport.close()

@@ -1,4 +1,4 @@
-"""Where the service listens, and whether it may."""
+"""Checks the address and the origins for which the service needs API keys."""
 
 from __future__ import annotations
 
@@ -8,31 +8,34 @@ from storycore_tts.settings import ServerConfig
 
 
 def check_exposure(server: ServerConfig) -> None:
-    """Refuse to be open to other machines, or to any web page, without a key.
+    """Reject settings that expose the service to other machines or web pages without API keys.
+
+    Args:
+        server: Settings of the service.
 
     Raises:
-        ConfigurationError: The address is none of this machine's own, or any origin is allowed, and
-            there is no key.
+        ConfigurationError: There are no keys, and the address is not a loopback address or any
+            origin is allowed.
     """
     if server.api_keys:
         return
     if "*" in server.allowed_origins:
         raise ConfigurationError(
-            "tts.qwen.server.allowed_origins is *: any web page that is open in a browser here "
-            "could use the service, and there is no key.",
+            "tts.qwen.server.allowed_origins is *, but no API keys are configured: any web page "
+            "open in a browser on this machine could use the service.",
             key="tts.qwen.server.allowed_origins",
             value=server.allowed_origins,
-            allowed="the origins of the pages that you use, as long as api_keys is empty",
-            hint="Name the pages, such as https://editor.example, or make a key with "
+            allowed="specific origins, unless api_keys is set",
+            hint="List the origins, such as https://editor.example, or create a key with "
             "`storycore-tts keys new NAME`.",
         )
     if is_loopback(server.host):
         return
     raise ConfigurationError(
-        f"tts.qwen.server.host is {server.host}: other machines could use the service, and no key "
-        "keeps anybody out.",
+        f"tts.qwen.server.host is {server.host}, but no API keys are configured: other machines "
+        "could use the service.",
         key="tts.qwen.server.host",
         value=server.host,
-        allowed="127.0.0.1, ::1 or localhost, as long as api_keys is empty",
-        hint="Make a key with `storycore-tts keys new NAME`, or listen on 127.0.0.1.",
+        allowed="127.0.0.1, ::1 or localhost, unless api_keys is set",
+        hint="Create a key with `storycore-tts keys new NAME`, or listen on 127.0.0.1.",
     )

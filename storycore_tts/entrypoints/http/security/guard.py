@@ -1,4 +1,4 @@
-"""What each request passes before any route sees it: Host, Origin, size, and headers after it."""
+"""Checks Host, Origin and size of each request, and adds security headers to responses."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from storycore_tts.settings import ServerConfig
 _log = logging.getLogger(__name__)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _MOST_OF_A_FORM = 2**20  # bytes besides the recording: fields, boundaries
-_MOST_OF_A_BODY = 2**20  # bytes of JSON; a line of speech has some thousand
-_SLOWEST = 30.0  # s without a byte of a body that was announced
+_MOST_OF_A_BODY = 2**20  # bytes of JSON; typical requests have a few thousand
+_SLOWEST = 30.0  # s without receiving a byte of a body
 _LONGEST = 600.0  # s from the first byte of a body to its last
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s:@/\\?#\[\]]+))(?::\d{1,5})?", re.IGNORECASE)
-_MOST_ORIGINS = 100  # that were refused, and are logged
+_MOST_ORIGINS = 100  # rejected origins that are logged
 _LONGEST_ORIGIN = 200  # characters
-_MOST_DIGITS = 15  # of a length in bytes
+_MOST_DIGITS = 15  # of Content-Length
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -42,29 +42,29 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-"""What each answer carries, errors included."""
+"""Headers of every response, including errors."""
 
 
 def origin_pattern(allowed: Sequence[str]) -> re.Pattern[str]:
-    """Return what matches the origins that the settings allow, and no others.
+    """Return a pattern that matches exactly the allowed origins.
 
     Args:
-        allowed: Origins; ``*`` is any, and ``moz-extension://*`` any extension.
+        allowed: Origins; ``*`` matches anything, as in ``moz-extension://*``.
     """
     return re.compile("|".join(re.escape(one).replace(r"\*", ".*") for one in allowed) or "(?!)")
 
 
 class Guard:
-    """ASGI middleware of the service as an app of its own.
+    """ASGI middleware that protects the service from pages of other origins.
 
-    A page of another origin can neither read from the service nor make it do anything: not by a
-    form, not by a script, not by a name of its own that leads to 127.0.0.1 (DNS rebinding).
+    Such pages can neither read from the service nor trigger actions, whether by forms, by scripts
+    or by DNS rebinding.
 
     Args:
-        app: What comes behind it.
-        settings: Which names and origins are taken, and how much.
-        slowest: Seconds that may pass without a byte of a body.
-        longest: Seconds that a body may take.
+        app: The next ASGI app.
+        settings: Allowed hosts and origins, and size limits.
+        slowest: Maximum seconds without receiving a byte of a body.
+        longest: Maximum seconds to receive a whole body.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Guard:
         self._most_of_an_upload = int(settings.max_upload_megabytes * 2**20) + _MOST_OF_A_FORM
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request pass, or answer it."""
+        """Check a request; pass it on or reject it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -100,19 +100,19 @@ class Guard:
 
     def _check(self, method: str, headers: Headers) -> None:
         _check_framing(headers)
-        host = ",".join(headers.getlist("host"))  # there is one; of several, none counts
+        host = ",".join(headers.getlist("host"))  # several Host headers match nothing
         if _name(host) not in self._hosts:
             raise Refused(
                 HTTPStatus.BAD_REQUEST,
                 "Host not allowed.",
-                hint="Its operator can add the name to tts.qwen.server.allowed_hosts.",
+                hint="The operator of the service can add it to tts.qwen.server.allowed_hosts.",
             )
         origins = headers.getlist("origin")
         for origin in origins:
             if not self._is_ours(origin, host):
-                self._tell_of(origin)
+                self._log_refused(origin)
                 raise _foreign(origin)
-        site = headers.get("sec-fetch-site", "none")  # browsers say so; others need not
+        site = headers.get("sec-fetch-site", "none")  # sent by browsers only
         if not origins and method not in _SAFE and site not in ("same-origin", "none"):
             raise _foreign()
 
@@ -120,8 +120,8 @@ class Guard:
         own = (f"http://{host}".lower(), f"https://{host}".lower())
         return origin.lower() in own or self._origins.fullmatch(origin) is not None
 
-    def _tell_of(self, origin: str) -> None:
-        """Log an origin once: a page cannot read the answer that it is refused with."""
+    def _log_refused(self, origin: str) -> None:
+        """Log a rejected origin, once: the page itself cannot read the error response."""
         if origin not in self._refused and len(self._refused) < _MOST_ORIGINS:
             self._refused.add(origin)
             log_event(_log, logging.WARNING, "origin.refused", origin=origin[:_LONGEST_ORIGIN])
@@ -130,13 +130,13 @@ class Guard:
         kind = headers.get("content-type", "").lower()
         if kind.startswith("multipart/form-data"):
             return self._most_of_an_upload
-        if path.endswith("/v1/audio/speech"):  # may hold a recording, in base64
+        if path.endswith("/v1/audio/speech"):  # may contain a base64 recording
             return self._most_of_an_upload * 4 // 3
         return _MOST_OF_A_BODY
 
 
 class _Limited:
-    """Hands on a body, piece by piece, until it is too large or too slow."""
+    """Passes on a body unless it is too large or too slow."""
 
     def __init__(self, receive: Receive, most: int, slowest: float, longest: float) -> None:
         self._receive = receive
@@ -147,16 +147,16 @@ class _Limited:
         self._complete = False
 
     def check(self, headers: Headers) -> None:
-        """Refuse a body that is announced to be too large."""
+        """Reject a body whose Content-Length is too large."""
         length = headers.get("content-length", "0")
         if len(length) > _MOST_DIGITS or int(length) > self._most:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._too_large)
 
     async def __call__(self) -> Message:
-        if self._complete:  # what follows is the client's farewell, which may take its time
+        if self._complete:  # only http.disconnect follows, which may take any time
             return await self._receive()
         left = self._until - asyncio.get_running_loop().time()
-        if left <= 0:  # a piece that is there already would be taken without a wait
+        if left <= 0:  # fail_after would let data pass that has already arrived
             raise _too_slow()
         try:
             # Not asyncio.wait_for, which may swallow a cancellation before Python 3.12.
@@ -172,11 +172,11 @@ class _Limited:
 
     @property
     def _too_large(self) -> str:
-        return f"The body has more than {self._most} bytes."
+        return f"The request body exceeds {self._most} bytes."
 
 
 def _too_slow() -> HTTPException:
-    return HTTPException(HTTPStatus.REQUEST_TIMEOUT, "The body came too slowly, or not at all.")
+    return HTTPException(HTTPStatus.REQUEST_TIMEOUT, "The request body was sent too slowly.")
 
 
 def _with_headers(send: Send) -> Send:
@@ -192,19 +192,19 @@ def _with_headers(send: Send) -> Send:
 
 
 def _name(host: str) -> str:
-    """Return the name in a Host header, without the port and the brackets of IPv6."""
+    """Return the host name in a Host header, without the port and IPv6 brackets."""
     match = _HOST.fullmatch(host)
     return (match[1] or match[2]).lower() if match else ""
 
 
 def _check_framing(headers: Headers) -> None:
-    """Refuse a body of which a proxy might see another end than we do (request smuggling)."""
+    """Reject a body whose length a proxy might interpret differently (request smuggling)."""
     lengths = headers.getlist("content-length")
     said_twice = len(lengths) + len(headers.getlist("transfer-encoding")) > 1
     if said_twice or not all(length.isascii() and length.isdecimal() for length in lengths):
         raise Refused(
             HTTPStatus.BAD_REQUEST,
-            "The length of the body is not said clearly.",
+            "The length of the request body is ambiguous.",
             headers={"Connection": "close"},
         )
 
@@ -213,6 +213,6 @@ def _foreign(origin: str = "") -> Refused:
     named = shown(origin[:_LONGEST_ORIGIN]) if origin else "the origin"
     return Refused(
         HTTPStatus.FORBIDDEN,
-        "Requests from pages of another origin are not taken.",
-        hint=f"The service's operator can add {named} to tts.qwen.server.allowed_origins.",
+        "Requests from this origin are not allowed.",
+        hint=f"The operator of the service can add {named} to tts.qwen.server.allowed_origins.",
     )

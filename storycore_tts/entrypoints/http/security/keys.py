@@ -1,4 +1,4 @@
-"""Who asks, by the key that a request brings."""
+"""Authentication by API keys."""
 
 from __future__ import annotations
 
@@ -13,60 +13,60 @@ from storycore_tts.entrypoints.http.problems import ProblemRoute, Refused
 from storycore_tts.entrypoints.http.security.bodies import check_body
 from storycore_tts.entrypoints.http.service import Service
 
-ANYBODY = "anybody"
-"""The owner of everything where no keys are configured."""
+ANONYMOUS = "anybody"
+"""Owner of requests without a key, and of everything if no keys are configured."""
 
-_bearer = HTTPBearer(auto_error=False, description="A key; `storycore-tts keys new` makes one.")
+_bearer = HTTPBearer(auto_error=False, description="Create a key with `storycore-tts keys new`.")
 
 
 class KeyedRoute(ProblemRoute):
-    """Lets those in who have a key.
+    """A route that requires an API key, if keys are configured.
 
-    FastAPI reads and parses a body before it looks at anything else; here nobody's is read whose
-    key is unknown, or who asks too often.
+    FastAPI parses the body before dependencies run. Here, the key and the rate limit are checked
+    before the body is read.
     """
 
     is_list = False
-    """Whether ``tts.qwen.server.open_lists`` opens it."""
+    """Whether ``tts.qwen.server.open_lists`` applies to it."""
 
     async def admit(self, request: Request) -> None:
-        """Find out whose request it is; see ``let_in``.
+        """Authenticate a request; see ``authenticate``.
 
-        Inside another app the service is found later, by a dependency, and lets in then.
+        Inside another app, a dependency opens the service later and authenticates then.
 
         Raises:
-            Refused: See ``let_in`` and ``check_body``.
+            Refused: See ``authenticate`` and ``check_body``.
         """
         service: Service | None = getattr(request.state, "storycore_tts", None)
         if service is not None:
-            await let_in(request, service, is_list=self.is_list)
+            await authenticate(request, service, is_list=self.is_list)
         await check_body(request)
 
 
-async def let_in(request: Request, service: Service, *, is_list: bool = False) -> None:
-    """Find out whose request it is; see ``CurrentOwner``.
+async def authenticate(request: Request, service: Service, *, is_list: bool = False) -> None:
+    """Determine the owner of a request; see ``CurrentOwner``.
 
     Args:
         request: The request.
-        service: Knows the keys.
-        is_list: Whether it is for a list that may be open to requests without a key.
+        service: Provides the keys and the rate limits.
+        is_list: Whether the route is a list that may be open to requests without a key.
 
     Raises:
-        Refused: The key is unknown or missing (401), or has been used too often (429).
+        Refused: The key is invalid or missing (401), or its rate limit is exceeded (429).
     """
     keys = service.config.server.api_keys
     given = await _bearer(request)
-    owner: str | None = ANYBODY
+    owner: str | None = ANONYMOUS
     if keys and (given or not (is_list and service.config.server.open_lists)):
         owner = owner_of(given.credentials, keys) if given else None
     if owner is None:
         raise Refused(
             HTTPStatus.UNAUTHORIZED,
-            "Invalid API key." if given else "This service needs a key.",
-            hint="Send Authorization: Bearer KEY; the service's operator has keys.",
+            "Invalid API key." if given else "This service requires an API key.",
+            hint="Send Authorization: Bearer KEY, with a key from the operator of the service.",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    if keys:  # on a machine of one's own there is nobody to share it with
+    if keys:  # without keys there is a single local user
         service.rates.count(owner)
     request.state.storycore_tts_owner = owner
 
@@ -80,4 +80,4 @@ async def _owner(
 
 
 CurrentOwner = Annotated[str, Depends(_owner)]
-"""Whose request it is, on a ``KeyedRoute``."""
+"""The owner of the key of a request, on a ``KeyedRoute``."""

@@ -1,4 +1,4 @@
-"""The prefix under which a reverse proxy offers the service."""
+"""Path prefixes of reverse proxies."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _LONGEST = 200  # characters
 
 
 class Prefix:
-    """ASGI middleware that lets the service find its place below a prefix.
+    """ASGI middleware that makes the service work below a path prefix.
 
-    It makes no difference whether the proxy takes the prefix off the path. What a proxy says of it
-    counts only if the proxy is trusted: addresses in answers are made from it.
+    The proxy may or may not strip the prefix from the path. ``X-Forwarded-Prefix`` is used only if
+    it comes from a trusted proxy, since URLs in responses are built from it.
 
     Args:
-        app: What comes behind it.
-        settings: The usual prefix, and who may say another.
+        app: The next ASGI app.
+        settings: The default prefix and the trusted proxies.
     """
 
     def __init__(self, app: ASGIApp, settings: ServerConfig) -> None:
@@ -33,10 +33,10 @@ class Prefix:
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Handle a request."""
         if scope["type"] == "http" and (prefix := self._prefix(scope)):
             path = scope["path"]
-            if path == prefix:  # the page's own addresses are relative to the folder
+            if path == prefix:  # URLs in the page are relative to the folder
                 await RedirectResponse(f"{prefix}/")(scope, receive, send)
                 return
             whole = path if path.startswith(f"{prefix}/") else f"{prefix}{path}"
@@ -51,6 +51,6 @@ class Prefix:
     def _is_trusted(self, scope: Scope) -> bool:
         try:
             address = ipaddress.ip_address((scope.get("client") or ("",))[0])
-        except ValueError:  # a socket that is no network's
+        except ValueError:  # not a network socket
             return False
         return any(address in network for network in self._proxies)

@@ -1,4 +1,4 @@
-"""Folders that a request may name: only those below configured ones."""
+"""Restricts folders in requests to configured root folders."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from storycore_tts.services.files import is_folder
 
 
 async def folder_within(name: str, roots: Sequence[str], *, what: str) -> str:
-    """Return the path of a folder that a request names, as the backend sees it.
+    """Return the path of a folder given in a request, as the backend sees it.
 
-    A root that is on this machine is looked at, and symbolic links count for where they lead. One
-    that is not is another machine's, which nobody here can look at: there the name alone decides.
+    For roots on this machine, symbolic links are resolved and the folder must exist. Other roots
+    are on another machine and cannot be inspected; there, only the name is checked.
 
     Args:
-        name: Relative to a root, such as "my_hero/epoch_9"; or the whole path.
+        name: Path relative to a root, such as "my_hero/epoch_9", or absolute path.
         roots: The configured folders.
-        what: What it shall be, for messages.
+        what: Kind of the folder, for error messages.
 
     Raises:
-        InvalidRequest: It does not lie below a root, or is not there.
+        InvalidRequest: The folder is not below a root, or does not exist.
     """
     clean = one_line(what, name)
     found = await asyncio.to_thread(_found, clean, roots)
     if found is not None:
         return found
     raise InvalidRequest(
-        f"There is no {what} {shown(clean)} here.",
-        hint=f"Name a folder below those that the service's operator has set for a {what}."
+        f"The {what} {shown(clean)} was not found.",
+        hint=f"Use a folder below the {what} folders configured by the service's operator."
         if roots
-        else f"The service's operator has set no folder for a {what}.",
+        else f"The service's operator has not configured any {what} folders.",
     )
 
 
@@ -51,12 +51,12 @@ def _below(base: Path, name: str) -> str | None:
         place = (base / name).resolve()
         inside = place.is_relative_to(base.resolve()) and place != base.resolve()
         return str(place) if inside and place.is_dir() else None
-    except (OSError, ValueError, RuntimeError):  # too long, a NUL, links in a circle
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, circular links
         return None
 
 
 def _named_below(root: str, name: str) -> str | None:
-    """Judge by the name alone; strict, as the other machine may be of any system."""
+    """Check the name only, strictly, since the other machine may run any operating system."""
     inner = name.removeprefix(root.rstrip("/\\") + "/") if name.startswith(root) else name
     parts = inner.replace("\\", "/").split("/")
     if any(part in ("", ".", "..", "~") or ":" in part for part in parts):
