@@ -164,7 +164,7 @@ async def _run(
 ) -> tuple[JobDone, bool]:
     """Run a graph, and tell whether the checkpoint in it is known to have spoken."""
     try:
-        done = await finish(session, plan, request, report, restore)
+        done = succeeded(await JobRunner(session, plan, report, restore).run(), request)
     except (GenerationFailed, UnknownSpeaker) as error:
         found = await checks.why_it_failed(session, error, voice.model, voice.checkpoint)
         raise found from error.__cause__
@@ -208,15 +208,8 @@ def downloading(lacks: str | None) -> str:
     return f"{lacks}: the server tries to download it" if lacks else ""
 
 
-async def finish(
-    session: Session,
-    plan: JobPlan,
-    request: SpeechRequest | CloneRequest | TrainingRequest,
-    report: OnProgress,
-    restore: Callable[[], Awaitable[None]] | None = None,
-) -> JobDone:
-    """Run a job; an outcome other than success is an error."""
-    done = await JobRunner(session, plan, report, restore).run()
+def succeeded(done: JobDone, request: SpeechRequest | CloneRequest | TrainingRequest) -> JobDone:
+    """Return a job that has ended; an outcome other than success is an error."""
     if isinstance(done.outcome, Failed):
         raise failures.execution_error(done.outcome, request=request)
     if isinstance(done.outcome, Interrupted):
