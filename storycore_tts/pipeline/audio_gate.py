@@ -1,4 +1,4 @@
-"""The one place that judges audio: what every adapter delivers passes here, whoever wrote it."""
+"""The one place that judges audio: the results of all adapters pass it, third parties' too."""
 
 from __future__ import annotations
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from storycore_tts.domain.casting import CastVoice, Character
 from storycore_tts.domain.errors import InvalidRequest, UnknownSpeaker
@@ -27,18 +27,6 @@ from storycore_tts.services.speech import TextToSpeech
 _DEAF = "is cloned from a recording, and speaks in its manner"
 
 
-class MappedVoice(Protocol):
-    """Who speaks for a voice id, as the settings say it."""
-
-    @property
-    def speaker(self) -> str:
-        """Name of a built-in voice, or of a stored one."""
-
-    @property
-    def language(self) -> str | None:
-        """In the model's spelling; None: the voice's own, or as configured."""
-
-
 @dataclass(frozen=True)
 class Asked:
     """What a backend is asked for, and what there is to say of the choice.
@@ -56,7 +44,6 @@ class Asked:
 
 async def request_for(
     tts: TextToSpeech,
-    voice_map: Mapping[str, MappedVoice],
     text: str,
     voice: str,
     *,
@@ -67,7 +54,6 @@ async def request_for(
 
     Args:
         tts: The service.
-        voice_map: Ids that were given a voice.
         text: What to say.
         voice: Such as "fr-FR-Denise", or the name of a built-in or stored voice; with a cast,
             anything else is a character's id or name.
@@ -83,29 +69,29 @@ async def request_for(
     if not isinstance(voice, str):
         raise InvalidRequest(f"A voice is a string, not {type(voice).__name__}.")
     speakable(text)  # a line that is refused gives no character a voice
-    if cast is not None and await _is_character(tts, voice_map, voice, cast):
+    if cast is not None and await _is_character(tts, voice, cast):
         part = await part_of(tts, cast, Character(voice.strip()))
         if part.is_cast:  # what people write down may be a mistake
             await voice_that_is_there(tts, part, [one.name for one in await tts.speakers()])
         return await request_in(tts, part.voice, text, notes=part.notes, **how)
-    choice = await _choice(tts, voice_map, voice)
+    choice = await _choice(tts, voice)
     return await request_in(tts, CastVoice(choice.speaker, language=choice.language), text, **how)
 
 
 async def part_of(
     tts: TextToSpeech, cast: Casting, character: Character, *, near: Collection[str] = ()
 ) -> Part:
-    """Return who speaks for a character; somebody new is given a voice that is remembered.
+    """Return who speaks for a character; a new one is given a voice that is remembered.
 
     Args:
         tts: Knows which voices there are.
         cast: Who speaks for whom.
         character: Who, with what is known.
-        near: Voices of those who speak in the same scene.
+        near: Voices of other characters in the same scene.
 
     Raises:
         ConfigurationError: The cast is refused.
-        BackendUnavailable: Nobody could be asked for voices.
+        BackendUnavailable: The backend's voices cannot be listed.
     """
     found = await asyncio.to_thread(cast.find, character)
     if found is not None:
@@ -179,22 +165,18 @@ async def request_in(
     return Asked(request, voice.voice, notes)
 
 
-async def _choice(
-    tts: TextToSpeech, voice_map: Mapping[str, MappedVoice], voice: str
-) -> VoiceChoice:
-    mapped = {name: VoiceChoice(one.speaker, one.language) for name, one in voice_map.items()}
+async def _choice(tts: TextToSpeech, voice: str) -> VoiceChoice:
+    mapped = dict(tts.defaults.voice_map)
     if await asyncio.to_thread(tts.voices.find, voice) is not None:
         mapped[voice] = VoiceChoice(voice)  # what people stored keeps its name
     return voice_choice(voice, mapped, default_speaker=tts.defaults.speaker)
 
 
-async def _is_character(
-    tts: TextToSpeech, voice_map: Mapping[str, MappedVoice], voice: str, cast: Casting
-) -> bool:
-    """Tell whether a name is a character's: a voice keeps its name, and whoever is known theirs."""
+async def _is_character(tts: TextToSpeech, voice: str, cast: Casting) -> bool:
+    """Tell whether a name is a character's, and not that of a voice."""
     wanted = voice.strip()
-    # A story may have its Nova or Echo: OpenAI's names are voices where nobody is cast.
-    mapped = {name.casefold() for name in voice_map} - set(OPENAI_VOICES)
+    # A story may have its Nova or Echo: OpenAI's names are voices unless a character is cast.
+    mapped = {name.casefold() for name in tts.defaults.voice_map} - set(OPENAI_VOICES)
     if not wanted or wanted.casefold() in mapped or is_built_in(wanted):
         return False
     if await asyncio.to_thread(tts.voices.find, wanted) is not None:
