@@ -1,4 +1,4 @@
-"""The one place that knows everybody: settings in, a service with its adapter out."""
+"""The composition root: settings in, a speech service with its backends out."""
 
 from __future__ import annotations
 

@@ -229,8 +229,7 @@ def make_queue(
         max_queued=server.max_queued,
         retention_seconds=server.retention_hours * 3600,
         time_limits={
-            JobKind.SPEECH: server.job_seconds,
-            JobKind.CLONE: server.job_seconds,
+            **dict.fromkeys(JobKind, server.job_seconds),
             JobKind.TRAINING: server.training_seconds,
         },
     )

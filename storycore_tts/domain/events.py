@@ -1,4 +1,4 @@
-"""What a service tells those who watch it: counters, spans, an editor's status line."""
+"""Events of a service, for metrics, spans, or an editor's status line."""
 
 from __future__ import annotations
 

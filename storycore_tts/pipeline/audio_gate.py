@@ -1,4 +1,4 @@
-"""The one place that judges audio: what every adapter delivers passes here, whoever wrote it."""
+"""The one place that judges audio: the results of all adapters pass it, third parties' too."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TypeVar
 import numpy as np
 
 from storycore_tts.domain.errors import GenerationFailed, RunawayGeneration, SilentAudio
-from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.domain.speech import Speech
 from storycore_tts.domain.text import TOKENS_PER_SECOND
 from storycore_tts.ports import SpeechChunk
@@ -76,9 +75,10 @@ class StreamGate:
 
 def _limit(seed: int | None, request: object) -> float | None:
     """Return the seconds that fill the token budget; what takes no seed draws no tokens."""
-    if seed is None or not isinstance(request, SpeechRequest | CloneRequest):
+    tokens = getattr(request, "token_budget", None)
+    if seed is None or tokens is None:
         return None
-    return (request.token_budget - 1) / TOKENS_PER_SECOND  # the last token makes no frame
+    return float((tokens - 1) / TOKENS_PER_SECOND)  # the last token makes no frame
 
 
 def _check_samples(samples: Samples, sample_rate: int, backend: str) -> None:

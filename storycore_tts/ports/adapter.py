@@ -1,4 +1,4 @@
-"""What every adapter says of itself."""
+"""What every adapter reports about itself."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class BackendStatus:
         version: Of the server or the library; "" when unknown.
         device: What computes there ("NVIDIA …", "cpu"); "" when unknown.
         models: Models that it would use.
-        queue_length: Jobs that wait or run there, anybody's; None when it has no queue.
+        queue_length: Jobs of all clients that wait or run there; None when it has no queue.
         details: More facts for people, by name.
         problems: What is missing, with advice.
     """

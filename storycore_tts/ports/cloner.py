@@ -20,8 +20,8 @@ class VoiceCloner(Protocol):
 
         Raises:
             InvalidRequest: Unsupported language, a value out of range.
-            BackendUnavailable: Nobody could be asked.
+            BackendUnavailable: The backend cannot be reached or used.
             GenerationFailed: The backend failed, or delivered silence or a runaway.
-            JobCancelled: Somebody else stopped the job.
+            JobCancelled: The job was stopped on the backend, not by us.
         """
         ...

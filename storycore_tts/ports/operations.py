@@ -18,7 +18,10 @@ from storycore_tts.ports.streaming import StreamingSynthesizer
 from storycore_tts.ports.synthesizer import SpeechSynthesizer
 from storycore_tts.ports.trainer import VoiceTrainer
 
-Request: TypeAlias = SpeechRequest | CloneRequest | TrainingRequest
+LineRequest: TypeAlias = SpeechRequest | CloneRequest
+"""A request whose result is ``Speech``."""
+
+Request: TypeAlias = LineRequest | TrainingRequest
 """What an operation takes."""
 
 

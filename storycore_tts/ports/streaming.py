@@ -55,7 +55,7 @@ class StreamingSynthesizer(Protocol):
 
         Raises:
             InvalidRequest: Unknown speaker, unsupported language, a value out of range.
-            BackendUnavailable: Nobody could be asked.
+            BackendUnavailable: The backend cannot be reached or used.
             GenerationFailed: The backend failed, or delivered silence or a runaway.
         """
         ...

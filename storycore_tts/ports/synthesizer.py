@@ -21,9 +21,9 @@ class SpeechSynthesizer(Protocol):
 
         Raises:
             InvalidRequest: Unknown speaker, unsupported language, a value out of range.
-            BackendUnavailable: Nobody could be asked.
+            BackendUnavailable: The backend cannot be reached or used.
             GenerationFailed: The backend failed, or delivered silence or a runaway.
-            JobCancelled: Somebody else stopped the job.
+            JobCancelled: The job was stopped on the backend, not by us.
         """
         ...
 
@@ -31,6 +31,6 @@ class SpeechSynthesizer(Protocol):
         """List the built-in voices, as the backend itself names them.
 
         Raises:
-            BackendUnavailable: Nobody could be asked.
+            BackendUnavailable: The backend cannot be reached or used.
         """
         ...

@@ -21,8 +21,8 @@ class VoiceTrainer(Protocol):
         Raises:
             InvalidRequest: Unsupported language, a value out of range.
             InvalidDataset: The folder cannot be trained on.
-            BackendUnavailable: Nobody could be asked.
+            BackendUnavailable: The backend cannot be reached or used.
             GenerationFailed: The backend failed.
-            JobCancelled: Somebody else stopped the job.
+            JobCancelled: The job was stopped on the backend, not by us.
         """
         ...

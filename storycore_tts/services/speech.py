@@ -30,6 +30,7 @@ from storycore_tts.ports.operations import (
     SPEAKERS,
     STREAM,
     TRAIN,
+    LineRequest,
     Operation,
     Request,
     operation_for,
@@ -239,9 +240,7 @@ class TextToSpeech:
             strip_markup=strip,
         )
 
-    async def speak(
-        self, request: SpeechRequest | CloneRequest, *, on_progress: OnProgress | None = None
-    ) -> Speech:
+    async def speak(self, request: LineRequest, *, on_progress: OnProgress | None = None) -> Speech:
         """Speak a line in whatever kind of voice it asks for.
 
         Raises:

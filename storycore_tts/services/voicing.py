@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from storycore_tts.domain.casting import CastVoice, Character
 from storycore_tts.domain.errors import InvalidRequest, UnknownSpeaker
@@ -27,18 +27,6 @@ from storycore_tts.services.speech import TextToSpeech
 _NO_INSTRUCT = "is cloned from a recording, and clones do not support it"
 
 
-class MappedVoice(Protocol):
-    """The configured voice for a voice id."""
-
-    @property
-    def speaker(self) -> str:
-        """Name of a built-in or stored voice."""
-
-    @property
-    def language(self) -> str | None:
-        """In the model's spelling; None: the language of the voice, or the configured one."""
-
-
 @dataclass(frozen=True)
 class Asked:
     """A request for a backend, and notes on the choice of the voice.
@@ -56,7 +44,6 @@ class Asked:
 
 async def request_for(
     tts: TextToSpeech,
-    voice_map: Mapping[str, MappedVoice],
     text: str,
     voice: str,
     *,
@@ -67,7 +54,6 @@ async def request_for(
 
     Args:
         tts: The service.
-        voice_map: Voice id -> voice.
         text: The text to speak.
         voice: A voice id such as "fr-FR-Denise", or the name of a built-in or stored voice; with a
             cast, anything else is the id or name of a character.
@@ -83,12 +69,12 @@ async def request_for(
     if not isinstance(voice, str):
         raise InvalidRequest(f"A voice must be a string, not {type(voice).__name__}.")
     speakable(text)  # checked first, so that an invalid line does not assign a voice
-    if cast is not None and await _is_character(tts, voice_map, voice, cast):
+    if cast is not None and await _is_character(tts, voice, cast):
         part = await part_of(tts, cast, Character(voice.strip()))
         if part.is_cast:  # an entry in the cast file may be wrong
             await voice_that_is_there(tts, part, [one.name for one in await tts.speakers()])
         return await request_in(tts, part.voice, text, notes=part.notes, **how)
-    choice = await _choice(tts, voice_map, voice)
+    choice = await _choice(tts, voice)
     return await request_in(tts, CastVoice(choice.speaker, language=choice.language), text, **how)
 
 
@@ -179,22 +165,18 @@ async def request_in(
     return Asked(request, voice.voice, notes)
 
 
-async def _choice(
-    tts: TextToSpeech, voice_map: Mapping[str, MappedVoice], voice: str
-) -> VoiceChoice:
-    mapped = {name: VoiceChoice(one.speaker, one.language) for name, one in voice_map.items()}
+async def _choice(tts: TextToSpeech, voice: str) -> VoiceChoice:
+    mapped = dict(tts.defaults.voice_map)
     if await asyncio.to_thread(tts.voices.find, voice) is not None:
         mapped[voice] = VoiceChoice(voice)  # stored voices override mappings
     return voice_choice(voice, mapped, default_speaker=tts.defaults.speaker)
 
 
-async def _is_character(
-    tts: TextToSpeech, voice_map: Mapping[str, MappedVoice], voice: str, cast: Casting
-) -> bool:
+async def _is_character(tts: TextToSpeech, voice: str, cast: Casting) -> bool:
     """Return whether a name is a character's; mapped, built-in and stored voices come first."""
     wanted = voice.strip()
     # A character may be called Nova or Echo: OpenAI's voice names count only if none is cast.
-    mapped = {name.casefold() for name in voice_map} - set(OPENAI_VOICES)
+    mapped = {name.casefold() for name in tts.defaults.voice_map} - set(OPENAI_VOICES)
     if not wanted or wanted.casefold() in mapped or is_built_in(wanted):
         return False
     if await asyncio.to_thread(tts.voices.find, wanted) is not None:

@@ -103,9 +103,9 @@ class RetryConfig(SettingsBlock):
 
 
 class BreakerConfig(SettingsBlock):
-    """When a backend counts as down, so that requests go to the fallback at once."""
+    """When a backend counts as unavailable, so that calls go to the fallback at once."""
 
     failures: Annotated[int, Field(ge=1, le=1000)] = 3
-    """So many failed tries in a row, anybody's, and nobody else tries."""
+    """Failed tries in a row, of any calls, before no more are made."""
     probe_seconds: Seconds = 5.0
-    """How often a backend that is down is looked at, in the background."""
+    """Seconds between two probes of an unavailable backend, in the background."""

@@ -65,8 +65,8 @@ class QwenTTSConfig(QwenTTSModelConfig):
     backend: str = "comfyui"
     """Who speaks: comfyui, direct, draft, or another adapter that is installed."""
     fallback: str | tuple[str, ...] | None = "direct"
-    """What speaks while the backend is unavailable: a backend, or a list of them in their order;
-    none or null: nothing does. Draft has no fallback."""
+    """What speaks while the backend is unavailable: one backend, or several in their order, in a
+    list or separated by commas; none or null: nothing does. Draft has no fallback."""
     rollout: Annotated[float, Field(ge=0, le=1)] | None = None
     """The share of requests that go to ComfyUI while the rest stay on direct; None: all of them go
     to ``backend``."""
@@ -151,13 +151,16 @@ class QwenTTSConfig(QwenTTSModelConfig):
     @field_validator("fallback", mode="before")
     @classmethod
     def _fallbacks_are_installed(cls, value: Any) -> Any:
-        names = [value] if isinstance(value, str) else value
-        if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
-            installed = adapter_names()
-            for name in names if names != ["none"] else ():
-                if name not in installed:
-                    raise ValueError(one_of([*installed, "none", "a list of them"], name))
-        return None if names in (["none"], [], ()) else value
+        names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            return value
+        if list(names) in (["none"], []):
+            return None
+        installed = adapter_names()
+        for name in names:
+            if name not in installed:
+                raise ValueError(one_of([*installed, "none", "or a list of them"], name))
+        return value if value in installed else tuple(names)
 
     @field_validator("rollout")
     @classmethod

@@ -33,6 +33,7 @@ from storycore_tts.domain.requests import (
 )
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.speech import Speech
+from storycore_tts.pipeline.calls import Call, Dispatcher
 from storycore_tts.ports import (
     Adapter,
     SpeechSynthesizer,
@@ -40,7 +41,7 @@ from storycore_tts.ports import (
     VoiceCloner,
     VoiceTrainer,
 )
-from storycore_tts.services.speech import Defaults, TextToSpeech
+from storycore_tts.ports.operations import OPERATIONS
 from storycore_tts.sound.files import encode
 from storycore_tts.sound.samples import SAMPLE_RATE, is_silent
 
@@ -80,11 +81,9 @@ class AdapterContract:
 
     async def test_it_implements_the_ports_that_it_names(self, adapter: Adapter) -> None:
         assert isinstance(adapter, Adapter)
-        offered = adapter.capabilities
-        assert isinstance(adapter, SpeechSynthesizer) >= offered.speech
-        assert isinstance(adapter, VoiceCloner) >= offered.cloning
-        assert isinstance(adapter, VoiceTrainer) >= offered.training
-        assert isinstance(adapter, StreamingSynthesizer) >= offered.streaming
+        for operation in OPERATIONS:
+            offered = bool(getattr(adapter.capabilities, operation.capability))
+            assert isinstance(adapter, operation.port) >= offered, operation.name
 
     async def test_its_status_says_that_it_is_reachable(self, adapter: Adapter) -> None:
         status = await adapter.status()
@@ -94,16 +93,12 @@ class AdapterContract:
         assert status.models
         assert status.problems == ()
 
-    async def test_a_port_that_it_lacks_is_refused_by_name(
-        self, adapter: Adapter, reference: ReferenceAudio
-    ) -> None:
-        service = TextToSpeech(adapter, name="this one", defaults=Defaults())
-        if not adapter.capabilities.cloning:
-            with pytest.raises(UnsupportedByBackend, match="'this one' cannot clone"):
-                await service.clone(CloneRequest(SHORT, reference, x_vector_only=True))
-        if not adapter.capabilities.training:
-            with pytest.raises(UnsupportedByBackend, match="'this one' cannot train"):
-                await service.train(TrainingRequest("in", "out", "hero"))
+    async def test_a_port_that_it_lacks_is_refused_by_name(self, adapter: Adapter) -> None:
+        backend = Dispatcher(adapter, "this one")
+        for operation in OPERATIONS:
+            if not operation.offered_by(adapter.capabilities):
+                with pytest.raises(UnsupportedByBackend, match=f"one' cannot {operation.verb}"):
+                    await backend.send(Call(operation))
 
     async def test_closing_twice_is_allowed(self, adapter: Adapter, speaker: str) -> None:
         await synthesizer(adapter).synthesize(SpeechRequest(SHORT, speaker))

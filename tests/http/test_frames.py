@@ -24,13 +24,17 @@ SAY_AT_MOST, SERVICE_AT_MOST = 25, 30
 class Frames:
     """Our frames that are on the stack when ``POST /prompt`` is sent.
 
-    The stack is Python's own: functions, and coroutines that await each other, down to whatever
-    runs the event loop. Where work was handed to another task, the stack that created the task is
-    added. A frame that is in both counts once, frames of other packages and of
-    ``storycore_tts.testing`` do not count.
+    The stack is Python's own: functions, and coroutines that await each other, down to the entry
+    point. Where work was handed to another task, the stack that created the task is added. A frame
+    that is in both counts once; frames of other packages and of ``storycore_tts.testing``, and what
+    calls the entry point, do not count.
+
+    Args:
+        entry: The function of the command, or of the route.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, entry: str) -> None:
+        self.entry = entry
         self.names: list[str] = []
         self._created: dict[asyncio.Task[Any], tuple[list[FrameType], Any]] = {}
 
@@ -48,18 +52,25 @@ class Frames:
     def _called(self, frame: FrameType, event: str, arg: Any) -> None:
         function = (frame.f_globals.get("__name__"), frame.f_code.co_name, event)
         if function == ("asyncio.base_events", "create_task", "return"):
-            self._created[arg] = (_stack(frame), _current_task())
+            self._created[arg] = (self._stack(frame), _current_task())
         if function != ("httpx._transports.default", "handle_async_request", "call"):
             return
         if frame.f_locals["request"].url.path == "/prompt" and not self.names:
             self.names = [_name(one) for one in self._way(frame) if _is_ours(one)]
 
     def _way(self, frame: FrameType) -> dict[FrameType, None]:
-        found, task = dict.fromkeys(_stack(frame)), _current_task()
+        found, task = dict.fromkeys(self._stack(frame)), _current_task()
         while task in self._created:
             stack, task = self._created[task]
             found |= dict.fromkeys(stack)
         return found
+
+    def _stack(self, frame: FrameType | None) -> list[FrameType]:
+        stack = []
+        while frame is not None:
+            stack.append(frame)
+            frame = None if _name(frame) == self.entry else frame.f_back
+        return stack
 
 
 def _current_task() -> asyncio.Task[Any] | None:
@@ -69,25 +80,19 @@ def _current_task() -> asyncio.Task[Any] | None:
         return None
 
 
-def _stack(frame: FrameType | None) -> list[FrameType]:
-    stack = []
-    while frame is not None:
-        stack.append(frame)
-        frame = frame.f_back
-    return stack
-
-
 def _is_ours(frame: FrameType) -> bool:
     module = frame.f_globals.get("__name__", "")
     return module.startswith("storycore_tts") and not module.startswith("storycore_tts.testing")
 
 
 def _name(frame: FrameType) -> str:
-    return f"{frame.f_globals['__name__'].removeprefix('storycore_tts.')}.{frame.f_code.co_name}"
+    module = frame.f_globals.get("__name__", "")
+    return f"{module.removeprefix('storycore_tts.')}.{frame.f_code.co_name}"
 
 
 def _printed(what: str, frames: Frames, at_most: int) -> int:
     lines = [f"{what}: {len(frames.names)} of our frames before POST /prompt, {at_most} at most"]
+    assert frames.entry in frames.names  # the way is whole
     sys.stdout.write("\n  ".join([*lines, *frames.names]) + "\n")
     return len(frames.names)
 
@@ -99,7 +104,7 @@ def comfyui() -> Iterator[StandInComfyUI]:
 
 
 def test_a_line_of_the_command_line_passes_few_functions(comfyui, tmp_path):
-    frames = Frames()
+    frames = Frames("entrypoints.cli.commands.say.say")
     with frames.watched():
         status = main(["say", "Hello.", "--url", comfyui.url, "--out", str(tmp_path / "a.wav")])
     assert status == 0
@@ -107,10 +112,10 @@ def test_a_line_of_the_command_line_passes_few_functions(comfyui, tmp_path):
 
 
 def test_a_line_of_the_service_passes_few_functions(comfyui, tmp_path):
-    frames = Frames()
+    frames = Frames("entrypoints.http.openai.speech.speech")
     with (
         frames.watched(),
-        serving(on_comfyui(tmp_path, comfyui.url)) as url,
+        serving(on_comfyui(tmp_path, comfyui.url, fallback="direct")) as url,
         httpx.Client(base_url=url, timeout=60) as http,
     ):
         answer = http.post("/v1/audio/speech", json={"input": "Hello.", "response_format": "wav"})

@@ -18,6 +18,7 @@ from storycore_tts.adapters.comfyui.protocol.messages import (
 )
 from storycore_tts.adapters.comfyui.protocol.nodes import NODE_PACK
 from storycore_tts.adapters.comfyui.protocol.plan import JobPlan
+from storycore_tts.adapters.comfyui.runner import JobRunner
 from storycore_tts.adapters.comfyui.session import Session
 from storycore_tts.adapters.comfyui.transport.http import tls_context
 from storycore_tts.adapters.comfyui.transport.websocket import OpenSocket
@@ -159,7 +160,8 @@ class ComfyUIAdapter:
             begins=lambda: Progress(Stage.LOADING, message=speaking.downloading(lacks)),
         )
         try:
-            done = await speaking.finish(session, plan, request, forward_only(on_progress))
+            ended = await JobRunner(session, plan, forward_only(on_progress)).run()
+            done = speaking.succeeded(ended, request)
         except GenerationFailed as error:
             raise await checks.why_it_failed(session, error, base, None) from error.__cause__
         trained = done.graph[node_id]["inputs"]

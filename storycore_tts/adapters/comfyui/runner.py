@@ -146,24 +146,21 @@ class JobRunner:
     def _perform(self) -> None:
         if self._bug is not None:
             raise self._bug
-        for command in self.machine.take_commands():
-            self._carry_out(command)
-
-    def _carry_out(self, command: Command) -> None:
         machine = self.machine
-        match command:
-            case Command.SUBMIT:
-                self._request(self._submit(), machine.submission_uncertain)
-            case Command.POLL_QUEUE:
-                self._session.poll_queue()
-            case Command.FETCH_HISTORY:
-                fetching = self._session.http.history(machine.prompt_id)
-                self._ask(fetching, machine.history_answered, machine.history_failed)
-            case Command.RESTORE_FILES:
-                assert self._restore is not None
-                self._ask(self._restore(), machine.files_restored, machine.restoring_failed)
-            case Command.WITHDRAW:
-                self._ask(self._remove(), machine.withdrawn, machine.withdrawal_failed)
+        for command in machine.take_commands():
+            match command:
+                case Command.SUBMIT:
+                    self._request(self._submit(), machine.submission_uncertain)
+                case Command.POLL_QUEUE:
+                    self._session.poll_queue()
+                case Command.FETCH_HISTORY:
+                    fetching = self._session.http.history(machine.prompt_id)
+                    self._ask(fetching, machine.history_answered, machine.history_failed)
+                case Command.RESTORE_FILES:
+                    assert self._restore is not None
+                    self._ask(self._restore(), machine.files_restored, machine.restoring_failed)
+                case Command.WITHDRAW:
+                    self._ask(self._remove(), machine.withdrawn, machine.withdrawal_failed)
 
     def _ask(
         self, work: Awaitable[Any], answered: Callable[[Any, float], None], failed: Failed

@@ -200,7 +200,7 @@ async def _run(
 ) -> tuple[JobDone, bool]:
     """Run a job; also return whether it verifiably used its checkpoint."""
     try:
-        done = await finish(session, plan, request, report, restore)
+        done = succeeded(await JobRunner(session, plan, report, restore).run(), request)
     except (GenerationFailed, UnknownSpeaker) as error:
         found = await checks.why_it_failed(session, error, voice.model, voice.checkpoint)
         raise found from error.__cause__
@@ -248,26 +248,8 @@ def downloading(lacks: str | None) -> str:
     return f"{lacks}: the server is downloading it" if lacks else ""
 
 
-async def finish(
-    session: Session,
-    plan: JobPlan,
-    request: SpeechRequest | CloneRequest | TrainingRequest,
-    report: OnProgress,
-    restore: Callable[[], Awaitable[None]] | None = None,
-) -> JobDone:
-    """Run a job, and raise an error unless it succeeds.
-
-    Args:
-        session: The session.
-        plan: Description of the job.
-        request: The request.
-        report: Progress callback.
-        restore: Uploads the files of the graph again; None if it needs none.
-
-    Raises:
-        TTSError: The job failed or was interrupted.
-    """
-    done = await JobRunner(session, plan, report, restore).run()
+def succeeded(done: JobDone, request: SpeechRequest | CloneRequest | TrainingRequest) -> JobDone:
+    """Return a finished job; raise an error unless it succeeded."""
     if isinstance(done.outcome, Failed):
         raise failures.execution_error(done.outcome, request=request)
     if isinstance(done.outcome, Interrupted):

@@ -235,6 +235,6 @@ def give_back_memory() -> None:
 
 
 def _clean(wave: Any) -> Samples:
-    """Return samples within ±1; some that are no numbers stay so, for the pool to refuse them."""
+    """Return samples within ±1; those that are not finite stay so, to be refused later."""
     samples = np.asarray(wave, dtype=np.float32)
     return np.clip(samples, -1.0, 1.0) if np.isfinite(samples).all() else samples

@@ -76,12 +76,12 @@ class SpeechFiles:
             TTSError: See ``voicing.request_for`` and ``AudioFolder.speak``.
         """
         form = rendering(output_path, speed=speed, pitch=pitch)
-        tts, config = self._speech.tts(), self._speech.config
+        tts = self._speech.tts()
         if isinstance(voice, CastVoice):
             asked = await request_in(tts, voice, text, **how)
         else:
-            cast = casting(config) if with_cast else None
-            asked = await request_for(tts, config.voice_map, text, voice, cast=cast, **how)
+            cast = casting(self._speech.config) if with_cast else None
+            asked = await request_for(tts, text, voice, cast=cast, **how)
         result = await self._files.speak(
             tts, asked, output_path, stem=stem, form=form, sample_rate=sample_rate
         )

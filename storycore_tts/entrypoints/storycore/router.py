@@ -174,8 +174,7 @@ async def _spoken(
     request: Request, service: Service, text: str, voice: str, form: Rendering
 ) -> Outcome:
     tts = service.speech.tts()
-    voice_map, cast = service.config.voice_map, lines.casting(service.config)
-    asked = await request_for(tts, voice_map, text, voice, cast=cast)
+    asked = await request_for(tts, text, voice, cast=lines.casting(service.config))
     outcome = await while_connected(request, service.speech.speak(None, asked.request, form))
     warnings = [*service.settings.warnings, *asked.notes, *outcome.facts["warnings"]]
     return replace(outcome, facts={**outcome.facts, "warnings": warnings})

@@ -46,7 +46,7 @@ MUTANTS = [
         ["tests/testing/test_standin_script.py"],
     ),
     (
-        "storycore_tts/adapters/resilience/retry.py",
+        "storycore_tts/pipeline/retry.py",
         ("            return float(asked_for) + random.uniform(0, self._policy.initial_seconds)\n"),
         "            pass\n",
         "the pause that a server asks for is not kept",

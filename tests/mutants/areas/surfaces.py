@@ -117,11 +117,4 @@ MUTANTS = [
         "a host name that does not exist is looked up three times",
         ["tests/comfyui/test_network_errors.py"],
     ),
-    (
-        "storycore_tts/adapters/resilience/fallback.py",
-        "            if missing and self._only_if_installed:\n",
-        "            if missing and not self._only_if_installed:\n",
-        "an error advises to install a fallback that was not chosen",
-        ["tests/unit/resilience/test_fallback.py"],
-    ),
 ]

@@ -15,7 +15,7 @@ from dependency_injector import providers
 
 from storycore_tts.container import Container, open_tts
 from storycore_tts.domain.errors import BackendUnavailable, ConfigurationError
-from storycore_tts.domain.events import FellBack, Reloaded, Routed
+from storycore_tts.domain.events import AvailabilityChanged, FellBack, Reloaded, Routed
 from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.domain.speech import Speech
 from storycore_tts.ports import BackendStatus, Capabilities
@@ -66,7 +66,13 @@ def made():
         adapters.append(Backend(name, config))
         return adapters[-1]
 
-    with Container.make.override(providers.Object(make)):
+    def clock():  # it stands still: files are read when a test says so
+        return 0.0
+
+    with (
+        Container.make.override(providers.Object(make)),
+        Container.clock.override(providers.Object(clock)),
+    ):
         yield adapters
 
 
@@ -239,6 +245,27 @@ async def test_who_falls_back_on_whom(made, file, backend, fallback, asked):
         else:
             assert (await tts.say("Hi.")).backend == asked[1]
     assert [adapter.name for adapter in made] == asked
+
+
+async def test_each_backend_of_a_chain_has_a_breaker_of_its_own(made, file):
+    once = "{failures: 1, probe_seconds: 1000.0}"
+    settings = {"backend": "comfyui", "fallback": "[direct, draft]", "breaker": once}
+    async with open_tts(file(**settings)) as tts:
+        events = []
+        tts.add_listener(events.append)
+        made[0].works = False
+        assert (await tts.say("One.")).backend == "direct"
+        made[1].works = False
+        for text in ("Two.", "Three."):
+            speech = await tts.say(text)
+            assert speech.backend == "draft"
+            assert "comfyui is away." in speech.warnings[0]
+            assert "direct is away." in speech.warnings[0]
+        asked = [(adapter.name, adapter.asked) for adapter in made]
+        assert asked == [("comfyui", 1), ("direct", 2), ("draft", 2)]
+        down = [event.backend for event in events if isinstance(event, AvailabilityChanged)]
+        assert down == ["comfyui", "direct"]
+    assert [adapter.closed for adapter in made] == [1, 1, 1]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP")

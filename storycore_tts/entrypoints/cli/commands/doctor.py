@@ -182,13 +182,19 @@ def _print_tables(configured: str, findings: list[_Finding], shown: list[_Settin
     if shown:
         console.answer_table(
             ("Setting", "Value", "From"),
-            [(s.key, "" if s.value is None else str(s.value), str(s.origin)) for s in shown],
+            [(s.key, _shown(s.value), str(s.origin)) for s in shown],
             title="Settings in force (tts.qwen)",
         )
     console.answer(
         f"storycore-tts {__version__}, Python {platform.python_version()}, "
         f"{platform.platform(terse=True)}"
     )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
 
 
 def _rows(finding: _Finding, configured: str) -> Iterator[tuple[str, str, str]]:
