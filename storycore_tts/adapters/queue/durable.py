@@ -22,7 +22,7 @@ from storycore_tts.adapters.queue.identifiers import Identifiers
 from storycore_tts.adapters.queue.members import Membership
 from storycore_tts.adapters.queue.repository import JobRepository
 from storycore_tts.adapters.queue.storage import SCHEMA_LOCK, Storage
-from storycore_tts.adapters.queue.uploads import UploadRows, Uploads
+from storycore_tts.adapters.queue.uploads import Uploads
 from storycore_tts.adapters.queue.waiting import Intervals, Stopped, patiently
 from storycore_tts.adapters.queue.watching import Watching
 from storycore_tts.adapters.queue.work import Work
@@ -123,7 +123,7 @@ class DurableQueue:
         self._is_open = False
         self._closing: asyncio.Task[None] | None = None
         self._closed = asyncio.Event()  # the database is not asked any more
-        self.uploads = Uploads(self, UploadRows(self._storage, self._identifiers))
+        self.uploads = Uploads(self, self._storage, self._identifiers)
         self.affinities = JobAffinities(self, self._storage)
 
     async def __aenter__(self) -> DurableQueue:
@@ -292,15 +292,14 @@ class DurableQueue:
     # --- start and end
 
     def _open(self) -> None:
-        with self._storage.opening():
-            self._storage.open(share=self._share)
-            with self._storage.writing(SCHEMA_LOCK) as connection:
-                tables.metadata.create_all(connection)
-            self._identifiers.load(self._storage)
-            if self._membership is not None:
-                self._membership.join()
-            if self._storage.does_jobs:
-                self._take_over()
+        self._storage.open(share=self._share)
+        with self._storage.writing(SCHEMA_LOCK) as connection:
+            tables.metadata.create_all(connection)
+        self._identifiers.load(self._storage)
+        if self._membership is not None:
+            self._membership.join()
+        if self._storage.does_jobs:
+            self._take_over()
 
     def _take_over(self) -> None:
         """Take over what earlier processes left, when this process begins to do jobs."""
@@ -321,7 +320,7 @@ class DurableQueue:
 
     def _shut(self) -> None:
         try:
-            if self._identifiers.are_loaded:
+            if self._tasks:  # it was open
                 self._claims.release()
         except StorageFailed as error:  # others will see that our lock is free
             log_event(_logger, logging.WARNING, "queue.database_fails", reason=error.message)

@@ -34,11 +34,6 @@ class Identifiers:
             )
             self._secret = bytes(connection.execute(sa.select(tables.secrets.c.value)).scalar_one())
 
-    @property
-    def are_loaded(self) -> bool:
-        """Whether there is a secret."""
-        return bool(self._secret)
-
     def owner(self, owner: str) -> str:
         """Return what stands for an owner in the database."""
         return self._digest("owner", owner).hexdigest()

@@ -139,25 +139,6 @@ class Storage:
                 self._lock = _locked(self.state_dir / "lock")
         return self._lock is not None
 
-    @contextmanager
-    def opening(self) -> Iterator[None]:
-        """Hold off other processes that open the same folder meanwhile."""
-        if self.is_postgres:
-            yield
-            return
-        with self.failures():
-            lock = _locked(self.state_dir / "opening", patience=_BUSY / 1000)
-            if lock is None:
-                raise StorageFailed(
-                    f"Another process has been opening the folder of jobs {self.state_dir} for "
-                    f"{_BUSY / 1000:g} s.",
-                    hint="See what it waits for.",
-                )
-        try:
-            yield
-        finally:
-            lock.close()
-
     def lone_connection(self) -> sa.Connection:
         """Return a connection to PostgreSQL of its own; it keeps its advisory locks."""
         alone = _postgres(self._url, poolclass=sa.NullPool)
@@ -196,10 +177,10 @@ class Storage:
         return reason[:300].rstrip(". ")
 
 
-def _locked(file: Path, *, patience: float = 0) -> sqlite3.Connection | None:
-    """Lock a file for this process until the connection is closed; None: another one has it."""
+def _locked(file: Path) -> sqlite3.Connection | None:
+    """Lock a file until the connection is closed or the process dies; None: another one has it."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = sqlite3.connect(file, timeout=patience, isolation_level=None, check_same_thread=False)
+    lock = sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError as error:

@@ -19,32 +19,43 @@ if TYPE_CHECKING:
 _TOUCH_AFTER = 60_000  # ms; a use that follows another one so soon is not written
 
 
-class UploadRows:
-    """The table of uploads; all methods block.
+class Uploads:
+    """The recordings that clients sent: an ``UploadStore``.
 
     Args:
-        storage: The database.
+        queue: The queue in whose database they are.
+        storage: That database.
         identifiers: Makes ids.
     """
 
-    def __init__(self, storage: Storage, identifiers: Identifiers) -> None:
+    def __init__(self, queue: DurableQueue, storage: Storage, identifiers: Identifiers) -> None:
+        self._queue = queue
         self._storage = storage
         self._identifiers = identifiers
 
-    def put(self, owner: str, data: bytes) -> str:
-        """Keep an upload."""
+    async def put(self, owner: str, data: bytes) -> str:
+        """Keep some bytes; see ``UploadStore.put``."""
+        self._queue.check_open()
+        return await self._queue.in_thread(self._put, owner, data)
+
+    async def get(self, owner: str, upload_id: str) -> bytes:
+        """Return the bytes; see ``UploadStore.get``."""
+        self._queue.check_open()
+        return await self._queue.in_thread(self._get, owner, upload_id)
+
+    def _put(self, owner: str, data: bytes) -> str:
+        upload_id = self._identifiers.upload(owner, data)
         row = {
-            "id": self._identifiers.upload(owner, data),
+            "id": upload_id,
             "owner": self._identifiers.owner(owner),
             "used": now(),
             "data": data,
         }
         with self._storage.writing() as connection:
             self._storage.upsert(connection, uploads, row, "used")
-        return str(row["id"])
+        return upload_id
 
-    def get(self, owner: str, upload_id: str) -> bytes:
-        """Return an upload of an owner, which counts as a use of it."""
+    def _get(self, owner: str, upload_id: str) -> bytes:
         row = None
         if is_upload_id(upload_id):
             wanted = sa.select(uploads.c.data, uploads.c.used).where(
@@ -68,26 +79,3 @@ def touch(connection: sa.Connection, upload_ids: Collection[str]) -> None:
     if upload_ids:
         stale = sa.and_(uploads.c.id.in_(upload_ids), uploads.c.used < now() - _TOUCH_AFTER)
         connection.execute(uploads.update().where(stale).values(used=now()))
-
-
-class Uploads:
-    """The recordings that clients sent: an ``UploadStore``.
-
-    Args:
-        queue: The queue in whose database they are.
-        rows: Their table.
-    """
-
-    def __init__(self, queue: DurableQueue, rows: UploadRows) -> None:
-        self._queue = queue
-        self._rows = rows
-
-    async def put(self, owner: str, data: bytes) -> str:
-        """Keep some bytes; see ``UploadStore.put``."""
-        self._queue.check_open()
-        return await self._queue.in_thread(self._rows.put, owner, data)
-
-    async def get(self, owner: str, upload_id: str) -> bytes:
-        """Return the bytes; see ``UploadStore.get``."""
-        self._queue.check_open()
-        return await self._queue.in_thread(self._rows.get, owner, upload_id)

@@ -6,10 +6,9 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from storycore_tts.adapters.queue import documents
-from storycore_tts.adapters.queue.claims import Claim
+from storycore_tts.adapters.queue.claims import Claim, Claims
 from storycore_tts.adapters.queue.documents import Document
 from storycore_tts.adapters.queue.waiting import Intervals, InThread, Stopped, patiently
 from storycore_tts.concurrency.waiting import consume_exception, wait_at_most
@@ -21,18 +20,6 @@ from storycore_tts.domain.progress import Progress
 _logger = logging.getLogger(__name__)
 
 
-class Record(Protocol):
-    """What a job under way writes; see ``claims.Claims``."""
-
-    def note(self, job_id: str, attempt: int, progress: str) -> None:
-        """Write its progress."""
-
-    def finish(
-        self, job_id: str, attempt: int, document: Document, audio: bytes, progress: str | None
-    ) -> bool:
-        """Write its end, unless it has ended or was claimed again; tell whether it is written."""
-
-
 class Work:
     """A job that this process does.
 
@@ -40,8 +27,8 @@ class Work:
         claim: Which job, and by what right.
         time_limits: Seconds that a job may take from now on, unless its spec says so itself.
         intervals: How long it waits.
-        record: Where its progress and its end are written.
-        in_thread: How to call ``record``.
+        claims: Where its progress and its end are written.
+        in_thread: How to call ``claims``.
         changed: Called when there is news.
     """
 
@@ -50,7 +37,7 @@ class Work:
         claim: Claim,
         time_limits: Mapping[JobKind, float],
         intervals: Intervals,
-        record: Record,
+        claims: Claims,
         in_thread: InThread,
         changed: Callable[[], None],
     ) -> None:
@@ -62,7 +49,7 @@ class Work:
         self._spec = claim.spec
         self._time_limits = time_limits
         self._intervals = intervals
-        self._record = record
+        self._claims = claims
         self._in_thread = in_thread
         self._changed = changed
         self._stopped = asyncio.Event()
@@ -98,7 +85,7 @@ class Work:
         while attempt != self.attempt and not self.is_recorded:  # it may be claimed again meanwhile
             attempt = self.attempt
             self.is_recorded = await self._in_thread(
-                self._record.finish, self.job_id, attempt, document, audio, progress
+                self._claims.finish, self.job_id, attempt, document, audio, progress
             )
 
     async def _outcome(self, perform: JobHandler) -> tuple[Document, bytes]:
@@ -160,7 +147,7 @@ class Work:
             written = self.progress
             text = documents.progress_to_json(written)
             try:
-                await self._in_thread(self._record.note, self.job_id, self.attempt, text)
+                await self._in_thread(self._claims.note, self.job_id, self.attempt, text)
             except StorageFailed as error:  # no reason to end the job
                 log_event(_logger, logging.DEBUG, "job.progress_lost", reason=error.message)
 

@@ -24,7 +24,9 @@ MUTANTS = [
         '        "RLIMIT_NOFILE": (3, 3),',
         '        "RLIMIT_NOFILE": (64, 64),',
         "a decoder that was taken over can open files and sockets",
-        ["tests/unit/audio_intake/test_processes.py::test_files_sockets_and_processes_are_out_of_reach"],
+        [
+            "tests/unit/audio_intake/test_processes.py::test_files_sockets_and_processes_are_out_of_reach"
+        ],
     ),
     (
         "storycore_tts/domain/decoding.py",
