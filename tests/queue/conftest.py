@@ -17,7 +17,7 @@ FAST = {"polling": 0.05, "retry": 0.1, "members": 0.2}
 
 
 class Workshop:
-    """A performer that does what the details of an order say, and remembers what it did."""
+    """A handler that does what the details of a job say, and remembers what it did."""
 
     def __init__(self):
         self.calls = []

@@ -1,4 +1,4 @@
-"""What grows has a bound, also where many processes share a database."""
+"""Several processes share a database: its bound holds, and each job is claimed once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from threading import Barrier
 import pytest
 
 from storycore_tts.adapters.queue import tables
+from storycore_tts.adapters.queue.claims import Claims
 from storycore_tts.adapters.queue.identifiers import Identifiers
 from storycore_tts.adapters.queue.repository import JobRepository
 from storycore_tts.adapters.queue.storage import SCHEMA_LOCK, Storage
@@ -21,7 +22,7 @@ PROCESSES = 2
 
 @pytest.fixture
 def processes(place):
-    """The repositories of some processes, without the rest of them."""
+    """The storages and repositories of some processes, without the rest of them."""
     made = []
     for _ in range(PROCESSES):
         storage = Storage(place.get("database_url"), place["state_dir"])
@@ -31,7 +32,7 @@ def processes(place):
         identifiers = Identifiers()
         identifiers.load(storage)
         made.append((storage, JobRepository(storage, identifiers, MOST)))
-    yield [repository for _, repository in made]
+    yield made
     for storage, _ in made:
         storage.close()
 
@@ -44,11 +45,33 @@ def test_all_who_submit_at_once_keep_the_bound_together(processes):
     def submit(number):
         barrier.wait(60)
         try:
-            return processes[number % len(processes)].accept(spec(str(number)))
+            return processes[number % PROCESSES][1].accept(spec(str(number)))
         except TooManyJobs:
             return None
 
     with ThreadPoolExecutor(tries) as threads:
         answers = list(threads.map(submit, range(tries)))
     assert len([job for job in answers if job is not None]) == MOST
-    assert len(processes[0].page("ann", None, 50, 0)) == MOST
+    assert len(processes[0][1].page("ann", None, 50, 0)) == MOST
+
+
+def test_a_job_is_claimed_by_one_process(processes):
+    """All claim at once, again and again, until there is nothing left."""
+    storage, _ = processes[0]
+    identifiers = Identifiers()
+    identifiers.load(storage)
+    repository = JobRepository(storage, identifiers, 1000)
+    jobs = [repository.accept(spec(str(number))).id for number in range(40)]
+    barrier = Barrier(4)
+
+    def claim(number):
+        claims = Claims(processes[number % PROCESSES][0], str(number), 10)
+        barrier.wait(60)
+        taken = []
+        while found := claims.claim({"draft": 1}):
+            taken += [one.job_id for one in found]
+        return taken
+
+    with ThreadPoolExecutor(4) as threads:
+        taken = [job_id for part in threads.map(claim, range(4)) for job_id in part]
+    assert sorted(taken) == sorted(jobs)

@@ -152,7 +152,7 @@ async def test_what_is_asked_while_it_closes_is_answered_or_refused(folder, work
     await nothing_is_left(before)
 
 
-async def test_a_performer_that_asks_after_the_end_is_refused(folder, opened, before):
+async def test_a_handler_that_asks_after_the_end_is_refused(folder, opened, before):
     """It was told to end, did not, and goes on when the queue is closed."""
     goes_on, told = asyncio.Event(), asyncio.get_running_loop().create_future()
     begun = asyncio.Event()

@@ -34,7 +34,7 @@ async def test_it_is_what_the_ports_ask_for_and_a_job_without_a_sound_has_none(q
     assert isinstance(queue.affinities, JobAffinityStore)
     job = await ended(queue, await queue.submit(spec(sound="")))
     assert (job.state, job.media_type) == (JobState.SUCCEEDED, "")
-    with pytest.raises(JobNotReady, match="no sound"):
+    with pytest.raises(JobNotReady, match="no audio"):
         await queue.audio("ann", job.id)
 
 
@@ -95,7 +95,7 @@ async def test_orders_that_cannot_be_kept_are_refused(queue):
     assert [found.id for found in await queue.jobs("ann")] == [job.id]
 
 
-async def test_a_performer_that_ignores_cancellation_succeeds_for_nobody(queue, workshop):
+async def test_a_handler_that_ignores_cancellation_succeeds_for_nobody(queue, workshop):
     job = await queue.submit(spec(hold="gate", stubborn="yes"))
     await workshop.begun[job.id].wait()
     await queue.cancel("ann", job.id)

@@ -138,7 +138,7 @@ class JobRepository:
         with self._storage.reading() as connection:
             row = connection.execute(wanted.where(results.c.job_id == job.id)).one_or_none()
         if row is None or not row.audio:
-            raise JobNotReady("The job makes no sound.")
+            raise JobNotReady("This job makes no audio.")
         return StoredAudio(bytes(row.audio), row.media_type, row.etag)
 
     def counts(self) -> dict[JobState, int]:
