@@ -13,14 +13,14 @@ from storycore_tts.domain.progress import OnProgress, Progress
 from storycore_tts.domain.sampling import check_range
 
 JSON: TypeAlias = Mapping[str, Any]
-"""What can be written as a JSON object."""
+"""A JSON object."""
 
 PRIORITIES = (-10, 10)
 """The least and the most urgent."""
 
-SUSPENDED = "put down"
-"""What the ``CancelledError`` of a performer says when the process ends and the job does not: it
-will be taken up again, so that what a backend does for it need not be cancelled there."""
+SUSPENDED = "suspended"
+"""The message of the ``CancelledError`` that a handler gets when the process ends and the job does
+not. The job will be taken up again, so the handler need not cancel it on the backend."""
 
 
 class JobKind(str, Enum):
@@ -32,7 +32,7 @@ class JobKind(str, Enum):
 
 
 class JobState(str, Enum):
-    """Where a job stands; the last three are for good."""
+    """The state of a job; the last three are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -48,17 +48,17 @@ class JobState(str, Enum):
 
 @dataclass(frozen=True)
 class JobSpec:
-    """What a job shall do.
+    """What a job is to do.
 
     Args:
         kind: What it makes.
-        backend: Name of the adapter that shall do it; each has a queue of its own.
-        details: What was asked for, as JSON; ``services.jobs`` writes and reads it.
-        owner: Whose job it is; nobody else sees it.
-        priority: −10..10; the greater goes first.
-        time_limit: Seconds from its start to its end at most; None: as long as the backend lets it.
-        idempotency_key: A name that the owner gives this order: given again under the same name, it
-            is the same job. None: always another one.
+        backend: Name of the adapter that does it; each has its own number of jobs at a time.
+        details: The request, as JSON; ``services.job_specs`` writes and reads it.
+        owner: Whose job it is; other owners do not see it.
+        priority: −10..10; the greatest goes first.
+        time_limit: Seconds from its start to its end at most; None: the limit of the settings.
+        idempotency_key: The owner's name for this job. Submitted again with the same key, it is the
+            same job. None: always a new one.
 
     Raises:
         InvalidRequest: A value out of its range.
@@ -83,9 +83,9 @@ class Outcome:
     """What a job made.
 
     Args:
-        facts: What is told of it, as JSON: duration, seed, model, a checkpoint's path, …
-        audio: A sound file; b"" if it made none.
-        media_type: Of the sound file.
+        facts: Its details, as JSON: duration, seed, model, a checkpoint's path, …
+        audio: An audio file; b"" if it made none.
+        media_type: Of the audio file.
     """
 
     facts: JSON
@@ -101,8 +101,8 @@ class Failure:
         error: Name of the error's class, see ``errors``.
         message: What went wrong, and on which side.
         hint: What to do next; None when there is nothing to advise.
-        backend: Who raised it, if an adapter did.
-        retryable: Whether the same order may succeed later.
+        backend: The adapter that raised it; None: another part of the package.
+        retryable: Whether the same job may succeed later.
     """
 
     error: str
@@ -123,14 +123,14 @@ class Job:
 
     Args:
         id: A UUID that cannot be guessed; the ComfyUI prompt has the same.
-        order: What it shall do.
-        state: Where it stands.
+        spec: What it is to do.
+        state: Its state.
         created: When it was accepted, in UTC.
         started: When work on it began, the last time; None if it has not.
         ended: When it ended; None if it has not.
-        progress: How far it is, as far as anybody said.
-        facts: What is told of its outcome; empty unless it succeeded.
-        media_type: Of the sound file that it made; "" for none.
+        progress: The latest progress; None before the first report.
+        facts: Details of its outcome; empty unless it succeeded.
+        media_type: Of the audio file that it made; "" for none.
         failure: Why it failed; None unless it did.
     """
 
@@ -148,7 +148,7 @@ class Job:
 
 @dataclass(frozen=True)
 class StoredAudio:
-    """A sound file that a job made.
+    """An audio file that a job made.
 
     Args:
         data: Its bytes.
@@ -162,24 +162,24 @@ class StoredAudio:
 
 
 JobHandler: TypeAlias = Callable[[str, JobSpec, OnProgress], Awaitable[Outcome]]
-"""Does a job, given its id. Asked again with the same id, it must not begin from the start what a
-backend still knows."""
+"""Does a job, given its id, its spec and where to report progress. Called again with the same id,
+it must go on with what a backend still knows of the job instead of starting over."""
 
 
 class JobNotFound(InvalidRequest):
-    """There is no such job, or it is somebody else's, or it was removed after its time."""
+    """There is no such job, or it has another owner, or it was removed after its time."""
 
 
 class UploadNotFound(InvalidRequest):
-    """There is no such upload, or it is somebody else's, or it was removed after its time."""
+    """There is no such upload, or it has another owner, or it was removed after its time."""
 
 
 class JobNotReady(InvalidRequest):
-    """The job made nothing that could be had, or has not made it yet."""
+    """The job has no audio, or none yet."""
 
 
 class IdempotencyConflict(InvalidRequest):
-    """Another order was given under the same idempotency key."""
+    """A job with other content was submitted with the same idempotency key."""
 
 
 class TooManyJobs(TTSError):

@@ -11,17 +11,17 @@ from storycore_tts.domain.jobs import Job, JobHandler, JobSpec, JobState, Stored
 
 @runtime_checkable
 class JobQueue(Protocol):
-    """Keeps jobs, has them done, and keeps what they made.
+    """Keeps jobs, runs them, and keeps their results.
 
-    What ``submit`` returned is never lost: a job that was under way when its process was killed is
-    done by the next process, or by another one that shares the database.
+    A job that ``submit`` returned is never lost: if its process is killed, the next process does
+    it, or another one that shares the database.
     """
 
     async def start(self, perform: JobHandler) -> None:
-        """Begin to do jobs, those first that were left by a process that was killed.
+        """Begin to do jobs, including those that a killed process left.
 
         Raises:
-            StorageFailed: The database cannot be reached, or another process has the folder.
+            StorageFailed: The database cannot be reached, or another process uses the folder.
         """
 
     async def submit(self, spec: JobSpec) -> Job:
@@ -31,8 +31,8 @@ class JobQueue(Protocol):
             The new job, or the one that has the same owner and idempotency key.
 
         Raises:
-            IdempotencyConflict: That key stands for an order of another content.
-            TooManyJobs: As many jobs wait in the database as may.
+            IdempotencyConflict: A job with other content has that key.
+            TooManyJobs: The queue is full.
             StorageFailed: The database refuses; nothing was accepted.
         """
 
@@ -59,7 +59,7 @@ class JobQueue(Protocol):
         """
 
     async def remove(self, owner: str, job_id: str) -> Job:
-        """Forget a job that has ended, and the sound that it made.
+        """Delete a job that has ended, and its audio.
 
         Returns:
             The job as it stood.
@@ -70,11 +70,11 @@ class JobQueue(Protocol):
         """
 
     async def audio(self, owner: str, job_id: str) -> StoredAudio:
-        """Return the sound file that a job made.
+        """Return the audio file that a job made.
 
         Raises:
             JobNotFound: The owner has no such job.
-            JobNotReady: It has not succeeded, or makes no sound.
+            JobNotReady: It has not succeeded, or makes no audio.
         """
 
     def watch(self, owner: str, job_id: str) -> AsyncIterator[Job]:
@@ -88,7 +88,7 @@ class JobQueue(Protocol):
         """Return how many jobs of all owners are queued and running."""
 
     async def aclose(self) -> None:
-        """Stop. What is under way is put down, to be taken up at the next start.
+        """Stop. Jobs that are under way are suspended, and go on at the next start.
 
         Cancelled meanwhile, it stops all the same, and raises the cancellation then.
         """
@@ -96,7 +96,7 @@ class JobQueue(Protocol):
 
 @runtime_checkable
 class UploadStore(Protocol):
-    """Keeps the recordings that people sent, where each process that does jobs can read them."""
+    """Keeps the recordings that clients sent, where each process that does jobs can read them."""
 
     async def put(self, owner: str, data: bytes) -> str:
         """Keep some bytes; the same bytes of the same owner have the same id.
@@ -118,17 +118,17 @@ class UploadStore(Protocol):
 
 @runtime_checkable
 class JobAffinityStore(Protocol):
-    """Keeps where jobs were begun, so that another process can go on with them there."""
+    """Remembers at which endpoint jobs were begun, so that another process can go on there."""
 
     async def find(self, job_id: str) -> BackendEndpoint | None:
-        """Return where a job was begun; None if it was not, or is kept no more.
+        """Return where a job was begun; None if it was not begun, or was removed.
 
         Raises:
             StorageFailed: The database fails for long.
         """
 
     async def note(self, job_id: str, endpoint: BackendEndpoint) -> None:
-        """Write down where a job is begun now.
+        """Record where a job is begun now.
 
         Raises:
             StorageFailed: The database fails for long.

@@ -26,7 +26,7 @@ IMPORTED = (
     "storycore_tts.testing.contract",
     "pytest_asyncio",
     "aiohttp.web",
-    "dbos",
+    "sqlalchemy",
     "fastapi",
     "av",
     "httpx",

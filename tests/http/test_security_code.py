@@ -31,8 +31,6 @@ def _objections(source):
                 yield node.lineno, "trusts a file"
             if name == "yaml.load" and "_Yaml" not in ast.unparse(node):  # a SafeLoader
                 yield node.lineno, "makes objects of YAML"
-            if name in ("DBOSClient", "DBOSConfig") and "serializer" not in options:
-                yield node.lineno, "stores pickles"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +43,6 @@ torch.load(path, weights_only=False)
 np.load(path, allow_pickle=True)
 yaml.load(text, yaml.Loader)
 subprocess.run(command, shell=True)
-DBOSClient(system_database_url=url)
 """.strip().splitlines(),
 )
 def test_the_search_finds_what_it_searches(source):
@@ -60,16 +57,6 @@ def test_nothing_is_ever_unpickled():
         for line, what in _objections(path.read_text("utf-8"))
     ]
     assert not found
-
-
-def test_dbos_is_given_a_serializer_of_ours():
-    (runtime,) = (path for path in SOURCES if path.parts[-2:] == ("queue", "runtime.py"))
-    (config,) = (
-        node.value
-        for node in ast.walk(ast.parse(runtime.read_text("utf-8")))
-        if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "DBOSConfig"
-    )
-    assert "serializer" in map(ast.literal_eval, config.keys)
 
 
 @pytest.mark.parametrize(

@@ -155,14 +155,13 @@ def test_neither_lines_nor_keys_are_in_any_log(url, mia):
 
 def test_what_is_stored_is_json_and_nothing_is_pickled(folder, mia, job):
     followed(mia, mia.get(f"{JOBS}/{job}").json())
-    database = sqlite3.connect(folder / "state" / "jobs.sqlite")
+    database = sqlite3.connect(folder / "state" / "store.sqlite")
     rows = database.execute(
-        "SELECT coalesce(status.inputs, args.inputs), output, serialization"
-        " FROM workflow_status status LEFT JOIN workflow_input args USING (workflow_uuid)"
+        "SELECT spec, progress, document"
+        " FROM storycore_tts_jobs JOIN storycore_tts_results ON id = job_id"
     ).fetchall()
     database.close()
     assert rows
-    for inputs, output, kind in rows:
-        assert kind == "storycore_tts_json"
-        json.loads(inputs)
-        json.loads(output or "null")
+    for row in rows:
+        for text in row:
+            json.loads(text or "null")

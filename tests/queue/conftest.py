@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import threading
 from collections import defaultdict
 
@@ -10,9 +9,6 @@ import psutil
 import pytest
 
 from storycore_tts.adapters.queue import DurableQueue, Intervals
-from storycore_tts.adapters.queue.runtime import Runtime
-from storycore_tts.adapters.queue.storage import Storage
-from storycore_tts.adapters.queue.tables import Tables
 from storycore_tts.domain.errors import OutOfMemory
 from storycore_tts.domain.jobs import JobKind, JobSpec, Outcome
 from storycore_tts.domain.progress import Progress, Stage
@@ -21,7 +17,7 @@ FAST = {"polling": 0.05, "retry": 0.1, "members": 0.2}
 
 
 class Workshop:
-    """A performer that does what the details of an order say, and remembers what it did."""
+    """A handler that does what the details of a job say, and remembers what it did."""
 
     def __init__(self):
         self.calls = []
@@ -73,47 +69,16 @@ def workshop():
     return Workshop()
 
 
-def migrate(**place):
-    """Make all tables in a place, as the start of a queue does."""
-    storage = Storage(place.get("database_url"), place["state_dir"])
-    runtime = Runtime(storage, "nobody", {}, 1.0, 1)
-    storage.open()
-    try:
-        Tables(storage).create()
-        runtime.prepare()
-    finally:
-        runtime.destroy()
-        storage.close()
-
-
-@pytest.fixture(scope="session")
-def migrated_folder(tmp_path_factory):
-    """A folder with all tables and nothing in them."""
-    folder = tmp_path_factory.mktemp("migrated") / "state"
-    migrate(state_dir=folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def migrated_database(postgres_databases, tmp_path_factory):
-    """The name of a database with all tables and nothing in them."""
-    with postgres_databases.fresh() as url:
-        migrate(state_dir=tmp_path_factory.mktemp("unused"), database_url=url)
-        yield url.rpartition("/")[2].partition("?")[0]
-
-
 @pytest.fixture
-def folder(tmp_path, migrated_folder):
+def folder(tmp_path):
     """Where a queue keeps its jobs, for what is the same in every database."""
-    shutil.copytree(migrated_folder, tmp_path / "state")
     return {"state_dir": tmp_path / "state"}
 
 
 @pytest.fixture
-def shared(postgres_databases, migrated_database, tmp_path):
+def shared(postgres_url, tmp_path):
     """Where several processes keep their jobs."""
-    with postgres_databases.fresh(template=migrated_database) as url:
-        yield {"state_dir": tmp_path, "database_url": url}
+    return {"state_dir": tmp_path, "database_url": postgres_url}
 
 
 @pytest.fixture(params=["folder", "shared"], ids=["sqlite", "postgres"])
@@ -175,7 +140,7 @@ def traces():
 
 
 async def nothing_is_left(before):
-    """Assert that all of ours ends; threads of DBOS that were told to end need a moment for it."""
+    """Assert that all of ours ends; a thread that was told to end needs a moment for it."""
     clock = asyncio.get_running_loop().time
     over = clock() + 20
     while left := traces() - before:

@@ -152,7 +152,7 @@ async def test_what_is_asked_while_it_closes_is_answered_or_refused(folder, work
     await nothing_is_left(before)
 
 
-async def test_a_performer_that_asks_after_the_end_is_refused(folder, opened, before):
+async def test_a_handler_that_asks_after_the_end_is_refused(folder, opened, before):
     """It was told to end, did not, and goes on when the queue is closed."""
     goes_on, told = asyncio.Event(), asyncio.get_running_loop().create_future()
     begun = asyncio.Event()
@@ -218,14 +218,18 @@ async def test_a_closed_or_unopened_queue_says_so(folder, workshop):
     await check(queue)
 
 
-async def test_there_is_one_in_a_process(folder, tmp_path, workshop, opened):
-    other = {"state_dir": tmp_path / "other"}
+async def test_a_queue_starts_once_and_a_process_may_have_several(
+    folder, tmp_path, workshop, opened
+):
     first = await opened(folder, workshop)
-    for start in (opened(other, workshop), first.start(workshop)):
-        with pytest.raises(StorageFailed, match="already"):
-            await start
-    assert (await ended(first, await first.submit(spec()))).state is JobState.SUCCEEDED
+    with pytest.raises(StorageFailed, match="already"):
+        await first.start(workshop)
+    with pytest.raises(StorageFailed, match="uses the folder"):
+        await opened(folder, workshop)
+    second = await opened({"state_dir": tmp_path / "other"}, workshop)
+    for queue in (first, second):
+        assert (await ended(queue, await queue.submit(spec()))).state is JobState.SUCCEEDED
     for _ in range(2):
         await first.aclose()
-    second = await opened(other, workshop)
-    assert (await ended(second, await second.submit(spec()))).state is JobState.SUCCEEDED
+    third = await opened(folder, workshop)
+    assert (await ended(third, await third.submit(spec()))).state is JobState.SUCCEEDED

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import sqlalchemy as sa
 
-from storycore_tts.adapters.queue import DurableQueue
+from storycore_tts.adapters.queue import DurableQueue, tables
+from storycore_tts.adapters.queue.claims import Claims
 from storycore_tts.domain.errors import StorageFailed
-from storycore_tts.domain.jobs import JobState
+from storycore_tts.domain.jobs import SUSPENDED, JobState
 
-from .conftest import ended, migrate, spec, until
+from .conftest import ended, spec, until
 
 
 class Server:
@@ -85,72 +85,71 @@ async def test_a_server_that_is_gone_for_a_while_delays_and_no_more(
     assert "queue.database_fails" in caplog.text
 
 
-async def test_whoever_is_taken_for_dead_ends_its_jobs_once(place, workshop, opened):
-    """Its jobs go back into the queue, while it still does them: it joins itself."""
+async def test_a_process_that_is_taken_for_dead_ends_its_jobs_once(place, workshop, opened):
+    """Its jobs go back into the queue, while it still does them: it goes on with them."""
     queue = await opened(place, workshop)
     jobs = [await queue.submit(spec(str(n), hold="gate")) for n in range(2)]
     for job in jobs:
         await workshop.begun[job.id].wait()
-    await queue.in_thread(queue._runtime.recover, queue._runtime.executor)
+    await queue.in_thread(queue._claims.requeue)
     more = await queue.submit(spec())
     workshop.gates["gate"].set()
     for job in [*jobs, more]:
         assert (await ended(queue, job)).state is JobState.SUCCEEDED
     assert sorted(workshop.calls) == sorted(job.id for job in [*jobs, more])
-    await queue.aclose()
-    assert workshop.at_once == 0
 
 
-async def with_a_job_of(executor, place, workshop, opened, **arguments):
-    """A queue, what takes its one place, and a job that ``executor`` does, says the database.
-
-    None stands for the queue's own.
-    """
-    queue = await opened(place, workshop, concurrency={"draft": 1}, **arguments)
-    held = await queue.submit(spec(hold="gate"))
-    await workshop.begun[held.id].wait()
-    job = await queue.submit(spec())
-    schema = "storycore_tts_dbos." if "database_url" in place else ""
-    claim = sa.text(f"UPDATE {schema}workflow_status SET status = 'PENDING', "
-                    "executor_id = :executor WHERE workflow_uuid = :id")  # fmt: skip
-    with queue._storage.jobs.begin() as connection:
-        who = queue._runtime.executor if executor is None else executor
-        connection.execute(claim, {"id": job.id, "executor": who})
-    return queue, held, job
-
-
-REFUSES = """
-CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
-CREATE TRIGGER refuses BEFORE UPDATE ON storycore_tts_dbos.workflow_status
-    FOR EACH ROW WHEN (OLD.executor_id = 'dead') EXECUTE FUNCTION refuse()
-"""
-
-
-async def test_the_jobs_of_a_dead_member_are_taken_over_as_soon_as_that_works(
-    shared, workshop, opened
+@pytest.mark.parametrize("claims_again", ["it", "another"])
+async def test_a_job_that_was_claimed_again_is_not_ended_by_an_older_claim(
+    place, workshop, opened, claims_again
 ):
-    """It does not after a failover, to a server that takes no writes yet."""
-    queue, _, job = await with_a_job_of("dead", shared, workshop, opened)
-    with queue._storage.jobs.begin() as connection:
-        connection.execute(sa.text(REFUSES))
-    await queue.in_thread(queue._tables.join, "dead")
-    with pytest.raises(StorageFailed):
-        await queue.in_thread(queue._membership._take_over, "dead")
-    assert "dead" in queue._tables.executors()
-    with queue._storage.jobs.begin() as connection:
-        connection.execute(sa.text("DROP FUNCTION refuse CASCADE"))
-    workshop.gates["gate"].set()
+    """A process that was taken for dead goes on with what it claims itself, and only that."""
+    queue = await opened(place, workshop, concurrency={"draft": 2}, intervals={"look": 0.05})
+    job = await queue.submit(spec(hold="gate"))
+    await workshop.begun[job.id].wait()
+    other = Claims(queue._storage, "other", max_attempts=50)
+    if claims_again == "it":
+        await queue.in_thread(queue._claims.requeue)
+        work = queue._works[job.id]
+        while work.attempt == 1:
+            await asyncio.sleep(0)
+        workshop.gates["gate"].set()
+        assert (await ended(queue, job)).state is JobState.SUCCEEDED
+        return
+    take = tables.jobs.update().values(worker="other", attempts=2)
+    with queue._storage.writing() as connection:
+        connection.execute(take)
+    await workshop.ended[job.id].wait()
+    assert workshop.cancelled[job.id] == (SUSPENDED,)  # what its backend does is not cancelled
+    assert not other.finish(job.id, 1, {"state": "failed"}, b"", None)
+    assert (await queue.get("ann", job.id)).state is JobState.RUNNING
+    assert other.finish(job.id, 2, {"state": "succeeded"}, b"", None)
     assert (await ended(queue, job)).state is JobState.SUCCEEDED
-    assert list(queue._tables.executors()) == [queue._runtime.executor]
+    assert workshop.calls == [job.id]
 
 
-async def test_a_job_that_nobody_does_is_taken_up_again(place, workshop, opened):
-    """DBOS took it from the queue, and failed to begin."""
-    lost = {"lost": 0.2}
-    queue, held, job = await with_a_job_of(None, place, workshop, opened, intervals=lost)
-    workshop.gates["gate"].set()
+class Unsure(DurableQueue):
+    """Is told that its first claim failed, although the database has written it."""
+
+    def __init__(self, *arguments, **settings):
+        super().__init__(*arguments, **settings)
+        claim, told = self._claims.claim, []
+
+        def claims(room):
+            found = claim(room)
+            if found and not told:
+                told.append(found)
+                raise StorageFailed("The connection broke.")
+            return found
+
+        self._claims.claim = claims
+
+
+async def test_a_job_whose_claim_was_not_confirmed_is_done(place, workshop, opened):
+    queue = await opened(place, workshop, Unsure)
+    job = await queue.submit(spec())
     assert (await ended(queue, job)).state is JobState.SUCCEEDED
-    assert workshop.calls == [held.id, job.id]
+    assert workshop.calls == [job.id]
 
 
 async def test_two_databases_make_other_ids(tmp_path, workshop, opened):
@@ -164,18 +163,8 @@ async def test_two_databases_make_other_ids(tmp_path, workshop, opened):
     assert ids[0][1] != ids[1][1]
 
 
-async def test_processes_that_begin_at_once_make_one_set_of_tables_and_one_secret(
-    postgres_url, tmp_path
-):
-    place = {"state_dir": tmp_path, "database_url": postgres_url}
-    queues = [DurableQueue(**place, concurrency={}) for _ in range(4)]
-
-    def prepare(queue):
-        migrate(**place)
-        return queue._tables.secret()
-
-    secrets = await asyncio.gather(*(queue.in_thread(prepare, queue) for queue in queues))
-    assert len(set(secrets)) == 1
-    for queue in queues:
-        await queue.aclose()
-        queue._storage.close()
+async def test_processes_that_begin_at_once_make_one_set_of_tables_and_one_secret(place, opened):
+    queues = await asyncio.gather(
+        *(opened(place, None, concurrency={}, share=True) for _ in range(4))
+    )
+    assert len({queue._identifiers.job("ann", "key") for queue in queues}) == 1

@@ -7,9 +7,9 @@ import logging
 from dataclasses import replace
 
 import pytest
-import sqlalchemy as sa
 
-from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.adapters.queue import DurableQueue, tables
+from storycore_tts.domain.errors import InvalidRequest, StorageFailed
 from storycore_tts.domain.jobs import (
     Failure,
     IdempotencyConflict,
@@ -34,7 +34,7 @@ async def test_it_is_what_the_ports_ask_for_and_a_job_without_a_sound_has_none(q
     assert isinstance(queue.affinities, JobAffinityStore)
     job = await ended(queue, await queue.submit(spec(sound="")))
     assert (job.state, job.media_type) == (JobState.SUCCEEDED, "")
-    with pytest.raises(JobNotReady, match="no sound"):
+    with pytest.raises(JobNotReady, match="no audio"):
         await queue.audio("ann", job.id)
 
 
@@ -95,7 +95,7 @@ async def test_orders_that_cannot_be_kept_are_refused(queue):
     assert [found.id for found in await queue.jobs("ann")] == [job.id]
 
 
-async def test_a_performer_that_ignores_cancellation_succeeds_for_nobody(queue, workshop):
+async def test_a_handler_that_ignores_cancellation_succeeds_for_nobody(queue, workshop):
     job = await queue.submit(spec(hold="gate", stubborn="yes"))
     await workshop.begun[job.id].wait()
     await queue.cancel("ann", job.id)
@@ -139,38 +139,31 @@ async def test_watchers_see_each_change_and_leave_nothing(queue, workshop):
     with pytest.raises(asyncio.CancelledError):
         await leaver
     assert not queue._watching._waiting
-    assert not queue._watching._stamps
+    assert not queue._watching._seen
     assert not queue._works
 
 
-async def test_a_result_that_was_kept_is_never_made_again(folder, workshop, opened):
-    """The process was killed after it kept the sound, and before DBOS heard of it."""
-    queue = await opened(folder, workshop)
-    job = await queue.submit(spec(hold="gate"))
-    await workshop.begun[job.id].wait()
-    document = {"state": "succeeded", "facts": {"n": 1}, "media_type": "audio/x", "ended": 1}
-    await queue.in_thread(queue._tables.keep, job.id, document, b"first")
-    await queue.aclose()
-    again = await opened(folder, workshop)
-    done = await ended(again, job)
-    assert done.facts == {"n": 1}
-    assert (await again.audio("ann", job.id)).data == b"first"
-    assert workshop.calls == [job.id]
-
-
 async def test_a_job_that_ends_its_process_each_time_is_given_up(folder, workshop, opened):
-    queue = await opened(folder, workshop, max_attempts=1)
+    """An orderly end of the process does not count."""
+
+    class Killed(DurableQueue):
+        def _shut(self):
+            with self._storage.writing() as connection:  # what a killed process leaves
+                connection.execute(tables.jobs.update().values(worker="killed"))
+            super()._shut()
+
+    queue = await opened(folder, workshop, max_attempts=2)
     job = await queue.submit(spec(hold="gate"))
-    for _ in range(2):
+    for kind in (DurableQueue, Killed, Killed, DurableQueue):
         await workshop.begun[job.id].wait()
         workshop.begun[job.id].clear()
         await queue.aclose()
-        queue = await opened(folder, workshop, max_attempts=1)
+        queue = await opened(folder, workshop, kind, max_attempts=2)
     failed = await ended(queue, job)
     assert failed.state is JobState.FAILED
     assert failed.failure.error == "JobLost"
     assert failed.ended is not None
-    assert len(workshop.calls) == 2
+    assert len(workshop.calls) == 4
 
 
 async def test_an_owner_removes_what_has_ended_and_nothing_else(queue, workshop):
@@ -197,17 +190,33 @@ async def test_what_is_old_is_removed_by_and_by(folder, workshop, opened):
         await watch_for_ever()
 
 
-async def test_nothing_is_pickled_and_the_format_has_a_version(queue):
-    """A newer package may not know the fields of an order, but it knows the version."""
-    for fail in ("", "on purpose", "bug"):
-        await ended(queue, await queue.submit(spec(fail=fail)))
-    with queue._storage.jobs.connect() as connection:
-        wanted = "serialization, application_version, name, queue_name, executor_id"
-        rows = connection.execute(sa.text(f"SELECT {wanted} FROM workflow_status"))
-        kept = ("storycore_tts_json", "1", "storycore-tts.job", "storycore-tts-draft", "local")
-        assert {tuple(row) for row in rows} == {kept}
-        stored = connection.execute(sa.text("SELECT output, error FROM workflow_output"))
-        assert [(out[0], error) for out, error in stored] == [("{", None)] * 3
+async def test_jobs_of_a_newer_format_are_left_to_newer_processes(queue, workshop):
+    """During an upgrade both use the database."""
+    waiting = [await queue.submit(spec(hold="gate")) for _ in range(3)]
+    newer = tables.jobs.update().where(tables.jobs.c.state == "queued").values(format=2)
+    for job in waiting[:2]:
+        await workshop.begun[job.id].wait()
+    with queue._storage.writing() as connection:
+        connection.execute(newer)
+    workshop.gates["gate"].set()
+    for job in waiting[:2]:
+        await ended(queue, job)
+    assert (await ended(queue, await queue.submit(spec()))).state is JobState.SUCCEEDED
+    assert (await queue.get("ann", waiting[2].id)).state is JobState.QUEUED
+
+
+async def test_a_job_that_cannot_be_read_fails_and_holds_up_no_other(queue, workshop):
+    first = [await queue.submit(spec(hold="gate")) for _ in range(2)]
+    broken = await queue.submit(spec())
+    with queue._storage.writing() as connection:
+        is_it = tables.jobs.c.id == broken.id
+        connection.execute(tables.jobs.update().where(is_it).values(spec='{"kind":"song"}'))
+    workshop.gates["gate"].set()
+    for job in [*first, await queue.submit(spec())]:
+        assert (await ended(queue, job)).state is JobState.SUCCEEDED
+    assert await queue.counts() == {JobState.QUEUED: 0, JobState.RUNNING: 0}
+    with pytest.raises(StorageFailed, match="another version"):
+        await queue.get("ann", broken.id)
 
 
 async def test_a_backend_that_is_offered_later_gets_its_jobs_done(queue, workshop):

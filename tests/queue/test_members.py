@@ -1,25 +1,28 @@
-"""Who lives and who is dead, among processes whose connections break."""
+"""Which processes live and which are dead, while connections break."""
 
 from __future__ import annotations
 
 import psycopg
 import pytest
 
-from storycore_tts.adapters.queue.members import Membership
+from storycore_tts.adapters.queue.members import Membership, try_lock
 from storycore_tts.adapters.queue.storage import Storage
-from storycore_tts.adapters.queue.tables import Tables
 from storycore_tts.domain.errors import StorageFailed
 
 
 class Member(Membership):
     """A process, and whose jobs it has taken over."""
 
-    def __init__(self, storage, tables, name):
-        super().__init__(storage, tables, self, name, every=1.0)
+    def __init__(self, storage, name):
+        super().__init__(storage, self, name, every=1.0)
+        self.name = name
         self.taken = []
 
-    def recover(self, executor):
-        self.taken.append(executor)
+    def workers(self):
+        return [name for name in ("one", "other") if name != self.name]
+
+    def requeue(self, worker):
+        self.taken.append(worker)
 
     @property
     def pid(self):
@@ -31,8 +34,7 @@ class Member(Membership):
 def processes(shared):
     """Two that have joined, and look when they are told to."""
     storage = Storage(shared["database_url"], shared["state_dir"])
-    tables = Tables(storage)
-    both = [Member(storage, tables, name) for name in ("one", "other")]
+    both = [Member(storage, name) for name in ("one", "other")]
     for each in both:
         each.join()
     yield both
@@ -57,12 +59,12 @@ def holds_a_lock(server, member):
     return server.execute(wanted, [member.pid]).fetchone() == (1,)
 
 
-def test_whoever_cannot_have_its_lock_again_keeps_trying(processes, server):
-    """The server still has it for a connection that broke on our side, or somebody looks at us."""
+def test_a_process_that_cannot_have_its_lock_again_keeps_trying(processes, server):
+    """The server still has it for a connection that broke on our side, or another one checks us."""
     one, other = processes
     cut(server, one)
-    with one._storage.lone_connection() as somebody:
-        assert Member._lock(somebody, "one")
+    with one._storage.lone_connection() as another:
+        assert try_lock(another, "one")
         for _ in range(2):
             with pytest.raises(StorageFailed):
                 one.look()
@@ -73,22 +75,8 @@ def test_whoever_cannot_have_its_lock_again_keeps_trying(processes, server):
     assert other.taken == []
 
 
-def test_whoever_cannot_be_listed_again_keeps_trying(processes, server):
-    """Nobody would look whether it lives, and its jobs would be lost with it."""
-    one, _ = processes
-    server.execute("DELETE FROM storycore_tts_executors WHERE id = 'one'")  # it was taken for dead
-    cut(server, one)
-    server.execute("ALTER TABLE storycore_tts_executors RENAME TO away")
-    for _ in range(2):
-        with pytest.raises(StorageFailed):
-            one.look()
-    server.execute("ALTER TABLE away RENAME TO storycore_tts_executors")
-    one.look()
-    assert one._tables.executors() == {"one": False, "other": False}
-
-
 @pytest.mark.parametrize("sees_it", [True, False])
-def test_whoever_sees_that_its_connection_broke_is_not_taken_for_dead(processes, server, sees_it):
+def test_a_process_that_sees_its_connection_break_is_not_taken_for_dead(processes, server, sees_it):
     """It sees it within a second, which is what others give it."""
     one, other = processes
     cut(server, one)

@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from storycore_tts.adapters.queue import DurableQueue
-from storycore_tts.adapters.queue.runtime import Suspended
 from storycore_tts.domain.errors import ConfigurationError, StorageFailed
 from storycore_tts.domain.jobs import JobState
 
@@ -26,9 +25,10 @@ async def test_a_start_that_fails_leaves_nothing_and_only_this_user_may_read_the
     assert (await ended(queue, await queue.submit(spec()))).state is JobState.SUCCEEDED
     assert (tmp_path / "made").stat().st_mode & 0o077 == 0
     await queue.aclose()
-    (tmp_path / "made" / "jobs.sqlite").write_bytes(b"no database" * 1000)
-    with pytest.raises(StorageFailed, match="not a database"):
-        await opened({"state_dir": tmp_path / "made"}, workshop)
+    for name in ("jobs", "store"):  # of an earlier version and of this one
+        (tmp_path / "made" / f"{name}.sqlite").write_bytes(b"no database" * 1000)
+        with pytest.raises(StorageFailed, match="not a database"):
+            await opened({"state_dir": tmp_path / "made"}, workshop)
 
 
 def test_other_urls_are_refused(tmp_path):
@@ -59,21 +59,10 @@ async def test_a_wrong_password_is_not_told(postgres_url, folder, workshop, open
     assert "hidden" not in f"{caught.value!r} {caught.value} {caplog.text}"
 
 
-async def test_no_thread_of_dbos_goes_on_trying_when_all_has_ended(folder, workshop, opened):
-    """It would for ever, should the database be gone, and the process could not end."""
-    queue = await opened(folder, workshop)
-    engine = queue._runtime._engine
-    with engine.connect():
-        pass
-    await queue.aclose()
-    with pytest.raises(Suspended):
-        engine.connect()
-
-
 FORGETS = """
 import asyncio, sys
 import storycore_tts
-print({'dbos', 'sqlalchemy', 'psycopg'} & {*sys.modules})
+print({'sqlalchemy', 'psycopg'} & {*sys.modules})
 from pathlib import Path
 from storycore_tts.adapters.queue import DurableQueue
 from storycore_tts.domain.jobs import JobKind, JobSpec

@@ -7,11 +7,12 @@ import asyncio
 import pytest
 
 from storycore_tts.adapters.queue import documents
+from storycore_tts.adapters.queue.claims import Claim
 from storycore_tts.adapters.queue.housekeeping import Housekeeping
 from storycore_tts.adapters.queue.waiting import Intervals
 from storycore_tts.adapters.queue.work import Work
 from storycore_tts.domain.errors import StorageFailed
-from storycore_tts.domain.jobs import SUSPENDED
+from storycore_tts.domain.jobs import SUSPENDED, JobKind
 from storycore_tts.domain.progress import Progress, Stage
 
 from .conftest import spec
@@ -20,28 +21,21 @@ pytestmark = pytest.mark.virtual_clock
 
 
 class Memory:
-    """Tables that keep the job's documents, and fail for as long as a test says."""
+    """Keeps what is written about the job, and fails for as long as a test says."""
 
     def __init__(self):
         self.news = []
-        self.document = None
+        self.document = self.progress = None
         self.fails_until = 0.0
 
-    def kept(self, job_id):
-        if asyncio.get_running_loop().time() < self.fails_until:
+    def note(self, job_id, attempt, progress):
+        self.news.append(fraction(progress))
+
+    def finish(self, job_id, attempt, document, audio, progress):
+        if now() < self.fails_until:
             raise StorageFailed("The disk is full.")
-        return self.document
-
-    def begin(self, job_id):
-        pass
-
-    def keep(self, job_id, document, audio):
-        self.kept(job_id)
-        self.document = document
-        return document
-
-    def note(self, job_id, progress):
-        self.news.append(progress)
+        self.document, self.progress = document, fraction(progress)
+        return True
 
 
 @pytest.fixture
@@ -56,11 +50,10 @@ def begun(memory, workshop):
     async def in_thread(function, *arguments):
         return function(*arguments)
 
-    def begin(perform=workshop, time_limit=60.0, intervals=None, **details):
-        asked = spec(**details)
-        work = Work(
-            "job", asked, time_limit, intervals or Intervals(), memory, in_thread, lambda: None
-        )
+    def begin(perform=workshop, time_limit=60.0, **details):
+        claim = Claim("job", 1, "draft", documents.spec_to_json(spec(**details)))
+        limits = {JobKind.SPEECH: time_limit}
+        work = Work(claim, limits, Intervals(), memory, in_thread, lambda: None)
         return work, asyncio.ensure_future(work.run(perform))
 
     return begin
@@ -71,17 +64,17 @@ def now():
 
 
 @pytest.mark.parametrize("stubborn", [{}, {"stubborn": "yes"}])
-async def test_a_job_that_takes_too_long_is_stopped(begun, workshop, stubborn):
+async def test_a_job_that_takes_too_long_is_stopped(begun, memory, workshop, stubborn):
     _, task = begun(time_limit=3600.0, hold="gate", **stubborn)
-    document = await task
-    assert document["state"] == "failed"
-    assert document["failure"]["error"] == "BackendTimeout"
-    assert "3600 s" in document["failure"]["message"]
+    await task
+    assert memory.document["state"] == "failed"
+    assert memory.document["failure"]["error"] == "BackendTimeout"
+    assert "3600 s" in memory.document["failure"]["message"]
     assert workshop.cancelled["job"] == ("time limit",)
     assert now() == 3600
 
 
-async def test_a_performer_that_does_not_stop_is_left_behind(begun, memory, caplog):
+async def test_a_handler_that_does_not_stop_is_left_behind(begun, memory, caplog):
     may_end, ended = asyncio.Event(), asyncio.Event()
 
     async def perform(job_id, spec, report):
@@ -95,53 +88,71 @@ async def test_a_performer_that_does_not_stop_is_left_behind(begun, memory, capl
         ended.set()
 
     _, task = begun(perform, time_limit=5.0)
-    assert (await task)["failure"]["error"] == "BackendTimeout"
+    await task
+    assert memory.document["failure"]["error"] == "BackendTimeout"
     assert now() == 15
     assert 'job.does_not_stop job=job reason="time limit"' in caplog.text
     may_end.set()
     await ended.wait()
-    assert [fraction(text) for text in memory.news] == [0.1]
+    assert (memory.news, memory.progress) == ([0.1], 0.1)
 
 
-@pytest.mark.parametrize("end", ["", "on purpose", "cancelled"])
-async def test_the_last_progress_is_written_down(begun, memory, workshop, end):
-    """Though it was told just after another one was."""
-    work, task = begun(
-        hold="gate", fail=end, progress=[0.1, 0.2], last_progress=[0.4, 0.9], last_words=[0.95]
-    )
+@pytest.mark.parametrize("end", ["", "on purpose"])
+async def test_the_last_progress_is_written_with_the_end(begun, memory, workshop, end):
+    """What was reported before is written now and then, and not each time."""
+    _, task = begun(hold="gate", fail=end, progress=[0.1, 0.2], last_progress=[0.4, 0.9])
     await workshop.begun["job"].wait()
-    await asyncio.sleep(0.1)
-    if end == "cancelled":
-        work.stop("cancelled")
+    await asyncio.sleep(1)
     workshop.gates["gate"].set()
     await task
-    assert [fraction(text) for text in memory.news] == ([0.2] if end == "cancelled" else [0.2, 0.9])
+    assert (memory.news, memory.progress) == ([0.2], 0.9)
 
 
-@pytest.mark.parametrize(("seconds", "state"), [(599, "succeeded"), (700, "failed")])
-async def test_a_database_that_fails_is_waited_for_but_not_for_ever(begun, memory, seconds, state):
+@pytest.mark.parametrize(("seconds", "state"), [(599, "succeeded"), (700, None)])
+async def test_a_database_that_fails_is_waited_for_but_not_for_ever(
+    begun, memory, caplog, seconds, state
+):
     memory.fails_until = seconds
-    _, task = begun()
-    document = await task
-    assert document["state"] == state
+    work, task = begun()
+    await task
+    assert (memory.document or {}).get("state") == state
+    assert work.is_recorded == (state is not None)
     assert now() == pytest.approx(min(seconds, 601))
+    assert ("job.outcome_lost" in caplog.text) == (state is None)
 
 
-async def test_a_performer_that_cancels_itself_has_failed(begun):
+async def test_a_job_that_is_claimed_again_while_its_end_is_written_is_ended(begun, memory):
+    """The number of the newer claim is tried, once it is known."""
+    work, _ = begun()
+    tried = []
+
+    def finish(job_id, attempt, *rest):
+        tried.append(attempt)
+        work.attempt = 2  # the claim is confirmed
+        return attempt == 2
+
+    memory.finish = finish
+    await asyncio.sleep(1)
+    assert (tried, work.is_recorded) == ([1, 2], True)
+
+
+async def test_a_handler_that_cancels_itself_has_failed(begun, memory):
     _, task = begun(fail="cancelled")
-    assert (await task)["failure"]["error"] == "InternalError"
+    await task
+    assert memory.document["failure"]["error"] == "InternalError"
 
 
-async def test_work_that_is_put_down_does_not_wait_for_the_database(begun, memory):
+async def test_suspended_work_does_not_wait_for_the_database(begun, memory):
     memory.fails_until = 100
     work, task = begun()
     await asyncio.sleep(1.5)
     work.stop(SUSPENDED)
-    assert await task is None
+    await task
+    assert memory.document is None
     assert now() == 1.5
 
 
-async def test_cancelled_work_waits_for_its_performer_and_stays_cancelled(begun):
+async def test_cancelled_work_waits_for_its_handler_and_stays_cancelled(begun):
     heard = []
 
     async def perform(job_id, spec, report):
@@ -169,7 +180,7 @@ async def test_what_is_too_old_is_swept_again_and_again_though_the_database_fail
         swept.append(now())
         raise StorageFailed("The disk is full.")
 
-    housekeeping = Housekeeping(None, None, keep_jobs=1.0, keep_uploads=1.0)
+    housekeeping = Housekeeping(None, keep_jobs=1.0, keep_uploads=1.0)
     task = asyncio.ensure_future(housekeeping.run(in_thread, 600.0))
     await asyncio.sleep(6000)
     task.cancel()
@@ -180,4 +191,5 @@ async def test_what_is_too_old_is_swept_again_and_again_though_the_database_fail
 
 
 def fraction(text):
-    return documents.progress_in(text).fraction
+    progress = documents.progress_from_json(text)
+    return progress and progress.fraction

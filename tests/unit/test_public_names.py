@@ -17,7 +17,6 @@ import storycore_tts
 from storycore_tts.adapters.direct.package import load_package
 
 HEAVY = {
-    "dbos",
     "dependency_injector",
     "fastapi",
     "httpx",

@@ -1,16 +1,35 @@
-"""Jobs that survive their process: a queue on DBOS, in SQLite files or in PostgreSQL.
+"""Jobs that survive their process: a queue in an SQLite file or a PostgreSQL database.
 
-``durable`` is the queue, with uploads and job affinities; ``work`` does one job; ``watching`` tells
-those who wait; ``members`` takes over the jobs of processes that died; ``housekeeping`` removes
-what is too old.
-``repository`` reads and writes the databases: ``runtime``, which is DBOS, and ``tables``, which are
-ours, both in ``storage``.
-``documents`` and ``states`` are pure: what is written, and what it means.
+**A job is one row** of ``storycore_tts_jobs`` (``tables``). ``submit`` inserts it in a transaction,
+so when ``submit`` returns, the job is on disk (``repository.accept``). A process that has room
+claims queued rows, most urgent first: it sets the state to "running", writes its own name into
+``worker`` and adds one to ``attempts`` (``claims.claim``). When the job ends, its state, outcome
+and audio are written in one transaction (``claims.finish``), so that none of them is kept
+without the others. A process that closes puts its unfinished jobs back (``claims.release``).
+
+**Why a job survives kill -9**: the row of a killed process still says "running", and a process that
+finds out that the worker is dead sets it back to "queued" (``claims.requeue``).
+
+* In a folder, only the process that holds ``state_dir/lock`` does jobs (``storage.take``). The
+  operating system frees the lock when the process dies. The next process that gets it, after a
+  restart or because it shares the folder, knows that every "running" row is left over, and requeues
+  all of them before it claims its first job.
+* In PostgreSQL, each process holds an advisory lock under its name, which the server frees when the
+  connection ends. A process that can take the lock of another one requeues that one's jobs
+  (``members``).
+
+**Why no two processes record the same job**: ``attempts`` is a fencing token. ``claims.finish``
+writes only if nobody has claimed the job again since. A process that was wrongly taken for dead
+finds another number there, and what it made is dropped.
+
+``durable`` is the queue itself, ``work`` runs one job, ``watching`` notifies watchers, ``uploads``
+keeps recordings, ``affinities`` remembers backend endpoints, ``housekeeping`` removes what is too
+old, and ``older`` takes over the jobs of earlier versions, which kept them with DBOS.
 """
 
 from __future__ import annotations
 
-from storycore_tts.adapters.queue.durable import TIME_LIMITS, DurableQueue, JobAffinities, Uploads
+from storycore_tts.adapters.queue.durable import TIME_LIMITS, DurableQueue
 from storycore_tts.adapters.queue.waiting import Intervals
 
-__all__ = ["TIME_LIMITS", "DurableQueue", "Intervals", "JobAffinities", "Uploads"]
+__all__ = ["TIME_LIMITS", "DurableQueue", "Intervals"]

@@ -1,4 +1,4 @@
-"""What is written of a job, as JSON: its order, its outcome, its progress."""
+"""What is written about a job as JSON: its spec, its outcome, its progress."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any, TypeAlias
 
-from storycore_tts.domain.errors import InvalidRequest
-from storycore_tts.domain.jobs import Failure, JobKind, JobSpec, JobState, Outcome
+from storycore_tts.domain.errors import InvalidRequest, StorageFailed
+from storycore_tts.domain.jobs import Failure, Job, JobKind, JobSpec, JobState, Outcome
 from storycore_tts.domain.progress import Progress, Stage
 
 Document: TypeAlias = dict[str, Any]
-
-_CREATED = "created"  # of an order's document: the one thing that two equal orders differ in
 
 
 def now() -> int:
@@ -24,15 +22,15 @@ def now() -> int:
 
 
 def moment(milliseconds: float) -> datetime:
-    """Return a time of the database as everybody else knows it, in UTC."""
+    """Return a time of the database in UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
 
 
-def written(value: object) -> str:
-    """Return a value as JSON in ASCII, which every database keeps as it is.
+def to_json(value: object) -> str:
+    """Write a value as JSON in ASCII, which every database keeps as it is.
 
     Raises:
-        InvalidRequest: It is none: another type, not a number, or too deep.
+        InvalidRequest: JSON has no such value: another type, not a number, or too deep.
     """
     try:
         return json.dumps(value, allow_nan=False, separators=(",", ":"), default=_plain)
@@ -40,56 +38,82 @@ def written(value: object) -> str:
         raise InvalidRequest(f"A job's details cannot be written as JSON: {error}.") from error
 
 
-def spec_to_json(spec: JobSpec) -> Document:
-    """Describe an order that is given now."""
-    fields = asdict(spec) | {"kind": spec.kind.value, "details": spec.details}
-    document: Document = json.loads(written(fields | {_CREATED: now()}))
-    return document
+def spec_to_json(spec: JobSpec) -> str:
+    """Write a job's spec."""
+    return to_json(asdict(spec) | {"kind": spec.kind.value, "details": spec.details})
 
 
-def spec_from_json(document: Mapping[str, Any]) -> JobSpec:
-    """Return the order of a document."""
-    fields = {name: value for name, value in document.items() if name != _CREATED}
-    return JobSpec(**fields | {"kind": JobKind(document["kind"])})
+def spec_from_json(text: str) -> JobSpec:
+    """Read a job's spec.
+
+    Raises:
+        StorageFailed: It is of a version of this package that writes other fields.
+    """
+    try:
+        fields = json.loads(text)
+        return JobSpec(**fields | {"kind": JobKind(fields["kind"])})
+    except (ValueError, TypeError, KeyError, InvalidRequest) as error:
+        raise StorageFailed(
+            "A job in the database cannot be read: another version of storycore-tts wrote it.",
+            hint="Run the newest version that uses this database.",
+        ) from error
 
 
-def created_in(document: Mapping[str, Any]) -> int:
-    """Return when an order was given, in milliseconds."""
-    return int(document[_CREATED])
-
-
-def same_spec(one: Document, other: Document) -> bool:
-    """Return whether two documents order the same."""
-    one, other = ({**each, _CREATED: 0} for each in (one, other))
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)  # 1 is not True
+def same_spec(one: str, other: str) -> bool:
+    """Tell whether two specs ask for the same."""
+    first, second = (json.dumps(json.loads(each), sort_keys=True) for each in (one, other))
+    return first == second  # as text, since 1 is not True
 
 
 def of_success(outcome: Outcome) -> Document:
-    """Describe a success; the sound is kept elsewhere."""
+    """Describe a success; the audio is kept beside it."""
     return {
         "state": JobState.SUCCEEDED.value,
-        "facts": json.loads(written(outcome.facts)),
+        "facts": json.loads(to_json(outcome.facts)),
         "media_type": outcome.media_type if outcome.audio else "",
-        "ended": now(),
     }
 
 
 def of_failure(failure: Failure) -> Document:
     """Describe a failure."""
-    return {"state": JobState.FAILED.value, "failure": asdict(failure), "ended": now()}
+    return {"state": JobState.FAILED.value, "failure": asdict(failure)}
 
 
-def of_progress(progress: Progress) -> str:
-    """Write a piece of news."""
+def progress_to_json(progress: Progress | None) -> str | None:
+    """Write a job's progress."""
+    if progress is None:
+        return None
     return json.dumps(asdict(progress) | {"stage": progress.stage.value})
 
 
-def progress_in(text: str | None) -> Progress | None:
-    """Read a piece of news."""
+def progress_from_json(text: str | None) -> Progress | None:
+    """Read a job's progress."""
     if not text:
         return None
     fields = json.loads(text)
     return Progress(**fields | {"stage": Stage(fields["stage"])})
+
+
+def job_from_row(row: Any) -> Job:
+    """Return the job of a row of ``tables.jobs`` with the ``document`` of its result.
+
+    Clocks of several machines may differ: no time is before an earlier one.
+    """
+    started = None if row.started is None else max(row.started, row.created)
+    ended = None if row.ended is None else max(row.ended, started or row.created)
+    outcome = json.loads(row.document) if row.document else {}
+    return Job(
+        id=row.id,
+        spec=spec_from_json(row.spec),
+        state=JobState(row.state),
+        created=moment(row.created),
+        started=None if started is None else moment(started),
+        ended=None if ended is None else moment(ended),
+        progress=progress_from_json(row.progress),
+        facts=outcome.get("facts", {}),
+        media_type=outcome.get("media_type", ""),
+        failure=Failure(**outcome["failure"]) if "failure" in outcome else None,
+    )
 
 
 def _plain(value: object) -> object:

@@ -1,4 +1,4 @@
-"""The queue itself: what people ask of it, and how its parts work together."""
+"""The queue itself: what is asked of it, and how its parts work together."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from types import TracebackType
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from storycore_tts.adapters.queue import documents
-from storycore_tts.adapters.queue.documents import Document
+from storycore_tts.adapters.queue import documents, older, tables
+from storycore_tts.adapters.queue.affinities import JobAffinities
+from storycore_tts.adapters.queue.claims import Claim, Claims, Standing
 from storycore_tts.adapters.queue.housekeeping import Housekeeping
+from storycore_tts.adapters.queue.identifiers import Identifiers
 from storycore_tts.adapters.queue.members import Membership
 from storycore_tts.adapters.queue.repository import JobRepository
-from storycore_tts.adapters.queue.runtime import QUEUED, RUNNING, Entry, Runtime, Suspended
-from storycore_tts.adapters.queue.storage import Storage
-from storycore_tts.adapters.queue.tables import Tables
+from storycore_tts.adapters.queue.storage import SCHEMA_LOCK, Storage
+from storycore_tts.adapters.queue.uploads import Uploads
 from storycore_tts.adapters.queue.waiting import Intervals, Stopped, patiently
 from storycore_tts.adapters.queue.watching import Watching
-from storycore_tts.adapters.queue.work import Work, log_bug
+from storycore_tts.adapters.queue.work import Work
 from storycore_tts.concurrency.waiting import all_ended, unbroken, wait_at_most
-from storycore_tts.domain.endpoints import BackendEndpoint
 from storycore_tts.domain.errors import InvalidRequest, StorageFailed
 from storycore_tts.domain.jobs import (
     SUSPENDED,
@@ -47,39 +47,37 @@ TIME_LIMITS: Mapping[JobKind, float] = {
     JobKind.CLONE: 3600.0,
     JobKind.TRAINING: 172_800.0,
 }
-"""Seconds that a job may take, unless it says itself or the settings do."""
+"""Seconds that a job may take, unless its spec or the settings say otherwise."""
 
-_LOCAL = "local"  # the executor of a folder, which has one process at a time
 _THREADS = 8
 
 _logger = logging.getLogger(__name__)
-_in_use: DurableQueue | None = None
 
 
 class DurableQueue:
     """Jobs in a database, and this process as one that does them: a ``JobQueue``.
 
-    There can be one in a process. With PostgreSQL any number of processes share the work; with a
-    folder, one does it. It works on the event loop on which it is started.
+    With PostgreSQL any number of processes share the work; with a folder, one process does it. The
+    queue works on the event loop on which it is started.
 
     Args:
-        state_dir: Where the files are; made if it is missing, with access for this user only. Not
-            touched if there is a ``database_url``.
-        concurrency: Jobs that a process does at a time, for each backend; orders for others are
-            refused. 0: this process accepts them and does none. Of processes that share a database
-            and do jobs for the same backend, the one that started last sets the number for all.
-        share: Let other processes use the folder too, if they say the same. All of them take jobs
-            and tell of them; one does them, and when it is gone another one does.
-        database_url: ``postgresql://user:password@host:port/database``; None: files.
-        max_queued: Jobs that may wait in the database, of all who share it; more are refused.
-        retention_seconds: How long ended jobs with their sounds, and unused uploads, are kept.
+        state_dir: The folder of the database file; made if it is missing, with access for this user
+            only. Not touched if there is a ``database_url``.
+        concurrency: Jobs that this process does at a time, for each backend; jobs for other
+            backends are refused. 0: this process accepts them and does none.
+        share: Let other processes use the folder too, if they are told the same. All of them accept
+            jobs and report on them; one does them, and another one goes on when it is gone.
+        database_url: ``postgresql://user:password@host:port/database``; None: a file.
+        max_queued: Jobs that may wait in the database, of all processes that share it; more are
+            refused.
+        retention_seconds: How long ended jobs with their audio, and unused uploads, are kept.
         time_limits: Seconds that a job may take from its start, for each kind. They count anew when
             it is begun anew, after its process was killed.
-        max_attempts: How often a job is begun at most, in case it kills its process each time.
+        max_attempts: How often a job is begun at most, if its process dies each time.
         intervals: How often it looks, and how long it waits.
 
     Raises:
-        ConfigurationError: The URL is none of PostgreSQL.
+        ConfigurationError: The URL is not one of PostgreSQL.
     """
 
     def __init__(
@@ -97,42 +95,36 @@ class DurableQueue:
     ) -> None:
         self._intervals = intervals = intervals or Intervals()
         self._share = share
-        self._storage = Storage(database_url, state_dir)
-        self._tables = Tables(self._storage)
-        executor = str(uuid4()) if self._storage.is_postgres else _LOCAL
         self._concurrency = dict(concurrency)
-        self._runtime = Runtime(
-            self._storage,
-            executor,
-            {backend: number for backend, number in concurrency.items() if number},
-            intervals.polling,
-            max_attempts,
-        )
+        self._time_limits = {**TIME_LIMITS, **time_limits}
+        worker = str(uuid4())
+        self._storage = Storage(database_url, state_dir)
+        self._identifiers = Identifiers()
+        self._repository = JobRepository(self._storage, self._identifiers, max_queued)
+        self._claims = Claims(self._storage, worker, max_attempts)
         self._membership = (
-            Membership(self._storage, self._tables, self._runtime, executor, intervals.members)
+            Membership(self._storage, self._claims, worker, intervals.members)
             if self._storage.is_postgres
             else None
         )
-        self._ledger = JobRepository(self._runtime, self._tables, max_queued)
-        self._time_limits = {**TIME_LIMITS, **time_limits}
         keep_uploads = max(retention_seconds, *self._time_limits.values())
-        self._housekeeping = Housekeeping(
-            self._runtime, self._tables, retention_seconds, keep_uploads
+        self._housekeeping = Housekeeping(self._storage, retention_seconds, keep_uploads)
+        self._watching = Watching(
+            self._look, lambda: self._works.keys(), self._found, intervals.look
         )
-        self._watching = Watching(self._look, self._running, self._settling, self._found, intervals)
-        self._works: dict[str, tuple[Work, asyncio.Task[Document | None]]] = {}
-        self._looked_at: Mapping[str, tuple[Work, int]] = {}  # and its generation then
+        self._works: dict[str, Work] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._wanted = asyncio.Event()  # there may be a job to claim
+        self._is_unsure = False  # whether the database may say that we do a job, and we do not
         self._threads = ThreadPoolExecutor(_THREADS, "storycore-tts-queue")
         self._calls: set[concurrent.futures.Future[Any]] = set()
         self._perform: JobHandler | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._submitting = asyncio.Lock()
         self._is_open = False
         self._closing: asyncio.Task[None] | None = None
-        self._closed = asyncio.Event()  # nothing of the database can be had any more
-        self.uploads = Uploads(self)
-        self.affinities = JobAffinities(self)
+        self._closed = asyncio.Event()  # the database is not asked any more
+        self.uploads = Uploads(self, self._storage, self._identifiers)
+        self.affinities = JobAffinities(self, self._storage)
 
     async def __aenter__(self) -> DurableQueue:
         return self
@@ -147,19 +139,12 @@ class DurableQueue:
 
     async def start(self, perform: JobHandler) -> None:
         """Begin to do jobs; see ``JobQueue.start``."""
-        global _in_use
-        if _in_use is not None or self._is_closing():
-            raise StorageFailed(
-                "This process has a durable queue already, or had this one.",
-                hint="There can be one at a time: close it, and make a new one.",
-            )
-        Runtime.check_alone()
-        _in_use = self
+        if self._perform is not None or self._closing is not None:
+            raise StorageFailed("This queue was started or closed already.", hint="Make a new one.")
         self._perform = perform
-        self._loop = asyncio.get_running_loop()
         try:
             await self.in_thread(self._open)
-            if self._is_closing():
+            if self._closing is not None:
                 raise _not_open()
         except BaseException:
             await self.aclose()
@@ -180,9 +165,8 @@ class DurableQueue:
             backend: Its name.
             concurrency: Jobs at a time.
         """
-        if backend not in self._concurrency:
-            self._concurrency[backend] = concurrency
-            self._tasks.append(asyncio.ensure_future(self._offer(backend, concurrency)))
+        self._concurrency.setdefault(backend, concurrency)
+        self._wanted.set()
 
     async def submit(self, spec: JobSpec) -> Job:
         """Accept a job; see ``JobQueue.submit``."""
@@ -192,33 +176,33 @@ class DurableQueue:
             raise InvalidRequest(
                 f"No jobs are done for the backend {spec.backend!r}.", hint=f"There are: {known}."
             )
-        async with self._submitting:  # so that no two take the last place
-            return await self.in_thread(self._ledger.accept, spec)
+        job = await self.in_thread(self._repository.accept, spec)
+        self._wanted.set()
+        return job
 
     async def get(self, owner: str, job_id: str) -> Job:
         """Return a job as it stands; see ``JobQueue.get``."""
         self.check_open()
-        return self._newest(await self.in_thread(self._ledger.find, owner, job_id))
+        return self._newest(await self.in_thread(self._repository.find, owner, job_id))
 
     async def jobs(
         self, owner: str, *, state: JobState | None = None, limit: int = 50, offset: int = 0
     ) -> Sequence[Job]:
         """List the jobs of an owner; see ``JobQueue.jobs``."""
         self.check_open()
-        found = await self.in_thread(self._ledger.page, owner, state, limit, max(offset, 0))
+        found = await self.in_thread(self._repository.page, owner, state, limit, max(offset, 0))
         return [self._newest(job) for job in found]
 
     async def cancel(self, owner: str, job_id: str) -> Job:
         """Stop a job; see ``JobQueue.cancel``."""
-        job = await self.get(owner, job_id)
-        if job.state.ended:
-            return job
-        await self.in_thread(self._runtime.cancel, job_id)
-        job = await self.get(owner, job_id)
-        if job.state is JobState.CANCELLED and job_id in self._works:
-            self._works[job_id][0].stop("cancelled")
-        self._watching.changed(job_id)
-        return job
+        self.check_open()
+        work = self._works.get(job_id)
+        progress = documents.progress_to_json(work.progress) if work is not None else None
+        if await self.in_thread(self._repository.cancel, owner, job_id, progress):
+            if work is not None:
+                work.stop("cancelled")
+            self._watching.changed(job_id)
+        return await self.get(owner, job_id)
 
     async def remove(self, owner: str, job_id: str) -> Job:
         """Forget a job that has ended; see ``JobQueue.remove``."""
@@ -229,9 +213,9 @@ class DurableQueue:
         return job
 
     async def audio(self, owner: str, job_id: str) -> StoredAudio:
-        """Return the sound that a job made; see ``JobQueue.audio``."""
+        """Return the audio that a job made; see ``JobQueue.audio``."""
         job = await self.get(owner, job_id)
-        return await self.in_thread(self._ledger.audio, job)
+        return await self.in_thread(self._repository.audio, job)
 
     async def watch(self, owner: str, job_id: str) -> AsyncIterator[Job]:
         """Yield a job at each change; see ``JobQueue.watch``."""
@@ -255,14 +239,10 @@ class DurableQueue:
     async def counts(self) -> Mapping[JobState, int]:
         """Return how many jobs are queued and running; see ``JobQueue.counts``."""
         self.check_open()
-        counts = await self.in_thread(self._runtime.counts)
-        return {
-            JobState.QUEUED: sum(counts.get(status, 0) for status in QUEUED),
-            JobState.RUNNING: sum(counts.get(status, 0) for status in RUNNING),
-        }
+        return await self.in_thread(self._repository.counts)
 
     async def aclose(self) -> None:
-        """Stop; what is under way is put down. Safe to call twice.
+        """Stop; jobs that are under way go back into the queue. Safe to call twice.
 
         Cancelled meanwhile, it stops all the same, and raises then.
         """
@@ -274,16 +254,6 @@ class DurableQueue:
 
     # --- for the parts of the queue
 
-    @property
-    def ledger(self) -> JobRepository:
-        """What is asked of the databases for the sake of jobs."""
-        return self._ledger
-
-    @property
-    def tables(self) -> Tables:
-        """What is kept besides jobs."""
-        return self._tables
-
     def check_open(self) -> None:
         """Refuse to work before the start and after the end.
 
@@ -294,7 +264,7 @@ class DurableQueue:
             raise _not_open()
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call what blocks. Once it has begun, it goes on should the caller be cancelled.
+        """Call what blocks. Once it has begun, it goes on even if the caller is cancelled.
 
         Raises:
             StorageFailed: The queue is closed.
@@ -321,69 +291,58 @@ class DurableQueue:
 
     # --- start and end
 
-    def _is_closing(self) -> bool:
-        return self._closing is not None
-
     def _open(self) -> None:
-        with self._storage.opening():
-            self._storage.open(share=self._share)
-            self._tables.create()
-            self._ledger.open()
-            self._runtime.prepare()
-            if self._membership is not None:
-                self._membership.join()
-            if self._storage.does_jobs:
-                self._runtime.launch(self._execute)
+        self._storage.open(share=self._share)
+        with self._storage.writing(SCHEMA_LOCK) as connection:
+            tables.metadata.create_all(connection)
+        self._identifiers.load(self._storage)
+        if self._membership is not None:
+            self._membership.join()
+        if self._storage.does_jobs:
+            self._take_over()
+
+    def _take_over(self) -> None:
+        """Take over what earlier processes left, when this process begins to do jobs."""
+        older.take_over(self._storage)
+        if not self._storage.is_postgres:  # there, ``members`` finds out who is dead
+            self._claims.requeue()
 
     def _succeed(self) -> bool:
-        """Do the jobs of a folder if nobody else does any more; tell whether we do them."""
+        """Begin to do the jobs of a folder if no other process does; tell whether we do them."""
         if not self._storage.take():
             return False
         try:
-            self._runtime.launch(self._execute)
+            self._take_over()
         except StorageFailed:
-            self._storage.give_back()  # somebody else may have more luck
+            self._storage.give_back()  # another process may have more luck
             raise
         return True
 
-    async def _offer(self, backend: str, concurrency: int) -> None:
-        try:
-            await self.patiently(self._runtime.offer, backend, concurrency)
-        except StorageFailed as error:
-            log_event(_logger, logging.ERROR, "queue.database_fails", reason=error.message)
-
     def _shut(self) -> None:
         try:
-            self._runtime.destroy()
+            if self._tasks:  # it was open
+                self._claims.release()
+        except StorageFailed as error:  # others will see that our lock is free
+            log_event(_logger, logging.WARNING, "queue.database_fails", reason=error.message)
         finally:
-            try:
-                if self._membership is not None:
-                    self._membership.leave()
-            finally:
-                self._storage.close()
+            if self._membership is not None:
+                self._membership.leave()
+            self._storage.close()
 
     async def _close(self) -> None:
-        """End all there is, in this order, and should we be cancelled: what is left of it."""
+        """End all there is, in this order; the rest of it also if one step is cancelled."""
         async with AsyncExitStack() as stack:
-            stack.callback(self._end_threads)
+            stack.callback(self._threads.shutdown)  # they are idle
             stack.push_async_callback(self._close_database)
             stack.push_async_callback(self._end_calls)
             stack.push_async_callback(self._end_tasks)
-            await self._put_all_down()
-
-    async def _put_all_down(self) -> None:
-        """Stop the work that is under way, and let DBOS write down what was done."""
-        for work, _ in self._works.values():
-            work.stop(SUSPENDED)
-        if tasks := [task for _, task in self._works.values()]:
-            await asyncio.wait(tasks)
-        deadline = asyncio.get_running_loop().time() + self._intervals.settled
-        while self._settling() and asyncio.get_running_loop().time() < deadline:
-            self._watching.hurry()
-            await asyncio.sleep(0.01)  # DBOS tells nobody when it has written an outcome down
+            for work in self._works.values():
+                work.stop(SUSPENDED)
+            if self._running:
+                await asyncio.wait(self._running.values())
 
     async def _end_tasks(self) -> None:
-        tasks: list[asyncio.Task[Any]] = [*self._tasks, *(task for _, task in self._works.values())]
+        tasks = [*self._tasks, *self._running.values()]
         for task in tasks:
             task.cancel()
         await all_ended(tasks)
@@ -394,194 +353,92 @@ class DurableQueue:
         await all_ended([asyncio.wrap_future(call) for call in list(self._calls)])
 
     async def _close_database(self) -> None:
-        if _in_use is self:
-            shut = asyncio.wrap_future(self._threads.submit(self._shut))
-            await unbroken(shut)
-
-    def _end_threads(self) -> None:
-        global _in_use
-        self._threads.shutdown()  # they are idle
-        if _in_use is self:
-            _in_use = None
+        await unbroken(asyncio.wrap_future(self._threads.submit(self._shut)))
 
     # --- doing jobs
 
-    def _execute(self, job_id: str, spec: Document) -> Document:
-        """Do a job, as DBOS asks for in a thread of its own."""
-        if self._is_closing() or self._loop is None:
-            raise Suspended
-        work = self._do(job_id, spec)
-        try:
-            asked = asyncio.run_coroutine_threadsafe(work, self._loop)
-        except RuntimeError:  # the loop has ended
-            work.close()
-            raise Suspended from None
-        try:
-            document = asked.result()
-        except concurrent.futures.CancelledError:  # the loop ends
-            raise Suspended from None
-        except Exception as error:  # noqa: BLE001 - a bug of ours; the job is taken up again
-            log_bug(job_id, error)
-            raise Suspended from None
-        if document is None:
-            raise Suspended
-        return document
+    async def _do_jobs(self) -> None:
+        """Wait until it is this process that does jobs, and do them for as long as it is open."""
+        while not self._storage.does_jobs:
+            await asyncio.sleep(self._intervals.members)
+            try:
+                if await self.in_thread(self._succeed):
+                    log_event(_logger, logging.INFO, "queue.takes_over", executor="folder")
+            except StorageFailed as error:
+                log_event(_logger, logging.WARNING, "queue.database_fails", reason=error.message)
+        while True:
+            self._wanted.clear()
+            try:
+                await self._claim()
+            except StorageFailed as error:
+                self._is_unsure = True  # it may have failed after the claim was written
+                log_event(_logger, logging.WARNING, "queue.database_fails", reason=error.message)
+                await asyncio.sleep(self._intervals.retry)
+            await wait_at_most(self._wanted, self._intervals.polling)
 
-    async def _do(self, job_id: str, spec: Document) -> Document | None:
-        """Do a job, or join those who do it already: it was given to us twice."""
-        if self._is_closing() or self._perform is None:
-            return None
-        if job_id in self._works:
-            self._works[job_id][0].generation += 1  # those who asked before wait in vain
-        else:
-            work = self._new_work(job_id, spec)
-            task = asyncio.ensure_future(work.run(self._perform))
-            task.add_done_callback(lambda _: self._done(job_id, work))
-            self._works[job_id] = work, task
-            self._watching.hurry()
-        work, task = self._works[job_id]
-        generation = work.generation
-        document = await asyncio.shield(task)
-        return document if generation == work.generation else None
+    async def _claim(self) -> None:
+        """Begin as many jobs as there is room for."""
+        if self._is_unsure:
+            await self.in_thread(self._claims.requeue_lost, [*self._works])
+            self._is_unsure = False
+        room = dict(self._concurrency)
+        for work in self._works.values():
+            room[work.backend] -= 1
+        room = {backend: number for backend, number in room.items() if number > 0}
+        if room:
+            for claim in await self.in_thread(self._claims.claim, room):
+                self._begin(claim)
 
-    def _new_work(self, job_id: str, document: Document) -> Work:
-        spec = documents.spec_from_json(document)
-        return Work(
-            job_id,
-            spec,
-            spec.time_limit or self._time_limits[spec.kind],
+    def _begin(self, claim: Claim) -> None:
+        """Do a job. If we do it already, others took us for dead and put it back: go on with it."""
+        if claim.job_id in self._works:
+            self._works[claim.job_id].attempt = claim.attempt
+            return
+        if self._closing is not None or self._perform is None:
+            return  # it is put back at the end
+        job_id = claim.job_id
+        work = Work(
+            claim,
+            self._time_limits,
             self._intervals,
-            self._tables,
+            self._claims,
             self.in_thread,
             lambda: self._watching.changed(job_id),
         )
-
-    def _done(self, job_id: str, work: Work) -> None:
-        kept, _ = self._works.get(job_id, (None, None))
-        if kept is work and not work.settles:
-            del self._works[job_id]
+        self._works[job_id] = work
+        self._running[job_id] = task = asyncio.ensure_future(work.run(self._perform))
+        task.add_done_callback(lambda _: self._done(work))
+        self._watching.changed(job_id)
         self._watching.hurry()
+
+    def _done(self, work: Work) -> None:
+        del self._works[work.job_id], self._running[work.job_id]
+        self._is_unsure = self._is_unsure or not work.is_recorded
+        self._wanted.set()
+        self._watching.changed(work.job_id)
 
     # --- looking at jobs
 
-    def _running(self) -> Collection[str]:
-        return self._works.keys()
+    async def _look(self, job_ids: Collection[str]) -> Mapping[str, Standing]:
+        return await self.in_thread(self._claims.look, job_ids)
 
-    def _settling(self) -> Collection[str]:
-        return [job_id for job_id, (work, _) in self._works.items() if work.settles]
-
-    async def _look(self, job_ids: Collection[str]) -> Mapping[str, tuple[Entry, int]]:
-        self._looked_at = {id_: (work, work.generation) for id_, (work, _) in self._works.items()}
-        return await self.in_thread(self._look_up, job_ids)
-
-    def _look_up(self, job_ids: Collection[str]) -> Mapping[str, tuple[Entry, int]]:
-        notes = self._tables.notes(job_ids)
-        return {
-            entry.id: (entry, notes[entry.id].updated if entry.id in notes else 0)
-            for entry in self._runtime.entries(job_ids)
-        }
-
-    def _found(self, job_id: str, entry: Entry | None) -> None:
-        """Compare what the database has of a job with what is done here."""
-        if job_id not in self._works:
+    def _found(self, job_id: str, standing: Standing | None) -> None:
+        """Compare how a job stands in the database with what is done here."""
+        work = self._works.get(job_id)
+        if work is None:
             return
-        work, _ = self._works[job_id]
-        if self._looked_at.get(job_id) != (work, work.generation):
-            return  # it was begun after we looked, or given to us again
-        if entry is not None and self._is_anothers(entry):
-            work.generation += 1  # it took us for dead; the work may end, but not be written down
-        elif entry is None or entry.status not in RUNNING:
-            if not work.settles:
-                work.stop("cancelled")
-            else:
-                del self._works[job_id]
-                self._watching.changed(job_id)
-        elif work.settles_for > self._intervals.lost:  # DBOS failed to write it down
-            del self._works[job_id]
-
-    def _is_anothers(self, entry: Entry) -> bool:
-        elsewhere = entry.executor != self._runtime.executor
-        return entry.status in QUEUED or (entry.status in RUNNING and elsewhere)
-
-    async def _do_jobs(self) -> None:
-        """Wait until it is we who do the jobs, and then see that none is lost."""
-        does_jobs = self._storage.does_jobs
-        while not does_jobs:
-            await asyncio.sleep(self._intervals.members)
-            try:
-                does_jobs = await self.in_thread(self._succeed)
-            except StorageFailed as error:
-                log_event(_logger, logging.WARNING, "queue.database_fails", reason=error.message)
-            else:
-                if does_jobs:
-                    log_event(_logger, logging.INFO, "queue.takes_over", executor=_LOCAL)
-        await self._look_for_lost_jobs()
-
-    async def _look_for_lost_jobs(self) -> None:
-        """Take up again what the database says we do, and we do not.
-
-        Such a job was taken from its queue, and then the database failed: DBOS leaves it at that.
-        """
-        lost: set[str] = set()
-        me = self._runtime.executor
-        while True:
-            await asyncio.sleep(self._intervals.lost)
-            try:
-                seen = {*await self.in_thread(self._runtime.done_by, me)} - self._works.keys()
-                for job_id in seen & lost:
-                    log_event(_logger, logging.WARNING, "job.taken_up_again", job=job_id)
-                    await self.in_thread(self._runtime.requeue, job_id, me)
-                lost = seen - lost
-            except StorageFailed as error:
-                log_event(_logger, logging.WARNING, "queue.database_fails", reason=error.message)
+        if standing is None or JobState(standing.state).ended:
+            work.stop("cancelled")
+        elif standing.attempt > work.attempt:
+            work.stop(SUSPENDED)  # another process took us for dead, and does it now
 
     def _newest(self, job: Job) -> Job:
-        """Add what we know of a job that is done here and has not been written down."""
-        if job.state not in (JobState.RUNNING, JobState.CANCELLED) or job.id not in self._works:
+        """Add the progress of a job that runs here, which may not be written yet."""
+        work = self._works.get(job.id)
+        if job.state is not JobState.RUNNING or work is None or work.progress is None:
             return job
-        work, _ = self._works[job.id]
-        return job if work.progress is None else replace(job, progress=work.progress)
+        return replace(job, progress=work.progress)
 
 
 def _not_open() -> StorageFailed:
     return StorageFailed("The queue of jobs is not open.", hint="Start it first.")
-
-
-class Uploads:
-    """The recordings that people sent, in the queue's database: an ``UploadStore``.
-
-    Args:
-        queue: Whose database.
-    """
-
-    def __init__(self, queue: DurableQueue) -> None:
-        self._queue = queue
-
-    async def put(self, owner: str, data: bytes) -> str:
-        """Keep some bytes; see ``UploadStore.put``."""
-        self._queue.check_open()
-        return await self._queue.in_thread(self._queue.ledger.put_upload, owner, data)
-
-    async def get(self, owner: str, upload_id: str) -> bytes:
-        """Return the bytes; see ``UploadStore.get``."""
-        self._queue.check_open()
-        return await self._queue.in_thread(self._queue.ledger.upload, owner, upload_id)
-
-
-class JobAffinities:
-    """Where jobs were begun, in the queue's database: a ``JobAffinityStore``.
-
-    Args:
-        queue: Whose database.
-    """
-
-    def __init__(self, queue: DurableQueue) -> None:
-        self._queue = queue
-
-    async def find(self, job_id: str) -> BackendEndpoint | None:
-        """Return where a job was begun; see ``JobAffinityStore.find``."""
-        return await self._queue.patiently(self._queue.tables.endpoint, job_id)
-
-    async def note(self, job_id: str, endpoint: BackendEndpoint) -> None:
-        """Write down where a job is begun now; see ``JobAffinityStore.note``."""
-        await self._queue.patiently(self._queue.tables.note_endpoint, job_id, endpoint)

@@ -1,16 +1,22 @@
-"""Removes what is older than it need be."""
+"""Removes ended jobs and unused uploads when their time is over."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import random
+from typing import Any
+
+import sqlalchemy as sa
 
 from storycore_tts.adapters.queue.documents import now
-from storycore_tts.adapters.queue.repository import uploads_in
-from storycore_tts.adapters.queue.runtime import Runtime
-from storycore_tts.adapters.queue.tables import Tables
-from storycore_tts.adapters.queue.work import InThread
+from storycore_tts.adapters.queue.identifiers import uploads_in
+from storycore_tts.adapters.queue.repository import LIVE
+from storycore_tts.adapters.queue.storage import SUBMISSION_LOCK, Storage
+from storycore_tts.adapters.queue.tables import affinities, jobs, results, uploads
+from storycore_tts.adapters.queue.uploads import touch
+from storycore_tts.adapters.queue.waiting import InThread
 from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.logs import log_event
 
@@ -20,40 +26,53 @@ _logger = logging.getLogger(__name__)
 
 
 class Housekeeping:
-    """Removes ended jobs and unused uploads when their time is over.
+    """Removes what is too old.
 
     Args:
-        runtime: Where jobs are.
-        tables: Where the rest is.
+        storage: The database.
         keep_jobs: Seconds that ended jobs are kept.
-        keep_uploads: Seconds that uploads are kept after their last use; those that jobs need which
-            have not ended are kept longer.
+        keep_uploads: Seconds that uploads are kept after their last use; longer as long as a job
+            that has not ended needs them.
     """
 
-    def __init__(
-        self, runtime: Runtime, tables: Tables, keep_jobs: float, keep_uploads: float
-    ) -> None:
-        self._runtime = runtime
-        self._tables = tables
+    def __init__(self, storage: Storage, keep_jobs: float, keep_uploads: float) -> None:
+        self._storage = storage
         self._keep_jobs = keep_jobs
         self._keep_uploads = keep_uploads
 
     def sweep(self) -> None:
         """Remove what is too old; blocks."""
-        before = now() - int(self._keep_jobs * 1000)
-        while job_ids := self._runtime.ended_before(before, _BATCH):
+        old = sa.select(jobs.c.id).where(jobs.c.ended < now() - int(self._keep_jobs * 1000))
+        while job_ids := self._ids(old.limit(_BATCH)):
             self.remove(job_ids)
-        before = now() - int(self._keep_uploads * 1000)
-        old = set(self._tables.old_uploads(before))
-        if old:
-            needed = {one for spec in self._runtime.live_specs() for one in uploads_in(spec)}
-            self._tables.touch_uploads(old & needed)
-            self._tables.remove_uploads(sorted(old - needed), before)
+        self._sweep_uploads(now() - int(self._keep_uploads * 1000))
 
     def remove(self, job_ids: list[str]) -> None:
         """Remove jobs that have ended, and what they made; blocks."""
-        self._tables.forget(job_ids)
-        self._runtime.delete(job_ids)
+        with self._storage.writing() as connection:
+            for column in (jobs.c.id, results.c.job_id, affinities.c.job_id):
+                connection.execute(sa.delete(column.table).where(column.in_(job_ids)))
+
+    def _sweep_uploads(self, before: int) -> None:
+        """Remove old uploads that no job needs; no job can be accepted meanwhile."""
+        is_old = uploads.c.used < before
+        if not self._ids(sa.select(uploads.c.id).where(is_old).limit(1)):
+            return
+        specs = sa.select(jobs.c.spec).where(jobs.c.state.in_(LIVE))
+        with self._storage.writing(SUBMISSION_LOCK) as connection:
+            old = set(connection.execute(sa.select(uploads.c.id).where(is_old)).scalars())
+            for spec in connection.execute(specs).scalars():
+                needed = uploads_in(json.loads(spec)["details"]) & old
+                touch(connection, needed)
+                old -= needed
+            unused = sorted(old)
+            for start in range(0, len(unused), _BATCH):
+                some = uploads.c.id.in_(unused[start : start + _BATCH])
+                connection.execute(uploads.delete().where(some, is_old))
+
+    def _ids(self, wanted: sa.Select[Any]) -> list[str]:
+        with self._storage.reading() as connection:
+            return list(connection.execute(wanted).scalars())
 
     async def run(self, in_thread: InThread, every: float) -> None:
         """Do it from time to time, and not at the same time as other processes do."""

@@ -1,7 +1,8 @@
-"""Processes that share a PostgreSQL database: who lives, and who does the jobs of the dead.
+"""Processes that share a PostgreSQL database: finds those that died, and requeues their jobs.
 
-Each holds a lock of its own that the server frees when the process or its machine is gone. Whoever
-gets another one's lock knows that it is dead. No clocks are compared.
+Each process holds an advisory lock under its name, which the server frees when the process or its
+machine is gone. A process that can take the lock of another one knows that the other one is dead.
+No clocks are compared.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ from hashlib import sha256
 
 import sqlalchemy as sa
 
-from storycore_tts.adapters.queue.runtime import Runtime
+from storycore_tts.adapters.queue.claims import Claims
 from storycore_tts.adapters.queue.storage import Storage
-from storycore_tts.adapters.queue.tables import Tables
-from storycore_tts.adapters.queue.work import InThread
+from storycore_tts.adapters.queue.waiting import InThread
 from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.logs import log_event
 
@@ -29,46 +29,37 @@ class Membership:
 
     Args:
         storage: The database.
-        tables: Where its members are listed.
-        runtime: Which takes over the jobs of the dead.
-        executor: Name of this process.
+        claims: Lists the processes that run jobs, and requeues the jobs of dead ones.
+        worker: Name of this process.
         every: Seconds between two looks at the others.
     """
 
-    def __init__(
-        self, storage: Storage, tables: Tables, runtime: Runtime, executor: str, every: float
-    ) -> None:
+    def __init__(self, storage: Storage, claims: Claims, worker: str, every: float) -> None:
         self._storage = storage
-        self._tables = tables
-        self._runtime = runtime
-        self._executor = executor
+        self._claims = claims
+        self._worker = worker
         self._every = every
         self._connection: sa.Connection | None = None  # which holds our lock
         self._suspects: set[str] = set()
         self._blind = 0
 
     def join(self) -> None:
-        """Take our lock and list ourselves, in this order: who is listed and not locked is dead."""
+        """Take our lock, before the first job is claimed."""
         try:
             with self._storage.failures():
                 self._connection = self._storage.lone_connection()
-                if not self._lock(self._connection, self._executor):
-                    raise StorageFailed("Another process looks whether we live.")
-            self._tables.join(self._executor)
+                if not try_lock(self._connection, self._worker):
+                    raise StorageFailed("Another process checks whether this one lives.")
         except StorageFailed:
-            self._drop()  # half a membership would be taken for a whole one
+            self.leave()
             raise
 
     def leave(self) -> None:
-        """Say that we end in order. Our jobs are taken over at once, should any be left."""
-        if self._connection is None:
-            return
-        try:
-            self._tables.leave(self._executor)
-        except StorageFailed as error:  # others will see that our lock is free
-            log_event(_logger, logging.WARNING, "queue.database_fails", reason=error.message)
-        finally:
-            self._drop()
+        """Free our lock."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
 
     async def run(self, in_thread: InThread) -> None:
         """Look at ourselves and the others, again and again."""
@@ -80,17 +71,17 @@ class Membership:
             await asyncio.sleep(self._every)
 
     def look(self) -> None:
-        """See to it that we are known to live, and take over the jobs of those who do not."""
+        """Make sure that our lock is held, and take over the jobs of dead processes."""
         if self._connection is None:
             self.join()
         try:
             with self._storage.failures():
                 self._look_at_others()
         except StorageFailed:
-            self._drop()  # and our lock with it
+            self.leave()
             self._suspects.clear()
             self._blind = _BLIND_FOR
-            self.join()  # at once: whoever missed our lock looks again within a second
+            self.join()  # at once: a process that took our lock looks again within a second
             raise
 
     def _look_at_others(self) -> None:
@@ -101,37 +92,31 @@ class Membership:
             self._blind -= 1
             return
         suspects = set()
-        for executor, gone in self._tables.executors().items():
-            if executor == self._executor or not self._lock(connection, executor):
+        for worker in self._claims.workers():
+            if not try_lock(connection, worker):
                 continue
             try:
-                # One whose connection broke has until our next look to lock again.
-                if gone or executor in self._suspects:
-                    self._take_over(executor)
+                # A process whose connection broke has until our next look to lock again.
+                if worker in self._suspects:
+                    log_event(_logger, logging.INFO, "queue.takes_over", executor=worker)
+                    self._claims.requeue(worker)
                 else:
-                    suspects.add(executor)
+                    suspects.add(worker)
             finally:
-                connection.execute(sa.select(sa.func.pg_advisory_unlock(_key(executor))))
+                unlock(connection, worker)
         self._suspects = suspects
 
-    def _take_over(self, executor: str) -> None:
-        log_event(_logger, logging.INFO, "queue.takes_over", executor=executor)
-        self._runtime.recover(executor)
-        self._tables.strike(executor)
 
-    @staticmethod
-    def _lock(connection: sa.Connection, executor: str) -> bool:
-        return bool(
-            connection.execute(sa.select(sa.func.pg_try_advisory_lock(_key(executor)))).scalar()
-        )
-
-    def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.invalidate()
-            connection.close()
+def try_lock(connection: sa.Connection, worker: str) -> bool:
+    """Take the lock of a process, and tell whether it was free."""
+    return bool(connection.execute(sa.select(sa.func.pg_try_advisory_lock(_key(worker)))).scalar())
 
 
-def _key(executor: str) -> int:
-    digest = sha256(f"storycore-tts executor {executor}".encode()).digest()
+def unlock(connection: sa.Connection, worker: str) -> None:
+    """Free the lock of a process."""
+    connection.execute(sa.select(sa.func.pg_advisory_unlock(_key(worker))))
+
+
+def _key(worker: str) -> int:
+    digest = sha256(f"storycore-tts executor {worker}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)

@@ -1,20 +1,15 @@
-"""What is asked of the databases for the sake of the queue; all of it blocks."""
+"""What owners ask about their jobs, as queries; all methods block."""
 
 from __future__ import annotations
 
-import hmac
-import json
-import re
-from collections.abc import Iterator
-from hashlib import sha256
-from itertools import islice
-from uuid import UUID, uuid4
+import sqlalchemy as sa
 
-from storycore_tts.adapters.queue import documents
-from storycore_tts.adapters.queue.documents import Document
-from storycore_tts.adapters.queue.runtime import Entry, Runtime
-from storycore_tts.adapters.queue.states import STATUSES, job_of, state_of
-from storycore_tts.adapters.queue.tables import Tables
+from storycore_tts.adapters.queue import documents, tables
+from storycore_tts.adapters.queue.documents import now
+from storycore_tts.adapters.queue.identifiers import Identifiers, is_job_id, uploads_in
+from storycore_tts.adapters.queue.storage import SUBMISSION_LOCK, Storage
+from storycore_tts.adapters.queue.tables import jobs, results
+from storycore_tts.adapters.queue.uploads import touch
 from storycore_tts.domain.jobs import (
     IdempotencyConflict,
     Job,
@@ -23,149 +18,145 @@ from storycore_tts.domain.jobs import (
     JobSpec,
     JobState,
     StoredAudio,
-    UploadNotFound,
+    TooManyJobs,
 )
 
-_UPLOAD = re.compile(r"up_[0-9a-f]{48}")
-_PAGE = 200  # jobs that are looked at together where DBOS cannot tell the state
+LIVE = (JobState.QUEUED.value, JobState.RUNNING.value)
+_WITH_RESULTS = sa.select(jobs, results.c.document).join_from(
+    jobs, results, jobs.c.id == results.c.job_id, isouter=True
+)
 
 
 class JobRepository:
-    """Jobs and uploads of owners.
+    """The jobs of owners.
 
     Args:
-        runtime: Where jobs are.
-        tables: Where the rest is.
-        max_queued: Jobs that may wait in the database.
+        storage: The database.
+        identifiers: Makes ids.
+        max_queued: Jobs that may wait in the database, of all processes together.
     """
 
-    def __init__(self, runtime: Runtime, tables: Tables, max_queued: int) -> None:
-        self._runtime = runtime
-        self._tables = tables
+    def __init__(self, storage: Storage, identifiers: Identifiers, max_queued: int) -> None:
+        self._storage = storage
+        self._identifiers = identifiers
         self._max_queued = max_queued
-        self._secret = b""
-
-    def open(self) -> None:
-        """Read the secret that ids are made with."""
-        self._secret = self._tables.secret()
 
     def accept(self, spec: JobSpec) -> Job:
-        """Write an order down, unless it is there already."""
-        document = documents.spec_to_json(spec)
-        if spec.idempotency_key is None:
-            job_id = str(uuid4())
-        else:
-            job_id = self._named_id(spec.owner, spec.idempotency_key)
-            earlier = self._runtime.entry(job_id)
-            if earlier is not None:
-                return self._same(earlier, document)
-        self._tables.touch_uploads(uploads_in(document))
-        owner = self._tag("owner", spec.owner)
-        if not self._runtime.enqueue(job_id, owner, document, self._max_queued):
-            earlier = self._runtime.entry(job_id)  # another process was faster
-            if earlier is not None:
-                return self._same(earlier, document)
-        return Job(
-            job_id,
-            documents.spec_from_json(document),
-            JobState.QUEUED,
-            documents.moment(documents.created_in(document)),
-        )
+        """Insert a job's row, unless there is one for its idempotency key."""
+        text = documents.spec_to_json(spec)
+        created = now()
+        job_id = self._identifiers.job(spec.owner, spec.idempotency_key)
+        row = {
+            "id": job_id,
+            "owner": self._identifiers.owner(spec.owner),
+            "backend": spec.backend,
+            "priority": spec.priority,
+            "state": JobState.QUEUED.value,
+            "format": tables.FORMAT,
+            "spec": text,
+            "created": created,
+            "attempts": 0,
+        }
+        with self._storage.writing(SUBMISSION_LOCK) as connection:
+            earlier = None
+            if spec.idempotency_key is not None:
+                earlier = self._row(connection, jobs.c.id == job_id)
+            if earlier is None:
+                self._check_room(connection)
+                touch(connection, uploads_in(spec.details))
+                connection.execute(jobs.insert().values(row))
+        if earlier is None:
+            return Job(
+                job_id, documents.spec_from_json(text), JobState.QUEUED,
+                documents.moment(created),
+            )  # fmt: skip
+        if not documents.same_spec(earlier.spec, text):
+            raise IdempotencyConflict(
+                "This idempotency key belongs to a job with another content.",
+                hint="Use a new key for a new job, and the same content for an old key.",
+            )
+        return documents.job_from_row(earlier)
+
+    def _check_room(self, connection: sa.Connection) -> None:
+        waiting = sa.select(sa.func.count()).where(jobs.c.state == JobState.QUEUED.value)
+        if connection.execute(waiting).scalar_one() >= self._max_queued:
+            raise TooManyJobs(
+                f"The queue is full: {self._max_queued} jobs are waiting.", hint="Try again later."
+            )
 
     def find(self, owner: str, job_id: str) -> Job:
         """Return a job of an owner."""
-        entry = self._runtime.entry(job_id) if _is_id(job_id) else None
-        if entry is None or entry.owner != self._tag("owner", owner):
+        row = None
+        if is_job_id(job_id):
+            with self._storage.reading() as connection:
+                row = self._row(connection, self._is(owner, job_id))
+        if row is None:
             raise JobNotFound(
                 "There is no such job.",
                 hint="Jobs are removed some time after they have ended.",
             )
-        return self._jobs([entry])[0]
+        return documents.job_from_row(row)
 
     def page(self, owner: str, state: JobState | None, limit: int, offset: int) -> list[Job]:
         """Return jobs of an owner, the youngest first."""
         if limit <= 0:
             return []
-        tag = self._tag("owner", owner)
-        if state not in (JobState.SUCCEEDED, JobState.FAILED):
-            statuses = [] if state is None else STATUSES[state]
-            return self._jobs(self._runtime.page(tag, statuses, limit=limit, offset=offset))
-        return self._jobs(list(islice(self._in_state(tag, state), offset, offset + limit)))
+        wanted = _WITH_RESULTS.where(jobs.c.owner == self._identifiers.owner(owner))
+        if state is not None:
+            wanted = wanted.where(jobs.c.state == state.value)
+        wanted = wanted.order_by(jobs.c.number.desc()).limit(limit).offset(offset)
+        with self._storage.reading() as connection:
+            return [documents.job_from_row(row) for row in connection.execute(wanted)]
 
-    def _in_state(self, tag: str, state: JobState) -> Iterator[Entry]:
-        """Yield the jobs of an owner in a state that DBOS cannot tell, the youngest first."""
-        looked_at = 0
-        while True:
-            some = self._runtime.page(tag, STATUSES[state], limit=_PAGE, offset=looked_at)
-            yield from (entry for entry in some if state_of(entry) is state)
-            looked_at += len(some)
-            if len(some) < _PAGE:
-                return
+    def cancel(self, owner: str, job_id: str, progress: str | None) -> bool:
+        """End a job without a result, unless it has ended.
+
+        Args:
+            owner: Whose job it is.
+            job_id: Which one.
+            progress: What this process knows of its progress; None: nothing new.
+
+        Returns:
+            Whether it was this call that ended it.
+        """
+        changes = {"state": JobState.CANCELLED.value, "ended": now()}
+        if progress is not None:
+            changes["progress"] = progress
+        is_live = sa.and_(self._is(owner, job_id), jobs.c.state.in_(LIVE))
+        with self._storage.writing() as connection:
+            done = connection.execute(jobs.update().where(is_live).values(changes))
+        return done.rowcount > 0
 
     def audio(self, job: Job) -> StoredAudio:
-        """Return the sound of a job."""
+        """Return the audio of a job."""
         if job.state is not JobState.SUCCEEDED:
             raise JobNotReady(
-                f"The job is {job.state.value}, so that there is no sound.",
+                f"The job is {job.state.value}, so there is no audio.",
                 hint=None if job.state.ended else "Ask again when it has succeeded.",
             )
-        audio = self._tables.audio(job.id)
-        if audio is None:
-            raise JobNotReady("The job makes no sound.")
-        return audio
+        wanted = sa.select(results.c.audio, results.c.media_type, results.c.etag)
+        with self._storage.reading() as connection:
+            row = connection.execute(wanted.where(results.c.job_id == job.id)).one_or_none()
+        if row is None or not row.audio:
+            raise JobNotReady("This job makes no audio.")
+        return StoredAudio(bytes(row.audio), row.media_type, row.etag)
 
-    def put_upload(self, owner: str, data: bytes) -> str:
-        """Keep an upload."""
-        tag = self._tag("owner", owner)
-        digest = hmac.new(self._secret, b"upload" + tag.encode() + data, sha256).hexdigest()
-        upload_id = f"up_{digest[:48]}"
-        self._tables.put_upload(upload_id, tag, data)
-        return upload_id
+    def counts(self) -> dict[JobState, int]:
+        """Return how many jobs of all owners are queued and running."""
+        wanted = (
+            sa.select(jobs.c.state, sa.func.count())
+            .where(jobs.c.state.in_(LIVE))
+            .group_by(jobs.c.state)
+        )
+        counts = dict.fromkeys((JobState.QUEUED, JobState.RUNNING), 0)
+        with self._storage.reading() as connection:
+            return counts | {JobState(row[0]): row[1] for row in connection.execute(wanted)}
 
-    def upload(self, owner: str, upload_id: str) -> bytes:
-        """Return an upload of an owner."""
-        known = _UPLOAD.fullmatch(upload_id)
-        data = self._tables.upload(upload_id, self._tag("owner", owner)) if known else None
-        if data is None:
-            raise UploadNotFound(
-                "There is no such upload.", hint="They are removed after some time; send it again."
-            )
-        self._tables.touch_uploads([upload_id])
-        return data
+    def _is(self, owner: str, job_id: str) -> sa.ColumnElement[bool]:
+        return sa.and_(jobs.c.id == job_id, jobs.c.owner == self._identifiers.owner(owner))
 
-    def _jobs(self, entries: list[Entry]) -> list[Job]:
-        notes = self._tables.notes([entry.id for entry in entries]) if entries else {}
-        jobs = [job_of(entry, notes.get(entry.id)) for entry in entries]
-        return sorted(jobs, key=lambda job: job.created, reverse=True)  # finer than DBOS's seconds
-
-    def _same(self, earlier: Entry, document: Document) -> Job:
-        if earlier.spec is None or not documents.same_spec(earlier.spec, document):
-            raise IdempotencyConflict(
-                "Another order was given under this idempotency key.",
-                hint="Take a new key for a new order, and the old order for the old key.",
-            )
-        return self._jobs([earlier])[0]
-
-    def _named_id(self, owner: str, key: str) -> str:
-        """Return the id of the job with a key, which nobody can guess who lacks the secret."""
-        digest = hmac.new(self._secret, _joined("job", owner, key), sha256).digest()
-        return str(UUID(bytes=digest[:16], version=4))
-
-    def _tag(self, *parts: str) -> str:
-        return hmac.new(self._secret, _joined(*parts), sha256).hexdigest()
-
-
-def uploads_in(document: Document) -> set[str]:
-    """Return the ids of the uploads that an order names, wherever in its details."""
-    return set(_UPLOAD.findall(documents.written(document["details"])))
-
-
-def _joined(*parts: str) -> bytes:
-    return json.dumps(parts).encode()
-
-
-def _is_id(job_id: str) -> bool:
-    try:
-        return str(UUID(job_id)) == job_id
-    except (ValueError, AttributeError, TypeError):
-        return False
+    @staticmethod
+    def _row(
+        connection: sa.Connection, condition: sa.ColumnElement[bool]
+    ) -> sa.Row[tuple[object, ...]] | None:
+        return connection.execute(_WITH_RESULTS.where(condition)).one_or_none()

@@ -1,9 +1,9 @@
-"""Where jobs are kept: a folder with two SQLite files, or a PostgreSQL database."""
+"""Where jobs are kept: an SQLite file in a folder, or a PostgreSQL database."""
 
 from __future__ import annotations
 
 import sqlite3
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,20 +11,20 @@ from typing import Any
 
 import psycopg
 import sqlalchemy as sa
-from dbos._error import DBOSException
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from storycore_tts.domain.errors import ConfigurationError, StorageFailed
 
 _BUSY = 30_000  # ms that a writer waits for another one
-_SUBMISSION_LOCK = 7_301_866_112_044_022  # its holder counts the jobs that wait, and adds one
+SCHEMA_LOCK = 7_301_866_112_044_021  # PostgreSQL: held by the process that makes the tables
+SUBMISSION_LOCK = 7_301_866_112_044_022  # held by the process that counts waiting jobs and adds one
 _POSTGRES = ("postgres", "postgresql", "postgresql+psycopg")
-_REFUSALS = (SQLAlchemyError, DBOSException, sqlite3.Error, psycopg.Error, OSError)
+_REFUSALS = (SQLAlchemyError, sqlite3.Error, psycopg.Error, OSError)
 
 
-# A server that vanishes is noticed by us; and we, should we vanish or hang, by the server, which
-# then frees our locks.
+# Each side notices within seconds when the other one vanishes; the server then frees our locks.
 _CONNECTING: dict[str, Any] = {
     "connect_timeout": 10,
     "application_name": "storycore-tts",
@@ -44,120 +44,120 @@ _NOTICING = (
 
 
 class Storage:
-    """The databases: ``jobs`` is DBOS's, ``own`` holds what it does not keep.
+    """A database and, in a folder, the lock of the one process that does its jobs.
 
     Args:
-        database_url: ``postgresql://…``, or None for files in ``state_dir``.
-        state_dir: A folder that only this process uses; not touched if there is a URL.
+        database_url: ``postgresql://…``, or None for a file in ``state_dir``.
+        state_dir: A folder; not touched if there is a URL.
 
     Raises:
-        ConfigurationError: That is no URL of PostgreSQL.
+        ConfigurationError: The URL is not one of PostgreSQL.
     """
 
     def __init__(self, database_url: str | None, state_dir: Path) -> None:
         self.is_postgres = database_url is not None
-        self._state_dir = state_dir
+        self.insert = postgresql.insert if self.is_postgres else sqlite.insert
+        self.state_dir = state_dir
         self._lock: sqlite3.Connection | None = None
+        self._one_writer = threading.Lock()  # SQLite has one, and lets others wait by sleeping
         if database_url is None:
-            self._url = URL.create("sqlite", database=str(state_dir / "jobs.sqlite"))
-            self.jobs = self.engine()
-            self.own = _sqlite(URL.create("sqlite", database=str(state_dir / "store.sqlite")))
+            self._url = URL.create("sqlite", database=str(state_dir / "store.sqlite"))
+            self._engine = _sqlite(self._url)
         else:
             self._url = _postgres_url(database_url)
-            self.jobs = self.own = self.engine()
+            self._engine = _postgres(self._url)
 
-    def engine(self) -> sa.Engine:
-        """Return a new engine for the jobs, with connections of its own."""
-        return _postgres(self._url) if self.is_postgres else _sqlite(self._url)
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """Connect for a query."""
+        with self.failures(), self._engine.connect() as connection:
+            yield connection
 
-    def open(self, *, share: bool = False) -> None:
-        """Take the folder, or see whether the server answers; blocks.
+    @contextmanager
+    def writing(self, lock: int | None = None) -> Iterator[sa.Connection]:
+        """Run a transaction, which is on disk when the block ends.
 
         Args:
-            share: Go without the folder while it is another process's.
+            lock: A number. No two processes run transactions of the same number at a time. In
+                SQLite no two transactions run at a time at all.
+        """
+        with self.failures():
+            if self.is_postgres:
+                with self._engine.begin() as connection:
+                    if lock is not None:
+                        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock)))
+                    yield connection
+            else:
+                with self._one_writer, self._engine.begin() as connection:
+                    connection.execute(sa.text("BEGIN IMMEDIATE"))
+                    yield connection
+
+    def upsert(
+        self, connection: sa.Connection, table: sa.Table, row: dict[str, Any], *update: str
+    ) -> None:
+        """Insert a row. Should its key be there already, update some columns of that row."""
+        [key] = table.primary_key.columns
+        changes = {name: row[name] for name in update}
+        statement = self.insert(table).values(row)
+        connection.execute(statement.on_conflict_do_update(index_elements=[key], set_=changes))
+
+    def open(self, *, share: bool = False) -> None:
+        """Lock the folder, or see whether the server answers; blocks.
+
+        Args:
+            share: Go on without the folder's lock while another process holds it.
 
         Raises:
-            StorageFailed: The folder is another process's, or the database refuses.
+            StorageFailed: Another process holds the folder, or the database refuses.
         """
         with self.failures():
             if not self.is_postgres and not self.take() and not share:
                 raise StorageFailed(
-                    f"Another process uses the folder of jobs {self._state_dir}.",
+                    f"Another process uses the folder of jobs {self.state_dir}.",
                     hint="Stop it first, or give this one a folder of its own: --state-dir FOLDER, "
                     "or server.state_dir. To share the work between processes, give them a "
                     "PostgreSQL database (server.database_url).",
                 )
-            for engine in {self.jobs, self.own}:
-                with engine.connect() as connection:
-                    connection.execute(sa.text("SELECT 1"))
+            with self._engine.connect() as connection:
+                connection.execute(sa.text("SELECT 1"))
 
     @property
     def does_jobs(self) -> bool:
-        """Whether this process may do jobs: all may that share a server, and one with a folder."""
+        """Whether this process may do jobs: in a folder, only the one that holds its lock."""
         return self.is_postgres or self._lock is not None
 
     def take(self) -> bool:
-        """Take the folder, and tell whether it is ours now.
+        """Lock the folder unless another process has; tell whether this process holds the lock.
 
-        The system gives it back should we be killed.
+        The operating system frees it when the process dies.
 
         Raises:
             StorageFailed: The disk refuses.
         """
         with self.failures():
             if self._lock is None:
-                self._lock = _locked(self._state_dir / "lock")
+                self._lock = _locked(self.state_dir / "lock")
         return self._lock is not None
 
-    @contextmanager
-    def opening(self) -> Iterator[None]:
-        """Make tables while no other process makes those of the same folder."""
-        if self.is_postgres:
-            yield
-            return
-        with self.failures():
-            lock = _locked(self._state_dir / "opening", patience=_BUSY / 1000)
-            if lock is None:
-                raise StorageFailed(
-                    f"Another process has been opening the folder of jobs {self._state_dir} for "
-                    f"{_BUSY / 1000:g} s.",
-                    hint="See what it waits for.",
-                )
-        try:
-            yield
-        finally:
-            lock.close()
-
-    @contextmanager
-    def one_at_a_time(self) -> Iterator[sa.Connection]:
-        """Run a transaction on the jobs while no other process runs one of these."""
-        with self.jobs.begin() as connection:
-            if self.is_postgres:
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SUBMISSION_LOCK)))
-            else:
-                connection.execute(sa.text("BEGIN IMMEDIATE"))
-            yield connection
-
     def lone_connection(self) -> sa.Connection:
-        """Return a new connection to PostgreSQL that nobody shares; what is locked on it stays."""
+        """Return a connection to PostgreSQL of its own; it keeps its advisory locks."""
         alone = _postgres(self._url, poolclass=sa.NullPool)
         return alone.execution_options(isolation_level="AUTOCOMMIT").connect()
 
     def close(self) -> None:
         """Close all connections and give the folder back."""
-        for engine in {self.jobs, self.own}:
-            engine.dispose()
+        self._engine.dispose()
         self.give_back()
 
     def give_back(self) -> None:
-        """Leave the folder to other processes."""
+        """Free the folder's lock."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     @contextmanager
     def failures(self) -> Iterator[None]:
-        """Turn what a database says into an error of ours, without the password or any data."""
+        """Turn a database's error into ``StorageFailed``, without the password or any data."""
         try:
             yield
         except _REFUSALS as error:
@@ -177,10 +177,10 @@ class Storage:
         return reason[:300].rstrip(". ")
 
 
-def _locked(file: Path, *, patience: float = 0) -> sqlite3.Connection | None:
-    """Lock a file for this process until the connection is closed; None: another one has it."""
+def _locked(file: Path) -> sqlite3.Connection | None:
+    """Lock a file until the connection is closed or the process dies; None: another one has it."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = sqlite3.connect(file, timeout=patience, isolation_level=None, check_same_thread=False)
+    lock = sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError as error:
@@ -196,19 +196,12 @@ def _sqlite(url: URL) -> sa.Engine:
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, record: Any) -> None:
-        connection.isolation_level = "IMMEDIATE"  # writers wait for each other at the start
+        connection.isolation_level = None  # ``writing`` begins transactions
         connection.execute(f"PRAGMA busy_timeout={_BUSY}")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA foreign_keys=ON")
-        if sqlite3.sqlite_version_info < (3, 42):
-            connection.create_function("unixepoch", 1, _unixepoch)
 
     return engine
-
-
-def _unixepoch(what: str) -> float | None:
-    """Stand in for a function as DBOS uses it with Python 3.12, whatever SQLite there is."""
-    return round(time.time(), 3) if what == "subsec" else None
 
 
 def _postgres(url: URL, **options: Any) -> sa.Engine:
@@ -234,10 +227,10 @@ def _postgres_url(text: str) -> URL:
         url = None
     if url is None or url.drivername not in _POSTGRES or not url.database or _leaks(url):
         raise ConfigurationError(
-            "The address of the database of jobs is none of PostgreSQL's.",
+            "The address of the database of jobs is not one of PostgreSQL.",
             key="tts.qwen.server.database_url",
             allowed="postgresql://user:password@host:5432/database",
-            hint="Use postgresql://user:password@host:5432/database, or none for a file.",
+            hint="Use postgresql://user:password@host:5432/database, or null for a file.",
         )
     return url.set(drivername="postgresql+psycopg")
 

@@ -1,0 +1,46 @@
+"""At which backend endpoint each job was begun, in the queue's database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from storycore_tts.adapters.queue.storage import Storage
+from storycore_tts.adapters.queue.tables import affinities
+from storycore_tts.domain.endpoints import BackendEndpoint
+
+if TYPE_CHECKING:
+    from storycore_tts.adapters.queue.durable import DurableQueue
+
+
+class JobAffinities:
+    """Where jobs were begun: a ``JobAffinityStore``.
+
+    Args:
+        queue: The queue in whose database they are.
+        storage: That database.
+    """
+
+    def __init__(self, queue: DurableQueue, storage: Storage) -> None:
+        self._queue = queue
+        self._storage = storage
+
+    async def find(self, job_id: str) -> BackendEndpoint | None:
+        """Return where a job was begun; see ``JobAffinityStore.find``."""
+        return await self._queue.patiently(self._find, job_id)
+
+    async def note(self, job_id: str, endpoint: BackendEndpoint) -> None:
+        """Write where a job is begun now; see ``JobAffinityStore.note``."""
+        await self._queue.patiently(self._note, job_id, endpoint)
+
+    def _find(self, job_id: str) -> BackendEndpoint | None:
+        wanted = sa.select(affinities.c.url, affinities.c.machine)
+        with self._storage.reading() as connection:
+            row = connection.execute(wanted.where(affinities.c.job_id == job_id)).one_or_none()
+        return None if row is None else BackendEndpoint(row.url, row.machine)
+
+    def _note(self, job_id: str, endpoint: BackendEndpoint) -> None:
+        row = {"job_id": job_id, "url": endpoint.url, "machine": endpoint.machine}
+        with self._storage.writing() as connection:
+            self._storage.upsert(connection, affinities, row, "url", "machine")

@@ -1,0 +1,213 @@
+"""What a process that does jobs asks the database, as queries; all methods block.
+
+A claim is a job's id and the number of its attempt. That number is a fencing token: it grows with
+each claim, and what belongs to an older one is not written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+import sqlalchemy as sa
+
+from storycore_tts.adapters.queue import documents, tables
+from storycore_tts.adapters.queue.documents import Document, now
+from storycore_tts.adapters.queue.repository import LIVE
+from storycore_tts.adapters.queue.storage import Storage
+from storycore_tts.adapters.queue.tables import jobs, results
+from storycore_tts.domain.jobs import Failure
+
+_QUEUED, _RUNNING = LIVE
+_BATCH = 500  # of ids in one query
+_LOST = Failure(
+    "JobLost",
+    "The process that ran the job died each time, until the job was given up.",
+    hint="Look in the service's log for the cause; most likely it ran out of memory.",
+    retryable=False,
+)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that this process shall do.
+
+    Args:
+        job_id: Which one.
+        attempt: How often it was claimed so far, this time included.
+        backend: Which adapter does it.
+        spec: JSON.
+    """
+
+    job_id: str
+    attempt: int
+    backend: str
+    spec: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a job stands in the database.
+
+    Args:
+        state: A value of ``JobState``.
+        attempt: How often it was claimed so far.
+        progress: JSON; None: none yet.
+    """
+
+    state: str
+    attempt: int
+    progress: str | None
+
+
+class Claims:
+    """The jobs that a process claims and does.
+
+    Args:
+        storage: The database.
+        worker: Name of the process.
+        max_attempts: How often a job is begun at most, if its process dies each time.
+    """
+
+    def __init__(self, storage: Storage, worker: str, max_attempts: int) -> None:
+        self._storage = storage
+        self._worker = worker
+        self._max_attempts = max_attempts
+
+    def claim(self, room: Mapping[str, int]) -> list[Claim]:
+        """Take the most urgent jobs from the queue.
+
+        Args:
+            room: How many jobs may be taken, for each backend.
+        """
+        if not self._is_any_queued(room):
+            return []  # without a lock on the database
+        with self._storage.writing() as connection:
+            found = [
+                Claim(row.id, row.attempts + 1, backend, row.spec)
+                for backend, number in room.items()
+                for row in connection.execute(_next_of(backend, number))
+            ]
+            dying = [claim for claim in found if claim.attempt > self._max_attempts]
+            for claim in dying:
+                is_it = jobs.c.id == claim.job_id
+                self._end(connection, claim.job_id, is_it, documents.of_failure(_LOST))
+            claims = [claim for claim in found if claim not in dying]
+            connection.execute(
+                jobs.update()
+                .where(jobs.c.id.in_([claim.job_id for claim in claims]))
+                .values(
+                    state=_RUNNING,
+                    worker=self._worker,
+                    attempts=jobs.c.attempts + 1,
+                    started=now(),
+                    progress=None,
+                )
+            )
+        return claims
+
+    def note(self, job_id: str, attempt: int, progress: str) -> None:
+        """Write a running job's progress."""
+        ours = sa.and_(_is_ours(job_id, attempt), jobs.c.state == _RUNNING)
+        with self._storage.writing() as connection:
+            connection.execute(jobs.update().where(ours).values(progress=progress))
+
+    def finish(
+        self, job_id: str, attempt: int, document: Document, audio: bytes, progress: str | None
+    ) -> bool:
+        """Write a job's end, outcome and audio in one transaction.
+
+        Returns:
+            False if nothing was written, since the job has ended already, by a cancellation for
+            example, or was claimed again.
+        """
+        ours = sa.and_(_is_ours(job_id, attempt), jobs.c.state.in_(LIVE))
+        with self._storage.writing() as connection:
+            return self._end(connection, job_id, ours, document, audio, progress)
+
+    def release(self) -> None:
+        """Put back what this process has not finished; it does not count as an attempt."""
+        self._requeue(jobs.c.worker == self._worker, attempts=jobs.c.attempts - 1)
+
+    def requeue_lost(self, known: Collection[str]) -> None:
+        """Put back jobs that this process has claimed and does not do.
+
+        That happens if the connection breaks before a claim's commit is confirmed.
+        """
+        self._requeue(sa.and_(jobs.c.worker == self._worker, jobs.c.id.not_in(list(known))))
+
+    def requeue(self, worker: str | None = None) -> None:
+        """Put back the jobs of a process that died; None: of all processes."""
+        self._requeue(sa.true() if worker is None else jobs.c.worker == worker)
+
+    def workers(self) -> list[str]:
+        """Return the other processes that do jobs, according to the database."""
+        wanted = sa.select(jobs.c.worker).distinct().where(jobs.c.state == _RUNNING)
+        with self._storage.reading() as connection:
+            found = connection.execute(wanted).scalars()
+            return [worker for worker in found if worker and worker != self._worker]
+
+    def look(self, job_ids: Collection[str]) -> dict[str, Standing]:
+        """Return how some jobs stand."""
+        ids, found = list(job_ids), {}
+        columns = sa.select(jobs.c.id, jobs.c.state, jobs.c.attempts, jobs.c.progress)
+        with self._storage.reading() as connection:
+            for start in range(0, len(ids), _BATCH):
+                wanted = columns.where(jobs.c.id.in_(ids[start : start + _BATCH]))
+                for row in connection.execute(wanted):
+                    found[row.id] = Standing(row.state, row.attempts, row.progress)
+        return found
+
+    def _is_any_queued(self, room: Mapping[str, int]) -> bool:
+        wanted = sa.select(jobs.c.id).where(jobs.c.state == _QUEUED, jobs.c.backend.in_([*room]))
+        with self._storage.reading() as connection:
+            return connection.execute(wanted.limit(1)).first() is not None
+
+    def _requeue(self, which: sa.ColumnElement[bool], **changes: object) -> None:
+        left = sa.and_(jobs.c.state == _RUNNING, which)
+        with self._storage.writing() as connection:
+            connection.execute(
+                jobs.update().where(left).values(state=_QUEUED, worker=None, **changes)
+            )
+
+    def _end(
+        self,
+        connection: sa.Connection,
+        job_id: str,
+        condition: sa.ColumnElement[bool],
+        document: Document,
+        audio: bytes = b"",
+        progress: str | None = None,
+    ) -> bool:
+        changes = {"state": document["state"], "ended": now(), "progress": progress}
+        if not connection.execute(jobs.update().where(condition).values(changes)).rowcount:
+            return False
+        row = {
+            "job_id": job_id,
+            "document": documents.to_json(document),
+            "media_type": document.get("media_type", ""),
+            "etag": sha256(audio).hexdigest(),
+            "audio": audio,
+        }
+        self._storage.upsert(connection, results, row, "document", "media_type", "etag", "audio")
+        return True
+
+
+def _next_of(backend: str, limit: int) -> sa.Select[tuple[str, int, str]]:
+    """Select the jobs of a backend that are next; other processes skip the rows meanwhile."""
+    return (
+        sa.select(jobs.c.id, jobs.c.attempts, jobs.c.spec)
+        .where(
+            jobs.c.state == _QUEUED,
+            jobs.c.backend == backend,
+            jobs.c.format <= tables.FORMAT,
+        )
+        .order_by(jobs.c.priority.desc(), jobs.c.number)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+
+
+def _is_ours(job_id: str, attempt: int) -> sa.ColumnElement[bool]:
+    return sa.and_(jobs.c.id == job_id, jobs.c.attempts == attempt)

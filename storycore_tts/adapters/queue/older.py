@@ -1,0 +1,135 @@
+"""Takes over the jobs of earlier versions, which kept them with DBOS.
+
+They were rows of DBOS's table ``workflow_status``: in SQLite in a file of its own, in PostgreSQL in
+a schema of its own. Each row is written into our table first and deleted there afterwards, so
+nothing is lost if this is interrupted, and a second run finds what an old process added since.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import sqlalchemy as sa
+
+from storycore_tts.adapters.queue import documents, tables
+from storycore_tts.adapters.queue.documents import Document
+from storycore_tts.adapters.queue.members import try_lock, unlock
+from storycore_tts.adapters.queue.storage import SCHEMA_LOCK, Storage
+from storycore_tts.adapters.queue.tables import jobs, results
+from storycore_tts.domain.errors import StorageFailed
+from storycore_tts.domain.jobs import Failure, JobState
+
+_SCHEMA = "storycore_tts_dbos"  # in PostgreSQL
+_OLD_TABLES = {
+    "workflow_status": (
+        "status", "authenticated_user", "recovery_attempts", "created_at", "started_at_epoch_ms",
+        "completed_at",
+    ),
+    "workflow_input": ("inputs",),
+    "workflow_output": ("output",),
+}  # fmt: skip
+_BROKEN_STATES = {"ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"}
+_BROKEN = Failure("InternalError", "An earlier version of the service failed at this job.")
+
+
+def take_over(storage: Storage) -> None:
+    """Move the jobs of an earlier version into our table; blocks.
+
+    Args:
+        storage: A database with our tables. A folder's lock must be held by this process.
+
+    Raises:
+        StorageFailed: A process of an earlier version still does jobs in the database.
+    """
+    if storage.is_postgres:
+        with storage.writing(SCHEMA_LOCK) as connection:
+            if sa.inspect(connection).has_table("workflow_status", _SCHEMA):
+                _check_no_old_process_lives(connection)
+                _delete(connection, _SCHEMA, _move(storage, connection, _SCHEMA, connection))
+    elif (file := storage.state_dir / "jobs.sqlite").exists():
+        old = sa.create_engine(f"sqlite:///{file}", poolclass=sa.NullPool)
+        with storage.failures(), old.begin() as source:
+            if not sa.inspect(source).has_table("workflow_status"):
+                return
+            with storage.writing() as connection:
+                moved = _move(storage, source, None, connection)
+            _delete(source, None, moved)
+
+
+def _check_no_old_process_lives(connection: sa.Connection) -> None:
+    if not sa.inspect(connection).has_table("storycore_tts_executors"):
+        return
+    for name in connection.execute(sa.text("SELECT id FROM storycore_tts_executors")).scalars():
+        if not try_lock(connection, name):
+            raise StorageFailed(
+                "An earlier version of storycore-tts does jobs in this database.",
+                hint="Stop its processes first; their jobs are taken over then.",
+            )
+        unlock(connection, name)
+
+
+def _move(
+    storage: Storage, source: sa.Connection, schema: str | None, target: sa.Connection
+) -> list[str]:
+    """Write old rows into our table, those excepted that are there; return the ids of all."""
+    old, inputs, outputs = (_old_table(name, schema) for name in _OLD_TABLES)
+    wanted = (
+        sa.select(*old.c, inputs.c.inputs, outputs.c.output)
+        .join_from(old, inputs, old.c.workflow_uuid == inputs.c.workflow_uuid, isouter=True)
+        .join(outputs, old.c.workflow_uuid == outputs.c.workflow_uuid, isouter=True)
+    )
+    found = [(row, json.loads(row.inputs)["args"][0]) for row in source.execute(wanted)]
+    for row, spec in sorted(found, key=lambda each: each[1]["created"]):
+        is_it = results.c.job_id == row.workflow_uuid
+        kept = target.execute(sa.select(results.c.document).where(is_it)).scalar()
+        outcome = _outcome(row, kept)
+        new = storage.insert(jobs).values(_row(row, spec, outcome)).on_conflict_do_nothing()
+        if target.execute(new).rowcount and outcome is not None and kept is None:
+            result = {"job_id": row.workflow_uuid, "document": json.dumps(outcome)}
+            target.execute(results.insert(), result | {"media_type": "", "etag": "", "audio": b""})
+    return [row.workflow_uuid for row, _ in found]
+
+
+def _outcome(row: Any, kept: str | None) -> Document | None:
+    """Return the outcome of a job that has one."""
+    text = kept or row.output  # kept: its process died before it told DBOS
+    if text is not None:
+        outcome: Document = json.loads(text)
+        return outcome
+    return documents.of_failure(_BROKEN) if row.status in _BROKEN_STATES else None
+
+
+def _row(row: Any, spec: Document, outcome: Document | None) -> Document:
+    """Return a row of ``jobs``."""
+    created = spec.pop("created")
+    state, ended = JobState.QUEUED, None
+    if row.status == "CANCELLED":
+        state, ended = JobState.CANCELLED, row.completed_at
+    elif outcome is not None:
+        state, ended = JobState(outcome["state"]), outcome.get("ended") or row.completed_at
+    return {
+        "id": row.workflow_uuid,
+        "owner": row.authenticated_user,
+        "backend": spec["backend"],
+        "priority": spec["priority"],
+        "state": state.value,
+        "format": tables.FORMAT,
+        "spec": documents.to_json(spec),
+        "created": created,
+        "started": row.started_at_epoch_ms,
+        "ended": (ended or documents.now()) if state.ended else None,
+        "attempts": row.recovery_attempts or 0,
+    }
+
+
+def _delete(source: sa.Connection, schema: str | None, job_ids: list[str]) -> None:
+    for table in (_old_table(name, schema) for name in _OLD_TABLES):
+        for start in range(0, len(job_ids), 500):
+            some = table.c.workflow_uuid.in_(job_ids[start : start + 500])
+            source.execute(sa.delete(table).where(some))
+
+
+def _old_table(name: str, schema: str | None) -> sa.TableClause:
+    columns = ("workflow_uuid", *_OLD_TABLES[name])
+    return sa.table(name, *(sa.column(column) for column in columns), schema=schema)

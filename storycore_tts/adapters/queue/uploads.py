@@ -1,0 +1,81 @@
+"""Recordings that clients sent, in the queue's database."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from storycore_tts.adapters.queue.documents import now
+from storycore_tts.adapters.queue.identifiers import Identifiers, is_upload_id
+from storycore_tts.adapters.queue.storage import Storage
+from storycore_tts.adapters.queue.tables import uploads
+from storycore_tts.domain.jobs import UploadNotFound
+
+if TYPE_CHECKING:
+    from storycore_tts.adapters.queue.durable import DurableQueue
+
+_TOUCH_AFTER = 60_000  # ms; a use that follows another one so soon is not written
+
+
+class Uploads:
+    """The recordings that clients sent: an ``UploadStore``.
+
+    Args:
+        queue: The queue in whose database they are.
+        storage: That database.
+        identifiers: Makes ids.
+    """
+
+    def __init__(self, queue: DurableQueue, storage: Storage, identifiers: Identifiers) -> None:
+        self._queue = queue
+        self._storage = storage
+        self._identifiers = identifiers
+
+    async def put(self, owner: str, data: bytes) -> str:
+        """Keep some bytes; see ``UploadStore.put``."""
+        self._queue.check_open()
+        return await self._queue.in_thread(self._put, owner, data)
+
+    async def get(self, owner: str, upload_id: str) -> bytes:
+        """Return the bytes; see ``UploadStore.get``."""
+        self._queue.check_open()
+        return await self._queue.in_thread(self._get, owner, upload_id)
+
+    def _put(self, owner: str, data: bytes) -> str:
+        upload_id = self._identifiers.upload(owner, data)
+        row = {
+            "id": upload_id,
+            "owner": self._identifiers.owner(owner),
+            "used": now(),
+            "data": data,
+        }
+        with self._storage.writing() as connection:
+            self._storage.upsert(connection, uploads, row, "used")
+        return upload_id
+
+    def _get(self, owner: str, upload_id: str) -> bytes:
+        row = None
+        if is_upload_id(upload_id):
+            wanted = sa.select(uploads.c.data, uploads.c.used).where(
+                uploads.c.id == upload_id, uploads.c.owner == self._identifiers.owner(owner)
+            )
+            with self._storage.reading() as connection:
+                row = connection.execute(wanted).one_or_none()
+        if row is None:
+            raise UploadNotFound(
+                "There is no such upload.",
+                hint="Uploads are removed some time after their last use; send it again.",
+            )
+        if row.used < now() - _TOUCH_AFTER:
+            with self._storage.writing() as connection:
+                touch(connection, [upload_id])
+        return bytes(row.data)
+
+
+def touch(connection: sa.Connection, upload_ids: Collection[str]) -> None:
+    """Write that some uploads are used now."""
+    if upload_ids:
+        stale = sa.and_(uploads.c.id.in_(upload_ids), uploads.c.used < now() - _TOUCH_AFTER)
+        connection.execute(uploads.update().where(stale).values(used=now()))
