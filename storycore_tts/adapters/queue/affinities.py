@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import sqlalchemy as sa
 
 from storycore_tts.adapters.queue.storage import Storage
 from storycore_tts.adapters.queue.tables import affinities
+from storycore_tts.adapters.queue.waiting import InThread
 from storycore_tts.domain.endpoints import BackendEndpoint
-
-if TYPE_CHECKING:
-    from storycore_tts.adapters.queue.durable import DurableQueue
 
 
 class JobAffinities:
     """Where jobs were begun: a ``JobAffinityStore``.
 
     Args:
-        queue: The queue in whose database they are.
-        storage: That database.
+        patiently: Calls what blocks, again and again while the database fails.
+        storage: The queue's database.
     """
 
-    def __init__(self, queue: DurableQueue, storage: Storage) -> None:
-        self._queue = queue
+    def __init__(self, patiently: InThread, storage: Storage) -> None:
+        self._patiently = patiently
         self._storage = storage
 
     async def find(self, job_id: str) -> BackendEndpoint | None:
         """Return where a job was begun; see ``JobAffinityStore.find``."""
-        return await self._queue.patiently(self._find, job_id)
+        return await self._patiently(self._find, job_id)
 
     async def note(self, job_id: str, endpoint: BackendEndpoint) -> None:
         """Write where a job is begun now; see ``JobAffinityStore.note``."""
-        await self._queue.patiently(self._note, job_id, endpoint)
+        await self._patiently(self._note, job_id, endpoint)
 
     def _find(self, job_id: str) -> BackendEndpoint | None:
         wanted = sa.select(affinities.c.url, affinities.c.machine)

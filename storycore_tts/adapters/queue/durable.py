@@ -123,8 +123,8 @@ class DurableQueue:
         self._is_open = False
         self._closing: asyncio.Task[None] | None = None
         self._closed = asyncio.Event()  # the database is not asked any more
-        self.uploads = Uploads(self, self._storage, self._identifiers)
-        self.affinities = JobAffinities(self, self._storage)
+        self.uploads = Uploads(self.check_open, self.in_thread, self._storage, self._identifiers)
+        self.affinities = JobAffinities(self.patiently, self._storage)
 
     async def __aenter__(self) -> DurableQueue:
         return self

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection
 
 import sqlalchemy as sa
 
@@ -11,10 +10,8 @@ from storycore_tts.adapters.queue.documents import now
 from storycore_tts.adapters.queue.identifiers import Identifiers, is_upload_id
 from storycore_tts.adapters.queue.storage import Storage
 from storycore_tts.adapters.queue.tables import uploads
+from storycore_tts.adapters.queue.waiting import InThread
 from storycore_tts.domain.jobs import UploadNotFound
-
-if TYPE_CHECKING:
-    from storycore_tts.adapters.queue.durable import DurableQueue
 
 _TOUCH_AFTER = 60_000  # ms; a use that follows another one so soon is not written
 
@@ -23,25 +20,33 @@ class Uploads:
     """The recordings that clients sent: an ``UploadStore``.
 
     Args:
-        queue: The queue in whose database they are.
-        storage: That database.
+        check_open: Refuses to work while the queue is not open.
+        in_thread: Calls what blocks.
+        storage: The queue's database.
         identifiers: Makes ids.
     """
 
-    def __init__(self, queue: DurableQueue, storage: Storage, identifiers: Identifiers) -> None:
-        self._queue = queue
+    def __init__(
+        self,
+        check_open: Callable[[], None],
+        in_thread: InThread,
+        storage: Storage,
+        identifiers: Identifiers,
+    ) -> None:
+        self._check_open = check_open
+        self._in_thread = in_thread
         self._storage = storage
         self._identifiers = identifiers
 
     async def put(self, owner: str, data: bytes) -> str:
         """Keep some bytes; see ``UploadStore.put``."""
-        self._queue.check_open()
-        return await self._queue.in_thread(self._put, owner, data)
+        self._check_open()
+        return await self._in_thread(self._put, owner, data)
 
     async def get(self, owner: str, upload_id: str) -> bytes:
         """Return the bytes; see ``UploadStore.get``."""
-        self._queue.check_open()
-        return await self._queue.in_thread(self._get, owner, upload_id)
+        self._check_open()
+        return await self._in_thread(self._get, owner, upload_id)
 
     def _put(self, owner: str, data: bytes) -> str:
         upload_id = self._identifiers.upload(owner, data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from storycore_tts.domain.events import (
@@ -95,11 +95,14 @@ class _Metrics:
     """The metrics on one registry; it is not kept here, so that it can be forgotten."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        from prometheus_client import Counter, Gauge, Histogram
+        self._count(registry)
+        self._measure(registry)
 
-        named: dict[str, Any] = {"namespace": "storycore_tts", "registry": registry}
-        counter, gauge = partial(Counter, **named), partial(Gauge, **named)
-        histogram = partial(Histogram, **named, buckets=_SECONDS)
+    def _count(self, registry: CollectorRegistry) -> None:
+        from prometheus_client import Counter, Gauge
+
+        counter = partial(Counter, namespace="storycore_tts", registry=registry)
+        gauge = partial(Gauge, namespace="storycore_tts", registry=registry)
         where, what = ("backend",), ("operation", "backend")
 
         self.requests = counter("requests", "Requests that ended.", (*what, "outcome"))
@@ -124,6 +127,13 @@ class _Metrics:
         self.routed = counter("routed_requests", "Requests that a rollout sent to a backend.", what)
         self.reloads = counter("reloads", "Times that the settings were read again.")
 
+    def _measure(self, registry: CollectorRegistry) -> None:
+        from prometheus_client import Histogram
+
+        histogram = partial(
+            Histogram, namespace="storycore_tts", registry=registry, buckets=_SECONDS
+        )
+        where, what = ("backend",), ("operation", "backend")
         self.request_seconds = histogram(
             "request_seconds", "Time from start to end, whatever the outcome.", what
         )
