@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -78,3 +79,71 @@ async def test_a_job_that_comes_back_while_the_queue_looks_is_ended_once(slow, w
     workshop.gates["gate"].set()
     assert (await ended(slow, job)).state is JobState.FAILED
     assert workshop.calls == [job.id]
+
+
+class Held(DurableQueue):
+    """Stands still in a thread, before it cancels or after it claimed, when a test says so."""
+
+    def __init__(self, *arguments, **settings):
+        super().__init__(*arguments, **settings)
+        self.held = ""
+        self.reached, self.released = asyncio.Event(), threading.Event()
+        self.seen = asyncio.Event()
+        claim, cancel = self._claims.claim, self._repository.cancel
+
+        def slow_claim(room):
+            if found := claim(room):
+                self._stand_still("claim")
+            return found
+
+        def slow_cancel(*arguments):
+            self._stand_still("cancel")
+            return cancel(*arguments)
+
+        self._claims.claim, self._repository.cancel = slow_claim, slow_cancel
+
+    def _stand_still(self, here):
+        if self.held == here:
+            self._loop.call_soon_threadsafe(self.reached.set)
+            assert self.released.wait(60)
+
+    async def start(self, perform):
+        self._loop = asyncio.get_running_loop()
+        await super().start(perform)
+
+    def _found(self, job_id, standing):
+        super()._found(job_id, standing)
+        if standing is not None and standing.attempt == 2:
+            self.seen.set()
+
+
+async def test_a_job_that_is_seen_to_be_claimed_again_before_the_claim_is_told_goes_on(
+    folder, workshop, opened
+):
+    queue = await opened(folder, workshop, Held, {"look": 0.05})
+    job = await queue.submit(spec(hold="gate"))
+    await workshop.begun[job.id].wait()
+    queue.held = "claim"
+    await queue.in_thread(queue._claims.requeue)
+    await queue.reached.wait()
+    await queue.seen.wait()
+    queue.released.set()
+    workshop.gates["gate"].set()
+    assert (await ended(queue, job)).state is JobState.SUCCEEDED
+    assert workshop.calls == [job.id]
+
+
+async def test_a_job_that_begins_while_it_is_cancelled_is_stopped_at_once(folder, workshop, opened):
+    queue = await opened(folder, workshop, Held, {"look": 3600}, concurrency={"draft": 1})
+    first = await queue.submit(spec(hold="first"))
+    await workshop.begun[first.id].wait()
+    second = await queue.submit(spec(hold="second"))
+    queue.held = "cancel"
+    cancelling = asyncio.ensure_future(queue.cancel("ann", second.id))
+    await queue.reached.wait()
+    workshop.gates["first"].set()
+    await workshop.begun[second.id].wait()
+    queue.released.set()
+    assert (await cancelling).state is JobState.CANCELLED
+    await workshop.ended[second.id].wait()
+    assert workshop.cancelled[second.id] == ("cancelled",)

@@ -53,11 +53,13 @@ class Standing:
     Args:
         state: A value of ``JobState``.
         attempt: How often it was claimed so far.
+        is_ours: Whether no other process runs it.
         progress: JSON; None: none yet.
     """
 
     state: str
     attempt: int
+    is_ours: bool
     progress: str | None
 
 
@@ -151,12 +153,16 @@ class Claims:
     def look(self, job_ids: Collection[str]) -> dict[str, Standing]:
         """Return how some jobs stand."""
         ids, found = list(job_ids), {}
-        columns = sa.select(jobs.c.id, jobs.c.state, jobs.c.attempts, jobs.c.progress)
+        columns = sa.select(
+            jobs.c.id, jobs.c.state, jobs.c.attempts, jobs.c.worker, jobs.c.progress
+        )
         with self._storage.reading() as connection:
             for start in range(0, len(ids), _BATCH):
                 wanted = columns.where(jobs.c.id.in_(ids[start : start + _BATCH]))
                 for row in connection.execute(wanted):
-                    found[row.id] = Standing(row.state, row.attempts, row.progress)
+                    found[row.id] = Standing(
+                        row.state, row.attempts, row.worker in (None, self._worker), row.progress
+                    )
         return found
 
     def _is_any_queued(self, room: Mapping[str, int]) -> bool:

@@ -199,8 +199,8 @@ class DurableQueue:
         work = self._works.get(job_id)
         progress = documents.progress_to_json(work.progress) if work is not None else None
         if await self.in_thread(self._repository.cancel, owner, job_id, progress):
-            if work is not None:
-                work.stop("cancelled")
+            if job_id in self._works:  # it may have begun meanwhile
+                self._works[job_id].stop("cancelled")
             self._watching.changed(job_id)
         return await self.get(owner, job_id)
 
@@ -429,7 +429,7 @@ class DurableQueue:
             return
         if standing is None or JobState(standing.state).ended:
             work.stop("cancelled")
-        elif standing.attempt > work.attempt:
+        elif not standing.is_ours:
             work.stop(SUSPENDED)  # another process took us for dead, and does it now
 
     def _newest(self, job: Job) -> Job:

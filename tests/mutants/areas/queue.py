@@ -66,6 +66,13 @@ MUTANTS = [
         ["tests/queue/test_failing_databases.py"],
     ),
     (
+        f"{Q}/durable.py",
+        "        elif not standing.is_ours:\n",
+        "        elif standing.attempt > work.attempt:\n",
+        "a job that comes back to its process is stopped there",
+        ["tests/queue/test_looking.py"],
+    ),
+    (
         f"{Q}/waiting.py",
         "if clock() > over:",
         "if False:",
