@@ -32,7 +32,7 @@ class AdapterSettings(SettingsBlock):
 
     @property
     def max_concurrent(self) -> int:
-        """Requests that the service sends at a time, unless ``server.concurrency`` names the adapter."""
+        """Requests at a time, unless ``server.concurrency`` names the adapter."""
         return 4
 
     def machine(self, config: QwenTTSConfig) -> str:
