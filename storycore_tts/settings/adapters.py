@@ -23,20 +23,20 @@ SETTINGS_GROUP = "storycore_tts.adapter_settings"
 class AdapterSettings(SettingsBlock):
     """Settings of one adapter, the block ``tts.qwen.<its name>``: subclass it for yours.
 
-    A field with ``repr=False`` is a secret, which is shown neither by doctor nor in a refusal.
+    A field with ``repr=False`` is a secret: neither ``doctor`` nor an error message shows it.
     """
 
     also_read: ClassVar[tuple[str, ...]] = ()
     """Other keys of ``tts.qwen`` that the adapter reads, besides those of ``QwenTTSModelConfig``.
-    When one of them changes while requests are served, the adapter is made anew."""
+    When one of them changes while the program runs, the adapter is recreated."""
 
     @property
     def max_concurrent(self) -> int:
-        """Requests that the service gives to the adapter at a time, unless its settings say so."""
+        """Requests at a time, unless ``server.concurrency`` names the adapter."""
         return 4
 
     def machine(self, config: QwenTTSConfig) -> str:
-        """Return where the work is done: how long it takes there says nothing of elsewhere.
+        """Return where the work is done; estimates of duration are kept per machine.
 
         Args:
             config: The settings in force.

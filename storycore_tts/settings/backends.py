@@ -70,7 +70,7 @@ class DirectConfig(AdapterSettings):
     max_loaded_models: Annotated[int, Field(ge=1, le=64)] = 1
     """The one that was used least recently makes room for the next."""
     idle_unload_seconds: Seconds | None = 300.0
-    """A model that nobody used for so long gives its memory back; None: never."""
+    """An idle model is unloaded after this time; None: never."""
     max_batch_size: Annotated[int, Field(ge=1, le=256)] = 16
     """Lines that are spoken at once; the memory that a line needs grows with its length."""
     batch_window_ms: Annotated[float, Field(ge=0, le=1000)] = 10.0

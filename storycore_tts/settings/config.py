@@ -63,7 +63,7 @@ class QwenTTSConfig(QwenTTSModelConfig):
     model_config = ConfigDict(extra="allow")  # for blocks of other adapters only: see __init__
 
     backend: str = "comfyui"
-    """Who speaks: comfyui, direct, draft, or another adapter that is installed."""
+    """The adapter that speaks: comfyui, direct, draft, or another that is installed."""
     fallback: str | tuple[str, ...] | None = "direct"
     """What speaks while the backend is unavailable: one backend, or several in their order, in a
     list or separated by commas; none or null: nothing does. Draft has no fallback."""
@@ -86,9 +86,9 @@ class QwenTTSConfig(QwenTTSModelConfig):
     voices_dir: Annotated[str, Field(min_length=1)] | None = None
     """Where voices are stored by name; None: ``voices`` in this program's folder of user data."""
     voice_map: dict[str, VoiceMapping] = Field(default_factory=voices_of_others)
-    """Voice ids of other speech services, in any case, and who speaks for them."""
+    """Voice ids of other speech services, in any case, and the voices that stand in for them."""
     cast: Annotated[str, Field(min_length=1)] | None = None
-    """Who speaks for the characters of a project inside StoryCore-Engine: a YAML file, which may be
+    """The voices of a project's characters inside StoryCore-Engine: a YAML file, which may be
     missing. None: ``cast.yaml`` in the working directory."""
     deprecate_legacy: bool = False
     """Warn those who still use the engine's old classes; each warning names what replaces it."""

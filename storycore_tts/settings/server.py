@@ -30,7 +30,7 @@ class ServerConfig(SettingsBlock):
     )
     """Name of each key's owner -> the key's SHA-256; ``storycore-tts keys new`` makes them."""
     allowed_hosts: list[str] = []
-    """Names under which the service is asked for, besides ``localhost`` and the address."""
+    """Host names that requests may use, besides ``localhost`` and the address."""
     allowed_origins: list[str] = []
     """Web pages of other origins that may use the service, such as ``https://editor.example``,
     ``app://obsidian.md``, or ``moz-extension://*`` for any extension of that browser. ``*`` is any

@@ -1,4 +1,4 @@
-"""Who speaks for the voices of other speech services."""
+"""Voices that stand in for those of other speech services."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from storycore_tts.settings.block import SettingsBlock
 
 
 class VoiceMapping(SettingsBlock):
-    """Who speaks for a voice id of another speech service."""
+    """The voice that stands in for a voice id of another speech service."""
 
     speaker: Annotated[str, Field(min_length=1)]
     """Name of a built-in voice, or of a stored one."""
@@ -26,7 +26,7 @@ class VoiceMapping(SettingsBlock):
 
 
 def voices_of_others() -> dict[str, VoiceMapping]:
-    """Return who speaks for the voices of StoryCore-Engine, OpenAI and Kokoro."""
+    """Return what stands in for the voices of StoryCore-Engine, OpenAI and Kokoro."""
     openai = {
         "alloy": "Serena",
         "ash": "Aiden",
