@@ -1,4 +1,4 @@
-"""Speech in files: renders it and writes it on this machine."""
+"""Renders speech and writes it to local files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from storycore_tts.sound.ffmpeg import pyav
 from storycore_tts.sound.files import check_suffix
 from storycore_tts.sound.pace import resampled, semitones
 
-if TYPE_CHECKING:  # who starts the command line needs no cast
+if TYPE_CHECKING:  # not imported at run time, for a fast start of the command line
     from storycore_tts.services.voicing import Asked
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -35,11 +35,11 @@ class VoiceResult:
     """Speech in a file.
 
     Args:
-        audio_path: The file, on this machine.
-        speech: The same audio as numbers, and how it was made.
-        text: What was said.
-        speaker: The voice that was chosen for the line; "" where none had to be.
-        notes: What there is to say of that choice.
+        audio_path: Path of the file.
+        speech: The speech, as samples with metadata.
+        text: The spoken text.
+        speaker: Name of the voice chosen for the line; "" if none was chosen.
+        notes: Notes on that choice.
     """
 
     audio_path: Path
@@ -50,7 +50,7 @@ class VoiceResult:
 
     @property
     def duration(self) -> float:
-        """Length in seconds."""
+        """Duration in seconds."""
         return self.speech.duration
 
     @property
@@ -60,37 +60,37 @@ class VoiceResult:
 
     @property
     def seed(self) -> int | None:
-        """The seed that was used, asked for or fresh."""
+        """The seed used, requested or random."""
         return self.speech.seed
 
     @property
     def x_vector_only(self) -> bool:
-        """A clone made from the speaker embedding alone, without a transcript."""
+        """Whether a clone was made from the speaker embedding alone."""
         return self.speech.x_vector_only
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was done in spite of doubts, for people to read."""
+        """Warnings about the result, for display."""
         return (*self.notes, *self.speech.warnings)
 
 
 def rendering(
     output_path: str | os.PathLike[str] | None = None, *, speed: float = 1.0, pitch: float = 1.0
 ) -> Rendering:
-    """Return what becomes of a line; refused before anything is spoken.
+    """Return the rendering of a line, after a check that it is possible.
 
     Args:
-        output_path: Its suffix decides on the format; None is a wav.
+        output_path: Path whose suffix determines the format; None: wav.
         speed: 0.25..4; 2 is twice as fast.
         pitch: 0.5..2; 2 is an octave up.
 
     Raises:
-        InvalidRequest: A value out of its range, an unknown suffix, or an extra is missing.
+        InvalidRequest: A value is out of range, the suffix is unknown, or an extra is missing.
     """
     suffix = ".wav" if output_path is None else check_suffix(Path(output_path))
     found = Rendering(suffix.removeprefix("."), speed, semitones(pitch))
     if found.changes_samples:
-        pyav("Another pace or pitch")
+        pyav("Changing speed or pitch")
     return found
 
 
@@ -144,20 +144,20 @@ class AudioFolder:
         sample_rate: int | None = None,
         on_progress: OnProgress | None = None,
     ) -> VoiceResult:
-        """Speak a line into a file.
+        """Generate speech and write it to a file.
 
         Args:
             tts: The service.
-            asked: The line.
-            output_path: Where to write; None for a new wav in the folder.
-            stem: How the name of a new file begins.
-            form: What becomes of the speech; None: nothing but a file.
-            sample_rate: Of the file, in Hz; None for the model's own.
-            on_progress: Hears how far the job is.
+            asked: The request, with the chosen voice.
+            output_path: Path of the file; None: a new wav file in the folder.
+            stem: Prefix for the name of a new file.
+            form: How the audio is rendered; None: unchanged.
+            sample_rate: Sample rate of the file, in Hz; None: that of the model.
+            on_progress: Progress callback.
 
         Raises:
-            InvalidRequest: The file cannot be written there.
-            StorageFailed: The disk refuses.
+            InvalidRequest: The path cannot be written to.
+            StorageFailed: The disk is full or failed.
             TTSError: See ``TextToSpeech.speak``.
         """
         target = self.reserve(output_path, stem=stem)
@@ -182,10 +182,14 @@ class AudioFolder:
 
 
 def write_file(target: Path, data: bytes) -> None:
-    """Write a file, or leave none; blocks while it writes.
+    """Write a file; on failure, remove it. Blocks while it writes.
+
+    Args:
+        target: Path of the file.
+        data: Its contents.
 
     Raises:
-        StorageFailed: The disk refuses.
+        StorageFailed: The file cannot be written.
     """
     with _disk_named(target):
         write_whole(target, data)

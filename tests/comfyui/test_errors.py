@@ -323,7 +323,7 @@ async def test_a_file_that_is_gone(server, adapter):
     server.faults.add(OutputDeleted())
     error = await failure(adapter)
     assert isinstance(error, JobLost)
-    assert "is gone" in str(error)
+    assert "no longer exists" in str(error)
     assert not error.retryable
 
 

@@ -33,7 +33,7 @@ async def test_a_missing_model_is_told_while_the_server_tries_to_download_it(
     without_models, make_adapter
 ):
     adapter, heard = make_adapter(without_models.url), []
-    with pytest.raises(BackendUnavailable, match=f"{VOICE} lies in Qwen/") as caught:
+    with pytest.raises(BackendUnavailable, match=f"{VOICE} is in the subfolder Qwen/") as caught:
         await adapter.synthesize(LINE, on_progress=heard.append)
     assert not caught.value.retryable
     assert "OSError: We couldn't connect" in caught.value.message
@@ -84,7 +84,7 @@ async def test_the_status_names_missing_models_and_where_they_belong(without_mod
     assert status.reachable
     said = {problem.message: problem.advice for problem in status.problems}
     assert len(said) == 3
-    for model in (f"{VOICE} lies in", "Qwen3-TTS-12Hz-1.7B-Base is not", "Qwen3-TTS-Tokenizer"):
+    for model in (f"{VOICE} is in the subfolder", "Qwen3-TTS-12Hz-1.7B-Base is not", "Qwen3-TTS-Tokenizer"):
         assert any(model in message for message in said)
     assert all("ComfyUI/models/qwen-tts/" in advice for advice in said.values())
 
@@ -117,7 +117,7 @@ async def test_a_gpu_is_chosen_by_the_server_and_that_is_said(server):
     await adapter.aclose()
     [graph] = [record.graph for record in server.log.of(Submitted)]
     assert graph["voice"]["inputs"]["device"] == "cuda"
-    assert "it was sent cuda instead of cuda:1" in speech.warnings[0]
+    assert "using cuda instead of cuda:1" in speech.warnings[0]
 
 
 @pytest.mark.parametrize(("pack", "taken"), [("1.0.6", False), ("1.0.7", True)])

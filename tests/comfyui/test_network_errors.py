@@ -117,7 +117,7 @@ async def test_http_to_a_server_that_says_that_it_speaks_tls():
 async def test_a_server_that_hangs_up_and_speaks_no_tls_either():
     async with answering(None) as url:
         error = await failure(url("http"))
-    assert "broke" in str(error)
+    assert "failed: Server disconnected" in str(error)
     assert error.retryable
 
 

@@ -77,7 +77,7 @@ async def test_a_folder_on_another_machine_is_judged_by_its_name(root, name, fou
 )
 @pytest.mark.parametrize("root", FAR)
 async def test_no_name_leads_out_of_another_machines_folder(root, name):
-    with pytest.raises(InvalidRequest, match="There is no dataset"):
+    with pytest.raises(InvalidRequest, match=r"^The dataset .* was not found"):
         await named(name, root, what="dataset")
 
 

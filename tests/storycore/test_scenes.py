@@ -175,7 +175,7 @@ async def test_a_cast_that_names_nobody_stops_before_anything_is_spoken(
     dialogue, comfyui, server, tmp_path
 ):
     (tmp_path / "cast.yaml").write_text("Anna: Ryann\n")
-    with pytest.raises(UnknownSpeaker, match=r"Anna cannot be heard.*'Ryan'"):
+    with pytest.raises(UnknownSpeaker, match=r"voice of Anna does not exist.*'Ryan'"):
         await speak_scene(dialogue(), config=comfyui)
     assert jobs(server) == []
 
@@ -273,7 +273,7 @@ CLIPS = [
     ("engine", "error", "said"),
     [
         (Engine(token="other"), AuthenticationFailed, "HTTP 401"),
-        (Engine(last=1), BackendUnavailable, "1 of 2 are on the track"),
+        (Engine(last=1), BackendUnavailable, "1 of 2 clips were added"),
         (
             lambda _: httpx.Response(404, json={"detail": "Track not found"}),
             InvalidRequest,

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of answers that are problems, with an example of each."""
+"""Problem responses in the OpenAPI document, with an example of each."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ OF_RECORDINGS = (
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
 )
-"""How a recording may be refused."""
+"""Error statuses of routes that accept recordings."""
 
 OF_BACKENDS = (
     HTTPStatus.BAD_GATEWAY,
     HTTPStatus.SERVICE_UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT,
 )
-"""What asking a backend may end in."""
+"""Error statuses of routes that use a backend."""
 
 
 def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    """Return what OpenAPI says of these answers; those of every request are among them."""
+    """Return OpenAPI responses for these statuses and those of every route.
+
+    Args:
+        *statuses: Error statuses of the route.
+    """
     always = (
         HTTPStatus.BAD_REQUEST,
         HTTPStatus.UNAUTHORIZED,
@@ -51,37 +55,40 @@ def _example(kind: type[TTSError], detail: str, hint: str | None = None) -> Prob
 
 
 _EXAMPLES = {
-    HTTPStatus.BAD_REQUEST: plain(HTTPStatus.BAD_REQUEST, "The body is no valid JSON."),
+    HTTPStatus.BAD_REQUEST: plain(HTTPStatus.BAD_REQUEST, "The body is not valid JSON."),
     HTTPStatus.UNAUTHORIZED: plain(
-        HTTPStatus.UNAUTHORIZED, "This service needs a key.", "Send Authorization: Bearer KEY."
+        HTTPStatus.UNAUTHORIZED,
+        "This service requires an API key.",
+        "Send Authorization: Bearer KEY, with a key from the operator of the service.",
     ),
-    HTTPStatus.FORBIDDEN: plain(
-        HTTPStatus.FORBIDDEN, "Requests from the origin https://elsewhere.example are not taken."
-    ),
+    HTTPStatus.FORBIDDEN: plain(HTTPStatus.FORBIDDEN, "Requests from this origin are not allowed."),
     HTTPStatus.NOT_FOUND: _example(jobs.JobNotFound, "There is no such job."),
     HTTPStatus.CONFLICT: _example(jobs.JobNotReady, "The job is still running."),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: plain(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The upload has more than 25 MiB."
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The upload exceeds 25 MiB."
     ),
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: plain(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The recording is none of the sound files taken here."
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The recording's file format is not supported."
     ),
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: plain(
-        HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "The file ends before the range begins."
+        HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "The range starts after the end of the file."
     ),
     HTTPStatus.UNPROCESSABLE_ENTITY: _example(
-        errors.UnknownSpeaker, "There is no speaker 'Emily'.", "Speakers: Ryan, Serena, Vivian, …"
+        errors.UnknownSpeaker,
+        "The comfyui backend has no speaker 'Emily'.",
+        "Available speakers: Ryan, Serena, Vivian, …",
     ),
     HTTPStatus.TOO_MANY_REQUESTS: plain(
-        HTTPStatus.TOO_MANY_REQUESTS, "More than 600 requests in a minute."
+        HTTPStatus.TOO_MANY_REQUESTS, "Rate limit exceeded: 600 requests per minute."
     ),
     HTTPStatus.BAD_GATEWAY: _example(
-        errors.GenerationFailed, "ComfyUI failed at the job: CUDA error: device-side assert."
+        errors.GenerationFailed,
+        "The node failed on the ComfyUI server: CUDA error: device-side assert.",
     ),
     HTTPStatus.SERVICE_UNAVAILABLE: _example(
         errors.BackendUnavailable,
-        "No ComfyUI answers at http://127.0.0.1:8188.",
-        "Start it, or set tts.qwen.comfyui_url.",
+        "Cannot reach ComfyUI at http://127.0.0.1:8188.",
+        "Start ComfyUI, or set tts.qwen.comfyui_url.",
     ),
     HTTPStatus.GATEWAY_TIMEOUT: plain(HTTPStatus.GATEWAY_TIMEOUT, "The job took more than 3600 s."),
 }

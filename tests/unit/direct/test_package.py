@@ -105,7 +105,7 @@ def test_a_folder_that_hides_a_package_is_named(told, tmp_path):
     (here / "coverage9").mkdir(parents=True)
     uses = "import coverage9\ncoverage9.types"
     said = told(cwd=here, **{"qwen_tts.py": "import numba9", "numba9.py": uses})
-    assert f"The folder {here / 'coverage9'} hides the package coverage9" in said
+    assert f"{here / 'coverage9'} shadows the package coverage9" in said
 
 
 @needs_package
@@ -143,6 +143,6 @@ def test_versions_that_do_not_work_together_are_known(holder, versions, advice):
 def test_each_package_is_told_with_what_works():
     details = Installed("qwen-tts", {"qwen-tts": "0.1.1", "transformers": "5.24.0"}).details()
     assert details["qwen_tts"] == "qwen-tts 0.1.1"
-    assert details["transformers"] == "5.24.0 (works: >=4.57.3,<4.58)"
-    assert details["accelerate"] == "not installed (works: >=1.12,<2)"
-    assert details["torchaudio"] == "not installed (not needed)"
+    assert details["transformers"] == "5.24.0 (compatible: >=4.57.3,<4.58)"
+    assert details["accelerate"] == "not installed (compatible: >=1.12,<2)"
+    assert details["torchaudio"] == "not installed (not required)"

@@ -106,7 +106,7 @@ def execution_error(failed: Failed, *, request: object) -> TTSError:
 def stopped_error(*, ran: bool) -> JobCancelled:
     """Return the error for a job that another client stopped while it was running or queued."""
     said = (
-        "The job was interrupted on the ComfyUI server, by another client or in its web interface."
+        "The job was interrupted on the ComfyUI server by another client or in its web interface."
         if ran
         else "Another client deleted the job from the queue of the ComfyUI server."
     )

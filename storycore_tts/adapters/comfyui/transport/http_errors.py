@@ -67,8 +67,9 @@ class HttpErrors:
                 key="tts.qwen.comfyui",
                 hint="Check tts.qwen.comfyui_url and tts.qwen.comfyui.headers.",
             )
+        said = str(error).rstrip(".") or type(error).__name__
         return _unavailable(
-            f"The connection to ComfyUI at {self._url} failed: {error or type(error).__name__}.",
+            f"The connection to ComfyUI at {self._url} failed: {said}.",
             "Check the log of the server; it may have been restarted.",
         )
 
