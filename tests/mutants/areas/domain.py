@@ -40,9 +40,9 @@ MUTANTS = [
         [f"{UNIT}/test_requests.py"],
     ),
     (
-        "storycore_tts/domain/requests.py",
-        'check_range("num_epochs", self.num_epochs, 1, 100, whole=True)',
-        'check_range("num_epochs", self.num_epochs, 1, 1000, whole=True)',
+        "storycore_tts/domain/training.py",
+        'Number(1, 100, "Rounds over the recordings (epochs)."',
+        'Number(1, 1000, "Rounds over the recordings (epochs)."',
         "the bound on training epochs is ten times too high",
         [f"{UNIT}/test_requests.py"],
     ),
