@@ -38,6 +38,15 @@ class SamplingParameters:
         int | None,
         Number(0, MAX_SEED, "Without one, each line gets a fresh seed, which the result records."),
     ] = None
+    subtalker_top_p: Annotated[
+        float, Number(0, 1, "The same as top_p, for the codebooks after the first.")
+    ] = 1.0
+    subtalker_top_k: Annotated[
+        int, Number(0, 1000, "The same as top_k, for the codebooks after the first.")
+    ] = 50
+    subtalker_temperature: Annotated[
+        float, Number(0.01, 5, "The same as temperature, for the codebooks after the first.")
+    ] = 0.9
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -49,6 +58,9 @@ class SamplingOptions(TypedDict, total=False):
     temperature: float | None
     repetition_penalty: float | None
     seed: int | None
+    subtalker_top_p: float | None
+    subtalker_top_k: int | None
+    subtalker_temperature: float | None
 
 
 @dataclass(frozen=True)

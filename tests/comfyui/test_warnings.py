@@ -8,7 +8,14 @@ import httpx
 import numpy as np
 import pytest
 
-from storycore_tts import CloneRequest, QwenTTSConfig, ReferenceAudio, Sampling, SpeechRequest
+from storycore_tts import (
+    CloneRequest,
+    QwenTTSConfig,
+    ReferenceAudio,
+    Sampling,
+    SpeechRequest,
+    open_tts,
+)
 from storycore_tts.adapters.comfyui import ComfyUIAdapter
 from storycore_tts.testing.comfyui import StandInComfyUI
 
@@ -71,3 +78,10 @@ async def test_a_parameter_that_an_old_node_lacks_is_named(server: StandInComfyU
     for speech in made:
         assert any("comfyui ignores temperature: the node" in said for said in speech.warnings)
     assert plain.warnings == ()
+
+
+async def test_a_parameter_that_no_node_has_is_named(server: StandInComfyUI):
+    async with open_tts(QwenTTSConfig(comfyui_url=server.url)) as tts:
+        speech = await tts.say("Hello.", sampling=Sampling(subtalker_temperature=0.5))
+    ignored = "comfyui ignores subtalker_temperature: it takes no such parameter"
+    assert speech.warnings == (ignored,)

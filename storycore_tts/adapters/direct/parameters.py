@@ -11,7 +11,12 @@ from storycore_tts.domain.sampling import Sampling, SamplingParameters
 
 # Keyword arguments of the package. Each is sent with every call, because the package would take
 # what is missing from the checkpoint.
-SENT = frozenset({"top_p", "top_k", "temperature", "repetition_penalty"})
+SENT = frozenset(
+    (
+        *("top_p", "top_k", "temperature", "repetition_penalty"),
+        *("subtalker_top_p", "subtalker_top_k", "subtalker_temperature"),
+    )
+)
 # The seed is given to torch's generators, and each line has a budget within its max_new_tokens.
 SAMPLING = SENT | {"seed", "max_new_tokens"}
 TRAINING = frozenset(
@@ -21,13 +26,6 @@ TRAINING = frozenset(
     )
 )
 
-# How the sub-talker draws codebooks 1 to 15: the published values, as the ComfyUI nodes use them.
-_SUB_TALKER = {
-    "subtalker_dosample": True,
-    "subtalker_top_k": 50,
-    "subtalker_top_p": 1.0,
-    "subtalker_temperature": 0.9,
-}
 _FEWEST_TOKENS = 2  # a single one is no frame yet, and the package fails where there is none
 
 
@@ -38,7 +36,7 @@ def sampling_options(sampling: Sampling) -> dict[str, Any]:
         for one in parameters_of(SamplingParameters)
         if one.name in SENT
     }
-    return {"do_sample": True, **_SUB_TALKER, **sent}
+    return {"do_sample": True, "subtalker_dosample": True, **sent}
 
 
 def generation_options(lines: Sequence[Line]) -> dict[str, Any]:
