@@ -83,5 +83,5 @@ async def test_a_parameter_that_an_old_node_lacks_is_named(server: StandInComfyU
 async def test_a_parameter_that_no_node_has_is_named(server: StandInComfyUI):
     async with open_tts(QwenTTSConfig(comfyui_url=server.url)) as tts:
         speech = await tts.say("Hello.", sampling=Sampling(subtalker_temperature=0.5))
-    ignored = "comfyui ignores subtalker_temperature: it takes no such parameter"
+    ignored = "comfyui ignores subtalker_temperature: it has no such parameter"
     assert speech.warnings == (ignored,)

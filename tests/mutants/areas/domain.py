@@ -137,4 +137,18 @@ MUTANTS = [
         "a voice id is not spoken by the default speaker although that one fits",
         [f"{UNIT}/test_voice_ids.py"],
     ),
+    (
+        "storycore_tts/services/job_specs.py",
+        "if field.name in _ALWAYS_WRITTEN or getattr(value, field.name) != field.default",
+        "if True",
+        "a request with an old idempotency key conflicts with itself after an upgrade",
+        ["tests/unit/services/test_job_specs.py"],
+    ),
+    (
+        "storycore_tts/adapters/comfyui/protocol/graphs.py",
+        "for name in names if name in known]",
+        "for name in names if not known]",
+        "a ComfyUI node that lacks an input drops a parameter in silence",
+        ["tests/unit/comfyui/test_graphs.py"],
+    ),
 ]
