@@ -29,13 +29,13 @@ from .domain.requests import (
     SpeechRequest,
     TrainingRequest,
 )
-from .domain.sampling import Sampling
+from .domain.sampling import Sampling, SamplingOptions, SamplingParameters
 from .domain.speech import Speech, Timings, TrainedVoice
 from .domain.stored_voices import StoredVoice
+from .domain.training import TrainingOptions, TrainingParameters
 from .domain.voices import Speaker
 from .entrypoints.client import (
     QwenTTSComfyUIClient,
-    SamplingOptions,
     VoiceResult,
 )
 from .entrypoints.http import create_app, create_router
@@ -158,6 +158,7 @@ __all__ = [
     "RunawayGeneration",
     "Sampling",
     "SamplingOptions",
+    "SamplingParameters",
     "ServerConfig",
     "SilentAudio",
     "Speaker",
@@ -176,6 +177,8 @@ __all__ = [
     "Timings",
     "TrainedVoice",
     "TrainingEstimate",
+    "TrainingOptions",
+    "TrainingParameters",
     "TrainingPreset",
     "TrainingRequest",
     "TrainingResult",

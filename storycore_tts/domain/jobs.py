@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from storycore_tts.domain.errors import InvalidRequest, TTSError
 from storycore_tts.domain.progress import OnProgress, Progress
-from storycore_tts.domain.sampling import check_range
+from storycore_tts.errors import check_range
 
 JSON: TypeAlias = Mapping[str, Any]
 """A JSON object."""

@@ -13,8 +13,10 @@ import numpy as np
 from storycore_tts.domain.errors import InvalidReferenceAudio, InvalidRequest, shown
 from storycore_tts.domain.languages import AUTO, language_named
 from storycore_tts.domain.markup import without_markup
-from storycore_tts.domain.sampling import Sampling, check_range
+from storycore_tts.domain.parameters import check_parameters
+from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.text import one_line, saying_seconds, speakable, token_budget
+from storycore_tts.domain.training import TrainingParameters
 from storycore_tts.sound.decoders import UndecodableAudio
 from storycore_tts.sound.files import decode
 from storycore_tts.sound.samples import (
@@ -296,7 +298,7 @@ class CloneRequest:
 
 
 @dataclass(frozen=True)
-class TrainingRequest:
+class TrainingRequest(TrainingParameters):
     """Fine-tune a Base model to one speaker.
 
     Args:
@@ -308,11 +310,6 @@ class TrainingRequest:
         test_text: What the validation samples say.
         language: A language's name, code or locale.
         model_choice: Size of the Base model to start from, "0.6B" or "1.7B".
-        learning_rate: 1e-7..1e-3.
-        num_epochs: Rounds over the dataset, 1..100.
-        batch_size: Recordings a step, 1..8.
-        gradient_accumulation_steps: Steps a weight update, 1..64.
-        validate_every: Epochs between validation samples, 1..10.
         project: Whose line this is, for a gradual rollout: the same project, the same backend.
         job_id: An id of yours for this job, a UUID: asked again with the same id, a backend that
             still knows the job picks it up instead of doing it twice. None: a fresh one.
@@ -329,13 +326,8 @@ class TrainingRequest:
     test_text: str = "Hello, this is a test of my new voice."
     language: str = "English"
     model_choice: str = "1.7B"
-    learning_rate: float = 2e-5
-    num_epochs: int = 10
-    batch_size: int = 1
-    gradient_accumulation_steps: int = 4
-    validate_every: int = 2
-    project: str = ""
-    job_id: str | None = None
+    project: str = field(default="", kw_only=True)
+    job_id: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         _check_job(self)
@@ -343,12 +335,7 @@ class TrainingRequest:
             _set(self, **{name: one_line(name, getattr(self, name))})
         _set(self, language=language_named(self.language))
         _set(self, test_text=speakable(self.test_text, what="test_text"))
-        check_range("learning_rate", self.learning_rate, 1e-7, 1e-3)
-        check_range("num_epochs", self.num_epochs, 1, 100, whole=True)
-        check_range("batch_size", self.batch_size, 1, 8, whole=True)
-        steps = self.gradient_accumulation_steps
-        check_range("gradient_accumulation_steps", steps, 1, 64, whole=True)
-        check_range("validate_every", self.validate_every, 1, 10, whole=True)
+        check_parameters(self, TrainingParameters)
 
 
 def _text(text: str, strip_markup: bool) -> str:

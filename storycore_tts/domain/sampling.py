@@ -4,43 +4,74 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from typing import Annotated, TypedDict
 
-from storycore_tts.errors import check_range as check_range
+from storycore_tts.domain.parameters import MAX_SEED, Number, check_parameters
 
-MAX_SEED = 2**64 - 1  # of the ComfyUI nodes and of torch.manual_seed
+__all__ = ["MAX_SEED", "Sampling", "SamplingOptions", "SamplingParameters", "fresh_seed"]
 
 
 def fresh_seed() -> int:
-    """Return a seed that nobody chose; below 2**53, so that any JSON reader keeps it."""
+    """Return a seed for a request without one; below 2**53, so that any JSON reader keeps it."""
     return secrets.randbelow(2**53)
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """How the model draws its tokens. Every adapter is sent every value, so that none can differ.
+class SamplingParameters:
+    """The parameters of sampling, each declared here and nowhere else.
 
-    Args:
-        max_new_tokens: The most talker tokens, 1..8192; 12.5 of them are one second. The budget
-            of one request is scaled to its text and ends here at the latest.
-        top_p: Nucleus, 0..1.
-        top_k: Candidates, 0..1000; 0 for all.
-        temperature: 0.01..5.
-        repetition_penalty: 0.5..5; 1 for none.
-        seed: 0..2**64−1, or None for a fresh one, which the result records.
+    A new one also needs a line in ``SamplingOptions`` below, and an adapter that takes it.
     """
 
-    max_new_tokens: int = 2048
-    top_p: float = 0.8
-    top_k: int = 20
-    temperature: float = 1.0
-    repetition_penalty: float = 1.05
-    seed: int | None = None
+    max_new_tokens: Annotated[
+        int, Number(1, 8192, "Longest audio in tokens; 12.5 of them are one second.")
+    ] = 2048
+    top_p: Annotated[float, Number(0, 1, "Nucleus sampling: probability mass.")] = 0.8
+    top_k: Annotated[int, Number(0, 1000, "Candidates for each token; 0 for all of them.")] = 20
+    temperature: Annotated[
+        float, Number(0.01, 5, "The higher, the more two readings of a line differ.")
+    ] = 1.0
+    repetition_penalty: Annotated[
+        float, Number(0.5, 5, "Makes repeated tokens less likely; 1 disables it.")
+    ] = 1.05
+    seed: Annotated[
+        int | None,
+        Number(0, MAX_SEED, "Without one, each line gets a fresh seed, which the result records."),
+    ] = None
+    subtalker_top_p: Annotated[
+        float, Number(0, 1, "The same as top_p, for the codebooks after the first.")
+    ] = 1.0
+    subtalker_top_k: Annotated[
+        int, Number(0, 1000, "The same as top_k, for the codebooks after the first.")
+    ] = 50
+    subtalker_temperature: Annotated[
+        float, Number(0.01, 5, "The same as temperature, for the codebooks after the first.")
+    ] = 0.9
+
+
+class SamplingOptions(TypedDict, total=False):
+    """The parameters of ``Sampling`` as keyword arguments; None, or left out: as configured."""
+
+    max_new_tokens: int | None
+    top_p: float | None
+    top_k: int | None
+    temperature: float | None
+    repetition_penalty: float | None
+    seed: int | None
+    subtalker_top_p: float | None
+    subtalker_top_k: int | None
+    subtalker_temperature: float | None
+
+
+@dataclass(frozen=True)
+class Sampling(SamplingParameters):
+    """How the model draws its tokens. An adapter sends every value that its backend takes.
+
+    The budget of one request is scaled to its text, and ends at ``max_new_tokens`` at the latest.
+
+    Raises:
+        InvalidRequest: A value out of its range.
+    """
 
     def __post_init__(self) -> None:
-        check_range("max_new_tokens", self.max_new_tokens, 1, 8192, whole=True)
-        check_range("top_p", self.top_p, 0, 1)
-        check_range("top_k", self.top_k, 0, 1000, whole=True)
-        check_range("temperature", self.temperature, 0.01, 5)
-        check_range("repetition_penalty", self.repetition_penalty, 0.5, 5)
-        if self.seed is not None:
-            check_range("seed", self.seed, 0, MAX_SEED, whole=True)
+        check_parameters(self, SamplingParameters)

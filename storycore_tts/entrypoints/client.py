@@ -7,7 +7,6 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TypedDict
 
 from typing_extensions import Unpack
 
@@ -20,8 +19,10 @@ from storycore_tts.domain.requests import (
     SpeechRequest,
     TrainingRequest,
 )
+from storycore_tts.domain.sampling import SamplingOptions
 from storycore_tts.domain.speech import TrainedVoice
 from storycore_tts.domain.stored_voices import StoredVoice
+from storycore_tts.domain.training import TrainingOptions
 from storycore_tts.domain.voices import Speaker
 from storycore_tts.ports import BackendStatus
 from storycore_tts.services.files import exists
@@ -29,26 +30,6 @@ from storycore_tts.services.output import VoiceResult as VoiceResult
 from storycore_tts.services.voices import VoiceLibrary
 from storycore_tts.services.voicing import Asked
 from storycore_tts.settings import QwenTTSConfig
-
-
-class SamplingOptions(TypedDict, total=False):
-    """How the model draws its tokens; what is left out, or None, is as configured.
-
-    The ranges are those of the ComfyUI node, which has the last word.
-    """
-
-    seed: int | None
-    """0..2**64−1; a fresh one when nothing is said anywhere, and the result records it."""
-    max_new_tokens: int | None
-    """512..4096; 12.5 tokens are one second."""
-    top_p: float | None
-    """Nucleus, 0..1."""
-    top_k: int | None
-    """Candidates, 0..100; 0 for all."""
-    temperature: float | None
-    """0.1..2."""
-    repetition_penalty: float | None
-    """1..2; 1 for none."""
 
 
 class QwenTTSComfyUIClient:
@@ -243,12 +224,8 @@ class QwenTTSComfyUIClient:
         *,
         language: str = "English",
         test_text: str | None = None,
-        num_epochs: int | None = None,
-        learning_rate: float | None = None,
-        batch_size: int | None = None,
-        gradient_accumulation_steps: int | None = None,
-        validate_every: int | None = None,
         on_progress: OnProgress | None = None,
+        **parameters: Unpack[TrainingOptions],
     ) -> TrainedVoice:
         """Fine-tune the Base model of the configured size to one speaker.
 
@@ -259,12 +236,8 @@ class QwenTTSComfyUIClient:
             language: A language's name, code or locale; the node takes Auto, Chinese, English,
                 Japanese and Korean.
             test_text: What the validation samples say; None for an English sentence.
-            num_epochs: 1..100; None, here and below, for the configured value.
-            learning_rate: 1e-7..1e-3.
-            batch_size: 1..8.
-            gradient_accumulation_steps: 1..64.
-            validate_every: Epochs between validation samples, 1..10.
             on_progress: Hears epoch, step and loss.
+            **parameters: Of the training, such as ``num_epochs``; see ``TrainingOptions``.
 
         Returns:
             The voice; its ``checkpoint_path`` is a folder on the server.
@@ -273,14 +246,7 @@ class QwenTTSComfyUIClient:
             InvalidDataset: The folder cannot be trained on.
             TTSError: See ``storycore_tts.errors``.
         """
-        wanted = {
-            "test_text": test_text,
-            "num_epochs": num_epochs,
-            "learning_rate": learning_rate,
-            "batch_size": batch_size,
-            "gradient_accumulation_steps": gradient_accumulation_steps,
-            "validate_every": validate_every,
-        }
+        wanted = {"test_text": test_text, **parameters}
         given = {name: value for name, value in wanted.items() if value is not None}
         request = TrainingRequest(
             dataset=audio_folder,

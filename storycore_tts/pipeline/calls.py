@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.progress import OnProgress
 from storycore_tts.pipeline import audio_gate
+from storycore_tts.pipeline.ignored import ignored_by, with_warnings
 from storycore_tts.ports import Adapter, BackendStatus, Capabilities, SpeechChunk
 from storycore_tts.ports.operations import Operation
 
@@ -143,7 +144,9 @@ class Dispatcher:
         return self._adapter.capabilities
 
     async def send(self, call: Call) -> Any:
-        """Call the port's method, and refuse bad audio; see ``audio_gate``.
+        """Call the port's method, refuse bad audio, and warn of parameters that have no effect.
+
+        See ``audio_gate`` and ``ignored``.
 
         A call that was cancelled ends as cancelled, even if the adapter makes another error of it:
         otherwise that error would be retried, or another backend asked (from Python 3.11 on, which
@@ -155,17 +158,18 @@ class Dispatcher:
         method = getattr(self._adapter, operation.name)
         arguments = () if call.request is None else (call.request,)
         options = {} if call.request is None else {"on_progress": call.on_progress}
+        ignored = ignored_by(self._name, self.capabilities, call.request)
         try:
             if operation.streams:
                 stream = await StartedStream.of(method(*arguments, **options))
                 gate = audio_gate.StreamGate(call.request)
-                return stream.each(gate, within=gate)
+                return stream.each(lambda one: with_warnings(gate(one), ignored), within=gate)
             result = await method(*arguments, **options)
         except TTSError as error:
             if _cancellations() > before:
                 raise asyncio.CancelledError from error
             raise
-        return audio_gate.passed(result, call.request)
+        return with_warnings(audio_gate.passed(result, call.request), ignored)
 
     async def status(self) -> BackendStatus:
         """See ``Adapter.status``."""

@@ -92,10 +92,12 @@ class Rollout:
     def capabilities(self) -> Capabilities:
         """Every port that one of the two has; of the rest, what both can do."""
         new, old = (backend.capabilities for backend, _ in self._sides)
-        found = {
+        found: dict[str, Any] = {
             f.name: (any if f.name in _PORTS else all)((getattr(new, f.name), getattr(old, f.name)))
             for f in fields(Capabilities)
         }
+        taken = [one.parameters for one in (new, old) if one.parameters is not None]
+        found["parameters"] = frozenset.intersection(*taken) if taken else None
         return Capabilities(**found)
 
     async def send(self, call: Call) -> Any:

@@ -19,6 +19,9 @@ class Capabilities:
         instruct: ``SpeechRequest.instruct`` changes the voice.
         seeds: The same seed gives the same audio.
         streaming: It implements ``StreamingSynthesizer``.
+        parameters: Names of the parameters (see ``domain.parameters``) that it takes. A warning of
+            the result names those that a request sets and the adapter does not take. None: the
+            adapter does not say, and gets no such warnings.
     """
 
     speech: bool = False
@@ -28,6 +31,7 @@ class Capabilities:
     instruct: bool = False
     seeds: bool = False
     streaming: bool = False
+    parameters: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)

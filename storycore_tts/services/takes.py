@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.domain.script import Line, NotSpoken, Script, Take
 from storycore_tts.domain.speech import Speech, write_whole
 from storycore_tts.services.files import replace_text
+from storycore_tts.services.job_specs import written
 from storycore_tts.services.speech import TextToSpeech
 
 _INDEX = "takes.json"
@@ -107,7 +108,7 @@ async def speak_lines(
 
 def speech_key(request: SpeechRequest | CloneRequest, model: str) -> str:
     """Return a hash of all that the sound of a line depends on; whose line it is does not count."""
-    said: dict[str, Any] = {"model": model, "sampling": asdict(request.sampling)}
+    said: dict[str, Any] = {"model": model, "sampling": written(request.sampling)}
     if isinstance(request, CloneRequest):
         sound = request.reference
         said |= {

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
+import httpx
 import numpy as np
 import pytest
 
-from storycore_tts import CloneRequest, QwenTTSConfig, ReferenceAudio, SpeechRequest
+from storycore_tts import (
+    CloneRequest,
+    QwenTTSConfig,
+    ReferenceAudio,
+    Sampling,
+    SpeechRequest,
+    open_tts,
+)
 from storycore_tts.adapters.comfyui import ComfyUIAdapter
 from storycore_tts.testing.comfyui import StandInComfyUI
 
@@ -40,3 +50,38 @@ async def test_a_doubtful_reference(adapter: ComfyUIAdapter, reference, warning)
 async def test_a_good_reference_gives_no_warning(adapter: ComfyUIAdapter):
     known = tone(4.0, "The tone goes on and on and on and on and on.")
     assert (await adapter.clone(CloneRequest("Hello.", known))).warnings == ()
+
+
+class WithoutTemperature(httpx.AsyncHTTPTransport):
+    """Reaches a server whose nodes are of an old version, without that input."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await super().handle_async_request(request)
+        if not request.url.path.startswith("/object_info"):
+            return answer
+        nodes = json.loads(await answer.aread())
+        await answer.aclose()
+        for node in nodes.values():
+            node["input"].get("optional", {}).pop("temperature", None)
+        return httpx.Response(200, json=nodes)
+
+
+async def test_a_parameter_that_an_old_node_lacks_is_named(server: StandInComfyUI):
+    config = QwenTTSConfig(comfyui_url=server.url)
+    adapter = ComfyUIAdapter(config, transport=WithoutTemperature())
+    cool = Sampling(temperature=0.5)
+    line = SpeechRequest("Hello.", "Ryan", sampling=cool)
+    clone = CloneRequest("Hello.", tone(4.0), x_vector_only=True, sampling=cool)
+    made = [await adapter.synthesize(line), await adapter.clone(clone)]
+    plain = await adapter.synthesize(SpeechRequest("Hello.", "Ryan"))
+    await adapter.aclose()
+    for speech in made:
+        assert any("comfyui ignores temperature: the node" in said for said in speech.warnings)
+    assert plain.warnings == ()
+
+
+async def test_a_parameter_that_no_node_has_is_named(server: StandInComfyUI):
+    async with open_tts(QwenTTSConfig(comfyui_url=server.url)) as tts:
+        speech = await tts.say("Hello.", sampling=Sampling(subtalker_temperature=0.5))
+    ignored = "comfyui ignores subtalker_temperature: it has no such parameter"
+    assert speech.warnings == (ignored,)

@@ -145,7 +145,7 @@ class TestSpeaking:
             page.get_by_label("Language").select_option("German")
             page.get_by_label("Instructions").fill("softly")
             seed.fill("1234")
-            page.get_by_label("Temperature").fill("0.7")
+            page.get_by_label("Temperature", exact=True).fill("0.7")
             page.get_by_label(re.compile("Strip markup")).check()
             heard(page, speak(page, "**Guten Abend.**"))
 
@@ -294,12 +294,12 @@ class TestErrors:
 
             page.get_by_label("Backend", exact=True).select_option("comfyui")
             page.get_by_text("More settings").click()
-            page.get_by_label("Temperature").fill("99")
+            page.get_by_label("Temperature", exact=True).fill("99")
             page.get_by_text("More settings").click()  # folded away
             speak(page)
             expect(alert(page)).to_contain_text("Temperature is not valid")
-            expect(page.get_by_label("Temperature")).to_be_focused()
-            page.get_by_label("Temperature").fill("")
+            expect(page.get_by_label("Temperature", exact=True)).to_be_focused()
+            page.get_by_label("Temperature", exact=True).fill("")
 
             speak(page, "word " * 3000)
             problem = site.spoken("word " * 3000).json()

@@ -60,7 +60,13 @@ class ComfyUIAdapter:
     """
 
     capabilities = Capabilities(
-        speech=True, cloning=True, training=True, checkpoints=True, instruct=True, seeds=True
+        speech=True,
+        cloning=True,
+        training=True,
+        checkpoints=True,
+        instruct=True,
+        seeds=True,
+        parameters=frozenset((*graphs.SAMPLING, *graphs.TRAINING)),
     )
 
     def __init__(
@@ -88,7 +94,8 @@ class ComfyUIAdapter:
         graph = graphs.custom_voice(request, voice.config, voice.spec, seed=seed, job=job)
         plan = speaking.plan_of(session, request, graph, job, voice)
         spoken = await speaking.speak(session, request, plan, voice, forward_only(on_progress))
-        return spoken.speech(seconds=_now() - began, warnings=voice.warnings)
+        warnings = (*voice.warnings, *graphs.lacking(request, voice.spec))
+        return spoken.speech(seconds=_now() - began, warnings=warnings)
 
     async def speakers(self) -> list[Speaker]:
         """See ``SpeechSynthesizer.speakers``."""
@@ -124,7 +131,8 @@ class ComfyUIAdapter:
                 raise
             await restore()  # its file was deleted on the server since we uploaded it
             spoken = await speaking.speak(session, request, plan, voice, report, restore)
-        warnings = (*voice.warnings, *request.warnings())
+        lacking = graphs.lacking(request, voice.spec)
+        warnings = (*voice.warnings, *request.warnings(), *lacking)
         if request.instruct and "instruct" not in voice.spec.inputs:
             warnings = (*warnings, CLONE_INSTRUCT_UNHEARD)
         return spoken.speech(seconds=_now() - began, warnings=warnings)
@@ -171,7 +179,7 @@ class ComfyUIAdapter:
             epochs=int(trained.get("num_epochs", request.num_epochs)),
             loss_history=tuple(losses[epoch] for epoch in sorted(losses)),
             backend=BACKEND,
-            warnings=done.warnings,
+            warnings=(*done.warnings, *graphs.lacking(request, spec)),
         )
 
     async def status(self) -> BackendStatus:

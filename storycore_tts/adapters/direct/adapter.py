@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import TypeAlias
 
-from storycore_tts.adapters.direct import failures
+from storycore_tts.adapters.direct import failures, parameters
 from storycore_tts.adapters.direct.checkpoints import (
     Card,
     Checkpoint,
@@ -101,6 +101,7 @@ class DirectAdapter:
             instruct=self._config.model_choice == "1.7B",
             seeds=True,
             streaming=True,
+            parameters=parameters.SAMPLING | parameters.TRAINING,
         )
 
     async def synthesize(

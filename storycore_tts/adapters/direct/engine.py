@@ -17,6 +17,7 @@ from storycore_tts.adapters.direct.checkpoints import Checkpoint, fetched
 from storycore_tts.adapters.direct.devices import Hardware, Placement, place
 from storycore_tts.adapters.direct.loading import load_model
 from storycore_tts.adapters.direct.package import load_package
+from storycore_tts.adapters.direct.parameters import generation_options
 from storycore_tts.adapters.direct.prompts import PromptCache, PromptKey
 from storycore_tts.adapters.direct.speech_jobs import Piece, SpeechJob
 from storycore_tts.adapters.direct.streaming import ChunkDecoder
@@ -24,16 +25,6 @@ from storycore_tts.adapters.direct.watch import Abandoned, Watch
 from storycore_tts.domain.requests import ReferenceAudio
 from storycore_tts.settings import QwenTTSConfig
 from storycore_tts.sound.samples import SAMPLE_RATE, Samples
-
-# How the sub-talker draws codebooks 1 to 15: the published values, as the ComfyUI nodes use them.
-# Sent with every call, because the package would take what is missing from the checkpoint.
-_SUB_TALKER = {
-    "subtalker_dosample": True,
-    "subtalker_top_k": 50,
-    "subtalker_top_p": 1.0,
-    "subtalker_temperature": 0.9,
-}
-_FEWEST_TOKENS = 2
 
 
 @dataclass(frozen=True)
@@ -124,20 +115,7 @@ class Engine:
 
     def _generate(self, batch: Sequence[SpeechJob], prompts: Sequence[Any]) -> list[Any]:
         lines = [job.line for job in batch]
-        drawn = lines[0].sampling
-        options = {
-            "text": [line.text for line in lines],
-            "language": [line.language for line in lines],
-            # A single token is no frame yet, and the package fails where there is none.
-            "max_new_tokens": max(_FEWEST_TOKENS, *(line.budget for line in lines)),
-            "do_sample": True,
-            "top_k": drawn.top_k,
-            # transformers refuses whole numbers.
-            "top_p": float(drawn.top_p),
-            "temperature": float(drawn.temperature),
-            "repetition_penalty": float(drawn.repetition_penalty),
-            **_SUB_TALKER,
-        }
+        options = generation_options(lines)
         if lines[0].reference is None:
             options["speaker"] = [line.speaker for line in lines]
             options["instruct"] = [line.instruct for line in lines]

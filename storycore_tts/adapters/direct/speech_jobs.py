@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from storycore_tts.domain.progress import Progress
@@ -45,13 +45,12 @@ class Line:
 
     @property
     def batch_key(self) -> tuple[object, ...]:
-        """Equal for lines that can share a batch: same mode, same sampling."""
-        drawn = self.sampling
-        return (
-            self.reference is None,
-            self.x_vector_only,
-            (drawn.top_p, drawn.top_k, drawn.temperature, drawn.repetition_penalty),
-        )
+        """Equal for lines that can share a batch: same mode, same sampling.
+
+        What each line has for itself does not count: its seed, and its budget.
+        """
+        drawn = replace(self.sampling, seed=None, max_new_tokens=Sampling.max_new_tokens)
+        return (self.reference is None, self.x_vector_only, drawn)
 
     @property
     def seconds(self) -> float:

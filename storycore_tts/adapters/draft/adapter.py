@@ -91,8 +91,11 @@ class DraftAdapter:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Speech and nothing else: no cloning, no training, no ear for ``instruct``."""
-        return Capabilities(speech=True)
+        """Speech and nothing else: no cloning, no training, no ``instruct``.
+
+        The request itself keeps to ``max_new_tokens``.
+        """
+        return Capabilities(speech=True, parameters=frozenset({"max_new_tokens"}))
 
     async def synthesize(
         self, request: SpeechRequest, *, on_progress: OnProgress | None = None

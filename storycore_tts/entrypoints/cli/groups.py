@@ -1,6 +1,7 @@
 """Commands with groups of options.
 
-A dataclass parameter of a command is expanded to options, one per field; typer sees a flat list.
+A dataclass parameter of a command is expanded to options, one per field, and a ``GivenParameters``
+to one per declared parameter; typer sees a flat list.
 """
 
 from __future__ import annotations
@@ -8,11 +9,25 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, get_type_hints
+from typing import Annotated, Any, ClassVar, get_type_hints
 
 import typer
 
+from storycore_tts.domain.parameters import Parameter, parameters_of
 from storycore_tts.entrypoints.cli.failures import guarded
+
+
+class GivenParameters:
+    """The parameters that were given as options; a subclass names the class that declares them.
+
+    Args:
+        **values: By their names; None where an option was not given.
+    """
+
+    declared: ClassVar[type]
+
+    def __init__(self, **values: float | None) -> None:
+        self.values = {name: value for name, value in values.items() if value is not None}
 
 
 def add_command(app: typer.Typer, function: Callable[..., int | None]) -> None:
@@ -27,7 +42,7 @@ def add_command(app: typer.Typer, function: Callable[..., int | None]) -> None:
     """
     # Not get_type_hints, which on Python 3.10 wraps annotations in Optional.
     parameters = inspect.signature(function, eval_str=True).parameters
-    groups = {p.name: p.annotation for p in parameters.values() if is_dataclass(p.annotation)}
+    groups = {p.name: p.annotation for p in parameters.values() if _is_group(p.annotation)}
 
     def call(**values: Any) -> None:
         status = guarded(
@@ -45,12 +60,19 @@ def add_command(app: typer.Typer, function: Callable[..., int | None]) -> None:
     )(call)
 
 
+def _is_group(kind: Any) -> bool:
+    return is_dataclass(kind) or (isinstance(kind, type) and issubclass(kind, GivenParameters))
+
+
 def _flattened(parameter: inspect.Parameter) -> list[inspect.Parameter]:
     """Return the options of a group, or the parameter itself."""
     keyword_only = inspect.Parameter.KEYWORD_ONLY
-    if not is_dataclass(parameter.annotation):
+    group = parameter.annotation
+    if not _is_group(group):
         return [parameter.replace(kind=keyword_only)]
-    kinds = get_type_hints(parameter.annotation, include_extras=True)
+    if issubclass(group, GivenParameters):
+        return [_option(one) for one in parameters_of(group.declared)]
+    kinds = get_type_hints(group, include_extras=True)
     return [
         inspect.Parameter(
             field.name,
@@ -58,14 +80,33 @@ def _flattened(parameter: inspect.Parameter) -> list[inspect.Parameter]:
             default=inspect.Parameter.empty if field.default is MISSING else field.default,
             annotation=kinds[field.name],
         )
-        for field in fields(parameter.annotation)
+        for field in fields(group)
     ]
+
+
+def _option(parameter: Parameter) -> inspect.Parameter:
+    declared = typer.Option(
+        parameter.option,
+        metavar="N" if parameter.kind is int else "X",
+        help=f"{parameter.help} From {parameter.range}.",
+    )
+    kind: Any = parameter.kind
+    keyword_only = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(
+        parameter.name, keyword_only, default=None, annotation=Annotated[kind | None, declared]
+    )
 
 
 def _grouped(values: Mapping[str, Any], groups: Mapping[str, Any]) -> dict[str, Any]:
     rest = dict(values)
     made = {
-        name: group(**{field.name: rest.pop(field.name) for field in fields(group)})
+        name: group(**{option: rest.pop(option) for option in _names(group)})
         for name, group in groups.items()
     }
     return {**rest, **made}
+
+
+def _names(group: Any) -> list[str]:
+    if is_dataclass(group):
+        return [field.name for field in fields(group)]
+    return [one.name for one in parameters_of(group.declared)]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
 from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.domain.sampling import SamplingParameters
+from storycore_tts.domain.training import TrainingParameters
+from storycore_tts.entrypoints.cli.groups import GivenParameters
 
 if TYPE_CHECKING:
     from storycore_tts.domain.sampling import Sampling
@@ -126,31 +129,10 @@ class Output:
     ] = 0.0
 
 
-@dataclass(frozen=True)
-class SamplingOptions:
+class SamplingOptions(GivenParameters):
     """How the model draws its tokens; what is not given comes from the settings."""
 
-    seed: Annotated[
-        int | None, Option("--seed", metavar="N", help="0 to 2**64-1.  [default: a fresh one]")
-    ] = None
-    max_new_tokens: Annotated[
-        int | None,
-        Option(
-            "--max-new-tokens",
-            metavar="N",
-            help="Longest audio in tokens, 12.5 a second: 1 to 8192.",
-        ),
-    ] = None
-    top_p: Annotated[float | None, Option("--top-p", metavar="X", help="Nucleus: 0 to 1.")] = None
-    top_k: Annotated[
-        int | None, Option("--top-k", metavar="N", help="Candidates: 0 (all of them) to 1000.")
-    ] = None
-    temperature: Annotated[
-        float | None, Option("--temperature", metavar="X", help="0.01 to 5.")
-    ] = None
-    repetition_penalty: Annotated[
-        float | None, Option("--repetition-penalty", metavar="X", help="0.5 to 5; 1 is none.")
-    ] = None
+    declared = SamplingParameters
 
     def over(self, config: QwenTTSConfig) -> Sampling:
         """Return the configured sampling, with what was given in its place.
@@ -158,32 +140,10 @@ class SamplingOptions:
         Raises:
             InvalidRequest: A value out of its range.
         """
-        return config.generation.sampling(**asdict(self))
+        return config.generation.sampling(**self.values)
 
 
-@dataclass(frozen=True)
-class TrainingOptions:
+class TrainingOptions(GivenParameters):
     """How a voice is trained; what is not given comes from the settings."""
 
-    num_epochs: Annotated[
-        int | None, Option("--epochs", metavar="N", help="Rounds over the recordings: 1 to 100.")
-    ] = None
-    learning_rate: Annotated[
-        float | None, Option("--learning-rate", metavar="X", help="1e-7 to 1e-3.")
-    ] = None
-    batch_size: Annotated[
-        int | None, Option("--batch-size", metavar="N", help="Recordings a step: 1 to 8.")
-    ] = None
-    gradient_accumulation_steps: Annotated[
-        int | None,
-        Option("--gradient-accumulation", metavar="N", help="Steps a weight update: 1 to 64."),
-    ] = None
-    validate_every: Annotated[
-        int | None,
-        Option("--validate-every", metavar="N", help="Epochs between validations: 1 to 10."),
-    ] = None
-
-    def over(self, usual: dict[str, Any]) -> dict[str, Any]:
-        """Return hyper-parameters, with what was given in the place of the usual ones."""
-        given = {name: value for name, value in asdict(self).items() if value is not None}
-        return {**usual, **given}
+    declared = TrainingParameters

@@ -11,8 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from storycore_tts.domain.jobs import PRIORITIES, Job, JobKind, JobState
 from storycore_tts.domain.progress import Stage
-from storycore_tts.domain.sampling import MAX_SEED
+from storycore_tts.domain.sampling import SamplingParameters
+from storycore_tts.domain.training import TrainingParameters
 from storycore_tts.entrypoints.http.problems import Problem, problem_of_failure
+from storycore_tts.parameter_fields import with_parameters
+from storycore_tts.ports import Capabilities
 from storycore_tts.services.rendering import Rendering
 
 AudioFormat = Literal["wav", "flac", "mp3", "ogg", "opus", "aac", "pcm"]
@@ -88,6 +91,7 @@ class Conditions(BaseModel):
     )
 
 
+@with_parameters(SamplingParameters, given=True)
 class Line(Conditions):
     """A line to speak, in whatever voice."""
 
@@ -104,30 +108,11 @@ class Line(Conditions):
         default=1.0, description="The pitch stays."
     )
     pitch: Annotated[float, Field(ge=-12, le=12)] = Field(default=0.0, description="Semitones.")
-    max_new_tokens: Annotated[int, Field(ge=1, le=8192)] | None = None
-    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=0, le=1000)] | None = None
-    temperature: Annotated[float, Field(ge=0.01, le=5)] | None = None
-    repetition_penalty: Annotated[float, Field(ge=0.5, le=5)] | None = None
-    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
 
     @property
     def rendering(self) -> Rendering:
         """What becomes of the speech."""
         return Rendering(self.format, self.speed, self.pitch)
-
-    @property
-    def sampling(self) -> dict[str, Any]:
-        """What was said of sampling; None where nothing was."""
-        names = (
-            "max_new_tokens",
-            "top_p",
-            "top_k",
-            "temperature",
-            "repetition_penalty",
-            "seed",
-        )
-        return {name: getattr(self, name) for name in names}
 
 
 class SpeechBody(Line):
@@ -186,6 +171,7 @@ class ReferenceForm(BaseModel):
     reference: UploadFile = Field(description="The recording, 3 to 15 s of speech.")
 
 
+@with_parameters(TrainingParameters, given=True)
 class TrainingBody(Conditions):
     """A voice to train."""
 
@@ -197,11 +183,6 @@ class TrainingBody(Conditions):
     )
     language: str = "English"
     model_choice: Literal["0.6B", "1.7B"] | None = None
-    learning_rate: Annotated[float, Field(ge=1e-7, le=1e-3)] | None = None
-    num_epochs: Annotated[int, Field(ge=1, le=100)] | None = None
-    batch_size: Annotated[int, Field(ge=1, le=8)] | None = None
-    gradient_accumulation_steps: Annotated[int, Field(ge=1, le=64)] | None = None
-    validate_every: Annotated[int, Field(ge=1, le=10)] | None = None
 
 
 class ReferenceView(BaseModel):
@@ -341,6 +322,16 @@ class CapabilitiesView(BaseModel):
     instruct: bool
     seeds: bool
     streaming: bool
+    parameters: list[str] | None = Field(
+        default=None,
+        description="The parameters of a line and of a training that it takes; null: not declared.",
+    )
+
+    @classmethod
+    def of(cls, capabilities: Capabilities) -> CapabilitiesView:
+        """Show capabilities."""
+        taken = capabilities.parameters
+        return cls(**{**vars(capabilities), "parameters": None if taken is None else sorted(taken)})
 
 
 class BackendProblem(BaseModel):
@@ -398,6 +389,7 @@ class StatusView(BaseModel):
                         "instruct": True,
                         "seeds": True,
                         "streaming": False,
+                        "parameters": ["seed", "temperature", "top_p"],
                     },
                     "concurrency": 4,
                     "waiting": 0,

@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from fastapi import Depends, Request, UploadFile
 from prometheus_client import CollectorRegistry
+from pydantic import BaseModel
 
 from storycore_tts.adapters.telemetry import PrometheusMetrics
 from storycore_tts.container import live_settings
 from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.requests import ReferenceAudio
-from storycore_tts.domain.sampling import Sampling
+from storycore_tts.domain.sampling import Sampling, SamplingParameters
 from storycore_tts.entrypoints.http.rates import Rates, Shared
 from storycore_tts.live_settings import LiveSettings, Source
+from storycore_tts.parameter_fields import given_in
 from storycore_tts.service_container import open_reader, open_speech_service
 from storycore_tts.services.speech_service import SpeechService
 from storycore_tts.settings import QwenTTSConfig
@@ -64,16 +66,13 @@ class Service:
         """The current settings."""
         return self.settings.config
 
-    def sampling(self, given: Mapping[str, Any]) -> Sampling:
-        """Return the configured sampling parameters, overridden by the given ones.
-
-        Args:
-            given: Parameters by name; None keeps the configured value.
+    def sampling(self, body: BaseModel) -> Sampling:
+        """Return the configured sampling parameters, overridden by those of a body.
 
         Raises:
             InvalidRequest: A value is out of range.
         """
-        return self.config.generation.sampling(**given)
+        return self.config.generation.sampling(**given_in(body, SamplingParameters))
 
     async def recording(
         self, upload: UploadFile, *, transcript: str | None = None

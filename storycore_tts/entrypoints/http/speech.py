@@ -20,6 +20,7 @@ from storycore_tts.domain.requests import (
     TrainingRequest,
 )
 from storycore_tts.domain.stored_voices import voice_name
+from storycore_tts.domain.training import TrainingParameters
 from storycore_tts.entrypoints.http import problems
 from storycore_tts.entrypoints.http.answers import AUDIO, PREFIX, audio_answer, job_answer
 from storycore_tts.entrypoints.http.disconnects import while_connected
@@ -37,6 +38,7 @@ from storycore_tts.entrypoints.http.schemas import (
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner, KeyedRoute
 from storycore_tts.entrypoints.http.security.roots import folder_within
 from storycore_tts.entrypoints.http.service import CurrentService, Service
+from storycore_tts.parameter_fields import given_in
 from storycore_tts.services.speech_service import JobOptions
 
 router = APIRouter(prefix=PREFIX, tags=["speech"], route_class=KeyedRoute)
@@ -87,7 +89,7 @@ async def generate(
         language=body.language,
         instruct=_instruct(body),
         checkpoint=checkpoint,
-        sampling=service.sampling(body.sampling),
+        sampling=service.sampling(body),
         project=body.project,
         strip_markup=body.strip_markup,
     )
@@ -112,7 +114,7 @@ async def clone(
         reference,
         x_vector_only=_x_vector_only(service, form),
         language=form.language or tts.defaults.language,
-        sampling=service.sampling(form.sampling),
+        sampling=service.sampling(form),
         project=form.project,
         instruct=form.instruct,
         strip_markup=tts.defaults.strip_markup if form.strip_markup is None else form.strip_markup,
@@ -205,8 +207,8 @@ def _x_vector_only(service: Service, form: CloneForm) -> bool:
 
 def _hyperparameters(service: Service, body: TrainingBody) -> dict[str, Any]:
     """Return the configured hyper-parameters, overridden by the preset and the request."""
-    names = {*type(service.config.training).model_fields, "test_text", "model_choice"}
-    given = body.model_dump(include=names, exclude_none=True)
+    said = body.model_dump(include={"test_text", "model_choice"}, exclude_none=True)
+    given = said | given_in(body, TrainingParameters)
     usual = {"model_choice": service.config.model_choice, **service.config.training.model_dump()}
     if body.preset is not None:
         usual = training_preset(body.preset).over(usual)

@@ -133,7 +133,7 @@ async def _backend(speech_service: SpeechService, name: str) -> BackendView:
     found: dict[str, Any] = asdict(await tts.status())
     return BackendView(
         **{**found, "name": name, "details": dict(found["details"])},
-        capabilities=CapabilitiesView(**asdict(tts.capabilities)),
+        capabilities=CapabilitiesView.of(tts.capabilities),
         concurrency=capacity.concurrency,
         waiting=capacity.waiting,
     )

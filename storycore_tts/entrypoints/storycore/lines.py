@@ -16,8 +16,8 @@ from storycore_tts.adapters.engine.sheets import read_sheets
 from storycore_tts.domain.casting import CastVoice, Character
 from storycore_tts.domain.languages import LANGUAGES, language_named
 from storycore_tts.domain.requests import CloneRequest, ReferenceAudio
+from storycore_tts.domain.sampling import SamplingOptions
 from storycore_tts.domain.voices import Speaker, gender_of
-from storycore_tts.entrypoints.client import SamplingOptions
 from storycore_tts.entrypoints.sizes import SpeechBySize
 from storycore_tts.services.casting import Casting
 from storycore_tts.services.output import AudioFolder, VoiceResult, rendering

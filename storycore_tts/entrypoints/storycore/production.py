@@ -19,7 +19,7 @@ from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.presets import STYLES, clone_preset, training_preset
 from storycore_tts.domain.requests import TrainingRequest
-from storycore_tts.entrypoints.client import SamplingOptions
+from storycore_tts.domain.sampling import SamplingOptions
 from storycore_tts.entrypoints.sizes import SpeechBySize
 from storycore_tts.entrypoints.storycore import lines
 from storycore_tts.entrypoints.storycore.results import (

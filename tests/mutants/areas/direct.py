@@ -120,8 +120,8 @@ MUTANTS = [
     ),
     (
         JOBS,
-        "            self.x_vector_only,\n",
-        "",
+        "return (self.reference is None, self.x_vector_only, drawn)",
+        "return (self.reference is None, drawn)",
         "clones with and without a transcript share a batch",
         ["tests/unit/direct/test_batching.py"],
     ),

@@ -40,9 +40,9 @@ MUTANTS = [
         [f"{UNIT}/test_requests.py"],
     ),
     (
-        "storycore_tts/domain/requests.py",
-        'check_range("num_epochs", self.num_epochs, 1, 100, whole=True)',
-        'check_range("num_epochs", self.num_epochs, 1, 1000, whole=True)',
+        "storycore_tts/domain/training.py",
+        'Number(1, 100, "Rounds over the recordings (epochs)."',
+        'Number(1, 1000, "Rounds over the recordings (epochs)."',
         "the bound on training epochs is ten times too high",
         [f"{UNIT}/test_requests.py"],
     ),
@@ -136,5 +136,19 @@ MUTANTS = [
         "    if not gender:",
         "a voice id is not spoken by the default speaker although that one fits",
         [f"{UNIT}/test_voice_ids.py"],
+    ),
+    (
+        "storycore_tts/services/job_specs.py",
+        "if field.name in _ALWAYS_WRITTEN or getattr(value, field.name) != field.default",
+        "if True",
+        "a request with an old idempotency key conflicts with itself after an upgrade",
+        ["tests/unit/services/test_job_specs.py"],
+    ),
+    (
+        "storycore_tts/adapters/comfyui/protocol/graphs.py",
+        "for name in names if name in known]",
+        "for name in names if not known]",
+        "a ComfyUI node that lacks an input drops a parameter in silence",
+        ["tests/unit/comfyui/test_graphs.py"],
     ),
 ]

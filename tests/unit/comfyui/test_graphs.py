@@ -305,3 +305,18 @@ def test_any_text_makes_a_graph_that_json_carries(speak, clone, spec, text, name
         assert json.loads(json.dumps(graph, allow_nan=False).encode()) == graph
         links = [value for node in graph.values() for value in node["inputs"].values()]
         assert all(value[0] in graph for value in links if isinstance(value, list))
+
+
+def test_what_the_node_on_this_server_lacks_is_named_if_it_was_set(spec):
+    old = spec("CustomVoice", temperature=None, top_p=None, instruct=None)
+    request = SpeechRequest("Hi.", "Ryan", instruct="warm", sampling=Sampling(temperature=0.5))
+    here = "the node FB_Qwen3TTSCustomVoice on this server has no such input"
+    assert workflows.lacking(request, old) == [
+        f"comfyui ignores temperature: {here}",
+        f"comfyui ignores instruct: {here}",
+    ]
+    assert workflows.lacking(SpeechRequest("Hi.", "Ryan"), old) == []
+    assert workflows.lacking(request, spec("CustomVoice")) == []
+    training = TrainingRequest("/data", "/out", "mia", validate_every=3)
+    (named,) = workflows.lacking(training, spec("Train", validate_every=None))
+    assert named.startswith("comfyui ignores validate_every: the node FB_Qwen3TTSTrain")

@@ -7,7 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from storycore_tts.domain.errors import InvalidRequest
-from storycore_tts.domain.sampling import MAX_SEED, Sampling, check_range
+from storycore_tts.domain.sampling import MAX_SEED, Sampling
+from storycore_tts.errors import check_range
 
 RANGES = {
     "max_new_tokens": (1, 8192, True),
@@ -16,6 +17,9 @@ RANGES = {
     "temperature": (0.01, 5, False),
     "repetition_penalty": (0.5, 5, False),
     "seed": (0, MAX_SEED, True),
+    "subtalker_top_p": (0, 1, False),
+    "subtalker_top_k": (0, 1000, True),
+    "subtalker_temperature": (0.01, 5, False),
 }
 anything = st.one_of(
     st.floats(), st.integers(), st.booleans(), st.none(), st.text(), st.complex_numbers()

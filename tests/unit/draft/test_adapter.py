@@ -79,7 +79,9 @@ def threads():
 
 
 async def test_it_speaks_and_nothing_more(adapter):
-    assert adapter.capabilities == Capabilities(speech=True)
+    assert adapter.capabilities == Capabilities(
+        speech=True, parameters=frozenset({"max_new_tokens"})
+    )
     assert not isinstance(adapter, VoiceCloner | VoiceTrainer)
     assert [speaker.name for speaker in await adapter.speakers()] == list(SPEAKERS)
     status = await adapter.status()

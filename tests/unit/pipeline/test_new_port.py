@@ -34,6 +34,7 @@ class Capable:
     instruct: bool = False
     seeds: bool = False
     streaming: bool = False
+    parameters: frozenset[str] | None = None
     design: bool = True
 
 

@@ -1,11 +1,13 @@
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.jobs import JobKind
 from storycore_tts.domain.requests import (
     CloneRequest,
@@ -71,6 +73,83 @@ async def test_a_clone_is_the_same_after_it_was_kept(transcript, sampling):
 async def test_a_training_is_the_same_after_it_was_kept():
     request = TrainingRequest("/data/mia", "/voices/mia", "mia", num_epochs=3, learning_rate=3e-5)
     assert (await through_json(request, None))[0] == replace(request, job_id=JOB)
+
+
+# What version 0.1 wrote; an Idempotency-Key that was sent with it may come again after an upgrade.
+SAMPLING_OF_0_1 = {
+    "max_new_tokens": 2048,
+    "top_p": 0.8,
+    "top_k": 20,
+    "temperature": 1.0,
+    "repetition_penalty": 1.05,
+    "seed": None,
+}
+SPEECH_OF_0_1 = {
+    "text": "Hello.",
+    "speaker": "Ryan",
+    "checkpoint": None,
+    "language": "Auto",
+    "instruct": "",
+    "sampling": SAMPLING_OF_0_1,
+    "project": "",
+}
+CLONE_OF_0_1 = {
+    "text": "Hello.",
+    "reference": "up_1",
+    "x_vector_only": False,
+    "language": "Auto",
+    "sampling": SAMPLING_OF_0_1,
+    "checkpoint": None,
+    "project": "",
+    "instruct": "",
+    "transcript": "Hi.",
+}
+TRAINING_OF_0_1 = {
+    "dataset": "/data",
+    "output_dir": "/out",
+    "speaker_name": "mia",
+    "test_text": "Hello, this is a test of my new voice.",
+    "language": "English",
+    "model_choice": "1.7B",
+    "learning_rate": 2e-5,
+    "num_epochs": 10,
+    "batch_size": 1,
+    "gradient_accumulation_steps": 4,
+    "validate_every": 2,
+    "project": "",
+}
+REFERENCE = ReferenceAudio(np.sin(np.arange(24_000, dtype=np.float32) / 7) / 3, 24_000, "Hi.")
+
+
+@pytest.mark.parametrize(
+    ("request_", "written"),
+    [
+        (SpeechRequest("Hello.", "Ryan"), SPEECH_OF_0_1),
+        (CloneRequest("Hello.", REFERENCE), CLONE_OF_0_1),
+        (TrainingRequest("/data", "/out", "mia"), TRAINING_OF_0_1),
+    ],
+    ids=["speech", "clone", "training"],
+)
+def test_a_request_is_written_as_before_whatever_was_added_since(request_, written):
+    document = to_json(request_, rendering=Rendering(), reference="up_1")
+    rendering = {"format": "wav", "speed": 1.0, "pitch": 0.0}
+    assert document == {"request": written, "rendering": rendering}
+
+
+@dataclass(frozen=True)
+class NewerSampling(Sampling):
+    warmth: float = 0.5
+
+
+@pytest.mark.parametrize("warmth", [0.5, 0.7])
+async def test_an_older_version_reads_what_it_knows_and_refuses_the_rest(warmth):
+    request = SpeechRequest("Hello.", "Ryan", sampling=NewerSampling(warmth=warmth))
+    if warmth == 0.5:
+        assert await through_json(request, Rendering())
+        return
+    with pytest.raises(InvalidRequest, match="sets warmth, unknown to this version") as caught:
+        await through_json(request, Rendering())
+    assert "upgrade" in caught.value.hint
 
 
 async def test_a_long_recording_leaves_the_event_loop_to_others():

@@ -111,3 +111,9 @@ def test_all_that_the_sound_depends_on_is_in_the_key_and_nothing_else():
     keys = [speech_key(one, "m") for one in requests] + [speech_key(plain, "other")]
     assert len(set(keys)) == len(keys)
     assert speech_key(replace(plain, project="p", job_id=None), "m") == keys[0]
+
+
+def test_a_take_is_kept_after_an_upgrade():
+    """The key that version 0.1 wrote: parameters were added since, and this line sets none."""
+    key = "e7a2350a705cbbeb73ab2544ae9493be8f0fe982fc3d683e8caa922e437e511d"
+    assert speech_key(SpeechRequest("Hello.", "Ryan"), "comfyui 1.7B") == key

@@ -14,8 +14,11 @@ from storycore_tts.adapters.comfyui.protocol import BACKEND
 from storycore_tts.adapters.comfyui.protocol.messages import Graph, Node
 from storycore_tts.adapters.comfyui.protocol.nodes import NODE_PACK, NodeSpec
 from storycore_tts.domain.errors import GenerationFailed
+from storycore_tts.domain.parameters import ignored_parameters
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest, TrainingRequest
+from storycore_tts.domain.sampling import SamplingParameters
 from storycore_tts.domain.text import token_budget
+from storycore_tts.domain.training import TrainingParameters
 from storycore_tts.domain.voices import find_speaker
 from storycore_tts.settings import QwenTTSConfig
 
@@ -23,6 +26,13 @@ CUSTOM_VOICE = "FB_Qwen3TTSCustomVoice"
 VOICE_CLONE = "FB_Qwen3TTSVoiceClone"
 TRAIN = "FB_Qwen3TTSTrain"
 SPEAKING_AND_TRAINING = (CUSTOM_VOICE, VOICE_CLONE, TRAIN)
+
+# The parameters that the nodes take, by their inputs of the same name.
+SAMPLING = ("seed", "max_new_tokens", "top_p", "top_k", "temperature", "repetition_penalty")
+TRAINING = (
+    *("learning_rate", "num_epochs", "batch_size", "gradient_accumulation_steps"),
+    "validate_every",
+)
 
 VOICE_ID, REFERENCE_ID, OUTPUT_ID = "voice", "reference", "output"  # node ids within a graph
 FOLDER = "storycore_tts"  # of references, below ComfyUI's folder of temporary files
@@ -131,14 +141,26 @@ def training(request: TrainingRequest, spec: NodeSpec, *, node_id: str) -> Graph
         "speaker_name": request.speaker_name,
         "test_text": request.test_text,
         "language": request.language,
-        "learning_rate": request.learning_rate,
-        "num_epochs": request.num_epochs,
-        "batch_size": request.batch_size,
-        "gradient_accumulation_steps": request.gradient_accumulation_steps,
-        "validate_every": request.validate_every,
+        **{name: getattr(request, name) for name in TRAINING},
     }
     preview = {"class_type": "PreviewAny", "inputs": {"source": [node_id, 0]}}
     return {node_id: _node(spec, train), OUTPUT_ID: preview}
+
+
+def lacking(request: SpeechRequest | CloneRequest | TrainingRequest, spec: NodeSpec) -> list[str]:
+    """Warn of what a request sets and the node on this server has no input for.
+
+    Parameters that no version of the node takes are not among them.
+    """
+    if isinstance(request, TrainingRequest):
+        names = ignored_parameters(request, TrainingParameters, spec.inputs)
+    else:
+        names = ignored_parameters(request.sampling, SamplingParameters, spec.inputs)
+        if isinstance(request, SpeechRequest) and request.instruct:
+            names += {"instruct"} - spec.inputs.keys()
+    known = {*SAMPLING, *TRAINING, "instruct"}
+    here = f"the node {spec.class_type} on this server has no such input"
+    return [f"{BACKEND} ignores {name}: {here}" for name in names if name in known]
 
 
 def _node(spec: NodeSpec, inputs: dict[str, Any]) -> Node:
@@ -178,14 +200,8 @@ def _sampling(request: SpeechRequest | CloneRequest, seed: int, spec: NodeSpec) 
         budget = int(tokens.low)
     if tokens is not None and budget > tokens.high:
         budget = token_budget(request.text, limit=int(tokens.high))
-    return {
-        "seed": seed,
-        "max_new_tokens": budget,
-        "top_p": sampling.top_p,
-        "top_k": sampling.top_k,
-        "temperature": sampling.temperature,
-        "repetition_penalty": sampling.repetition_penalty,
-    }
+    sent = {name: getattr(sampling, name) for name in SAMPLING}
+    return {**sent, "seed": seed, "max_new_tokens": budget}
 
 
 def _plain(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from storycore_tts.adapters.direct.parameters import sampling_options
 from storycore_tts.adapters.direct.training.cancelling import Cancelled, check
 from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.sampling import Sampling
@@ -99,15 +100,7 @@ def speak(
             speaker=speaker,
             language=language,
             max_new_tokens=token_budget(text, limit=sampling.max_new_tokens),
-            do_sample=True,
-            top_k=sampling.top_k,
-            top_p=sampling.top_p,
-            temperature=sampling.temperature,
-            repetition_penalty=sampling.repetition_penalty,
-            subtalker_dosample=True,
-            subtalker_top_k=sampling.top_k,
-            subtalker_top_p=sampling.top_p,
-            subtalker_temperature=sampling.temperature,
+            **sampling_options(sampling),
         )
     finally:
         hook.remove()

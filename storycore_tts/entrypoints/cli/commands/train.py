@@ -78,7 +78,7 @@ def train(
         speaker_name=speaker_name,
         language=language,
         **said,
-        **training.over(usual if chosen is None else chosen.over(usual)),
+        **{**(usual if chosen is None else chosen.over(usual)), **training.values},
     )
     if estimate:
         _report_estimate(run_async(_estimate(request, config)), reporting)

@@ -19,7 +19,7 @@ from storycore_tts.domain.errors import (
 )
 from storycore_tts.domain.languages import language_named
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
-from storycore_tts.domain.sampling import MAX_SEED
+from storycore_tts.domain.sampling import SamplingParameters
 from storycore_tts.entrypoints.http.documented import OF_BACKENDS, OF_RECORDINGS, documented
 from storycore_tts.entrypoints.http.openai.errors import OpenAIRoute, report_ignored
 from storycore_tts.entrypoints.http.openai.models import backend_of, is_known
@@ -27,6 +27,7 @@ from storycore_tts.entrypoints.http.openai.streaming import STREAMED, Asked, ans
 from storycore_tts.entrypoints.http.schemas import as_left_out
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner
 from storycore_tts.entrypoints.http.service import CurrentService, Service
+from storycore_tts.parameter_fields import with_parameters
 from storycore_tts.services.rendering import Rendering
 from storycore_tts.services.speech_service import SpeechService
 
@@ -49,8 +50,9 @@ class Voice(BaseModel):
     id: str
 
 
+@with_parameters(SamplingParameters, given=True)
 class SpeechBody(BaseModel):
-    """Fields of OpenAI and vLLM-Omni. Other fields are ignored; null counts as missing."""
+    """Fields of OpenAI and vLLM-Omni, and sampling. Others are ignored; null counts as missing."""
 
     model_config = ConfigDict(
         extra="allow",  # to report them in the response
@@ -80,8 +82,6 @@ class SpeechBody(BaseModel):
     language: str | None = Field(
         default=None, description="Name, code or locale; unsupported languages are ignored."
     )
-    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
-    max_new_tokens: Annotated[int, Field(ge=1, le=8192)] | None = None
     task_type: Literal["CustomVoice", "Base", "VoiceDesign"] | None = None
     ref_audio: str | None = Field(
         default=None, description="A recording to clone, as a base64 data: URL."
@@ -167,7 +167,7 @@ async def _wanted(
             "This service does not support voice design.",
             hint="Choose a voice, or send ref_audio to clone one.",
         )
-    sampling = service.sampling({"seed": body.seed, "max_new_tokens": body.max_new_tokens})
+    sampling = service.sampling(body)
     language = body.language or None if body.takes_language() else None
     if body.ref_audio:
         recording = await service.reader.read(_from_url(body.ref_audio), transcript=body.ref_text)

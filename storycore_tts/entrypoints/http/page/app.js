@@ -15,7 +15,7 @@ import { startTheme } from "./theme-switch.js";
 import { chosenVoice, showStops, showVoices, voicesAreMissing } from "./voices.js";
 
 const composer = byId("composer");
-const SAMPLING = ["seed", "temperature", "top_p", "top_k", "repetition_penalty", "max_new_tokens"];
+const SAMPLING = composer.querySelectorAll("[data-parameter]");
 const BACKENDS = {
   draft: "Fast, robotic voices for drafts.",
   direct: "The Qwen3-TTS model, run by this service.",
@@ -190,7 +190,8 @@ function showChoice() {
     : backend && !backend.capabilities.instruct && `${backend.name} does not support instructions.`;
   offer(byId("instruct"), !noInstruct);
   setText(byId("instruct-hint"), noInstruct || "");
-  for (const name of SAMPLING) offer(byId(name), backend?.capabilities.seeds ?? true);
+  const { parameters, seeds } = backend?.capabilities ?? { seeds: true };
+  for (const field of SAMPLING) offer(field, parameters?.includes(field.name) ?? seeds);
   setText(byId("backend-hint"), BACKENDS[backend?.name] ?? "");
   byId("tab-clone").parentElement.hidden =
     !cloning() && !backends().some((other) => other.capabilities.cloning);

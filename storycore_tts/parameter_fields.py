@@ -1,0 +1,53 @@
+"""Fields of pydantic models, made from parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, Field, create_model
+
+from storycore_tts.domain.parameters import Parameter, parameters_of
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def with_parameters(declared: type, *, given: bool = False) -> Callable[[type[M]], type[M]]:
+    """Return a decorator that adds a field for each parameter to a model, with its range and help.
+
+    Args:
+        declared: The class that declares the parameters.
+        given: For what a caller may give of them: each field may also be None, which is its
+            default. Otherwise, the fields have the parameters' own defaults.
+    """
+
+    def add(model: type[M]) -> type[M]:
+        made: dict[str, Any] = {one.name: _field(one, given) for one in parameters_of(declared)}
+        return create_model(
+            model.__name__,
+            __base__=model,
+            __module__=model.__module__,
+            __doc__=model.__doc__,
+            **made,
+        )
+
+    return add
+
+
+def given_in(body: BaseModel, declared: type) -> dict[str, Any]:
+    """Return the parameters that a body gives; those that are None are left out.
+
+    Args:
+        body: Made with the fields of ``with_parameters``.
+        declared: The class that declares the parameters.
+    """
+    names = {one.name for one in parameters_of(declared)}
+    return body.model_dump(include=names, exclude_none=True)
+
+
+def _field(parameter: Parameter, given: bool) -> tuple[Any, Any]:
+    kind: Any = Annotated[parameter.kind, Field(ge=parameter.low, le=parameter.high)]
+    default = None if given else parameter.default
+    if given or parameter.optional:
+        kind = kind | None
+    return kind, Field(default=default, description=parameter.help)

@@ -1,0 +1,40 @@
+"""The one place that warns of parameters that an adapter does not take."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, TypeVar, cast
+
+from storycore_tts.domain.parameters import ignored_parameters
+from storycore_tts.domain.sampling import SamplingParameters
+from storycore_tts.domain.training import TrainingParameters
+from storycore_tts.ports import Capabilities
+
+Result = TypeVar("Result")
+
+
+def ignored_by(name: str, capabilities: Capabilities, request: object) -> tuple[str, ...]:
+    """Return the warning that a result is given, or nothing.
+
+    Args:
+        name: The adapter's name.
+        capabilities: What the adapter says of itself.
+        request: The request, of any operation.
+    """
+    taken, sampling = capabilities.parameters, getattr(request, "sampling", None)
+    ignored: list[str] = []
+    if taken is None:
+        pass
+    elif isinstance(request, TrainingParameters):
+        ignored = ignored_parameters(request, TrainingParameters, taken)
+    elif sampling is not None:  # whether seeds have an effect is told by ``Capabilities.seeds``
+        ignored = ignored_parameters(sampling, SamplingParameters, taken | {"seed"})
+    return (f"{name} ignores {', '.join(ignored)}: it has no such parameter",) if ignored else ()
+
+
+def with_warnings(result: Result, warnings: tuple[str, ...]) -> Result:
+    """Return speech, a chunk or a trained voice with further warnings."""
+    if not warnings:
+        return result
+    told: Any = result
+    return cast(Result, replace(told, warnings=(*told.warnings, *warnings)))
