@@ -30,12 +30,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python documentation/generate.py --check
 	$(BIN)/python -m mkdocs build --quiet --strict --site-dir $(VENV)/site
 
 # Generates the reference from the code, and builds the documentation site in site/.
 docs: $(VENV)/.dev
-	$(BIN)/python documentation/generate.py
 	$(BIN)/python -m mkdocs build --quiet --strict
 
 # Reports known vulnerabilities of the packages in .venv, or that they cannot be checked.

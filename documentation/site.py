@@ -16,9 +16,10 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = "documentation"
 PAGES = {
-    "README.md": "index.md",
+    "README.md": "overview.md",
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "CHANGELOG.md": "CHANGELOG.md",
+    "examples/hum/README.md": "examples/hum/README.md",
     "examples/scratch_track/README.md": "examples/scratch_track/README.md",
 }
 LINK = re.compile(r"(?<=\]\()(?!\w+:)([^)#\s]+)")

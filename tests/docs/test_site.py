@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -10,6 +11,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+
+import storycore_tts
 
 from .extra import need
 
@@ -42,7 +45,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> dict[Path, Page]:
-    need("material", "mkdocs")
+    need("material", "mkdocs", "mkdocstrings")
     folder = tmp_path_factory.mktemp("site").resolve()
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(folder)],
@@ -62,6 +65,23 @@ def test_each_document_is_a_page(site):
     documents = {path.stem for path in (ROOT / "documentation").glob("*.md")}
     assert {f"{name}.html" for name in documents} <= names
     assert {"index.html", "CONTRIBUTING.html", "CHANGELOG.html"} <= names
+
+
+def test_each_public_name_is_described(site):
+    names = {f"storycore_tts.{name}" for name in storycore_tts.__all__ if name != "__version__"}
+    assert names <= set().union(*(page.anchors for page in site.values()))
+
+
+def test_each_setting_and_option_is_explained(site):
+    folder = next(path.parent for path in site if path.name == "settings.html")
+    settings = (folder / "settings.html").read_text("utf-8")
+    assert settings.count("<td>") > 150
+    assert re.findall(r"<td>(.*)</td>\s*<td></td>", settings) == []
+    options = re.findall(
+        "<li><code>(.*)</code>(.*)</li>", (folder / "command-line.html").read_text("utf-8")
+    )
+    assert len(options) > 150
+    assert [name for name, said in options if not said.startswith(": ")] == []
 
 
 def test_nothing_is_fetched_from_elsewhere(site):
