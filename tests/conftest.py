@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import gc
 import os
 import random
 import re
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -36,6 +38,7 @@ for name in [n for n in os.environ if re.match("STORYCORE_TTS_(?!LIVE_|FAULT_|TE
 # Nor are that person's own voices: the default library lies in the user's data folder.
 OURS = Path(tempfile.gettempdir()) / f"storycore-tts-tests-{os.getpid()}"
 os.environ["XDG_DATA_HOME"] = str(OURS)
+atexit.register(shutil.rmtree, OURS, ignore_errors=True)
 
 # httpx reads all certificates of the world for every client, 40 ms each time, and no test calls a
 # server that has one of them. One certificate is enough, in child processes too.
