@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import gc
 import os
 import random
 import re
+import shutil
 import tempfile
 from pathlib import Path
 
+import certifi
 import numpy as np
 import pytest
 import soundfile
@@ -32,13 +36,28 @@ for name in [n for n in os.environ if re.match("STORYCORE_TTS_(?!LIVE_|FAULT_|TE
     del os.environ[name]
 
 # Nor are that person's own voices: the default library lies in the user's data folder.
-os.environ["XDG_DATA_HOME"] = str(
-    Path(tempfile.gettempdir()) / f"storycore-tts-tests-{os.getpid()}"
-)
+OURS = Path(tempfile.gettempdir()) / f"storycore-tts-tests-{os.getpid()}"
+os.environ["XDG_DATA_HOME"] = str(OURS)
+atexit.register(shutil.rmtree, OURS, ignore_errors=True)
+
+# httpx reads all certificates of the world for every client, 40 ms each time, and no test calls a
+# server that has one of them. One certificate is enough, in child processes too.
+if "SSL_CERT_FILE" not in os.environ:
+    OURS.mkdir(exist_ok=True)
+    first, end, _ = Path(certifi.where()).read_text(encoding="utf-8").partition("-----END CERT")
+    os.environ["SSL_CERT_FILE"] = str(OURS / "certificate.pem")
+    Path(os.environ["SSL_CERT_FILE"]).write_text(f"{first}{end}IFICATE-----\n", encoding="utf-8")
 
 # Busy machines are slow now and then: neither a slow example nor slow drawing is a failure.
-settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("ours")
+# `make soak` looks at many more examples.
+for profile, examples in (("short", 25), ("long", 1000)):
+    settings.register_profile(
+        profile,
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    )
+settings.load_profile("short")
 
 # What the random schedules of faults begin with; set it to see the same ones again.
 os.environ.setdefault(FAULT_SEED, str(random.randrange(2**32)))
@@ -54,6 +73,12 @@ def pytest_asyncio_loop_factories(item):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest: files run side by side, and one that begins last ends last."""
     items.sort(key=lambda item: "faults" not in item.path.parts)
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what is there from now on: a test that collects garbage shall not look at it all."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header() -> str:

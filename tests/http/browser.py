@@ -24,6 +24,11 @@ _ARGUMENTS = [
     "--disable-sync",
     "--use-fake-device-for-media-stream",  # a beep each second
     "--use-fake-ui-for-media-stream",
+    # What Playwright disables, and two pages that each new window loads for its address bar.
+    "--disable-features=AimEnabled,AvoidUnnecessaryBeforeUnloadCheckSync,"
+    "DestroyProfileOnBrowserClose,HttpsFirstBalancedModeAutoEnable,HttpsUpgrades,LensOverlay,"
+    "MediaRouter,NetworkTimeServiceQuerying,OptimizationHints,PaintHolding,PreconnectToSearch,"
+    "ThirdPartyStoragePartitioning,WebUIOmniboxAimPopup,WebUIOmniboxPopup",
 ]
 _TELL_OF_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", (event) =>

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import tarfile
+from base64 import b64encode
 from dataclasses import dataclass
 
 import httpx
@@ -66,16 +67,19 @@ def recording(site):
     return {"name": "me.wav", "mimeType": "audio/wav", "buffer": sound}, words
 
 
+BYTES = "const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));"
+
+
 def measured(page, data):
     """Decode a file in the browser."""
     return page.evaluate(
-        """async (numbers) => {
-          const bytes = Uint8Array.from(numbers).buffer;
-          const sound = await new OfflineAudioContext(1, 1, 24000).decodeAudioData(bytes);
+        """async (text) => {
+          BYTES
+          const sound = await new OfflineAudioContext(1, 1, 24000).decodeAudioData(bytes.buffer);
           const peak = (most, sample) => Math.max(most, Math.abs(sample));
           return [sound.duration, sound.getChannelData(0).reduce(peak, 0)];
-        }""",
-        list(data),
+        }""".replace("BYTES", BYTES),
+        b64encode(data).decode(),
     )
 
 
@@ -384,9 +388,9 @@ class TestForEverybody:
             script = axe(tmp_path)
             page.set_viewport_size({"width": 1280, "height": 800})
             page.evaluate(script)
-            for scheme in ("light", "dark"):
+            for scheme, rules in (("light", "{}"), ("dark", "{runOnly: ['color-contrast']}")):
                 page.emulate_media(color_scheme=scheme)
-                found = page.evaluate("axe.run()")["violations"]
+                found = page.evaluate(f"axe.run({rules})")["violations"]
                 told = [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
                 assert told == [], scheme
 
@@ -400,12 +404,13 @@ def choose(page, name, data):
 def dragged(page, file):
     """Return what is dropped on the page when somebody drags a file there."""
     return page.evaluate_handle(
-        """(numbers) => {
+        """(text) => {
+          BYTES
           const data = new DataTransfer();
-          data.items.add(new File([Uint8Array.from(numbers)], "dropped.wav"));
+          data.items.add(new File([bytes], "dropped.wav"));
           return data;
-        }""",
-        list(file["buffer"]),
+        }""".replace("BYTES", BYTES),
+        b64encode(file["buffer"]).decode(),
     )
 
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -46,33 +47,45 @@ def engine(settings, tmp_path):
         process.communicate(timeout=60)
 
 
-def asked(url, method, path, times, **how):
-    """Ask on new connections, which the system deals out among the workers."""
-    return [
-        httpx.request(method, url + path, headers=TOKEN, timeout=60, **how) for _ in range(times)
-    ]
+@pytest.fixture
+def asked(engine):
+    """Asks on several new connections at once: to one at a time, the same worker would answer."""
+    with (
+        httpx.Client(
+            base_url=engine,
+            headers=TOKEN,
+            timeout=60,
+            limits=httpx.Limits(max_keepalive_connections=0),
+        ) as client,
+        ThreadPoolExecutor(4) as threads,
+    ):
+
+        def ask(method, path, **how):
+            return list(threads.map(lambda _: client.request(method, path, **how), range(4)))
+
+        yield ask
 
 
-def test_both_speak_and_either_tells_of_any_line_and_any_job(engine):
-    by = {}
-    while len(by) < 2:
-        (answer,) = asked(engine, "POST", SPEAK, 1, json=LINE)
-        by[answer.headers["x-worker"]] = answer.json()
-    for told in by.values():
-        polls = asked(engine, "GET", f"{SPEAK}/{told['job_id']}", 8)
-        assert {poll.headers["x-worker"] for poll in polls} <= by.keys()
-        assert all(poll.json() == told for poll in polls)
+def of_each_worker(ask):
+    """Ask until both have answered: worker -> its answer."""
+    found = {}
+    while len(found) < 2:
+        found |= {answer.headers["x-worker"]: answer for answer in ask()}
+    return found
 
-    jobs = {}
-    while len(jobs) < 2:
-        headers = {**TOKEN, **ASYNC}
-        answer = httpx.post(engine + SPEAK + "/qwen/generate", json=LINE, headers=headers)
+
+def test_both_speak_and_either_tells_of_any_line_and_any_job(asked):
+    spoken = of_each_worker(lambda: asked("POST", SPEAK, json=LINE))
+    for told in (answer.json() for answer in spoken.values()):
+        polls = of_each_worker(lambda: asked("GET", f"{SPEAK}/{told['job_id']}"))  # noqa: B023
+        assert polls.keys() == spoken.keys()
+        assert all(poll.json() == told for poll in polls.values())
+
+    jobs = of_each_worker(lambda: asked("POST", f"{SPEAK}/qwen/generate", json=LINE, headers=ASYNC))
+    for answer in jobs.values():
         assert answer.status_code == 202, answer.text
-        jobs[answer.headers["x-worker"]] = answer.json()["id"]
-    for job_id in jobs.values():
-        with httpx.stream(
-            "GET", f"{engine}{JOBS}/{job_id}/events", headers=TOKEN, timeout=60
-        ) as events:
-            assert '"succeeded"' in events.read().decode()
-        for answer in asked(engine, "GET", f"{JOBS}/{job_id}/audio", 8):
-            assert answer.content.startswith(b"RIFF")
+        job = f"{JOBS}/{answer.json()['id']}"
+        for events in asked("GET", f"{job}/events"):
+            assert '"succeeded"' in events.text
+        for audio in of_each_worker(lambda: asked("GET", f"{job}/audio")).values():  # noqa: B023
+            assert audio.content.startswith(b"RIFF")

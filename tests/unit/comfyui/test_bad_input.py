@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from storycore_tts import (
@@ -23,7 +23,6 @@ from storycore_tts.sound.files import encode
 from .memory_server import MemoryComfyUI
 
 pytestmark = pytest.mark.virtual_clock
-some = settings(max_examples=40, deadline=None)
 LINE = SpeechRequest("Hello.", "Ryan")
 
 any_text = st.text(st.characters(codec=None), max_size=300)
@@ -50,7 +49,6 @@ async def ends_well_or_typed(
         await adapter.aclose()
 
 
-@some
 @given(text=any_text, instruct=any_text, speaker=st.sampled_from(["Ryan", "vivian"]) | any_text)
 @example(text="a" * 100_000, instruct="", speaker="Ryan")
 @example(text="👩‍👩‍👧‍👦 שלום \u202e abc \x00\x07", instruct="\ud800", speaker="Ryan")
@@ -81,7 +79,6 @@ def broken_audio(draw: st.DrawFn) -> bytes:
     return bytes(data) if draw(st.booleans()) else bytes(data) + draw(st.binary(max_size=64))
 
 
-@some
 @given(data=broken_audio() | st.binary(max_size=400))
 async def test_any_reference(data: bytes):
     try:
@@ -92,7 +89,6 @@ async def test_any_reference(data: bytes):
     await ends_well_or_typed(MemoryComfyUI(instant=True).adapter(), request)
 
 
-@some
 @given(
     body=json_values.map(json.dumps) | st.text(max_size=40),
     path=st.sampled_from(ROUTES),
@@ -111,7 +107,6 @@ async def test_any_answer(body: str, path: str, told: bool):
         await ends_well_or_typed(adapter, LINE)
 
 
-@some
 @given(frame=json_values.map(json.dumps) | st.text(max_size=40) | st.binary(max_size=40))
 async def test_any_frame(frame: str | bytes):
     """A WebSocket that says nonsense does not keep the audio back."""

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import yaml
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from storycore_tts.domain.errors import ConfigurationError
@@ -194,16 +194,11 @@ def loads_or_refuses(path, text):
     assert isinstance(loaded, LoadedConfig) or refusal.source == str(path)
 
 
-quick = settings(
-    max_examples=80,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 yamlish = st.text(
     st.sampled_from(list("tsqwen:abc{}[]&*!|>-?%@#'\"\\ \n\t,.0123e+~<=/ü\x00\ud83d"))
 )
 
 
-@quick
 @given(st.text() | yamlish, st.sampled_from(["{}", "tts: {}", "tts:\n  qwen:\n    {}"]))
 def test_any_text_is_settings_or_a_refusal(tmp_path, text, place):
     loads_or_refuses(tmp_path / "any.yaml", place.replace("{}", text))
@@ -219,14 +214,12 @@ trees = st.recursive(
 )
 
 
-@quick
 @given(st.dictionaries(real_keys | keys, trees, max_size=4))
 def test_any_tree_is_settings_or_a_refusal(tmp_path, tree):
     text = yaml.safe_dump({"tts": {"qwen": tree}}, allow_unicode=True)
     loads_or_refuses(tmp_path / "any.yaml", text)
 
 
-@quick
 @given(st.text(), st.text())
 def test_any_variable_is_a_setting_or_a_refusal(name, text):
     loaded = refusal = None
@@ -272,7 +265,6 @@ def test_other_addresses_are_refused_with_an_example(url):
 hosts = st.text(st.sampled_from(list("abz019.-_:[]@%\\/?#äß·\u200d١ ")), max_size=12)
 
 
-@settings(max_examples=100)
 @given(
     st.text()
     | st.builds("http://{}".format, st.text() | hosts)
