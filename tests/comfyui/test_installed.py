@@ -84,7 +84,12 @@ async def test_the_status_names_missing_models_and_where_they_belong(without_mod
     assert status.reachable
     said = {problem.message: problem.advice for problem in status.problems}
     assert len(said) == 3
-    for model in (f"{VOICE} is in the subfolder", "Qwen3-TTS-12Hz-1.7B-Base is not", "Qwen3-TTS-Tokenizer"):
+    missing = (
+        f"{VOICE} is in the subfolder",
+        "Qwen3-TTS-12Hz-1.7B-Base is not",
+        "Qwen3-TTS-Tokenizer",
+    )
+    for model in missing:
         assert any(model in message for message in said)
     assert all("ComfyUI/models/qwen-tts/" in advice for advice in said.values())
 
