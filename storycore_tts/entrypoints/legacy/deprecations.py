@@ -8,7 +8,7 @@ from storycore_tts.settings import QwenTTSConfig
 
 
 def deprecated(config: QwenTTSConfig, name: str, replacement: str) -> None:
-    """Warn whoever made an object of an old class, if the settings ask for it.
+    """Warn that an old class is used, if the settings ask for it.
 
     Args:
         config: The settings; ``deprecate_legacy`` decides.

@@ -138,7 +138,7 @@ def _stored(file: Path | None) -> dict[str, str]:
 
 
 def _write(file: Path | None, prompts: dict[str, str]) -> None:
-    """Write the whole file beside its place and rename it: nobody reads half of it."""
+    """Write the whole file beside its place and rename it: no reader sees half of it."""
     if file is None:
         return
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -99,7 +99,7 @@ class QwenComfyUITTSService:
         await self.aclose()
 
     async def load_model(self, model_type: str | None = None) -> None:
-        """Make sure that somebody can speak.
+        """Make sure that a backend can speak.
 
         Args:
             model_type: "qwen", or None for it.

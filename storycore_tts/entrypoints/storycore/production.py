@@ -45,7 +45,7 @@ class QwenTTSService:
 
     Args:
         comfyui_url: The ComfyUI server; None, here and below, for what the settings say. Where they
-            name one, the addresses that the engine passes while nobody chose any do not count.
+            name one, the addresses that the engine passes by default do not count.
         model_choice: "0.6B" or "1.7B".
         device: "auto", "cuda", "cuda:1", "mps", "xpu" or "cpu".
         precision: "bf16" or "fp32".
@@ -352,7 +352,7 @@ class QwenTTSService:
 
 
 def _address(config: QwenTTSConfig | str | Path | None, given: str | None) -> str | None:
-    """Return the address that goes above the settings, if somebody chose it."""
+    """Return the address that overrides the settings; None if it is only the engine's default."""
     if given not in _OF_NOBODY or isinstance(config, QwenTTSConfig):
         return given
     named = load_config(config)
