@@ -33,19 +33,19 @@ async def test_one_that_the_log_tells_of_is_named(server, adapter, checkpoint):
 
 
 async def test_one_that_is_missing_is_an_error_after_the_stock_model_spoke(server, adapter):
-    with pytest.raises(InvalidRequest, match="no checkpoint /data/nobody on the ComfyUI server"):
+    with pytest.raises(InvalidRequest, match="/data/nobody does not exist on the ComfyUI server"):
         await adapter.synthesize(line("/data/nobody"))
     assert len(server.log.submitted) == 1
 
 
 async def test_one_that_is_missing_beside_the_models_is_refused_beforehand(server, adapter):
-    with pytest.raises(InvalidRequest, match=f"no checkpoint {MODELS}/nobody"):
+    with pytest.raises(InvalidRequest, match=f"{MODELS}/nobody does not exist"):
         await adapter.synthesize(line(f"{MODELS}/nobody"))
     assert server.log.submitted == []
 
 
 async def test_the_missing_one_of_a_speaker_whom_nobody_knows_is_named(server, adapter):
-    with pytest.raises(InvalidRequest, match="no checkpoint /data/nobody"):
+    with pytest.raises(InvalidRequest, match="/data/nobody does not exist"):
         await adapter.synthesize(line("/data/nobody", "Mia"))
 
 
@@ -87,7 +87,7 @@ async def test_a_clones_checkpoint(server, adapter, reference: ReferenceAudio, c
     if checkpoint == "/data/base":
         assert (await adapter.clone(request)).model == checkpoint
     else:
-        with pytest.raises(InvalidRequest, match="no checkpoint /data/nobody"):
+        with pytest.raises(InvalidRequest, match="/data/nobody does not exist"):
             await adapter.clone(request)
 
 
