@@ -50,7 +50,7 @@ def test_too_many_who_wait_are_told_to_come_back(comfyui, tmp_path):
         assert refused.status_code == 503
         assert refused.headers["retry-after"] == "2"
         assert refused.json()["retryable"] is True
-        with pytest.raises(openai.InternalServerError, match="wait for comfyui") as told:
+        with pytest.raises(openai.InternalServerError, match="waiting for comfyui") as told:
             impatient.audio.speech.create(**SPEECH)
         assert told.value.response.headers["retry-after"] == "2"
         # OpenAI's own client waits for as long as it is told to, and asks again.
