@@ -47,7 +47,7 @@ def test_a_flood_by_one_key_or_by_none_harms_no_other(tmp_path):
         line = {"model": "qwen3-tts", "voice": "Ryan", "input": LINE}
         for key, error, words in (
             ("wrong", openai.AuthenticationError, "Invalid API key"),
-            (MIA, openai.RateLimitError, "More than 5"),
+            (MIA, openai.RateLimitError, "Rate limit exceeded: 5"),
         ):
             with (
                 openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as client,

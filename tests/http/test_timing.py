@@ -51,7 +51,7 @@ async def test_requests_are_counted_in_a_window_that_moves_along():
     for _ in range(3):
         rates.count("mia")
         await asyncio.sleep(10)
-    with pytest.raises(Refused, match="More than 3") as refused:
+    with pytest.raises(Refused, match="Rate limit exceeded: 3") as refused:
         rates.count("mia")
     assert (refused.value.status, refused.value.headers["Retry-After"]) == (429, "30")
     rates.count("tom")
