@@ -33,7 +33,7 @@ def test_the_first_line_is_its_address_its_folder_is_its_own_and_a_signal_ends_i
     assert "Traceback" not in err
     assert "--state-dir FOLDER" in err
     assert not (tmp_path / "state").exists()
-    answer = httpx.post(f"{url}/ai/tts/qwen/generate", json={"text": "Hello."})
+    answer = httpx.post(f"{url}/ai/tts/qwen/generate", timeout=60, json={"text": "Hello."})
     assert answer.status_code == 200
     assert answer.content[:4] == b"RIFF"
     process.send_signal(signal.SIGTERM)

@@ -24,7 +24,6 @@ from .lines import JOBS, PATIENCE, Line, client, ended, is_right
 pytestmark = [
     pytest.mark.once,
     pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals"),
-    pytest.mark.timeout(600),  # to start four processes takes a busy machine a minute and more
 ]
 
 AT_ONCE = 4  # jobs that one service does
