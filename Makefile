@@ -11,6 +11,9 @@ TORCH ?= torch
 # Disables a notice of mkdocs-material at every build.
 export NO_MKDOCS_2_WARNING = 1
 
+# Every test process would compile the package and the tests anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test direct check docs audit soak matrix mutants repeat bench clean
 
 demo: $(VENV)/.demo
@@ -54,7 +57,7 @@ repeat: $(VENV)/.dev
 
 # Runs the long forms of tests, with many examples and many kills.
 soak: $(VENV)/.dev
-	$(BIN)/python -m pytest -m soak --timeout 3600
+	$(BIN)/python -m pytest -m 'soak or hypothesis' --hypothesis-profile long --timeout 3600
 
 # direct_throughput.py requires `make direct`.
 bench: $(VENV)/.dev

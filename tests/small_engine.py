@@ -38,7 +38,13 @@ def make_small_engine(folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def committed_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that is only copied."""
+    return make_small_engine(tmp_path_factory.mktemp("small") / "engine")
+
+
 @pytest.fixture
-def small_engine(tmp_path: Path) -> Path:
+def small_engine(committed_engine: Path, tmp_path: Path) -> Path:
     """A checkout of it."""
-    return make_small_engine(tmp_path / "engine")
+    return shutil.copytree(committed_engine, tmp_path / "engine")

@@ -139,9 +139,8 @@ def test_every_error_of_ours_has_a_status():
         assert failures.exit_status(kind.__new__(kind)) == wanted, kind
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
-def test_no_encoding_chokes(command, tmp_path, encoding):
-    environ = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+def test_an_encoding_without_letters_of_ours_does_not_choke(command, tmp_path):
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     out = tmp_path / "灯台.wav"
     answer = command("say", "Hello.", "--backend", "draft", "--out", out, env=environ)
     assert answer.status == 0

@@ -164,5 +164,5 @@ def test_sixty_times(interrupted, server):
 
 
 def nothing_left(server):
-    queue = httpx.get(f"{server.url}/queue").json()
+    queue = httpx.get(f"{server.url}/queue", timeout=60).json()
     assert not any(queue.values()), queue

@@ -20,10 +20,20 @@ def serve(tmp_path, start, monkeypatch):
 
 
 @POSIX
-def test_the_first_line_is_its_address_and_a_signal_ends_it_well(serve):
-    process = serve("--port", "0")
+def test_the_first_line_is_its_address_its_folder_is_its_own_and_a_signal_ends_it_well(
+    serve, tmp_path
+):
+    chosen = ("--port", "0", "--state-dir", str(tmp_path / "other"))
+    process = serve(*chosen)
     url = process.stdout.readline().strip()
-    answer = httpx.post(f"{url}/ai/tts/qwen/generate", json={"text": "Hello."})
+    second = serve(*chosen)
+    out, err = second.communicate(timeout=100)
+    assert (second.returncode, out) == (4, "")
+    assert "PostgreSQL" in err
+    assert "Traceback" not in err
+    assert "--state-dir FOLDER" in err
+    assert not (tmp_path / "state").exists()
+    answer = httpx.post(f"{url}/ai/tts/qwen/generate", timeout=60, json={"text": "Hello."})
     assert answer.status_code == 200
     assert answer.content[:4] == b"RIFF"
     process.send_signal(signal.SIGTERM)
@@ -40,16 +50,3 @@ def test_a_port_that_is_taken_is_named(serve):
     assert f"Cannot listen on 127.0.0.1, port {port}" in err
     assert "--port N --state-dir FOLDER" in err
     assert "Traceback" not in err
-
-
-@POSIX
-def test_a_folder_that_another_service_has_is_refused(serve, tmp_path):
-    serve("--port", "0").stdout.readline()
-    process = serve("--port", "0")
-    out, err = process.communicate(timeout=100)
-    assert (process.returncode, out) == (4, "")
-    assert "PostgreSQL" in err
-    assert "Traceback" not in err
-    assert "--state-dir FOLDER" in err
-    beside = serve("--port", "0", "--state-dir", str(tmp_path / "other"))
-    assert beside.stdout.readline().startswith("http://")

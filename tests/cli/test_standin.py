@@ -15,7 +15,7 @@ def test_it_serves_until_interrupted(start, number):
     first = child.stdout.readline()
     assert first.startswith("listening on http://127.0.0.1:")
     url = first.split()[-1]
-    answer = httpx.get(f"{url}/system_stats", trust_env=False).raise_for_status()
+    answer = httpx.get(f"{url}/system_stats", timeout=60, trust_env=False).raise_for_status()
     assert answer.json()["system"]["comfyui_version"] == "0.36.0"
     child.send_signal(number)
     out, err = child.communicate(timeout=60)

@@ -108,22 +108,22 @@ def test_the_plans_yaml_is_the_default(tmp_path: Path):
     assert load_config(file, environ={}).config == load_config(environ={}).config
 
 
-@pytest.mark.parametrize("close", ["await client.aclose()", "await client.aclose()\n    " * 2, ""])
-def test_a_client_used_in_one_loop_after_another(standin_comfyui, tmp_path: Path, close: str):
-    """As a synchronous caller does it: asyncio.run for each line, one client for all."""
+def test_a_client_used_in_one_loop_after_another(standin_comfyui, tmp_path: Path):
+    """As a synchronous caller does it: asyncio.run for each line; closed twice, once, or never."""
     program = f"""
 import asyncio
 from storycore_tts import QwenTTSComfyUIClient
 
-client = QwenTTSComfyUIClient(comfyui_url={standin_comfyui.url!r})
-
-async def main():
+async def main(client, closings):
     result = await client.generate_voice("Hello.")
     assert result.duration > 0.2
-    {close}
+    for _ in range(closings):
+        await client.aclose()
 
-for _ in range(3):
-    asyncio.run(main())
+for closings in (2, 1, 0):
+    client = QwenTTSComfyUIClient(comfyui_url={standin_comfyui.url!r})
+    for _ in range(3):
+        asyncio.run(main(client, closings))
 """
     ended = run(program, tmp_path)
     assert ended.returncode == 0, ended.stderr

@@ -128,7 +128,7 @@ async def started_at_last(service: ServiceProcess, chance: random.Random) -> Non
 
 @pytest.mark.parametrize(
     ("lines", "kills"),
-    [(16, 2), pytest.param(100, 20, marks=[pytest.mark.soak, pytest.mark.timeout(900)])],
+    [(10, 1), pytest.param(100, 20, marks=[pytest.mark.soak, pytest.mark.timeout(900)])],
 )
 async def test_accepted_jobs_outlive_a_killed_service(
     tmp_path: Path, lines: int, kills: int

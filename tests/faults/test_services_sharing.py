@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 
 import httpx
 import pytest
@@ -16,13 +17,13 @@ from storycore_tts.testing.comfyui import StandInProcess
 from storycore_tts.testing.comfyui.log import Finished
 from storycore_tts.testing.comfyui.process import ProcessGate
 from storycore_tts.testing.service_process import ServiceProcess
+from tests.postgres import Databases
 
 from .lines import JOBS, PATIENCE, Line, client, ended, is_right
 
 pytestmark = [
     pytest.mark.once,
     pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals"),
-    pytest.mark.timeout(600),  # to start four processes takes a busy machine a minute and more
 ]
 
 AT_ONCE = 4  # jobs that one service does
@@ -37,35 +38,64 @@ class Side:
 
     comfyui: StandInProcess
     service: ServiceProcess
-    http: httpx.AsyncClient
+    alive: bool = False
+    http: httpx.AsyncClient = field(init=False)
+    earlier: frozenset[str] = frozenset()  # jobs that tests before this one gave to the server
+
+    async def kill(self) -> None:
+        self.alive = False
+        await asyncio.to_thread(self.service.kill)
+
+    @property
+    def given(self) -> Counter[str]:
+        return Counter(job for job in self.comfyui.log.submitted if job not in self.earlier)
+
+    @property
+    def finished(self) -> Counter[str]:
+        done = (record.prompt_id for record in self.comfyui.log.of(Finished))
+        return Counter(job for job in done if job not in self.earlier)
+
+
+@pytest.fixture(scope="module")
+def pair(
+    tmp_path_factory: pytest.TempPathFactory, postgres_databases: Databases
+) -> Iterator[list[Side]]:
+    """Two of them, one database, for all tests here: each start costs seconds."""
+    folder = tmp_path_factory.mktemp("sharing")
+    made: list[Side] = []
+    with postgres_databases.fresh() as url:
+        shared = {
+            "database_url": url,
+            "requests_per_minute": None,
+            "concurrency": {"comfyui": AT_ONCE},
+        }
+        try:
+            for name in ("one", "other"):
+                comfyui = StandInProcess(data_dir=folder / name / "comfyui")
+                comfyui.start()
+                asked = {"comfyui_url": comfyui.url, "comfyui": PATIENT}
+                made.append(Side(comfyui, ServiceProcess(folder / name, server=shared, **asked)))
+            yield made
+        finally:
+            for side in made:
+                side.service.kill()
+                side.comfyui.stop()
 
 
 @pytest.fixture
-async def sides(tmp_path: Path, postgres_url: str) -> AsyncIterator[list[Side]]:
-    """Two of them, one database."""
-    shared = {
-        "database_url": postgres_url,
-        "requests_per_minute": None,
-        "concurrency": {"comfyui": AT_ONCE},
-    }
-    made: list[Side] = []
-    try:
-        for name in ("one", "other"):
-            comfyui = StandInProcess(data_dir=tmp_path / name / "comfyui")
-            comfyui.start()
-            asked = {"comfyui_url": comfyui.url, "comfyui": PATIENT}
-            service = ServiceProcess(tmp_path / name, server=shared, **asked)
-            made.append(Side(comfyui, service, httpx.AsyncClient()))
-            service.launch()
-        for side in made:
-            assert await asyncio.to_thread(side.service.listens), side.service.said
-            side.http = client(side.service)
-        yield made
-    finally:
-        for side in made:
-            await side.http.aclose()
-            side.service.kill()
-            side.comfyui.stop()
+async def sides(pair: list[Side]) -> AsyncIterator[list[Side]]:
+    """Both, started again where the test before has killed them."""
+    started = [side for side in pair if not side.alive]
+    for side in started:
+        side.service.launch()
+    for side in started:
+        side.alive = await asyncio.to_thread(side.service.listens)
+        assert side.alive, side.service.said
+    async with AsyncExitStack() as stack:
+        for side in pair:
+            side.http = await stack.enter_async_context(client(side.service))
+            side.earlier = frozenset(side.comfyui.log.submitted)
+        yield pair
 
 
 async def submitted(side: Side, lines: list[Line]) -> dict[str, Line]:
@@ -77,14 +107,10 @@ async def submitted(side: Side, lines: list[Line]) -> dict[str, Line]:
     return found
 
 
-def asynchronous(count: int) -> list[Line]:
-    """Lines whose clients do not wait."""
-    numbers = (number for number in range(10 * count) if not Line(number).waits)
-    return [Line(next(numbers)) for _ in range(count)]
-
-
-def finished(side: Side) -> Counter[str]:
-    return Counter(record.prompt_id for record in side.comfyui.log.of(Finished))
+def asynchronous(count: int, *, begin: int) -> list[Line]:
+    """Lines whose clients do not wait; what was asked for with a key is not done again."""
+    numbers = (number for number in itertools.count(begin) if not Line(number).waits)
+    return [Line(number) for number in itertools.islice(numbers, count)]
 
 
 async def held(sides: list[Side], lines: list[Line]) -> tuple[dict[str, Line], list[ProcessGate]]:
@@ -105,42 +131,6 @@ async def all_are_right(side: Side, given: dict[str, Line]) -> None:
     assert {end["state"] for end in ends} == {"succeeded"}
     for job_id, line in given.items():
         is_right((await side.http.get(f"{JOBS}/{job_id}/audio")).content, line)
-
-
-@pytest.mark.parametrize("jobs", [20, pytest.param(200, marks=pytest.mark.soak)])
-async def test_one_is_killed_and_the_other_finishes_all(sides: list[Side], jobs: int) -> None:
-    """Each job is done once: what the dead one's server has, the other one fetches there."""
-    one, other = sides
-    given, gates = await held(sides, asynchronous(jobs))
-    await asyncio.to_thread(one.service.kill)
-    for gate in gates:
-        gate.release()
-    await all_are_right(other, given)
-    done = [finished(side) for side in sides]
-    assert "job.begun_anew" not in other.service.said, other.service.said
-    for count, side in zip(done, sides, strict=True):
-        assert max(count.values()) == 1
-        assert count == Counter(side.comfyui.log.submitted)
-    assert len(done[0]) == AT_ONCE
-    assert (done[0] + done[1]).keys() == given.keys()
-    assert not done[0] & done[1]
-
-
-async def test_a_machine_is_lost_with_its_server(sides: list[Side]) -> None:
-    """What cannot be fetched there any more is done anew, and nothing else."""
-    one, other = sides
-    lines = asynchronous(20)
-    early = await submitted(one, lines[:6])
-    await all_are_right(other, early)
-    given, gates = await held(sides, lines[6:])
-    begun = set(one.comfyui.log.submitted) - finished(one).keys()
-    await asyncio.to_thread(one.service.kill)
-    await asyncio.to_thread(one.comfyui.kill)
-    gates[1].release()
-    await all_are_right(other, given)
-    assert max(finished(other).values()) == 1
-    assert begun <= finished(other).keys()
-    assert not finished(one) & finished(other)
 
 
 async def test_either_tells_of_the_others_jobs_and_stops_them(sides: list[Side]) -> None:
@@ -168,3 +158,39 @@ async def test_either_tells_of_the_others_jobs_and_stops_them(sides: list[Side])
     assert heard[0] == heard[1]
     is_right(heard[0], Line(5))
     assert not there.comfyui.log.interrupted
+
+
+@pytest.mark.parametrize("jobs", [20, pytest.param(200, marks=pytest.mark.soak)])
+async def test_one_is_killed_and_the_other_finishes_all(sides: list[Side], jobs: int) -> None:
+    """Each job is done once: what the dead one's server has, the other one fetches there."""
+    one, other = sides
+    given, gates = await held(sides, asynchronous(jobs, begin=100))
+    await one.kill()
+    for gate in gates:
+        gate.release()
+    await all_are_right(other, given)
+    done = [side.finished for side in sides]
+    assert "job.begun_anew" not in other.service.said, other.service.said
+    for count, side in zip(done, sides, strict=True):
+        assert max(count.values()) == 1
+        assert count == side.given
+    assert len(done[0]) == AT_ONCE
+    assert (done[0] + done[1]).keys() == given.keys()
+    assert not done[0] & done[1]
+
+
+async def test_a_machine_is_lost_with_its_server(sides: list[Side]) -> None:
+    """What cannot be fetched there any more is done anew, and nothing else."""
+    one, other = sides
+    lines = asynchronous(20, begin=1000)
+    early = await submitted(one, lines[:6])
+    await all_are_right(other, early)
+    given, gates = await held(sides, lines[6:])
+    begun = one.given.keys() - one.finished.keys()
+    await one.kill()
+    await asyncio.to_thread(one.comfyui.kill)
+    gates[1].release()
+    await all_are_right(other, given)
+    assert max(other.finished.values()) == 1
+    assert begun <= other.finished.keys()
+    assert not one.finished & other.finished

@@ -30,7 +30,9 @@ def url(folder):
 
 @pytest.fixture(scope="module")
 def keyed(url):
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {KEY}"}) as client:
+    with httpx.Client(
+        base_url=url, timeout=60, headers={"Authorization": f"Bearer {KEY}"}
+    ) as client:
         yield client
 
 

@@ -49,7 +49,7 @@ def asked(client, **more):
 
 async def counted(url, name):
     """What the service's metrics of that name add up to."""
-    async with httpx.AsyncClient(base_url=url) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         text = (await http.get("/metrics")).text
     found = re.findall(rf"^storycore_tts_{name}{{.*}} (\S+)$", text, re.MULTILINE)
     return sum(map(float, found))

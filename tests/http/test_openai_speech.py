@@ -297,6 +297,6 @@ async def test_who_hangs_up_stops_the_backend(aclient, comfyui, url, how):
     gate.release()
     assert await comfyui.log.until(lambda log: prompt in log.interrupted, 30)
     in_progress = r"^storycore_tts_requests_in_progress\{.*\} [1-9]"
-    async with httpx.AsyncClient(base_url=url) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         while re.search(in_progress, (await http.get("/metrics")).text, re.M):
             pass

@@ -24,7 +24,7 @@ def service(folder):
     keyed = {"Authorization": f"Bearer {KEY}"}
     with (
         serving(config(folder, server=server)) as url,
-        httpx.Client(base_url=url, headers=keyed) as client,
+        httpx.Client(base_url=url, timeout=60, headers=keyed) as client,
     ):
         yield client
 

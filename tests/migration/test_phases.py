@@ -273,7 +273,7 @@ def test_git_takes_the_diff(small_engine, opened, go, start, target):
     subprocess.run(["git", "apply", "--check", "-"], cwd=small_engine, input=diff, check=True)
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(1, 5))
 def test_the_engine_starts_and_answers_in_each_phase(small_engine, go, number):
     pytest.importorskip("fastapi")
     go(small_engine, number)

@@ -20,7 +20,7 @@ CORE = {"LoadAudio", "SaveAudio", "PreviewAudio", "PreviewAny"}
 
 async def test_a_token_is_demanded_everywhere():
     with StandInComfyUI(instant=True, token="secret") as server:
-        async with httpx.AsyncClient(base_url=server.url, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=server.url, timeout=60, trust_env=False) as http:
             assert (await http.get("/queue")).status_code == 401
             right = {"Authorization": "Bearer secret"}
             assert (await http.get("/queue", headers=right)).status_code == 200
