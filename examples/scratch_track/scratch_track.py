@@ -25,7 +25,7 @@ from storycore_tts.sound.samples import SAMPLE_RATE, SILENCE_PEAK, Samples
 SCREENPLAY = Path(__file__).with_name("screenplay.txt")
 LINE = re.compile(r"(?P<who>[A-Z]+)(?: \((?P<how>[^)]+)\))?: (?P<text>.+)")
 AFTER_A_LINE = 0.4  # s
-FOR_A_DIRECTION = 1.5  # s, in which nobody speaks
+FOR_A_DIRECTION = 1.5  # s of silence
 
 
 @dataclass(frozen=True)
