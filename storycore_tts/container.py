@@ -17,10 +17,10 @@ from dependency_injector import containers, providers
 
 from storycore_tts.adapters.telemetry import EventLog
 from storycore_tts.domain.endpoints import BackendEndpoint
-from storycore_tts.domain.errors import BackendUnavailable, ConfigurationError, TTSError
 from storycore_tts.domain.events import Listeners, Reloaded
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.voice_ids import VoiceChoice
+from storycore_tts.errors import BackendUnavailable, ConfigurationError, TTSError
 from storycore_tts.live_settings import LiveSettings, Source, read_settings
 from storycore_tts.pipeline.breaker import Breaker
 from storycore_tts.pipeline.calls import Backend, Dispatcher, Pipeline, backend_of

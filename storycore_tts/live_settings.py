@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.logs import log_event
+from storycore_tts.errors import TTSError
 from storycore_tts.settings import QwenTTSConfig, load_config, settings_files
 
 Source: TypeAlias = QwenTTSConfig | str | Path | None

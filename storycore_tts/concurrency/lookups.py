@@ -8,7 +8,7 @@ from copy import copy
 from typing import Any, TypeVar
 
 from storycore_tts.concurrency.waiting import consume_exception
-from storycore_tts.domain.errors import TTSError
+from storycore_tts.errors import TTSError
 
 T = TypeVar("T")
 

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 import yaml
 
 from storycore_tts.domain.casting import Cast, CastVoice, Role
-from storycore_tts.domain.errors import (
+from storycore_tts.domain.languages import language_named
+from storycore_tts.domain.stored_voices import name_key
+from storycore_tts.errors import (
     ConfigurationError,
     UnsupportedLanguage,
     did_you_mean,
     shown,
 )
-from storycore_tts.domain.languages import language_named
-from storycore_tts.domain.stored_voices import name_key
 
 _KEYS = ("voice", "checkpoint", "language", "instruct", "aliases")
 _EMPTY = "tag:yaml.org,2002:null"

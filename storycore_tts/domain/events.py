@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.speech import Timings
+from storycore_tts.errors import TTSError
 
 _log = logging.getLogger(__name__)
 

@@ -8,9 +8,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, TypeAlias
 
-from storycore_tts.domain.errors import InvalidRequest, TTSError
 from storycore_tts.domain.progress import OnProgress, Progress
-from storycore_tts.errors import check_range
+from storycore_tts.errors import InvalidRequest, TTSError, check_range
 
 JSON: TypeAlias = Mapping[str, Any]
 """A JSON object."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storycore_tts.domain.errors import UnsupportedLanguage, did_you_mean
+from storycore_tts.errors import UnsupportedLanguage, did_you_mean
 
 AUTO = "Auto"
 

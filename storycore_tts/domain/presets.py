@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from storycore_tts.domain.errors import InvalidRequest, did_you_mean
+from storycore_tts.errors import InvalidRequest, did_you_mean
 
 T = TypeVar("T")
 

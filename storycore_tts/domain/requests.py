@@ -10,13 +10,13 @@ from uuid import UUID
 
 import numpy as np
 
-from storycore_tts.domain.errors import InvalidReferenceAudio, InvalidRequest, shown
 from storycore_tts.domain.languages import AUTO, language_named
 from storycore_tts.domain.markup import without_markup
 from storycore_tts.domain.parameters import check_parameters
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.text import one_line, saying_seconds, speakable, token_budget
 from storycore_tts.domain.training import TrainingParameters
+from storycore_tts.errors import InvalidReferenceAudio, InvalidRequest, shown
 from storycore_tts.sound.decoders import UndecodableAudio
 from storycore_tts.sound.files import decode
 from storycore_tts.sound.samples import (

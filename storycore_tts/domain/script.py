@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from storycore_tts.domain.casting import Character
-from storycore_tts.domain.errors import TTSError
+from storycore_tts.errors import TTSError
 
 _PAUSE, _PAUSE_IN_SPEECH = Fraction(1, 2), Fraction(1, 4)  # s: before a new, the same speaker
 _LONGEST_NAME = 32  # characters

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.languages import LANGUAGES
 from storycore_tts.domain.text import reading_seconds
+from storycore_tts.errors import InvalidRequest
 
 SENTENCE_PAUSE, PARAGRAPH_PAUSE = 0.4, 0.8  # s, as in read speech
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Literal
 
-from storycore_tts.domain.errors import InvalidRequest, shown
 from storycore_tts.domain.languages import AUTO, language_named
 from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRequest
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.text import one_line, speakable
 from storycore_tts.domain.voices import is_built_in
+from storycore_tts.errors import InvalidRequest, shown
 
 _LONGEST_NAME = 64  # characters
 _PUNCTUATION = " ._-"

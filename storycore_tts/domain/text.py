@@ -6,7 +6,7 @@ import re
 import unicodedata
 from os import PathLike, fspath
 
-from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.errors import InvalidRequest
 
 TOKENS_PER_SECOND = 12.5  # Qwen3-TTS-Tokenizer-12Hz: one talker token is one codec frame, 80 ms
 _MIN_TOKENS = 512  # minimum of the ComfyUI nodes: 41 s, ample for a single line

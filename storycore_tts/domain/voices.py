@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from storycore_tts.domain.errors import UnknownSpeaker, did_you_mean
+from storycore_tts.errors import UnknownSpeaker, did_you_mean
 
 Gender = Literal["female", "male", ""]
 """Gender of a voice; "" if unknown."""

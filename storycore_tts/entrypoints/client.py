@@ -11,7 +11,6 @@ from types import TracebackType
 from typing_extensions import Unpack
 
 from storycore_tts.container import Container
-from storycore_tts.domain.errors import ConfigurationError, InvalidRequest
 from storycore_tts.domain.progress import OnProgress
 from storycore_tts.domain.requests import (
     CloneRequest,
@@ -24,6 +23,7 @@ from storycore_tts.domain.speech import TrainedVoice
 from storycore_tts.domain.stored_voices import StoredVoice
 from storycore_tts.domain.training import TrainingOptions
 from storycore_tts.domain.voices import Speaker
+from storycore_tts.errors import ConfigurationError, InvalidRequest
 from storycore_tts.ports import BackendStatus
 from storycore_tts.services.files import exists
 from storycore_tts.services.output import VoiceResult as VoiceResult

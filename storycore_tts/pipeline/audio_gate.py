@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from storycore_tts.domain.errors import GenerationFailed, RunawayGeneration, SilentAudio
 from storycore_tts.domain.speech import Speech
 from storycore_tts.domain.text import TOKENS_PER_SECOND
+from storycore_tts.errors import GenerationFailed, RunawayGeneration, SilentAudio
 from storycore_tts.ports import SpeechChunk
 from storycore_tts.sound.samples import SAMPLE_RATE, Samples, is_silent
 

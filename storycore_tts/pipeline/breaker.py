@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from storycore_tts.domain.errors import (
+from storycore_tts.domain.events import AvailabilityChanged, Listener
+from storycore_tts.errors import (
     BackendTimeout,
     BackendUnavailable,
     NodePackMissing,
     TTSError,
 )
-from storycore_tts.domain.events import AvailabilityChanged, Listener
 from storycore_tts.pipeline.calls import Call, ClosableMiddleware, Send
 from storycore_tts.ports import BackendStatus
 

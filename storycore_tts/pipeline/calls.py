@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.progress import OnProgress
+from storycore_tts.errors import TTSError
 from storycore_tts.pipeline import audio_gate
 from storycore_tts.pipeline.ignored import ignored_by, with_warnings
 from storycore_tts.ports import Adapter, BackendStatus, Capabilities, SpeechChunk

@@ -9,7 +9,9 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
-from storycore_tts.domain.errors import (
+from storycore_tts.domain.events import FellBack, Listener
+from storycore_tts.domain.speech import Speech, TrainedVoice
+from storycore_tts.errors import (
     BackendUnavailable,
     ConfigurationError,
     InvalidReferenceAudio,
@@ -18,8 +20,6 @@ from storycore_tts.domain.errors import (
     UnknownSpeaker,
     UnsupportedLanguage,
 )
-from storycore_tts.domain.events import FellBack, Listener
-from storycore_tts.domain.speech import Speech, TrainedVoice
 from storycore_tts.pipeline.calls import Backend, Call, ClosableMiddleware, Send, StartedStream
 
 # The backend never began; a path, for instance, may be right for another one only.

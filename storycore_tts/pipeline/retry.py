@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import tenacity
 
-from storycore_tts.domain.errors import BackendUnavailable, TTSError
 from storycore_tts.domain.events import AttemptFailed, Listener
+from storycore_tts.errors import BackendUnavailable, TTSError
 from storycore_tts.pipeline.calls import Call, ClosableMiddleware, Send
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 
-from storycore_tts.domain.errors import TTSError
+from storycore_tts.errors import TTSError
 from storycore_tts.pipeline.calls import Backend, Pipeline
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from storycore_tts.domain.errors import BackendUnavailable
+from storycore_tts.errors import BackendUnavailable
 from storycore_tts.pipeline.calls import Backend, Call, StartedStream
 from storycore_tts.ports import BackendStatus, Capabilities
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from storycore_tts.domain.errors import UnsupportedByBackend
 from storycore_tts.domain.jobs import JobKind
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest, TrainingRequest
+from storycore_tts.errors import UnsupportedByBackend
 from storycore_tts.ports.adapter import Adapter, Capabilities
 from storycore_tts.ports.cloner import VoiceCloner
 from storycore_tts.ports.streaming import StreamingSynthesizer

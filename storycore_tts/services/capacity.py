@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from storycore_tts.domain.errors import BackendOverloaded
+from storycore_tts.errors import BackendOverloaded
 
 _SOON = 2.0  # s; a rough guess of when a slot becomes free
 

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.jobs import JSON, JobKind
 from storycore_tts.domain.requests import CloneRequest, ReferenceAudio
 from storycore_tts.domain.sampling import Sampling
+from storycore_tts.errors import InvalidRequest
 from storycore_tts.ports.operations import Request, operation_of
 from storycore_tts.services.rendering import Rendering
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from storycore_tts.domain.errors import InvalidRequest, StorageFailed
 from storycore_tts.domain.progress import OnProgress
 from storycore_tts.domain.speech import Speech, write_whole
+from storycore_tts.errors import InvalidRequest, StorageFailed
 from storycore_tts.services.files import exists
 from storycore_tts.services.rendering import Rendering
 from storycore_tts.services.speech import TextToSpeech

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.jobs import Outcome
 from storycore_tts.domain.speech import Speech
-from storycore_tts.errors import check_range
+from storycore_tts.errors import InvalidRequest, check_range
 from storycore_tts.sound.files import FORMATS, check_suffix
 from storycore_tts.sound.pace import Changer
 from storycore_tts.sound.samples import SAMPLE_RATE, Samples

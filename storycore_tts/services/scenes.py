@@ -6,8 +6,8 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 
-from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.script import NotSpoken, Script
+from storycore_tts.errors import TTSError
 from storycore_tts.services.casting import Casting, Part
 from storycore_tts.services.speech import TextToSpeech
 from storycore_tts.services.takes import Planned

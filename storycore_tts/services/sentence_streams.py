@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from storycore_tts.concurrency.waiting import all_ended, consume_exception
-from storycore_tts.domain.errors import BackendUnavailable
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.domain.sampling import fresh_seed
 from storycore_tts.domain.sentences import sentences
 from storycore_tts.domain.speech import Speech
+from storycore_tts.errors import BackendUnavailable
 from storycore_tts.ports import SpeechChunk
 from storycore_tts.sound.samples import Samples, without_silence
 

@@ -9,11 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from storycore_tts.domain.endpoints import BackendEndpoint
-from storycore_tts.domain.errors import (
-    InvalidRequest,
-    StorageFailed,
-    UnknownSpeaker,
-)
 from storycore_tts.domain.events import Listener, Listeners
 from storycore_tts.domain.languages import AUTO
 from storycore_tts.domain.markup import markup_warnings
@@ -24,6 +19,11 @@ from storycore_tts.domain.speech import Speech, TrainedVoice
 from storycore_tts.domain.stored_voices import StoredVoice
 from storycore_tts.domain.voice_ids import VoiceChoice, mapped_voice
 from storycore_tts.domain.voices import Speaker, is_built_in
+from storycore_tts.errors import (
+    InvalidRequest,
+    StorageFailed,
+    UnknownSpeaker,
+)
 from storycore_tts.pipeline.calls import Backend, Call, StartedStream, backend_of
 from storycore_tts.ports import Adapter, BackendStatus, Capabilities, SpeechChunk
 from storycore_tts.ports.operations import (

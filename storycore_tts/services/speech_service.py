@@ -12,14 +12,6 @@ from typing import TypeAlias, TypeVar
 
 from storycore_tts.concurrency.waiting import within
 from storycore_tts.domain.endpoints import BackendEndpoint
-from storycore_tts.domain.errors import (
-    AuthenticationFailed,
-    BackendTimeout,
-    BackendUnavailable,
-    InvalidRequest,
-    did_you_mean,
-    shown,
-)
 from storycore_tts.domain.jobs import Job, JobSpec, Outcome
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.progress import OnProgress
@@ -29,6 +21,14 @@ from storycore_tts.domain.requests import (
     SpeechRequest,
 )
 from storycore_tts.domain.speech import Speech, TrainedVoice
+from storycore_tts.errors import (
+    AuthenticationFailed,
+    BackendTimeout,
+    BackendUnavailable,
+    InvalidRequest,
+    did_you_mean,
+    shown,
+)
 from storycore_tts.ports import JobAffinityStore, JobQueue, SpeechChunk, UploadStore
 from storycore_tts.ports.operations import Request
 from storycore_tts.services.capacity import Capacity

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from storycore_tts.concurrency.waiting import all_ended
-from storycore_tts.domain.errors import StorageFailed, TTSError
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.domain.script import Line, NotSpoken, Script, Take
 from storycore_tts.domain.speech import Speech, write_whole
+from storycore_tts.errors import StorageFailed, TTSError
 from storycore_tts.services.files import replace_text
 from storycore_tts.services.job_specs import written
 from storycore_tts.services.speech import TextToSpeech

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import soundfile
 
-from storycore_tts.domain.errors import InvalidDataset, StorageFailed
 from storycore_tts.domain.progress import OnProgress, Progress, Stage
 from storycore_tts.domain.requests import TrainingRequest
+from storycore_tts.errors import InvalidDataset, StorageFailed
 from storycore_tts.services.files import replace_text, user_data
 from storycore_tts.sound.decoders import UndecodableAudio
 

@@ -13,9 +13,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from storycore_tts.domain.errors import InvalidRequest, shown
 from storycore_tts.domain.requests import ReferenceAudio
 from storycore_tts.domain.stored_voices import StoredVoice, name_key, voice_name
+from storycore_tts.errors import InvalidRequest, shown
 from storycore_tts.sound.files import encode_exactly
 
 _FORMAT = 1  # of voice.json

@@ -17,14 +17,14 @@ from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
-from storycore_tts.domain.errors import (
+from storycore_tts.domain.stored_voices import StoredVoice, VoiceKind, name_key
+from storycore_tts.errors import (
     InvalidRequest,
     StorageFailed,
     UnknownSpeaker,
     did_you_mean,
     shown,
 )
-from storycore_tts.domain.stored_voices import StoredVoice, VoiceKind, name_key
 from storycore_tts.services.files import exists, user_data
 from storycore_tts.services.voice_files import (
     UNREADABLE,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from storycore_tts.domain.casting import CastVoice, Character
-from storycore_tts.domain.errors import InvalidRequest, UnknownSpeaker
 from storycore_tts.domain.languages import AUTO
 from storycore_tts.domain.presets import manner
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
@@ -21,6 +20,7 @@ from storycore_tts.domain.voice_ids import (
     voice_choice,
 )
 from storycore_tts.domain.voices import find_speaker, is_built_in
+from storycore_tts.errors import InvalidRequest, UnknownSpeaker
 from storycore_tts.services.casting import Casting, Part
 from storycore_tts.services.speech import TextToSpeech
 

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from storycore_tts.domain.errors import ConfigurationError
+from storycore_tts.errors import ConfigurationError
 from storycore_tts.settings.block import SettingsBlock, moved, refused
 
 if TYPE_CHECKING:

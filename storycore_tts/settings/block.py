@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from storycore_tts.domain.errors import ConfigurationError, did_you_mean, shown
+from storycore_tts.errors import ConfigurationError, did_you_mean, shown
 
 _USER_AND_PASSWORD = re.compile(r"(?<=//)[^/]*@")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from storycore_tts.domain.errors import ConfigurationError
+from storycore_tts.errors import ConfigurationError
 
 # What SafeLoader raises at a date such as 2026-99-99, and at tags such as !!int '' or !!bool x.
 _UNFIT_TAGS = (ValueError, TypeError, AttributeError, LookupError, OverflowError)

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from storycore_tts.domain.errors import ConfigurationError, shown
+from storycore_tts.errors import ConfigurationError, shown
 from storycore_tts.settings.block import moved
 from storycore_tts.settings.config import QwenTTSConfig
 from storycore_tts.settings.documents import Document, read_document

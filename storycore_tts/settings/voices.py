@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from storycore_tts.domain.errors import UnsupportedLanguage
 from storycore_tts.domain.languages import language_named
+from storycore_tts.errors import UnsupportedLanguage
 from storycore_tts.settings.block import SettingsBlock
 
 

@@ -23,7 +23,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storycore_tts.domain.errors import InvalidRequest, UnknownSpeaker, UnsupportedByBackend
 from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.domain.requests import (
     CloneRequest,
@@ -33,6 +32,7 @@ from storycore_tts.domain.requests import (
 )
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.speech import Speech
+from storycore_tts.errors import InvalidRequest, UnknownSpeaker, UnsupportedByBackend
 from storycore_tts.pipeline.calls import Call, Dispatcher
 from storycore_tts.ports import (
     Adapter,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from storycore_tts.domain import errors
+from storycore_tts import errors
 from storycore_tts.entrypoints.cli import failures
 from storycore_tts.testing.comfyui import (
     Answer,

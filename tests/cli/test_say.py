@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.entrypoints.cli import inputs
+from storycore_tts.errors import InvalidRequest
 from storycore_tts.sound.files import decode
 from storycore_tts.sound.samples import peak
 

@@ -16,7 +16,7 @@ from storycore_tts import (
     ReferenceAudio,
     StoredVoice,
 )
-from storycore_tts.domain.errors import InvalidReferenceAudio
+from storycore_tts.errors import InvalidReferenceAudio
 from storycore_tts.testing.comfyui import StandInComfyUI
 from storycore_tts.testing.comfyui.log import Submitted
 

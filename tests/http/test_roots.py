@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.entrypoints.http.security.roots import folder_within
+from storycore_tts.errors import InvalidRequest
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.entrypoints.checkout import write
+from storycore_tts.errors import StorageFailed
 from storycore_tts.services.migration import plan
 from storycore_tts.services.migration.checkout import AI_SERVICE
 from storycore_tts.services.migration.errors import LocalChanges

@@ -9,9 +9,9 @@ import psutil
 import pytest
 
 from storycore_tts.adapters.queue import DurableQueue, Intervals
-from storycore_tts.domain.errors import OutOfMemory
 from storycore_tts.domain.jobs import JobKind, JobSpec, Outcome
 from storycore_tts.domain.progress import Progress, Stage
+from storycore_tts.errors import OutOfMemory
 
 FAST = {"polling": 0.05, "retry": 0.1, "members": 0.2}
 

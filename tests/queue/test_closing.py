@@ -9,8 +9,8 @@ import pytest
 
 from storycore_tts.adapters.queue import DurableQueue, Intervals
 from storycore_tts.domain.endpoints import BackendEndpoint
-from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.jobs import JobState
+from storycore_tts.errors import StorageFailed
 
 from .conftest import FAST, ended, nothing_is_left, spec, traces, until
 

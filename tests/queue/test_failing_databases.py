@@ -8,8 +8,8 @@ import pytest
 
 from storycore_tts.adapters.queue import DurableQueue, tables
 from storycore_tts.adapters.queue.claims import Claims
-from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.jobs import SUSPENDED, JobState
+from storycore_tts.errors import StorageFailed
 
 from .conftest import ended, spec, until
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 
 from storycore_tts.adapters.queue import DurableQueue, tables
-from storycore_tts.domain.errors import InvalidRequest, StorageFailed
 from storycore_tts.domain.jobs import (
     Failure,
     IdempotencyConflict,
@@ -19,6 +18,7 @@ from storycore_tts.domain.jobs import (
     JobSpec,
     JobState,
 )
+from storycore_tts.errors import InvalidRequest, StorageFailed
 from storycore_tts.ports import JobAffinityStore, JobQueue, UploadStore
 
 from .conftest import ended, spec, until

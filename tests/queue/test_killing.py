@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.jobs import JobState
+from storycore_tts.errors import StorageFailed
 
 from .conftest import ended, spec, until
 

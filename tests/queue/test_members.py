@@ -7,7 +7,7 @@ import pytest
 
 from storycore_tts.adapters.queue.members import Membership, try_lock
 from storycore_tts.adapters.queue.storage import Storage
-from storycore_tts.domain.errors import StorageFailed
+from storycore_tts.errors import StorageFailed
 
 
 class Member(Membership):

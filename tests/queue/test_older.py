@@ -12,8 +12,8 @@ import pytest
 from storycore_tts.adapters.queue.members import try_lock
 from storycore_tts.adapters.queue.storage import Storage
 from storycore_tts.domain.endpoints import BackendEndpoint
-from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.jobs import JobState
+from storycore_tts.errors import StorageFailed
 
 from .conftest import ended, spec
 

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from storycore_tts.adapters.queue import DurableQueue
-from storycore_tts.domain.errors import ConfigurationError, StorageFailed
 from storycore_tts.domain.jobs import JobState
+from storycore_tts.errors import ConfigurationError, StorageFailed
 
 from .conftest import ended, spec
 

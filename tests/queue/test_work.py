@@ -11,9 +11,9 @@ from storycore_tts.adapters.queue.claims import Claim
 from storycore_tts.adapters.queue.housekeeping import Housekeeping
 from storycore_tts.adapters.queue.waiting import Intervals
 from storycore_tts.adapters.queue.work import Work
-from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.jobs import SUSPENDED, JobKind
 from storycore_tts.domain.progress import Progress, Stage
+from storycore_tts.errors import StorageFailed
 
 from .conftest import spec
 

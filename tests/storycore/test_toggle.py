@@ -27,8 +27,8 @@ async def spoken_by_the_client(config, toggled, out):
 
 async def spoken_by_the_client_as_a_stream(config, toggled, out):
     """What cannot stream is a refusal, by what the file says now."""
-    from storycore_tts.domain.errors import UnsupportedByBackend
     from storycore_tts.domain.requests import SpeechRequest
+    from storycore_tts.errors import UnsupportedByBackend
 
     async with open_tts(config) as tts:
         for toggle in toggled:

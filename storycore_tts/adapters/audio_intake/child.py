@@ -17,7 +17,7 @@ from typing import IO
 
 import numpy as np
 
-from storycore_tts.domain.errors import (
+from storycore_tts.errors import (
     BackendUnavailable,
     InvalidReferenceAudio,
     UnsupportedRecording,

@@ -8,12 +8,12 @@ from pathlib import Path
 from types import TracebackType
 
 from storycore_tts.adapters.audio_intake.child import DECODER, Child, IntakeLimits, unreadable
-from storycore_tts.domain.errors import (
+from storycore_tts.domain.requests import ReferenceAudio
+from storycore_tts.errors import (
     BackendOverloaded,
     BackendUnavailable,
     RecordingTooLarge,
 )
-from storycore_tts.domain.requests import ReferenceAudio
 
 _RETRY_AFTER = 2.0  # s
 

@@ -22,12 +22,6 @@ from storycore_tts.adapters.comfyui.runner import JobRunner
 from storycore_tts.adapters.comfyui.session import Session
 from storycore_tts.adapters.comfyui.transport.http import tls_context
 from storycore_tts.adapters.comfyui.transport.websocket import OpenSocket
-from storycore_tts.domain.errors import (
-    GenerationFailed,
-    InvalidDataset,
-    NodePackMissing,
-    TTSError,
-)
 from storycore_tts.domain.progress import OnProgress, Progress, Stage, forward_only
 from storycore_tts.domain.requests import (
     CLONE_INSTRUCT_UNHEARD,
@@ -38,6 +32,12 @@ from storycore_tts.domain.requests import (
 from storycore_tts.domain.sampling import fresh_seed
 from storycore_tts.domain.speech import Speech, TrainedVoice
 from storycore_tts.domain.voices import Speaker, described
+from storycore_tts.errors import (
+    GenerationFailed,
+    InvalidDataset,
+    NodePackMissing,
+    TTSError,
+)
 from storycore_tts.ports import BackendStatus, Capabilities, Problem
 from storycore_tts.settings import QwenTTSConfig
 

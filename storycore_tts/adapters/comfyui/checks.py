@@ -13,13 +13,13 @@ from storycore_tts.adapters.comfyui.protocol.installed import (
 from storycore_tts.adapters.comfyui.protocol.messages import Graph
 from storycore_tts.adapters.comfyui.protocol.nodes import NodeSpec
 from storycore_tts.adapters.comfyui.session import Session
-from storycore_tts.domain.errors import (
+from storycore_tts.domain.logs import log_event
+from storycore_tts.errors import (
     BackendUnavailable,
     GenerationFailed,
     TTSError,
     UnknownSpeaker,
 )
-from storycore_tts.domain.logs import log_event
 from storycore_tts.ports import Problem
 
 _log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from storycore_tts.adapters.comfyui.protocol import BACKEND
 from storycore_tts.adapters.comfyui.protocol.messages import StoredFile
 from storycore_tts.adapters.comfyui.protocol.nodes import NODE_PACK
 from storycore_tts.adapters.comfyui.session import Session
-from storycore_tts.domain.errors import BackendUnavailable, GenerationFailed, JobLost
+from storycore_tts.errors import BackendUnavailable, GenerationFailed, JobLost
 from storycore_tts.sound.decoders import UndecodableAudio
 from storycore_tts.sound.files import decode
 from storycore_tts.sound.samples import SAMPLE_RATE, Samples

@@ -14,10 +14,10 @@ from storycore_tts.adapters.comfyui.protocol.job import JobMachine
 from storycore_tts.adapters.comfyui.protocol.plan import Command, JobDone, JobPlan, Phase, Withdrawn
 from storycore_tts.adapters.comfyui.session import Session
 from storycore_tts.adapters.comfyui.transport.http import SubmissionUncertain
-from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.jobs import SUSPENDED
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.progress import OnProgress
+from storycore_tts.errors import TTSError
 
 _log = logging.getLogger(__name__)
 

@@ -33,8 +33,8 @@ from storycore_tts.adapters.comfyui.transport.http import ComfyUIHTTP, ServerInf
 from storycore_tts.adapters.comfyui.transport.websocket import EventStream, OpenSocket
 from storycore_tts.concurrency.lookups import Lookups
 from storycore_tts.concurrency.waiting import unbroken, wait_at_most
-from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.logs import log_event
+from storycore_tts.errors import TTSError
 from storycore_tts.settings import QwenTTSConfig
 
 _log = logging.getLogger(__name__)

@@ -22,7 +22,6 @@ from storycore_tts.adapters.comfyui.protocol.plan import GIVEN_AGAIN, JobDone, J
 from storycore_tts.adapters.comfyui.runner import JobRunner
 from storycore_tts.adapters.comfyui.session import Session
 from storycore_tts.adapters.comfyui.transport.http import ServerInfo
-from storycore_tts.domain.errors import GenerationFailed, JobLost, UnknownSpeaker
 from storycore_tts.domain.progress import OnProgress, Progress, Stage
 from storycore_tts.domain.requests import (
     CloneRequest,
@@ -31,6 +30,7 @@ from storycore_tts.domain.requests import (
     TrainingRequest,
 )
 from storycore_tts.domain.speech import Speech
+from storycore_tts.errors import GenerationFailed, JobLost, UnknownSpeaker
 from storycore_tts.settings import QwenTTSConfig
 from storycore_tts.sound.files import encode
 from storycore_tts.sound.samples import Samples

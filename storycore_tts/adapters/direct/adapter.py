@@ -29,7 +29,6 @@ from storycore_tts.adapters.direct.pool import Limits, ModelKey, Pool
 from storycore_tts.adapters.direct.prompts import PromptCache
 from storycore_tts.adapters.direct.speech_jobs import Line, PoolCall, Result, SpeechJob
 from storycore_tts.adapters.direct.turns import Clock
-from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.progress import OnProgress, Progress, forward_only
 from storycore_tts.domain.requests import (
     CLONE_INSTRUCT_UNHEARD,
@@ -40,6 +39,7 @@ from storycore_tts.domain.requests import (
 )
 from storycore_tts.domain.speech import Speech, Timings, TrainedVoice
 from storycore_tts.domain.voices import Speaker, described, find_speaker
+from storycore_tts.errors import TTSError
 from storycore_tts.ports import BackendStatus, Capabilities, Problem, SpeechChunk
 from storycore_tts.settings import QwenTTSConfig
 from storycore_tts.sound.samples import SAMPLE_RATE

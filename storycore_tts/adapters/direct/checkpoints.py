@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from storycore_tts.adapters.direct.failures import BACKEND, importing
-from storycore_tts.domain.errors import BackendUnavailable, InvalidRequest, UnsupportedLanguage
 from storycore_tts.domain.languages import AUTO
+from storycore_tts.errors import BackendUnavailable, InvalidRequest, UnsupportedLanguage
 from storycore_tts.settings import QwenTTSConfig
 
 Kind: TypeAlias = Literal["custom_voice", "base"]

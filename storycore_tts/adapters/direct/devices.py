@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from storycore_tts.adapters.direct.failures import BACKEND
-from storycore_tts.domain.errors import BackendUnavailable
+from storycore_tts.errors import BackendUnavailable
 from storycore_tts.settings import QwenTTSModelConfig
 
 _NOT_FOUND = "torch does not find such a device"

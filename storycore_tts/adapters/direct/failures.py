@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from storycore_tts.adapters.direct.installed import INSTALL, Installed
-from storycore_tts.domain.errors import (
+from storycore_tts.errors import (
     BackendUnavailable,
     GenerationFailed,
     OutOfMemory,

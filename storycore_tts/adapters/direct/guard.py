@@ -13,7 +13,7 @@ from typing import Any
 from storycore_tts.adapters.direct.failures import BACKEND
 from storycore_tts.adapters.direct.installed import INSTALL, Installed
 from storycore_tts.adapters.direct.package import rope_frequencies
-from storycore_tts.domain.errors import BackendUnavailable
+from storycore_tts.errors import BackendUnavailable
 
 _NAMED = 3  # weights listed in a message
 

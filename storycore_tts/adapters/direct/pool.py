@@ -23,9 +23,9 @@ from storycore_tts.adapters.direct.checkpoints import Checkpoint
 from storycore_tts.adapters.direct.engine import Engine, Take, give_back_memory
 from storycore_tts.adapters.direct.speech_jobs import Answering, PoolCall, Result, SpeechJob
 from storycore_tts.adapters.direct.turns import GENERATION, Clock, SystemClock, Turn
-from storycore_tts.domain.errors import OutOfMemory
 from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.domain.sampling import fresh_seed
+from storycore_tts.errors import OutOfMemory
 
 _SMALLER = "there was too little memory to speak {} line(s) at once; spoken again, {} at once"
 

@@ -22,18 +22,18 @@ from storycore_tts.adapters.draft.voices import (
     letters_not_read,
     voice_for,
 )
-from storycore_tts.domain.errors import (
-    BackendUnavailable,
-    GenerationFailed,
-    SilentAudio,
-    UnsupportedByBackend,
-)
 from storycore_tts.domain.languages import AUTO
 from storycore_tts.domain.markup import without_markup
 from storycore_tts.domain.progress import OnProgress, Progress, Stage
 from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.domain.speech import Speech, Timings
 from storycore_tts.domain.voices import Speaker, described, find_speaker
+from storycore_tts.errors import (
+    BackendUnavailable,
+    GenerationFailed,
+    SilentAudio,
+    UnsupportedByBackend,
+)
 from storycore_tts.ports import BackendStatus, Capabilities, Problem
 from storycore_tts.sound.samples import SAMPLE_RATE, is_silent
 

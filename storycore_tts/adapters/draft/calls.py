@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from storycore_tts.adapters.draft.espeak import SpeakCancelled
-from storycore_tts.domain.errors import BackendUnavailable
+from storycore_tts.errors import BackendUnavailable
 
 if TYPE_CHECKING:
     from storycore_tts.sound.samples import Samples

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from storycore_tts.domain.casting import Character
-from storycore_tts.domain.errors import InvalidRequest, shown
 from storycore_tts.domain.presets import THOUGHT, manner
 from storycore_tts.domain.script import Line, Script
+from storycore_tts.errors import InvalidRequest, shown
 
 
 def read_dialogue(file: str | PathLike[str]) -> Script:

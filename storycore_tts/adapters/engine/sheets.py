@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from storycore_tts.domain.casting import Character, gender_of_character
-from storycore_tts.domain.errors import UnsupportedLanguage
 from storycore_tts.domain.languages import AUTO, language_named
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.voice_ids import gender_named
+from storycore_tts.errors import UnsupportedLanguage
 
 _log = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
 
-from storycore_tts.domain.errors import (
+from storycore_tts.domain.script import Script, Take, placed
+from storycore_tts.errors import (
     AuthenticationFailed,
     BackendUnavailable,
     InvalidRequest,
 )
-from storycore_tts.domain.script import Script, Take, placed
 
 if TYPE_CHECKING:
     import httpx

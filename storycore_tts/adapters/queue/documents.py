@@ -9,9 +9,9 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any, TypeAlias
 
-from storycore_tts.domain.errors import InvalidRequest, StorageFailed
 from storycore_tts.domain.jobs import Failure, Job, JobKind, JobSpec, JobState, Outcome
 from storycore_tts.domain.progress import Progress, Stage
+from storycore_tts.errors import InvalidRequest, StorageFailed
 
 Document: TypeAlias = dict[str, Any]
 

@@ -27,7 +27,6 @@ from storycore_tts.adapters.queue.waiting import Intervals, Stopped, patiently
 from storycore_tts.adapters.queue.watching import Watching
 from storycore_tts.adapters.queue.work import Work
 from storycore_tts.concurrency.waiting import all_ended, unbroken, wait_at_most
-from storycore_tts.domain.errors import InvalidRequest, StorageFailed
 from storycore_tts.domain.jobs import (
     SUSPENDED,
     Job,
@@ -39,6 +38,7 @@ from storycore_tts.domain.jobs import (
     StoredAudio,
 )
 from storycore_tts.domain.logs import log_event
+from storycore_tts.errors import InvalidRequest, StorageFailed
 
 T = TypeVar("T")
 

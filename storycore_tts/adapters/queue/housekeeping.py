@@ -17,8 +17,8 @@ from storycore_tts.adapters.queue.storage import SUBMISSION_LOCK, Storage
 from storycore_tts.adapters.queue.tables import affinities, jobs, results, uploads
 from storycore_tts.adapters.queue.uploads import touch
 from storycore_tts.adapters.queue.waiting import InThread
-from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.logs import log_event
+from storycore_tts.errors import StorageFailed
 
 _BATCH = 500
 

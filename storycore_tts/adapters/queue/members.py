@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from storycore_tts.adapters.queue.claims import Claims
 from storycore_tts.adapters.queue.storage import Storage
 from storycore_tts.adapters.queue.waiting import InThread
-from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.logs import log_event
+from storycore_tts.errors import StorageFailed
 
 _BLIND_FOR = 5  # looks after our own connection broke: those of others may have broken with it
 

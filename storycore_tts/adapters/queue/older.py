@@ -17,8 +17,8 @@ from storycore_tts.adapters.queue.documents import Document
 from storycore_tts.adapters.queue.members import try_lock, unlock
 from storycore_tts.adapters.queue.storage import SCHEMA_LOCK, Storage
 from storycore_tts.adapters.queue.tables import jobs, results
-from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.jobs import Failure, JobState
+from storycore_tts.errors import StorageFailed
 
 _SCHEMA = "storycore_tts_dbos"  # in PostgreSQL
 _OLD_TABLES = {

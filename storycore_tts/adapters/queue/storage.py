@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from storycore_tts.domain.errors import ConfigurationError, StorageFailed
+from storycore_tts.errors import ConfigurationError, StorageFailed
 
 _BUSY = 30_000  # ms that a writer waits for another one
 SCHEMA_LOCK = 7_301_866_112_044_021  # PostgreSQL: held by the process that makes the tables

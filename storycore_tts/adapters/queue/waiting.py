@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from storycore_tts.concurrency.waiting import wait_at_most
-from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.logs import log_event
+from storycore_tts.errors import StorageFailed
 
 T = TypeVar("T")
 

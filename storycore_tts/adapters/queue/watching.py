@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from storycore_tts.adapters.queue.claims import Standing
-from storycore_tts.domain.errors import StorageFailed
+from storycore_tts.errors import StorageFailed
 
 Look = Callable[[Collection[str]], Awaitable[Mapping[str, Standing]]]
 """Returns how some jobs stand in the database."""

@@ -12,10 +12,10 @@ from storycore_tts.adapters.queue.claims import Claim, Claims
 from storycore_tts.adapters.queue.documents import Document
 from storycore_tts.adapters.queue.waiting import Intervals, InThread, Stopped, patiently
 from storycore_tts.concurrency.waiting import consume_exception, wait_at_most
-from storycore_tts.domain.errors import BackendTimeout, StorageFailed, TTSError
 from storycore_tts.domain.jobs import SUSPENDED, Failure, JobHandler, JobKind, Outcome
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.progress import Progress
+from storycore_tts.errors import BackendTimeout, StorageFailed, TTSError
 
 _logger = logging.getLogger(__name__)
 

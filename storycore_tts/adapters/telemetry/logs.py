@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from logging import DEBUG, INFO, WARNING
 
-from storycore_tts.domain.errors import BackendUnavailable
 from storycore_tts.domain.events import (
     AttemptFailed,
     AvailabilityChanged,
@@ -17,6 +16,7 @@ from storycore_tts.domain.events import (
     Routed,
 )
 from storycore_tts.domain.logs import log_event
+from storycore_tts.errors import BackendUnavailable
 
 
 class EventLog:

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.entrypoints.checkout.files import (
     BYTEWISE,
     Rename,
@@ -15,6 +14,7 @@ from storycore_tts.entrypoints.checkout.files import (
     write_whole,
 )
 from storycore_tts.entrypoints.checkout.git import Git
+from storycore_tts.errors import StorageFailed
 from storycore_tts.services.migration import SETTINGS, WATCHED, Checkout, Lines, Plan
 from storycore_tts.services.migration.errors import LocalChanges, NotACheckout, NotInGit
 

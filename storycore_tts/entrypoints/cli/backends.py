@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from storycore_tts.domain.errors import BackendUnavailable, TTSError
 from storycore_tts.entrypoints.cli.interrupts import run_async
+from storycore_tts.errors import BackendUnavailable, TTSError
 
 if TYPE_CHECKING:
     from storycore_tts.container import Container

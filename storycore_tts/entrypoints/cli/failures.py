@@ -7,14 +7,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from storycore_tts.domain.errors import (
+from storycore_tts.entrypoints.cli import console, interrupts
+from storycore_tts.errors import (
     AuthenticationFailed,
     BackendUnavailable,
     ConfigurationError,
     InvalidRequest,
     TTSError,
 )
-from storycore_tts.entrypoints.cli import console, interrupts
 
 BUG = 1
 WRONG_INPUT = 2

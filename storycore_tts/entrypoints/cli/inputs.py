@@ -6,8 +6,8 @@ import sys
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from pathlib import Path
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.entrypoints.cli import console
+from storycore_tts.errors import InvalidRequest
 
 STDIN = "-"
 

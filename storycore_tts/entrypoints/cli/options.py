@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.sampling import SamplingParameters
 from storycore_tts.domain.training import TrainingParameters
 from storycore_tts.entrypoints.cli.groups import GivenParameters
+from storycore_tts.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from storycore_tts.domain.sampling import Sampling

@@ -8,7 +8,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 from storycore_tts.__about__ import __version__
-from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.errors import InvalidRequest
 
 _NAME = "storycore-tts"
 # Without "direct", so that the engine's torch and transformers are not changed.

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storycore_tts.domain.errors import BackendUnavailable, InvalidRequest
 from storycore_tts.entrypoints.cli import backends, console, progress
 from storycore_tts.entrypoints.cli.interrupts import run_async
 from storycore_tts.entrypoints.cli.options import Output, Reporting
 from storycore_tts.entrypoints.cli.targets import Target, target_of
+from storycore_tts.errors import BackendUnavailable, InvalidRequest
 
 if TYPE_CHECKING:
     from storycore_tts.domain.requests import CloneRequest, SpeechRequest

@@ -7,8 +7,8 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from storycore_tts.domain.errors import ConfigurationError
 from storycore_tts.entrypoints.cli.options import Settings
+from storycore_tts.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from storycore_tts.settings import LoadedConfig

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.entrypoints.cli import console
+from storycore_tts.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from storycore_tts.domain.speech import Speech

@@ -5,9 +5,10 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from storycore_tts.domain import errors, jobs
-from storycore_tts.domain.errors import TTSError
+from storycore_tts import errors
+from storycore_tts.domain import jobs
 from storycore_tts.entrypoints.http.problems import MEDIA_TYPE, Problem, plain, problem_of
+from storycore_tts.errors import TTSError
 
 OF_RECORDINGS = (
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

@@ -14,12 +14,12 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from storycore_tts.container import live_settings
-from storycore_tts.domain.errors import ConfigurationError
 from storycore_tts.entrypoints.http import problems
 from storycore_tts.entrypoints.http.app import app_of
 from storycore_tts.entrypoints.http.security.connections import Connection
 from storycore_tts.entrypoints.http.sending import Sending
 from storycore_tts.entrypoints.http.service import FIXED, lifespan_of
+from storycore_tts.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from storycore_tts.live_settings import LiveSettings

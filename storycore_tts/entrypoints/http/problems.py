@@ -16,9 +16,10 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from storycore_tts.domain import errors, jobs
-from storycore_tts.domain.errors import TTSError
+from storycore_tts import errors
+from storycore_tts.domain import jobs
 from storycore_tts.entrypoints.http.disconnects import ClientLeft
+from storycore_tts.errors import TTSError
 
 MEDIA_TYPE = "application/problem+json"
 _PREFIX = "urn:storycore-tts:problem:"

@@ -20,10 +20,10 @@ from pydantic import BaseModel
 
 from storycore_tts.adapters.telemetry import PrometheusMetrics
 from storycore_tts.container import live_settings
-from storycore_tts.domain.errors import StorageFailed
 from storycore_tts.domain.requests import ReferenceAudio
 from storycore_tts.domain.sampling import Sampling, SamplingParameters
 from storycore_tts.entrypoints.http.rates import Rates, Shared
+from storycore_tts.errors import StorageFailed
 from storycore_tts.live_settings import LiveSettings, Source
 from storycore_tts.parameter_fields import given_in
 from storycore_tts.service_container import open_reader, open_speech_service

@@ -10,7 +10,6 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Form, Header, Request, Response
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.jobs import Job, JobState
 from storycore_tts.domain.presets import clone_preset, style_instruct, training_preset
 from storycore_tts.domain.requests import (
@@ -38,6 +37,7 @@ from storycore_tts.entrypoints.http.schemas import (
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner, KeyedRoute
 from storycore_tts.entrypoints.http.security.roots import folder_within
 from storycore_tts.entrypoints.http.service import CurrentService, Service
+from storycore_tts.errors import InvalidRequest
 from storycore_tts.parameter_fields import given_in
 from storycore_tts.services.speech_service import JobOptions
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from storycore_tts.domain.errors import BackendUnavailable
+from storycore_tts.errors import BackendUnavailable
 
 T = TypeVar("T")
 

@@ -17,7 +17,6 @@ from types import TracebackType
 from typing import Any
 
 from storycore_tts.container import ConfiguredSpeech
-from storycore_tts.domain.errors import ConfigurationError, InvalidRequest, TTSError, did_you_mean
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.voices import built_in_speaker
@@ -26,6 +25,7 @@ from storycore_tts.entrypoints.legacy.deprecations import deprecated
 from storycore_tts.entrypoints.legacy.prompts import EMOTIONS, prompt
 from storycore_tts.entrypoints.sizes import SpeechBySize
 from storycore_tts.entrypoints.storycore import lines
+from storycore_tts.errors import ConfigurationError, InvalidRequest, TTSError, did_you_mean
 from storycore_tts.settings import QwenTTSConfig
 
 _log = logging.getLogger(__name__)

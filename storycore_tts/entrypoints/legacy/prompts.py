@@ -7,10 +7,10 @@ import logging
 import os
 from pathlib import Path
 
-from storycore_tts.domain.errors import ConfigurationError, UnsupportedLanguage
 from storycore_tts.domain.languages import AUTO, language_named
 from storycore_tts.domain.logs import log_event
 from storycore_tts.entrypoints.legacy.deprecations import deprecated
+from storycore_tts.errors import ConfigurationError, UnsupportedLanguage
 from storycore_tts.settings import QwenTTSConfig, load_config
 
 _log = logging.getLogger(__name__)

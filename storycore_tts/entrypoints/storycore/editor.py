@@ -9,10 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.logs import log_event
 from storycore_tts.entrypoints.sizes import SpeechBySize
 from storycore_tts.entrypoints.storycore import lines
+from storycore_tts.errors import InvalidRequest
 from storycore_tts.settings import QwenTTSConfig
 
 _log = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.entrypoints.storycore.editor import QWEN, AIConfig, QwenComfyUITTSService
 from storycore_tts.entrypoints.storycore.production import QwenTTSService
+from storycore_tts.errors import InvalidRequest
 from storycore_tts.settings import QwenTTSConfig
 
 

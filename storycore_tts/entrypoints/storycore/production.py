@@ -15,7 +15,6 @@ from typing import Any
 from typing_extensions import Unpack
 
 from storycore_tts.domain.casting import CastVoice
-from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.presets import STYLES, clone_preset, training_preset
 from storycore_tts.domain.requests import TrainingRequest
@@ -27,6 +26,7 @@ from storycore_tts.entrypoints.storycore.results import (
     QwenTTSVoice,
     TrainingResult,
 )
+from storycore_tts.errors import TTSError
 from storycore_tts.services.output import VoiceResult
 from storycore_tts.services.training_times import DatasetSize
 from storycore_tts.settings import QwenTTSConfig, load_config

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.errors import InvalidRequest
 
 
 class MigrationRefused(InvalidRequest):

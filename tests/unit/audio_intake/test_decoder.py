@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storycore_tts.adapters.audio_intake import decoder
-from storycore_tts.domain.errors import InvalidReferenceAudio
 from storycore_tts.domain.requests import ReferenceAudio
+from storycore_tts.errors import InvalidReferenceAudio
 from storycore_tts.sound import decoders
 from storycore_tts.sound.decoders import SNDFILE, UndecodableAudio, decoder_of
 from storycore_tts.sound.files import decode

@@ -12,7 +12,7 @@ import pytest
 
 from storycore_tts.adapters.audio_intake import IntakeLimits, RecordingReader
 from storycore_tts.adapters.audio_intake.child import DECODER
-from storycore_tts.domain.errors import (
+from storycore_tts.errors import (
     BackendOverloaded,
     BackendUnavailable,
     InvalidReferenceAudio,

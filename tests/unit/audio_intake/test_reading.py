@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from storycore_tts.adapters.audio_intake import IntakeLimits, RecordingReader
-from storycore_tts.domain.errors import InvalidReferenceAudio, InvalidRequest
+from storycore_tts.errors import InvalidReferenceAudio, InvalidRequest
 
 from .conftest import FFMPEG
 from .test_decoder import decoded

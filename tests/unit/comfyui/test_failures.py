@@ -11,7 +11,8 @@ from storycore_tts.adapters.comfyui.protocol.failures import (
     stopped_error,
 )
 from storycore_tts.adapters.comfyui.protocol.messages import Failed
-from storycore_tts.domain.errors import (
+from storycore_tts.domain.requests import SpeechRequest, TrainingRequest
+from storycore_tts.errors import (
     GenerationFailed,
     InvalidDataset,
     InvalidRequest,
@@ -22,7 +23,6 @@ from storycore_tts.domain.errors import (
     UnknownSpeaker,
     UnsupportedLanguage,
 )
-from storycore_tts.domain.requests import SpeechRequest, TrainingRequest
 
 VOICE, CLONE, TRAIN = (f"FB_Qwen3TTS{name}" for name in ("CustomVoice", "VoiceClone", "Train"))
 GRAPH = {

@@ -8,12 +8,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storycore_tts.adapters.comfyui.protocol import graphs as workflows
-from storycore_tts.domain.errors import (
-    GenerationFailed,
-    InvalidRequest,
-    UnknownSpeaker,
-    UnsupportedLanguage,
-)
 from storycore_tts.domain.requests import (
     CloneRequest,
     ReferenceAudio,
@@ -21,6 +15,12 @@ from storycore_tts.domain.requests import (
     TrainingRequest,
 )
 from storycore_tts.domain.sampling import Sampling
+from storycore_tts.errors import (
+    GenerationFailed,
+    InvalidRequest,
+    UnknownSpeaker,
+    UnsupportedLanguage,
+)
 from storycore_tts.settings import QwenTTSConfig
 
 CONFIG = QwenTTSConfig()

@@ -12,7 +12,7 @@ from storycore_tts.adapters.comfyui.protocol.nodes import (
     NodeSpec,
     missing_node_error,
 )
-from storycore_tts.domain.errors import (
+from storycore_tts.errors import (
     GenerationFailed,
     InvalidRequest,
     UnsupportedLanguage,

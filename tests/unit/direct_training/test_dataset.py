@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from storycore_tts.adapters.direct.training import check_dataset
-from storycore_tts.domain.errors import InvalidDataset
+from storycore_tts.errors import InvalidDataset
 
 from .conftest import WORDS, tone, write_recording
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from storycore_tts.domain.errors import GenerationFailed
+from storycore_tts.errors import GenerationFailed
 
 from .conftest import folders
 

@@ -10,13 +10,13 @@ import pytest
 import soundfile
 
 from storycore_tts.adapters.direct.training import TrainingCancelled
-from storycore_tts.domain.errors import (
+from storycore_tts.domain.progress import Stage
+from storycore_tts.errors import (
     BackendUnavailable,
     GenerationFailed,
     InvalidRequest,
     OutOfMemory,
 )
-from storycore_tts.domain.progress import Stage
 from storycore_tts.testing.contract import check_progress
 
 from .conftest import WORDS, folders, tone

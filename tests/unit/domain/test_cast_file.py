@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from storycore_tts.domain.cast_file import read_cast, written
 from storycore_tts.domain.casting import Cast, CastVoice, Role
-from storycore_tts.domain.errors import ConfigurationError
 from storycore_tts.domain.stored_voices import name_key
+from storycore_tts.errors import ConfigurationError
 
 CAST = """\
 # ours

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.markup import markup_warnings, without_markup
 from storycore_tts.domain.requests import SpeechRequest
+from storycore_tts.errors import InvalidRequest
 
 
 @pytest.mark.parametrize(

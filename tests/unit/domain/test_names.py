@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storycore_tts.domain.errors import UnknownSpeaker, UnsupportedLanguage, did_you_mean
 from storycore_tts.domain.languages import LANGUAGES, language_named
 from storycore_tts.domain.voices import described, find_speaker
+from storycore_tts.errors import UnknownSpeaker, UnsupportedLanguage, did_you_mean
 
 SPEAKERS = ["Aiden", "Dylan", "Eric", "Ono_anna", "Ryan", "Serena", "Sohee", "Uncle_fu", "Vivian"]
 

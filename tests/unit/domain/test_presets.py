@@ -2,7 +2,6 @@
 
 import pytest
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.presets import (
     CLONE_PRESETS,
     DIRECTIONS,
@@ -15,6 +14,7 @@ from storycore_tts.domain.presets import (
     training_preset,
 )
 from storycore_tts.domain.requests import SpeechRequest, TrainingRequest
+from storycore_tts.errors import InvalidRequest
 
 
 def test_the_styles_are_those_that_the_engine_offers_and_each_is_an_instruct():

@@ -9,11 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storycore_tts.domain.errors import (
-    InvalidReferenceAudio,
-    InvalidRequest,
-    UnsupportedLanguage,
-)
 from storycore_tts.domain.requests import (
     CloneRequest,
     ReferenceAudio,
@@ -22,6 +17,11 @@ from storycore_tts.domain.requests import (
 )
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.text import reading_seconds
+from storycore_tts.errors import (
+    InvalidReferenceAudio,
+    InvalidRequest,
+    UnsupportedLanguage,
+)
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.sampling import MAX_SEED, Sampling
-from storycore_tts.errors import check_range
+from storycore_tts.errors import InvalidRequest, check_range
 
 RANGES = {
     "max_new_tokens": (1, 8192, True),

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.sentences import PARAGRAPH_PAUSE, SENTENCE_PAUSE, sentences
+from storycore_tts.errors import InvalidRequest
 
 CUTS = {
     "English": [

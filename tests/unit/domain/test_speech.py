@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.speech import Speech
+from storycore_tts.errors import InvalidRequest
 from storycore_tts.sound.files import decode
 
 

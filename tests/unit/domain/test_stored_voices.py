@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storycore_tts.domain.errors import InvalidRequest, UnsupportedLanguage
 from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRequest
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.stored_voices import StoredVoice, name_key, voice_name
+from storycore_tts.errors import InvalidRequest, UnsupportedLanguage
 
 RECORDING = ReferenceAudio(np.ones(48_000, np.float32), transcript="Hello there.")
 TIMBRE = ReferenceAudio(np.ones(48_000, np.float32))

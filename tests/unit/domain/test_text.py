@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.text import reading_seconds, speakable, token_budget
+from storycore_tts.errors import InvalidRequest
 
 LIMIT = 8192
 SPOKEN = {"Ll", "Lm", "Lo", "Lt", "Lu", "Nd", "Nl", "No"}

@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storycore_tts import QwenTTSConfig
-from storycore_tts.domain.errors import InvalidRequest, UnsupportedLanguage
 from storycore_tts.domain.languages import LANGUAGES
 from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.domain.voice_ids import VoiceChoice, voice_choice
 from storycore_tts.domain.voices import built_in_speaker, gender_of, is_built_in
+from storycore_tts.errors import InvalidRequest, UnsupportedLanguage
 
 NAMES = [
     "vivian", "serena", "uncle_fu", "dylan", "eric", "ryan", "aiden", "ono_anna", "sohee",

@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 from storycore_tts.adapters.draft import DraftAdapter, create, voices
 from storycore_tts.adapters.draft.espeak import EspeakError, SpeakCancelled, version
 from storycore_tts.adapters.draft.voices import SPEAKERS
-from storycore_tts.domain.errors import (
+from storycore_tts.domain.progress import Stage
+from storycore_tts.domain.requests import SpeechRequest
+from storycore_tts.domain.speech import Speech
+from storycore_tts.errors import (
     BackendUnavailable,
     GenerationFailed,
     SilentAudio,
@@ -24,9 +27,6 @@ from storycore_tts.domain.errors import (
     UnknownSpeaker,
     UnsupportedByBackend,
 )
-from storycore_tts.domain.progress import Stage
-from storycore_tts.domain.requests import SpeechRequest
-from storycore_tts.domain.speech import Speech
 from storycore_tts.ports import Capabilities, VoiceCloner, VoiceTrainer
 from storycore_tts.settings import DraftConfig, QwenTTSConfig
 from storycore_tts.sound.samples import is_silent

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from storycore_tts.domain.errors import GenerationFailed, RunawayGeneration, SilentAudio
 from storycore_tts.domain.events import AttemptFailed
 from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.speech import Speech
+from storycore_tts.errors import GenerationFailed, RunawayGeneration, SilentAudio
 from storycore_tts.pipeline.retry import Retry
 from storycore_tts.ports import SpeechChunk
 from storycore_tts.settings import RetryConfig

@@ -6,14 +6,14 @@ import asyncio
 
 import pytest
 
-from storycore_tts.domain.errors import (
+from storycore_tts.domain.events import AvailabilityChanged
+from storycore_tts.domain.requests import SpeechRequest
+from storycore_tts.errors import (
     BackendTimeout,
     BackendUnavailable,
     InvalidRequest,
     NodePackMissing,
 )
-from storycore_tts.domain.events import AvailabilityChanged
-from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.pipeline.breaker import Breaker
 from storycore_tts.settings import BreakerConfig
 

@@ -9,7 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from storycore_tts.domain.errors import (
+from storycore_tts.domain.events import FellBack
+from storycore_tts.domain.requests import (
+    CloneRequest,
+    ReferenceAudio,
+    SpeechRequest,
+    TrainingRequest,
+)
+from storycore_tts.errors import (
     AuthenticationFailed,
     BackendTimeout,
     BackendUnavailable,
@@ -20,13 +27,6 @@ from storycore_tts.domain.errors import (
     OutOfMemory,
     RunawayGeneration,
     UnknownSpeaker,
-)
-from storycore_tts.domain.events import FellBack
-from storycore_tts.domain.requests import (
-    CloneRequest,
-    ReferenceAudio,
-    SpeechRequest,
-    TrainingRequest,
 )
 from storycore_tts.pipeline.breaker import Breaker
 from storycore_tts.pipeline.calls import Dispatcher, Pipeline

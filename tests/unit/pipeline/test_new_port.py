@@ -8,10 +8,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pytest
 
-from storycore_tts.domain.errors import BackendUnavailable, SilentAudio
 from storycore_tts.domain.events import AttemptFailed, FellBack, RequestFinished
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.speech import Speech
+from storycore_tts.errors import BackendUnavailable, SilentAudio
 from storycore_tts.pipeline.breaker import Breaker
 from storycore_tts.pipeline.calls import Call, Dispatcher, Pipeline
 from storycore_tts.pipeline.fallback import Fallback

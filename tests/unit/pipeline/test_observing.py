@@ -7,10 +7,10 @@ from contextlib import aclosing
 
 import pytest
 
-from storycore_tts.domain.errors import GenerationFailed
 from storycore_tts.domain.events import RequestFinished, RequestStarted
 from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.domain.speech import Timings
+from storycore_tts.errors import GenerationFailed
 from storycore_tts.pipeline.observing import Observer
 
 pytestmark = pytest.mark.virtual_clock

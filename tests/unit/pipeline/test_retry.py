@@ -7,7 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from storycore_tts.domain.errors import (
+from storycore_tts.domain.events import AttemptFailed
+from storycore_tts.domain.requests import SpeechRequest, TrainingRequest
+from storycore_tts.domain.sampling import Sampling
+from storycore_tts.errors import (
     BackendOverloaded,
     BackendTimeout,
     BackendUnavailable,
@@ -17,9 +20,6 @@ from storycore_tts.domain.errors import (
     RunawayGeneration,
     SilentAudio,
 )
-from storycore_tts.domain.events import AttemptFailed
-from storycore_tts.domain.requests import SpeechRequest, TrainingRequest
-from storycore_tts.domain.sampling import Sampling
 from storycore_tts.pipeline.retry import Retry
 from storycore_tts.settings import RetryConfig
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from storycore_tts.domain.errors import BackendUnavailable
 from storycore_tts.domain.requests import SpeechRequest
+from storycore_tts.errors import BackendUnavailable
 from storycore_tts.pipeline.calls import Dispatcher
 from storycore_tts.pipeline.sharing import SharedBackends
 from storycore_tts.pipeline.switching import Switching

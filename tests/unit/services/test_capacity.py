@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from storycore_tts.domain.errors import BackendOverloaded
+from storycore_tts.errors import BackendOverloaded
 from storycore_tts.services.capacity import Capacity
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from storycore_tts.adapters.draft.voices import SPEAKERS
 from storycore_tts.domain.casting import CastVoice, Character
-from storycore_tts.domain.errors import ConfigurationError, UnknownSpeaker
 from storycore_tts.domain.voices import described
+from storycore_tts.errors import ConfigurationError, UnknownSpeaker
 from storycore_tts.services.casting import Casting
 
 NINE = [described(name) for name in SPEAKERS]

@@ -10,14 +10,14 @@ import pytest
 
 from storycore_tts.adapters.draft import DraftAdapter
 from storycore_tts.domain.endpoints import BackendEndpoint
-from storycore_tts.domain.errors import (
+from storycore_tts.domain.jobs import JobKind, JobSpec
+from storycore_tts.domain.requests import SpeechRequest
+from storycore_tts.errors import (
     AuthenticationFailed,
     BackendUnavailable,
     OutOfMemory,
     StorageFailed,
 )
-from storycore_tts.domain.jobs import JobKind, JobSpec
-from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.ports import JobAffinityStore
 from storycore_tts.services.capacity import Capacity
 from storycore_tts.services.job_specs import to_json

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.jobs import JobKind
 from storycore_tts.domain.requests import (
     CloneRequest,
@@ -16,6 +15,7 @@ from storycore_tts.domain.requests import (
     TrainingRequest,
 )
 from storycore_tts.domain.sampling import MAX_SEED, Sampling
+from storycore_tts.errors import InvalidRequest
 from storycore_tts.ports.operations import operation_for
 from storycore_tts.services.job_specs import from_json, to_json
 from storycore_tts.services.rendering import Rendering

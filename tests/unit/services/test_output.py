@@ -6,9 +6,9 @@ import tempfile
 import numpy as np
 import pytest
 
-from storycore_tts.domain.errors import InvalidRequest, StorageFailed
 from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.domain.speech import Speech
+from storycore_tts.errors import InvalidRequest, StorageFailed
 from storycore_tts.services.output import AudioFolder
 from storycore_tts.services.voicing import Asked
 from storycore_tts.sound.files import decode

@@ -14,10 +14,10 @@ import pytest
 from dependency_injector import providers
 
 from storycore_tts.container import Container, open_tts
-from storycore_tts.domain.errors import BackendUnavailable, ConfigurationError
 from storycore_tts.domain.events import AvailabilityChanged, FellBack, Reloaded, Routed
 from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.domain.speech import Speech
+from storycore_tts.errors import BackendUnavailable, ConfigurationError
 from storycore_tts.ports import BackendStatus, Capabilities
 from storycore_tts.settings import QwenTTSConfig
 

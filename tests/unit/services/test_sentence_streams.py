@@ -6,9 +6,9 @@ from contextlib import aclosing
 import numpy as np
 import pytest
 
-from storycore_tts.domain.errors import BackendUnavailable, SilentAudio
 from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.domain.speech import Speech
+from storycore_tts.errors import BackendUnavailable, SilentAudio
 from storycore_tts.ports import BackendStatus, Capabilities
 from storycore_tts.services.capacity import Capacity
 from storycore_tts.services.rendering import Rendering

@@ -10,13 +10,6 @@ from dependency_injector.errors import Error as InjectionError
 from storycore_tts.adapters.comfyui import ComfyUIAdapter
 from storycore_tts.adapters.draft import DraftAdapter
 from storycore_tts.container import Container, make_adapter, open_tts
-from storycore_tts.domain.errors import (
-    BackendUnavailable,
-    ConfigurationError,
-    GenerationFailed,
-    InvalidRequest,
-    UnsupportedByBackend,
-)
 from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.domain.requests import (
     CloneRequest,
@@ -27,6 +20,13 @@ from storycore_tts.domain.requests import (
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.voice_ids import VoiceChoice
 from storycore_tts.domain.voices import Speaker
+from storycore_tts.errors import (
+    BackendUnavailable,
+    ConfigurationError,
+    GenerationFailed,
+    InvalidRequest,
+    UnsupportedByBackend,
+)
 from storycore_tts.ports import Adapter, BackendStatus, Capabilities
 from storycore_tts.services.speech import Defaults, TextToSpeech
 from storycore_tts.settings import QwenTTSConfig

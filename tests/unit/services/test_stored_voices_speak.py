@@ -7,17 +7,17 @@ import pytest
 from dependency_injector import providers
 
 from storycore_tts.container import Container, open_tts
-from storycore_tts.domain.errors import (
+from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRequest
+from storycore_tts.domain.sampling import Sampling
+from storycore_tts.domain.stored_voices import StoredVoice
+from storycore_tts.domain.voice_ids import VoiceChoice
+from storycore_tts.errors import (
     ConfigurationError,
     InvalidRequest,
     StorageFailed,
     UnknownSpeaker,
     UnsupportedByBackend,
 )
-from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRequest
-from storycore_tts.domain.sampling import Sampling
-from storycore_tts.domain.stored_voices import StoredVoice
-from storycore_tts.domain.voice_ids import VoiceChoice
 from storycore_tts.ports import Capabilities
 from storycore_tts.services.speech import Defaults, TextToSpeech
 from storycore_tts.services.voices import VoiceLibrary

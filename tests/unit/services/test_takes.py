@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from storycore_tts.domain.casting import Character
-from storycore_tts.domain.errors import OutOfMemory, StorageFailed
 from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRequest
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.script import Line, NotSpoken, Script, Take
 from storycore_tts.domain.speech import Speech
+from storycore_tts.errors import OutOfMemory, StorageFailed
 from storycore_tts.services.takes import Planned, speak_lines, speech_key
 
 

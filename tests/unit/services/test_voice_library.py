@@ -17,9 +17,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from storycore_tts.domain.errors import InvalidRequest, StorageFailed, UnknownSpeaker
 from storycore_tts.domain.requests import ReferenceAudio
 from storycore_tts.domain.stored_voices import StoredVoice, voice_name
+from storycore_tts.errors import InvalidRequest, StorageFailed, UnknownSpeaker
 from storycore_tts.services.voices import VoiceEntry, VoiceLibrary
 
 NOISE = np.random.default_rng(7).uniform(-1, 1, 24_000).astype(np.float32)

@@ -5,7 +5,7 @@ from textwrap import dedent
 
 import pytest
 
-from storycore_tts.domain.errors import ConfigurationError
+from storycore_tts.errors import ConfigurationError
 from storycore_tts.settings import AdapterSettings, DraftConfig, QwenTTSConfig, load_config
 
 ACME = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from storycore_tts.domain.errors import ConfigurationError
+from storycore_tts.errors import ConfigurationError
 from storycore_tts.settings import QwenTTSConfig, load_config
 
 

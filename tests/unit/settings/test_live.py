@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from storycore_tts.domain.errors import ConfigurationError
+from storycore_tts.errors import ConfigurationError
 from storycore_tts.live_settings import LiveSettings, read_settings
 from storycore_tts.settings import QwenTTSConfig
 

@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 import storycore_tts
-from storycore_tts.domain.errors import ConfigurationError
 from storycore_tts.domain.parameters import parameters_of
 from storycore_tts.domain.requests import TrainingRequest
 from storycore_tts.domain.sampling import Sampling, SamplingParameters
 from storycore_tts.domain.training import TrainingParameters
+from storycore_tts.errors import ConfigurationError
 from storycore_tts.services.speech import Defaults
 from storycore_tts.settings import (
     QwenTTSConfig,

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from storycore_tts.domain.errors import ConfigurationError
+from storycore_tts.errors import ConfigurationError
 from storycore_tts.settings import LoadedConfig, QwenTTSConfig, load_config
 
 REFUSALS = [

@@ -11,8 +11,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storycore_tts.domain.errors import InvalidReferenceAudio, InvalidRequest
 from storycore_tts.domain.requests import ReferenceAudio
+from storycore_tts.errors import InvalidReferenceAudio, InvalidRequest
 from storycore_tts.sound import decoders
 from storycore_tts.sound.decoders import UndecodableAudio
 from storycore_tts.sound.files import SUFFIXES, check_suffix, decode, encode, encode_exactly

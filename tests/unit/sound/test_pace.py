@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from storycore_tts.adapters.draft import DraftAdapter
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.requests import SpeechRequest
+from storycore_tts.errors import InvalidRequest
 from storycore_tts.sound.pace import Changer, pitched, stretched
 
 RATE = 24_000

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from storycore_tts.domain.errors import InvalidRequest
+from storycore_tts.errors import InvalidRequest
 from storycore_tts.sound.files import FORMATS, decode, encode
 from storycore_tts.sound.stream_encoder import STREAMED, StreamEncoder
 

@@ -10,7 +10,8 @@ from storycore_tts.adapters.comfyui.protocol.graphs import TRAIN
 from storycore_tts.adapters.comfyui.protocol.installed import MODEL_FOLDER
 from storycore_tts.adapters.comfyui.protocol.messages import Failed, Graph, first, mapping
 from storycore_tts.adapters.comfyui.protocol.nodes import NODE_PACK
-from storycore_tts.domain.errors import (
+from storycore_tts.domain.requests import SpeechRequest
+from storycore_tts.errors import (
     BackendTimeout,
     BackendUnavailable,
     GenerationFailed,
@@ -24,7 +25,6 @@ from storycore_tts.domain.errors import (
     UnknownSpeaker,
     UnsupportedLanguage,
 )
-from storycore_tts.domain.requests import SpeechRequest
 
 _VALUE_ERRORS = ("value_not_in_list", "value_smaller_than_min", "value_bigger_than_max")
 _MORE_MEMORY = (

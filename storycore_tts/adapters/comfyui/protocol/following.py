@@ -20,8 +20,8 @@ from storycore_tts.adapters.comfyui.protocol.messages import (
 )
 from storycore_tts.adapters.comfyui.protocol.plan import Command, JobDone, JobPlan, Phase
 from storycore_tts.adapters.comfyui.protocol.run import MAX_POLLS, Silence
-from storycore_tts.domain.errors import BackendUnavailable, TTSError
 from storycore_tts.domain.progress import Progress, Stage
+from storycore_tts.errors import BackendUnavailable, TTSError
 
 _MAY_RUN = (Phase.SUBMITTING, Phase.SEARCHING, Phase.PAUSING, Phase.FOLLOWING)
 

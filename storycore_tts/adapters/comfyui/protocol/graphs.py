@@ -13,13 +13,13 @@ from typing import Any
 from storycore_tts.adapters.comfyui.protocol import BACKEND
 from storycore_tts.adapters.comfyui.protocol.messages import Graph, Node
 from storycore_tts.adapters.comfyui.protocol.nodes import NODE_PACK, NodeSpec
-from storycore_tts.domain.errors import GenerationFailed
 from storycore_tts.domain.parameters import ignored_parameters
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest, TrainingRequest
 from storycore_tts.domain.sampling import SamplingParameters
 from storycore_tts.domain.text import token_budget
 from storycore_tts.domain.training import TrainingParameters
 from storycore_tts.domain.voices import find_speaker
+from storycore_tts.errors import GenerationFailed
 from storycore_tts.settings import QwenTTSConfig
 
 CUSTOM_VOICE = "FB_Qwen3TTSCustomVoice"

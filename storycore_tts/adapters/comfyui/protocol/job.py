@@ -36,7 +36,7 @@ from storycore_tts.adapters.comfyui.protocol.messages import (
 )
 from storycore_tts.adapters.comfyui.protocol.plan import GIVEN_AGAIN, Command, JobPlan, Phase
 from storycore_tts.adapters.comfyui.protocol.run import Run, Silence
-from storycore_tts.domain.errors import BackendUnavailable, TTSError
+from storycore_tts.errors import BackendUnavailable, TTSError
 
 MAX_SUBMISSIONS = 3  # of a job that the server does not seem to accept
 

@@ -17,9 +17,9 @@ from storycore_tts.adapters.comfyui.protocol.graphs import OUTPUT_ID
 from storycore_tts.adapters.comfyui.protocol.messages import QueueSnapshot
 from storycore_tts.adapters.comfyui.protocol.plan import Command, JobDone, JobPlan, Phase, Withdrawn
 from storycore_tts.adapters.comfyui.protocol.run import MAX_POLLS, Run
-from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.progress import Progress
+from storycore_tts.errors import TTSError
 
 _log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from storycore_tts.adapters.comfyui.protocol import BACKEND
 from storycore_tts.adapters.comfyui.protocol.messages import first, mapping
-from storycore_tts.domain.errors import (
+from storycore_tts.errors import (
     GenerationFailed,
     InvalidRequest,
     NodePackMissing,

@@ -14,10 +14,10 @@ from storycore_tts.adapters.comfyui.protocol import BACKEND
 from storycore_tts.adapters.comfyui.protocol.graphs import CUSTOM_VOICE, OUTPUT_ID, VOICE_ID
 from storycore_tts.adapters.comfyui.protocol.messages import StoredFile, first, mapping
 from storycore_tts.adapters.comfyui.protocol.plan import JobDone
-from storycore_tts.domain.errors import GenerationFailed
 from storycore_tts.domain.requests import INSTRUCT_UNHEARD
 from storycore_tts.domain.speech import Speech, Timings
 from storycore_tts.domain.text import TOKENS_PER_SECOND
+from storycore_tts.errors import GenerationFailed
 from storycore_tts.sound.samples import SAMPLE_RATE, Samples
 
 _UNVERIFIED = (

@@ -28,7 +28,7 @@ from storycore_tts.adapters.comfyui.protocol.messages import (
 from storycore_tts.adapters.comfyui.transport.http_errors import HttpErrors, speaks_tls
 from storycore_tts.adapters.comfyui.transport.reachability import ReachabilityCache
 from storycore_tts.adapters.comfyui.transport.requests import Requests
-from storycore_tts.domain.errors import (
+from storycore_tts.errors import (
     ConfigurationError,
     InvalidReferenceAudio,
     TTSError,

@@ -12,7 +12,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 
 from storycore_tts.adapters.comfyui.protocol import BACKEND
-from storycore_tts.domain.errors import (
+from storycore_tts.errors import (
     AuthenticationFailed,
     BackendOverloaded,
     BackendTimeout,

@@ -30,7 +30,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from storycore_tts.adapters.direct.training.voice import SLOT
-from storycore_tts.domain.errors import InvalidRequest, shown
+from storycore_tts.errors import InvalidRequest, shown
 from storycore_tts.sound.files import encode
 from storycore_tts.sound.samples import SAMPLE_RATE, Samples
 

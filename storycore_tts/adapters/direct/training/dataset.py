@@ -29,8 +29,8 @@ from storycore_tts.adapters.direct.training.dataset_entries import (
     recordings_below,
 )
 from storycore_tts.adapters.direct.training.sound import doubts
-from storycore_tts.domain.errors import InvalidDataset, InvalidRequest
 from storycore_tts.domain.text import reading_seconds, speakable
+from storycore_tts.errors import InvalidDataset, InvalidRequest
 from storycore_tts.sound.decoders import UndecodableAudio
 from storycore_tts.sound.files import decode
 from storycore_tts.sound.samples import Samples, is_silent

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from storycore_tts.domain.errors import InvalidDataset, shown
+from storycore_tts.errors import InvalidDataset, shown
 
 # What people call audio. Not all of it can be decoded: an .m4a that is left out without a word
 # would be missed in the voice, so it is found here, refused, and named in the report.

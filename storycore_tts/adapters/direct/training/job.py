@@ -23,18 +23,18 @@ from storycore_tts.adapters.direct.training.checkpoint import (
 )
 from storycore_tts.adapters.direct.training.dataset import Dataset, check_dataset
 from storycore_tts.adapters.direct.training.loop import Training
-from storycore_tts.domain.errors import (
-    GenerationFailed,
-    InvalidRequest,
-    OutOfMemory,
-    UnsupportedLanguage,
-)
 from storycore_tts.domain.languages import AUTO
 from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.domain.requests import TrainingRequest
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.speech import TrainedVoice
 from storycore_tts.domain.text import token_budget
+from storycore_tts.errors import (
+    GenerationFailed,
+    InvalidRequest,
+    OutOfMemory,
+    UnsupportedLanguage,
+)
 from storycore_tts.sound.samples import Samples
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 
 from storycore_tts.adapters.direct.training import recipe
 from storycore_tts.adapters.direct.training.cancelling import Cancelled, check
-from storycore_tts.domain.errors import GenerationFailed
 from storycore_tts.domain.progress import Progress, Stage
+from storycore_tts.errors import GenerationFailed
 
 if TYPE_CHECKING:
     from torch import Tensor

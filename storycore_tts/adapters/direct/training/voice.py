@@ -9,10 +9,10 @@ import torch
 
 from storycore_tts.adapters.direct.parameters import sampling_options
 from storycore_tts.adapters.direct.training.cancelling import Cancelled, check
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.text import token_budget
 from storycore_tts.domain.voices import described
+from storycore_tts.errors import InvalidRequest
 from storycore_tts.sound.samples import SAMPLE_RATE, Samples
 
 if TYPE_CHECKING:

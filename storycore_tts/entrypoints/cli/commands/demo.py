@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from storycore_tts.domain.errors import BackendUnavailable
 from storycore_tts.entrypoints.cli import console, progress, results
 from storycore_tts.entrypoints.cli.commands.standin import stand_in
 from storycore_tts.entrypoints.cli.interrupts import run_async
 from storycore_tts.entrypoints.cli.options import Reporting
+from storycore_tts.errors import BackendUnavailable
 
 if TYPE_CHECKING:
     from storycore_tts.entrypoints.client import QwenTTSComfyUIClient, VoiceResult

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from storycore_tts.__about__ import __version__
-from storycore_tts.domain.errors import ConfigurationError
 from storycore_tts.entrypoints.cli import backends, console, failures, settings
 from storycore_tts.entrypoints.cli.interrupts import run_async
 from storycore_tts.entrypoints.cli.options import Backend, Reporting
+from storycore_tts.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from storycore_tts.ports import BackendStatus

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from storycore_tts.domain.errors import InvalidRequest, shown
 from storycore_tts.domain.keys import hashed, new_key
 from storycore_tts.entrypoints.cli import console
 from storycore_tts.entrypoints.cli.groups import add_command
 from storycore_tts.entrypoints.cli.options import Reporting
+from storycore_tts.errors import InvalidRequest, shown
 
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from storycore_tts.domain.errors import ConfigurationError, InvalidRequest
 from storycore_tts.entrypoints.cli import console
 from storycore_tts.entrypoints.cli.options import Reporting
+from storycore_tts.errors import ConfigurationError, InvalidRequest
 
 if TYPE_CHECKING:
     from storycore_tts.services.migration import Checkout, Evidence, Lines, Plan

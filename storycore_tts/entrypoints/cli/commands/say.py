@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.presets import STYLES, style_instruct
 from storycore_tts.entrypoints.cli import inputs, results, settings
 from storycore_tts.entrypoints.cli.interrupts import run_async
@@ -18,6 +17,7 @@ from storycore_tts.entrypoints.cli.options import (
     StripMarkup,
     TextFile,
 )
+from storycore_tts.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from storycore_tts.domain.requests import CloneRequest, SpeechRequest

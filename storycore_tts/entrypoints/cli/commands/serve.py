@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from storycore_tts.domain.errors import BackendUnavailable
 from storycore_tts.entrypoints.cli import console
 from storycore_tts.entrypoints.cli.options import Backend
 from storycore_tts.entrypoints.cli.settings import load
+from storycore_tts.errors import BackendUnavailable
 
 if TYPE_CHECKING:
     from storycore_tts.settings import QwenTTSConfig

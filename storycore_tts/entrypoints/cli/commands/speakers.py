@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from storycore_tts.domain.errors import BackendUnavailable
 from storycore_tts.entrypoints.cli import console, settings
 from storycore_tts.entrypoints.cli.interrupts import run_async
 from storycore_tts.entrypoints.cli.options import Backend, Reporting
+from storycore_tts.errors import BackendUnavailable
 
 _NOT_CONFIRMED = "Showing the nine voices of the Qwen3-TTS models; the server may have others."
 

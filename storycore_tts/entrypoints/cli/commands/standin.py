@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from storycore_tts.domain.errors import BackendUnavailable, InvalidRequest
+from storycore_tts.errors import BackendUnavailable, InvalidRequest
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option, Typer
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.entrypoints.cli import console, failures, settings
 from storycore_tts.entrypoints.cli.groups import add_command
 from storycore_tts.entrypoints.cli.interrupts import run_async
 from storycore_tts.entrypoints.cli.options import Backend, Reporting
+from storycore_tts.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from storycore_tts.entrypoints.storycore import SpokenScene

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option, Typer
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.entrypoints.cli import console, failures, inputs, settings
 from storycore_tts.entrypoints.cli.groups import add_command
 from storycore_tts.entrypoints.cli.options import RefText, RefTextFile, Reporting, Settings
+from storycore_tts.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from storycore_tts.domain.requests import ReferenceAudio

@@ -11,12 +11,6 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from storycore_tts.domain.errors import (
-    InvalidReferenceAudio,
-    InvalidRequest,
-    UnsupportedByBackend,
-    UnsupportedLanguage,
-)
 from storycore_tts.domain.languages import language_named
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.domain.sampling import SamplingParameters
@@ -27,6 +21,12 @@ from storycore_tts.entrypoints.http.openai.streaming import STREAMED, Asked, ans
 from storycore_tts.entrypoints.http.schemas import as_left_out
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner
 from storycore_tts.entrypoints.http.service import CurrentService, Service
+from storycore_tts.errors import (
+    InvalidReferenceAudio,
+    InvalidRequest,
+    UnsupportedByBackend,
+    UnsupportedLanguage,
+)
 from storycore_tts.parameter_fields import with_parameters
 from storycore_tts.services.rendering import Rendering
 from storycore_tts.services.speech_service import SpeechService

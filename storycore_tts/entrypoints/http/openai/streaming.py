@@ -13,12 +13,12 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from storycore_tts.domain.errors import TTSError
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.entrypoints.http.answers import AUDIO, audio_answer, speech_headers
 from storycore_tts.entrypoints.http.disconnects import while_connected
 from storycore_tts.entrypoints.http.problems import as_error, problem_of
 from storycore_tts.entrypoints.http.sending import SLOWEST_READER, within
+from storycore_tts.errors import TTSError
 from storycore_tts.services.rendering import JoinableRendering, Rendering
 from storycore_tts.services.speech_service import Piece, SpeechService
 

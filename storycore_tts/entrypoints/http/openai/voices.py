@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Form, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from storycore_tts.domain.errors import InvalidRequest
 from storycore_tts.domain.stored_voices import StoredVoice
 from storycore_tts.entrypoints.http.documented import OF_BACKENDS, OF_RECORDINGS, documented
 from storycore_tts.entrypoints.http.openai.errors import (
@@ -22,6 +21,7 @@ from storycore_tts.entrypoints.http.problems import Refused
 from storycore_tts.entrypoints.http.schemas import as_left_out, by_example
 from storycore_tts.entrypoints.http.security.keys import ANONYMOUS, CurrentOwner
 from storycore_tts.entrypoints.http.service import CurrentService, Service
+from storycore_tts.errors import InvalidRequest
 from storycore_tts.services.voices import VoiceLibrary
 
 router = APIRouter(prefix="/v1/audio/voices", tags=["openai"], route_class=OpenAIRoute)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from storycore_tts.domain.endpoints import is_loopback
-from storycore_tts.domain.errors import ConfigurationError
+from storycore_tts.errors import ConfigurationError
 from storycore_tts.settings import ServerConfig
 
 

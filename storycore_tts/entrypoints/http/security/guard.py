@@ -13,10 +13,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from storycore_tts.domain.errors import shown
 from storycore_tts.domain.logs import log_event
 from storycore_tts.entrypoints.http import problems
 from storycore_tts.entrypoints.http.problems import Refused
+from storycore_tts.errors import shown
 from storycore_tts.settings import ServerConfig
 
 _log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from storycore_tts.domain.errors import InvalidRequest, shown
 from storycore_tts.domain.text import one_line
+from storycore_tts.errors import InvalidRequest, shown
 from storycore_tts.services.files import is_folder
 
 
