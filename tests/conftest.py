@@ -75,10 +75,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "faults" not in item.path.parts)
 
 
-def pytest_collection_finish() -> None:
-    """Exempt what is there from now on: a test that collects garbage shall not look at it all."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Collect no garbage while tests are collected, and keep what is there out of it from now on.
+
+    It saves a quarter of the time; and a test that collects garbage does not look at all others.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_report_header() -> str:
