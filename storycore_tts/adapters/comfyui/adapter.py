@@ -1,4 +1,4 @@
-"""The three ports on a ComfyUI server with the node pack ComfyUI-Qwen-TTS."""
+"""The ComfyUI adapter: the three ports on a server with the node pack ComfyUI-Qwen-TTS."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ from storycore_tts.errors import (
 from storycore_tts.ports import BackendStatus, Capabilities, Problem
 from storycore_tts.settings import QwenTTSConfig
 
-_DATASET_SIZE = re.compile(r"Encoding (\d+) samples")  # what the training node says at its start
+_DATASET_SIZE = re.compile(r"Encoding (\d+) samples")  # the training node prints it at the start
 
 
 class ComfyUIAdapter:
     """``SpeechSynthesizer``, ``VoiceCloner`` and ``VoiceTrainer`` on one ComfyUI server.
 
-    It may be used from any event loop; each loop gets one WebSocket and a pool of HTTP connections,
-    opened when first needed.
+    Safe to use from any event loop. Each loop gets one WebSocket and a pool of HTTP connections,
+    opened on first use.
 
     Args:
-        config: Where the server is, and which model speaks there.
-        transport: Carries HTTP instead of the network; for tests.
-        open_socket: Opens the WebSocket instead of the network; for tests.
+        config: The server's address and the model to use.
+        transport: Replaces the HTTP transport, for tests.
+        open_socket: Replaces the function that opens the WebSocket, for tests.
 
     Raises:
-        ConfigurationError: A CA bundle that cannot be read.
+        ConfigurationError: The CA bundle cannot be read.
     """
 
     capabilities = Capabilities(
@@ -129,7 +129,7 @@ class ComfyUIAdapter:
         except GenerationFailed as error:
             if not (is_known and error.exception_type == "custom_validation_failed"):
                 raise
-            await restore()  # its file was deleted on the server since we uploaded it
+            await restore()  # the server has deleted the uploaded file since
             spoken = await speaking.speak(session, request, plan, voice, report, restore)
         lacking = graphs.lacking(request, voice.spec)
         warnings = (*voice.warnings, *request.warnings(), *lacking)
@@ -140,7 +140,7 @@ class ComfyUIAdapter:
     async def train(
         self, request: TrainingRequest, *, on_progress: OnProgress | None = None
     ) -> TrainedVoice:
-        """See ``VoiceTrainer.train``. The folders of the request are on the server's own disk."""
+        """See ``VoiceTrainer.train``. The request's folders are paths on the server's disk."""
         session = self._session()
         spec = await session.spec(graphs.TRAIN)
         base = graphs.base_model(request.model_choice)
@@ -183,7 +183,7 @@ class ComfyUIAdapter:
         )
 
     async def status(self) -> BackendStatus:
-        """See ``Adapter.status``: the server, its version and device, and the nodes that it has."""
+        """See ``Adapter.status``. Reports the server, its version, its device and its nodes."""
         session, url = self._session(), self._config.comfyui_url
         try:
             server = await session.http.server_info()
@@ -218,9 +218,9 @@ class ComfyUIAdapter:
         )
 
     async def aclose(self) -> None:
-        """Take this event loop's jobs off the server and close its connections.
+        """Cancel this event loop's jobs on the server and close its connections.
 
-        Calls under way fail with ``BackendUnavailable``.
+        Calls in progress fail with ``BackendUnavailable``.
         """
         session = self._sessions.get(asyncio.get_running_loop())
         if session is not None:
@@ -248,10 +248,10 @@ class ComfyUIAdapter:
 
 
 def _check_dataset_size(progress: Progress, request: TrainingRequest) -> None:
-    """Stop a training that would learn nothing.
+    """Reject a training that would never update a weight.
 
-    With fewer batches an epoch than the accumulation value the node never updates a weight, and
-    saves a checkpoint all the same.
+    With fewer batches per epoch than ``gradient_accumulation_steps``, the node never updates a
+    weight, but saves a checkpoint anyway.
     """
     told = _DATASET_SIZE.search(progress.message)
     if told is None:
@@ -276,5 +276,5 @@ def _seed(wanted: int | None) -> int:
 
 
 def _job_id(request: SpeechRequest | CloneRequest | TrainingRequest) -> str:
-    """Return the prompt id: a canonical lower-case UUID, which every server takes."""
+    """Return the prompt id: a canonical lowercase UUID, which every server version accepts."""
     return request.job_id or str(uuid4())

@@ -1,8 +1,7 @@
-"""From a request to a ComfyUI graph. Pure functions, one per node that speaks or trains.
+"""Builds ComfyUI graphs from requests. Pure functions, one per generating or training node.
 
-Every graph ends in a node that writes something: ComfyUI refuses one that does not. What is spoken
-is a preview, which lies in a folder that ComfyUI empties when it starts, as it then forgets its
-history.
+Every graph ends in an output node, because ComfyUI rejects graphs without one. Speech is saved as a
+preview, in a folder that ComfyUI empties on startup, when it also loses its history.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ VOICE_CLONE = "FB_Qwen3TTSVoiceClone"
 TRAIN = "FB_Qwen3TTSTrain"
 SPEAKING_AND_TRAINING = (CUSTOM_VOICE, VOICE_CLONE, TRAIN)
 
-# The parameters that the nodes take, by their inputs of the same name.
+# Request parameters; the node inputs have the same names.
 SAMPLING = ("seed", "max_new_tokens", "top_p", "top_k", "temperature", "repetition_penalty")
 TRAINING = (
     *("learning_rate", "num_epochs", "batch_size", "gradient_accumulation_steps"),
@@ -35,36 +34,36 @@ TRAINING = (
 )
 
 VOICE_ID, REFERENCE_ID, OUTPUT_ID = "voice", "reference", "output"  # node ids within a graph
-FOLDER = "storycore_tts"  # of references, below ComfyUI's folder of temporary files
+FOLDER = "storycore_tts"  # for references, in ComfyUI's temp folder
 
-# Without these the node speaks in a voice that nobody asked for.
+# Without these, the node would speak in the wrong voice.
 _NEVER_DROPPED = ("custom_model_path", "custom_speaker_name", "ref_audio", "x_vector_only")
 
-# The pack cuts the text at these marks and puts silence there, of any length. In a line of a script
-# it is text like any other, and means the same on every backend.
+# The pack replaces these marks with silence of any length. They are escaped so that they are plain
+# text, as on every other backend.
 _PAUSE_MARK = re.compile(r"\[break=")
 
 
 def custom_voice(
     request: SpeechRequest, config: QwenTTSConfig, spec: NodeSpec, *, seed: int, job: str
 ) -> Graph:
-    """Build the graph of a built-in or fine-tuned voice.
+    """Build the graph for a built-in or fine-tuned voice.
 
     Args:
-        request: What to say, and who says it.
-        config: Which model, and on what device.
-        spec: The node FB_Qwen3TTSCustomVoice as the server has it.
+        request: The text and the speaker.
+        config: The model and the device.
+        spec: The server's version of the node FB_Qwen3TTSCustomVoice.
         seed: 0..2**64−1.
-        job: A name that no other job has.
+        job: A unique name for the job.
 
     Raises:
-        InvalidRequest: The server's node does not take one of the values.
+        InvalidRequest: The server's node does not accept one of the values.
     """
     if request.checkpoint is None:
         speaker = find_speaker(request.speaker, spec.choices("speaker"), backend="comfyui")
         custom = {"custom_model_path": "", "custom_speaker_name": ""}
     else:
-        # The node wants one of its own speakers even when it is not to use it.
+        # The node requires one of its own speakers even if it does not use it.
         speaker = next(iter(spec.choices("speaker")), request.speaker)
         custom = {
             "custom_model_path": request.checkpoint,
@@ -91,18 +90,18 @@ def voice_clone(
     job: str,
     uploaded: str,
 ) -> Graph:
-    """Build the graph of a cloned voice.
+    """Build the graph for a cloned voice.
 
     Args:
-        request: What to say, and how to take the voice from the reference.
-        config: Which model, and on what device.
-        spec: The node FB_Qwen3TTSVoiceClone as the server has it.
+        request: The text and how to clone the voice from the reference.
+        config: The model and the device.
+        spec: The server's version of the node FB_Qwen3TTSVoiceClone.
         seed: 0..2**64−1.
-        job: A name that no other job has.
-        uploaded: The reference, as LoadAudio calls it ("subfolder/name [temp]").
+        job: A unique name for the job.
+        uploaded: The reference in LoadAudio's notation ("subfolder/name [temp]").
 
     Raises:
-        InvalidRequest: The server's node does not take one of the values.
+        InvalidRequest: The server's node does not accept one of the values.
     """
     voice = {
         "target_text": _plain(request.text),
@@ -123,15 +122,15 @@ def voice_clone(
 
 
 def training(request: TrainingRequest, spec: NodeSpec, *, node_id: str) -> Graph:
-    """Build the graph that trains a voice; PreviewAny puts the checkpoint's path into history.
+    """Build the graph that trains a voice; PreviewAny adds the checkpoint's path to the history.
 
     Args:
-        request: Dataset, voice and hyper-parameters.
-        spec: The node FB_Qwen3TTSTrain as the server has it.
-        node_id: An id that no other job uses: the node's broadcasts name nothing else.
+        request: Dataset, voice and hyperparameters.
+        spec: The server's version of the node FB_Qwen3TTSTrain.
+        node_id: A unique id for the node: its broadcasts contain no other identifier.
 
     Raises:
-        InvalidRequest: The server's node does not take one of the values.
+        InvalidRequest: The server's node does not accept one of the values.
     """
     train = {
         "init_model": base_model(request.model_choice),
@@ -148,9 +147,9 @@ def training(request: TrainingRequest, spec: NodeSpec, *, node_id: str) -> Graph
 
 
 def lacking(request: SpeechRequest | CloneRequest | TrainingRequest, spec: NodeSpec) -> list[str]:
-    """Warn of what a request sets and the node on this server has no input for.
+    """Return a warning for each parameter of a request that this server's node has no input for.
 
-    Parameters that no version of the node takes are not among them.
+    Parameters that no version of the node accepts are not included.
     """
     if isinstance(request, TrainingRequest):
         names = ignored_parameters(request, TrainingParameters, spec.inputs)
@@ -177,8 +176,8 @@ def _node(spec: NodeSpec, inputs: dict[str, Any]) -> Node:
 
 
 def _preview_audio(source: str, job: str) -> Node:
-    # ComfyUI passes over the input that it does not know. Without it, it would answer a graph that
-    # it just ran from its cache, and name a file of the past, which may be gone.
+    # ComfyUI ignores unknown inputs. Without this one, it would answer a repeated graph from its
+    # cache and name an old file, which may have been deleted.
     return {"class_type": "PreviewAudio", "inputs": {"audio": [source, 0], "job": job}}
 
 
@@ -187,7 +186,7 @@ def _model(config: QwenTTSConfig) -> dict[str, Any]:
         "model_choice": config.model_choice,
         "device": config.device,
         "precision": config.precision,
-        # The pack compares "auto" with what it resolved to and so reloads its model on every run.
+        # The pack compares "auto" with the resolved value, so it would reload on every run.
         "attention": "sdpa" if config.attention == "auto" else config.attention,
         "unload_model_after_generate": config.unload_model_after_generate,
     }
@@ -209,14 +208,14 @@ def _plain(text: str) -> str:
 
 
 def reload_model(graph: Graph) -> None:
-    """Let the node load its model even if it holds one: it never keeps one for "auto"."""
+    """Make the node reload its model: with "auto" it never reuses the loaded one."""
     voice = graph[VOICE_ID]["inputs"]
     if "attention" in voice:
         voice["attention"] = "auto"
 
 
 def model_in_memory(graph: Graph) -> tuple[object, ...] | None:
-    """Return what the node pack knows the one model by that it keeps; None where it keeps none."""
+    """Return the node pack's cache key for its loaded model; None if it keeps no model."""
     voice = graph[VOICE_ID]["inputs"]
     if voice.get("unload_model_after_generate") or voice.get("attention") == "auto":
         return None
@@ -225,17 +224,17 @@ def model_in_memory(graph: Graph) -> tuple[object, ...] | None:
 
 
 def models(config: QwenTTSConfig) -> tuple[str, ...]:
-    """Return the models that the server would load for these settings."""
+    """Return the names of the models that the server loads for these settings."""
     size = config.model_choice
     return (f"Qwen/Qwen3-TTS-12Hz-{size}-CustomVoice", base_model(size))
 
 
 def base_model(size: str) -> str:
-    """Return the model of a size that clones, and that a training starts from."""
+    """Return the name of the Base model of a size, which is used for cloning and training."""
     return f"Qwen/Qwen3-TTS-12Hz-{size}-Base"
 
 
-TOKENIZER = "Qwen/Qwen3-TTS-Tokenizer-12Hz"  # which each of them needs
+TOKENIZER = "Qwen/Qwen3-TTS-Tokenizer-12Hz"  # needed by every model
 
 
 _INPUTS_OF_1_0_6 = {
@@ -249,9 +248,9 @@ _INPUTS_OF_1_0_6 = {
 
 
 def describe_version(spec: NodeSpec) -> str:
-    """Say how a node compares with the version that this package was measured against.
+    """Describe how a node compares with the version that this package was tested against.
 
-    The server tells no version of a node; its inputs tell whether it is the one that we know.
+    The server reports no node versions, so the node's inputs are compared.
     """
     known = set(_INPUTS_OF_1_0_6[spec.class_type].split())
     if spec.class_type != TRAIN:

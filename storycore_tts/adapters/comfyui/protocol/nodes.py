@@ -1,7 +1,7 @@
-"""What a node takes, read from the server's own ``/object_info``.
+"""The inputs that a node accepts, read from the server's ``/object_info``.
 
-The nodes change between versions of the pack, and so do ComfyUI's spellings of a type: values are
-held against the server at hand, never against a list of ours.
+The nodes differ between versions of the pack, and ComfyUI has changed how it declares types. So
+values are validated against the connected server, never against a fixed list.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from storycore_tts.errors import (
 )
 
 NODE_PACK = "ComfyUI-Qwen-TTS"
-# A node of each pack that speaks with the same model in nodes of its own.
+# One node of each other pack for the same model.
 OTHER_PACKS = {
     "Qwen3TTSEngineNode": "TTS-Audio-Suite",
     "Qwen3Loader": "ComfyUI-Qwen3-TTS (by DarioFT)",
@@ -35,12 +35,12 @@ class InputSpec:
     """One input of a node.
 
     Args:
-        name: As the graph spells it.
-        required: The server refuses a graph without it.
-        choices: Allowed values, for a list of them; None for every other kind.
-        low: Smallest number.
-        high: Largest number.
-        default: What the editor fills in; None when there is nothing.
+        name: Name of the input in the graph.
+        required: Whether the server rejects a graph without it.
+        choices: Allowed values of an input with a fixed list; None for all other types.
+        low: Minimum of a number.
+        high: Maximum of a number.
+        default: Default value; None if there is none.
     """
 
     name: str
@@ -52,10 +52,10 @@ class InputSpec:
 
     @classmethod
     def read(cls, name: str, declared: Any, *, required: bool) -> InputSpec:
-        """Read one declaration: ``[type or list of choices, options]``."""
+        """Parse a declaration: ``[type or list of choices, options]``."""
         kind = first(declared)
         options = mapping(declared[1] if isinstance(declared, list) and len(declared) > 1 else {})
-        # Since 2026 a list of choices may be spelled ["COMBO", {"options": [...]}].
+        # Since 2026, choices may be declared as ["COMBO", {"options": [...]}].
         listed = kind if isinstance(kind, list) else options.get("options")
         choices = tuple(str(choice) for choice in listed) if isinstance(listed, list) else None
         return cls(
@@ -78,7 +78,7 @@ class NodeSpec:
 
     @classmethod
     def read(cls, class_type: str, info: Mapping[str, Any]) -> NodeSpec:
-        """Read a class's entry in ``/object_info``."""
+        """Parse a class's entry in ``/object_info``."""
         sections = mapping(info.get("input"))
         inputs = {
             name: InputSpec.read(name, declaration, required=section == "required")
@@ -88,20 +88,20 @@ class NodeSpec:
         return cls(class_type, str(info.get("python_module") or ""), inputs)
 
     def choices(self, name: str) -> tuple[str, ...]:
-        """Return the allowed values of an input, () where it takes anything."""
+        """Return the allowed values of an input; () if any value is allowed."""
         spec = self.inputs.get(name)
         return spec.choices or () if spec else ()
 
     def fit(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the inputs as this node takes them: its spellings, its limits, its own extras.
+        """Adapt inputs to this node: its spelling of choices, its limits and its extra inputs.
 
-        Required inputs that we do not know get the server's default; inputs that it does not know
-        are left out.
+        Required inputs that are missing from ``values`` get the server's default. Inputs that the
+        node does not have are omitted.
 
         Raises:
-            InvalidRequest: A value that this node does not take.
-            UnsupportedLanguage: A language that this node does not take.
-            GenerationFailed: The node needs something that we know nothing of.
+            InvalidRequest: The node does not accept a value.
+            UnsupportedLanguage: The node does not support the language.
+            GenerationFailed: The node requires an unknown input that has no default.
         """
         fitted = {n: self._checked(n, v) for n, v in values.items() if n in self.inputs}
         for name, spec in self.inputs.items():
@@ -132,7 +132,7 @@ class NodeSpec:
 
     def _choice(self, spec: InputSpec, value: str) -> str:
         choices = spec.choices or ()
-        for choice in choices:  # ComfyUI compares with case
+        for choice in choices:  # ComfyUI's comparison is case-sensitive
             if choice.casefold() == value.casefold():
                 return choice
         kind = UnsupportedLanguage if spec.name == "language" else InvalidRequest
@@ -145,7 +145,7 @@ class NodeSpec:
 
 
 def missing_node_error(class_type: str, other_packs: Sequence[str]) -> NodePackMissing:
-    """Say that a server has no such node, and which packs it has that are not meant."""
+    """Return the error for a missing node; it names similar packs that the server does have."""
     others = f" It has {', '.join(other_packs)}, whose nodes are others." if other_packs else ""
     return NodePackMissing(
         f"The ComfyUI server has no node {class_type}.{others}",

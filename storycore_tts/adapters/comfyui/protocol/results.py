@@ -1,6 +1,6 @@
-"""What a finished job left behind, read as what was asked for.
+"""Builds results from finished jobs.
 
-Everything is read off the graph that ran: a job that was picked up is not always the one that its
+Everything is read from the graph that ran, because a resumed job may differ from the graph that the
 caller would have submitted.
 """
 
@@ -24,7 +24,7 @@ _UNVERIFIED = (
     "the ComfyUI server does not tell whether it has loaded the checkpoint {}: where the folder is "
     "missing it speaks with the stock model"
 )
-_FRAME = int(SAMPLE_RATE / TOKENS_PER_SECOND)  # samples of one codec frame
+_FRAME = int(SAMPLE_RATE / TOKENS_PER_SECOND)  # samples per codec frame
 
 
 def speech(
@@ -35,14 +35,14 @@ def speech(
     verified: bool,
     warnings: tuple[str, ...] = (),
 ) -> Speech:
-    """Say what was spoken, and how.
+    """Build the result of a speech job.
 
     Args:
-        samples: What was downloaded.
-        done: The job that made them.
-        seconds: From the call to now.
-        verified: The server is known to have loaded the checkpoint, if there is one.
-        warnings: What the request itself warns of.
+        samples: The downloaded audio.
+        done: The job that generated it.
+        seconds: Seconds since the call started.
+        verified: Whether the server is known to have loaded the checkpoint, if there is one.
+        warnings: Warnings about the request itself.
     """
     node = done.graph[VOICE_ID]
     voice, is_clone = node["inputs"], node["class_type"] != CUSTOM_VOICE
@@ -70,25 +70,25 @@ def speech(
 
 
 def audio_output(outputs: Mapping[str, Any]) -> StoredFile:
-    """Return the file that a job's outputs name.
+    """Return the audio file in a job's outputs.
 
     Raises:
-        GenerationFailed: They name none.
+        GenerationFailed: The outputs contain no audio file.
     """
     file = mapping(first(mapping(outputs.get(OUTPUT_ID)).get("audio")))
     if not isinstance(file.get("filename"), str):
         raise _no_output("names no audio file")
-    # The type is passed on as it is: a preview lies in "temp", a saved file in "output".
+    # The type is kept: previews are in "temp", saved files in "output".
     return StoredFile(
         file["filename"], str(file.get("subfolder") or ""), str(file.get("type") or "output")
     )
 
 
 def text_output(outputs: Mapping[str, Any]) -> str:
-    """Return the text that a job's outputs show.
+    """Return the text in a job's outputs.
 
     Raises:
-        GenerationFailed: They show none.
+        GenerationFailed: The outputs contain no text.
     """
     text = first(mapping(outputs.get(OUTPUT_ID)).get("text"))
     if not isinstance(text, str):
@@ -97,10 +97,10 @@ def text_output(outputs: Mapping[str, Any]) -> str:
 
 
 def _cutoff(tokens: int) -> float:
-    """Return the seconds of audio of a generation that used its tokens up, or nearly so.
+    """Return the duration in seconds from which a generation counts as having used up its tokens.
 
-    N tokens make N−1 frames, and the pack's copy of the codec drops 555 samples for each 300 frames
-    that it starts (measured on 1.0.6).
+    N tokens produce N−1 frames, and the pack's copy of the codec drops 555 samples for each 300
+    frames or part of them (measured on 1.0.6).
     """
     longest = (tokens - 1) * _FRAME - 555 * math.ceil(tokens / 300)
     return (longest - 2 * _FRAME) / SAMPLE_RATE

@@ -1,7 +1,7 @@
-"""HTTP to one ComfyUI server: typed calls, and its answers turned into our errors.
+"""HTTP client for one ComfyUI server: typed calls, with failures raised as our errors.
 
-This floor moves bytes and knows nothing of speech. It never retries: what a failed call means is
-for the caller to judge. Facts about the routes were read off ComfyUI 0.3.64 on the wire.
+This layer knows nothing about speech and never retries: the caller decides what a failed call
+means. The behaviour of the routes was observed on ComfyUI 0.3.64.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from storycore_tts.errors import (
 )
 from storycore_tts.settings import QwenTTSConfig
 
-# Enough to keep one server busy. The semaphore keeps requests out of httpx's pool until one of
-# these is free: the pool looks through all that wait and all that is open at every request.
+# Enough to keep one server busy. A semaphore keeps requests out of httpx's pool until a connection
+# is free, because the pool scans all waiting requests and open connections on every request.
 _CONNECTIONS = 8
 _NEVER_SENT = (
     httpx.ConnectError,
@@ -49,13 +49,13 @@ _NEVER_SENT = (
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """What ``/system_stats`` says.
+    """The server's answer to ``/system_stats``.
 
     Args:
-        version: ComfyUI's version, "" when it does not say.
-        device: Name of its first device, such as "cuda:0 NVIDIA …".
-        pytorch_version: Of the server's PyTorch.
-        device_types: What it computes on, such as ("cuda",); () when it does not say.
+        version: ComfyUI's version; "" if not reported.
+        device: Name of the first device, such as "cuda:0 NVIDIA …".
+        pytorch_version: The server's PyTorch version.
+        device_types: Types of the devices, such as ("cuda",); () if not reported.
     """
 
     version: str
@@ -64,7 +64,7 @@ class ServerInfo:
     device_types: tuple[str, ...] = ()
 
     def at_least(self, *wanted: int) -> bool:
-        """Tell whether the version is known and not older than (0, 3, 60), for instance."""
+        """Return whether the version is known and at least ``wanted``, such as (0, 3, 60)."""
         try:
             found = tuple(int(part) for part in self.version.lstrip("v").split(".")[:3])
         except ValueError:
@@ -81,7 +81,7 @@ class Submitted:
 
 
 class SubmissionUncertain(Exception):
-    """The connection failed after the prompt may have been taken: look for it before anything."""
+    """The connection failed and the prompt may have been queued: check before submitting again."""
 
     def __init__(self, cause: TTSError) -> None:
         super().__init__(str(cause))
@@ -89,14 +89,14 @@ class SubmissionUncertain(Exception):
 
 
 def tls_context(config: QwenTTSConfig) -> ssl.SSLContext:
-    """Return the TLS settings for HTTP and WebSocket alike; reads certificates, so it blocks.
+    """Return the TLS settings for HTTP and WebSocket. Blocks while it reads certificates.
 
     Raises:
         ConfigurationError: The CA bundle cannot be read.
     """
     verify = config.comfyui.verify_tls
     if not config.comfyui_url.startswith("https:"):
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used, and made in no time
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used, and cheap to create
     try:
         context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
     except OSError as error:
@@ -116,9 +116,9 @@ class ComfyUIHTTP:
     """Typed calls to one server. Close it with ``aclose``.
 
     Args:
-        config: Address, headers and time limits.
-        tls: What ``tls_context`` made of it.
-        transport: Carries the requests instead of the network; for tests.
+        config: Address, headers and timeouts.
+        tls: The result of ``tls_context`` for ``config``.
+        transport: Replaces the HTTP transport, for tests.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class ComfyUIHTTP:
                 ),
             )
         except (UnicodeEncodeError, ValueError, ImportError) as error:
-            # ImportError: a SOCKS proxy in the environment, without the package for it.
+            # ImportError: the environment sets a SOCKS proxy, but its package is not installed.
             raise ConfigurationError(
                 f"Cannot use the connection settings for {self.url}: {error}.",
                 key="tts.qwen.comfyui",
@@ -153,20 +153,20 @@ class ComfyUIHTTP:
             ) from None
 
     async def aclose(self) -> None:
-        """Cut off what is under way, and close all connections."""
+        """Abort requests in progress and close all connections."""
         await self._requests.aclose()
         await self._http.aclose()
 
     async def server_info(self) -> ServerInfo:
-        """Ask who is there.
+        """Return the server's version and devices.
 
         Raises:
-            BackendUnavailable: Nobody, or no ComfyUI.
+            BackendUnavailable: The server does not answer, or is not ComfyUI.
         """
         try:
             response = await self._request("GET", "/system_stats")
         except httpx.RequestError as error:
-            # Python's own TLS just hangs up on whoever speaks HTTP to it.
+            # Python's TLS servers close the connection when they receive plain HTTP.
             hung_up = (
                 isinstance(error, httpx.RemoteProtocolError) and not self.reachability.ever_answered
             )
@@ -187,11 +187,11 @@ class ComfyUIHTTP:
         )
 
     async def node_info(self, class_type: str) -> Mapping[str, Any] | None:
-        """Return a node class's entry in ``/object_info``, or None where there is no such class."""
+        """Return a node class's entry in ``/object_info``; None if there is no such class."""
         return await self._entry("/object_info", class_type)
 
     async def told(self, path: str) -> Any:
-        """Return what the server answers to a question that it need not know; None without JSON."""
+        """Return the JSON answer of an optional route; None if there is none."""
         response = await self._send("GET", path)
         body = _parsed(response) if response.is_success else _NOT_JSON
         return None if body is _NOT_JSON else body
@@ -200,8 +200,8 @@ class ComfyUIHTTP:
         """Queue a graph.
 
         Raises:
-            SubmissionUncertain: It may be queued or not.
-            TTSError: It is certainly not queued; validation failed, for instance.
+            SubmissionUncertain: The graph may or may not be queued.
+            TTSError: The graph is not queued, for example because validation failed.
         """
         body = {"prompt": graph, "client_id": client_id, "prompt_id": prompt_id}
         try:
@@ -217,7 +217,7 @@ class ComfyUIHTTP:
             if isinstance(refusal, dict):
                 raise refused_prompt_error(refusal, graph)
         if response.is_server_error and response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-            # A proxy that lost patience, or a crash in mid-handling.
+            # A proxy timed out, or the server crashed while handling the request.
             raise SubmissionUncertain(self._errors.status(response))
         answer = _parsed(response) if response.is_success else self._checked(response)
         if not isinstance(answer, dict) or not isinstance(answer.get("prompt_id"), str):
@@ -227,34 +227,34 @@ class ComfyUIHTTP:
         return Submitted(answer["prompt_id"], mapping(answer.get("node_errors")))
 
     async def history(self, prompt_id: str) -> Mapping[str, Any] | None:
-        """Return a finished prompt's entry; None while it waits or runs, and when it is unknown."""
+        """Return a finished prompt's entry; None if it is queued, running or unknown."""
         return await self._entry("/history", prompt_id)
 
     async def queue(self) -> QueueSnapshot:
-        """Return who waits and who runs."""
+        """Return the queued and running prompts."""
         snapshot = read_queue(await self._json("/queue"))
         if snapshot is None:
             raise self._errors.not_comfyui("its /queue lists no queue")
         return snapshot
 
     async def delete_pending(self, prompt_id: str, *, times: int = 1) -> None:
-        """Take a prompt out of the queue; one that already runs is left alone.
+        """Remove a prompt from the queue. A running prompt is not affected.
 
         Args:
-            prompt_id: Whose it is.
-            times: How often it may wait there; the server deletes one for each mention.
+            prompt_id: The prompt's id.
+            times: How often the prompt may be queued; the server deletes one entry per mention.
         """
         await self._post("/queue", {"delete": [prompt_id] * times})
 
     async def interrupt(self, prompt_id: str) -> None:
-        """Stop a prompt if it is the one that runs (servers since September 2025)."""
+        """Interrupt a prompt if it is the running one (servers since September 2025)."""
         await self._post("/interrupt", {"prompt_id": prompt_id})
 
     async def cancel_job(self, prompt_id: str) -> bool:
-        """Cancel a prompt wherever it is; tell whether the server knew it.
+        """Cancel a queued or running prompt; return whether the server knew it.
 
-        Servers before 0.26 have no such route. Newer ones answer 404 for an unknown id, or 200 with
-        ``cancelled: false``.
+        Servers before 0.26 have no such route. Newer ones answer an unknown id with 404, or with
+        200 and ``cancelled: false``.
         """
         response = await self._send("POST", f"/api/jobs/{prompt_id}/cancel")
         if response.status_code in (404, 405):
@@ -263,14 +263,14 @@ class ComfyUIHTTP:
         return isinstance(body, dict) and body.get("cancelled") is not False
 
     async def upload(self, data: bytes, filename: str, subfolder: str) -> StoredFile:
-        """Store a file in the server's folder of temporary files.
+        """Store a file in the server's temp folder.
 
         Raises:
-            InvalidReferenceAudio: The server finds it too large.
+            InvalidReferenceAudio: The file exceeds the server's upload limit.
         """
         response = await self._send(
             "POST",
-            "/upload/image",  # also for audio: the server has no other route
+            "/upload/image",  # the server has no other upload route, even for audio
             files={"image": (filename, data)},
             data={"subfolder": subfolder, "type": "temp"},
         )
@@ -293,7 +293,7 @@ class ComfyUIHTTP:
         return StoredFile(stored["name"], str(stored.get("subfolder") or ""), "temp")
 
     async def download(self, file: StoredFile) -> bytes | None:
-        """Return a file's bytes; None when it is not there any more."""
+        """Return a file's bytes; None if the file no longer exists."""
         response = await self._send(
             "GET",
             "/view",
