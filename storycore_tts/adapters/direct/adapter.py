@@ -1,4 +1,4 @@
-"""The ports on a Qwen3-TTS model in this process."""
+"""The direct adapter: the ports on a Qwen3-TTS model in this process."""
 
 from __future__ import annotations
 
@@ -50,21 +50,21 @@ LoadModel: TypeAlias = Callable[[Checkpoint, object, QwenTTSConfig, PromptCache]
 class DirectAdapter:
     """All ports without a server: speech, cloning, training and streaming.
 
-    Requests that wait at the same time, for one model and with the same sampling, are spoken in one
-    batch. A request with a fixed seed is spoken alone: the same request gives the same samples
-    every time on the same machine. The seed that was used is always recorded, and repeats what was
-    spoken alone; in a batch, the numbers that a line gets depend on its neighbours too.
+    Queued requests for the same model with the same sampling are generated in one batch. A request
+    with a fixed seed is generated alone, so the same request gives the same samples every time on
+    the same machine. The seed that was used is always recorded. It reproduces a line that was
+    generated alone; in a batch, a line's random numbers also depend on the other lines.
 
-    A training has the device for itself: what is asked for meanwhile waits, as it would behind a
-    training on a ComfyUI server.
+    Training has exclusive use of the device: other requests wait until it ends, as they do on a
+    ComfyUI server.
 
-    It may be used from any event loop.
+    Safe to use from any event loop.
 
     Args:
-        config: Which model speaks, and on what.
-        load: Loads a checkpoint; called in the pool's thread.
-        read: Reads a checkpoint's card; called in a thread.
-        clock: For idle models and batches that fill up.
+        config: The model and the device.
+        load: Loads a checkpoint. Called in the pool's thread.
+        read: Reads a checkpoint's card. Called in a thread.
+        clock: Measures idle time and batch windows.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class DirectAdapter:
 
     @property
     def capabilities(self) -> Capabilities:
-        """All there is; ``instruct`` is for the 1.7B models."""
+        """Everything; ``instruct`` only with the 1.7B models."""
         return Capabilities(
             speech=True,
             cloning=True,
@@ -111,7 +111,7 @@ class DirectAdapter:
         return await self._speech(request, on_progress)
 
     async def speakers(self) -> list[Speaker]:
-        """See ``SpeechSynthesizer.speakers``; reads the checkpoint's config, loads nothing."""
+        """See ``SpeechSynthesizer.speakers``. Reads the checkpoint's config without loading it."""
         stock = configured(self._config, "custom_voice")
         card = await self._cards.get(stock)
         return [described(name) for name in card.speakers]
@@ -127,11 +127,11 @@ class DirectAdapter:
     ) -> AsyncIterator[SpeechChunk]:
         """See ``StreamingSynthesizer.synthesize_stream``.
 
-        The chunks joined are what the same seed gives as a whole, up to what the codec remembers
-        for longer than the 72 frames that each is decoded with: no sample differs by more than
-        0.002 on the models that the tests run on. A stream shares no batch. It does not wait for a
-        slow consumer, since other lines wait for the model: what was not consumed yet is kept, at
-        most the audio of the request's token budget.
+        The joined chunks equal the non-streamed audio of the same seed, except for codec state from
+        before the 72 frames of context that each chunk is decoded with: on the models used in the
+        tests, no sample differs by more than 0.002. A stream is never batched. It does not wait for
+        a slow consumer, since other lines wait for the model: unread chunks are buffered, at most
+        the audio of the request's token budget.
         """
         key, line, warnings = await self._checked(request)
         job, report = SpeechJob(line, streamed=True), forward_only(on_progress)
@@ -160,17 +160,17 @@ class DirectAdapter:
     async def train(
         self, request: TrainingRequest, *, on_progress: OnProgress | None = None
     ) -> TrainedVoice:
-        """See ``VoiceTrainer.train``. The folders of the request are on this machine's disk."""
+        """See ``VoiceTrainer.train``. The request's folders are paths on this machine's disk."""
         call = PoolCall[TrainedVoice]()
         self._pool.submit_exclusive(call, lambda: self._trained(request, call))
         return await _ended(call, on_progress)
 
     async def status(self) -> BackendStatus:
-        """See ``Adapter.status``: the package, the device, and where the checkpoints are."""
+        """See ``Adapter.status``. Reports the package, the device and the checkpoints."""
         return await asyncio.to_thread(self._look)
 
     async def aclose(self) -> None:
-        """Stop what is being spoken, end the threads and free the memory; safe to call twice."""
+        """Stop generation, end the threads and free the memory. Safe to call twice."""
         await asyncio.to_thread(self._pool.close)
 
     async def _speech(
@@ -197,7 +197,7 @@ class DirectAdapter:
     async def _checked(
         self, request: SpeechRequest | CloneRequest
     ) -> tuple[ModelKey, Line, tuple[str, ...]]:
-        """Hold a request against its checkpoint, without loading it; returns its warnings too."""
+        """Validate a request against its checkpoint without loading it; also returns warnings."""
         kind: Kind = "base" if isinstance(request, CloneRequest) else "custom_voice"
         own = request.checkpoint
         checkpoint = configured(self._config, kind) if own is None else Checkpoint(own, kind)
@@ -236,11 +236,11 @@ class DirectAdapter:
                     cancelled=lambda: call.cancelled or self._pool.closed,
                 )
         except training.TrainingCancelled:
-            raise failures.closed() from None  # the caller of a cancelled task does not see it
+            raise failures.closed() from None  # a cancelled caller never sees it
         return replace(voice, warnings=(*voice.warnings, *placement.warnings))
 
     def _look(self) -> BackendStatus:
-        """Find out what is there and what is missing; imports torch."""
+        """Check the package, the device and the checkpoints. Imports torch."""
         stock = [configured(self._config, "custom_voice"), configured(self._config, "base")]
         installed = Installed.here()
         device, details, problems = "", installed.details(), list[Problem]()
@@ -274,7 +274,7 @@ class DirectAdapter:
 
 
 async def _ended(call: PoolCall[Result], on_progress: OnProgress | None) -> Result:
-    """Pass a call's news on, and return what it ends with; leaving early cancels it."""
+    """Forward a call's progress and return its result. Leaving early cancels the call."""
     report = forward_only(on_progress)
     try:
         while news := await call.heard():
@@ -287,15 +287,15 @@ async def _ended(call: PoolCall[Result], on_progress: OnProgress | None) -> Resu
 
 
 def _whereabouts(checkpoint: Checkpoint) -> str:
-    """Say where a checkpoint is.
+    """Describe where a checkpoint is stored.
 
     Raises:
-        TTSError: A folder that was named holds none.
+        TTSError: The configured folder contains no checkpoint.
     """
     if checkpoint.folder is not None:
         read_card(checkpoint)
     if is_here(checkpoint):
         return "on this machine"
     if checkpoint.folder is not None:
-        fetched(checkpoint)  # says which files are missing
+        fetched(checkpoint)  # raises with the names of missing files
     return "not downloaded yet; the first use does it"

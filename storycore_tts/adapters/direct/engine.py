@@ -1,4 +1,4 @@
-"""A loaded model: ``qwen_tts`` with a watch on it. Everything in here runs in a worker's thread."""
+"""A loaded model: ``qwen_tts`` with a ``Watch``. Everything here runs in a worker thread."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from storycore_tts.sound.samples import SAMPLE_RATE, Samples
 
 @dataclass(frozen=True)
 class Take:
-    """What came of one row.
+    """The result of one row.
 
     Args:
-        samples: At 24 kHz; empty for a stream. They may be NaN or infinite, where the model failed.
-        seconds: How much was spoken.
-        ran_away: Whether it ended only because its budget did.
+        samples: Audio at 24 kHz; empty for a stream. Contains NaN or infinity if the model failed.
+        seconds: Seconds of speech.
+        ran_away: Whether it ended only because its token budget was used up.
     """
 
     samples: Samples
@@ -46,14 +46,14 @@ class Engine:
     """One model in memory.
 
     Args:
-        checkpoint: What to load.
-        version: Which state of the checkpoint this is.
-        config: Device, precision, attention, and how to stream.
-        prompts: Where references that were prepared for cloning are kept.
+        checkpoint: The checkpoint to load.
+        version: Version of the checkpoint's files.
+        config: Device, precision, attention and streaming settings.
+        prompts: Cache of references that were prepared for cloning.
 
     Raises:
         BackendUnavailable: A package, the weights or the device is missing.
-        OutOfMemory: It does not fit.
+        OutOfMemory: The model does not fit into memory.
     """
 
     def __init__(
@@ -74,19 +74,19 @@ class Engine:
             )
 
     def speak(self, batch: Sequence[SpeechJob], seed: int) -> list[Take]:
-        """Speak lines that are drawn alike, all at once.
+        """Generate a batch of lines that have the same sampling.
 
         Args:
-            batch: Their jobs; they hear how far it is.
-            seed: Of torch's generator, whose state is put back afterwards.
+            batch: The jobs of the lines, which receive progress.
+            seed: Seed of torch's generators, whose state is restored afterwards.
 
         Returns:
-            A take for each job, or none at all when none is wanted any more.
+            A take for each job; empty if all jobs were cancelled.
 
         Raises:
-            OutOfMemory: The batch does not fit.
+            OutOfMemory: The batch does not fit into memory.
             GenerationFailed: The model failed.
-            DeviceLost: The GPU has failed, and is lost to this process.
+            DeviceLost: The GPU has failed and cannot be used by this process any more.
         """
         talker = self._model.model.talker
         with failures.generating(self._name, len(batch)):
@@ -109,7 +109,7 @@ class Engine:
         ]
 
     def unload(self) -> None:
-        """Give the memory back."""
+        """Free the model's memory."""
         self._model = None
         give_back_memory()
 
@@ -132,8 +132,8 @@ class Engine:
         return self._prompts.get(key, lambda: self._prepared(reference, x_vector_only=only))
 
     def _prepared(self, reference: ReferenceAudio, *, x_vector_only: bool) -> tuple[Any, int]:
-        """Prepare a recording for cloning; returns it, in the CPU's memory, and its bytes."""
-        # Never a string: the package would fetch one that looks like a URL.
+        """Prepare a recording for cloning; return it, in CPU memory, and its size in bytes."""
+        # Never pass a string: the package would download one that looks like a URL.
         audio = (reference.padded(), int(reference.sample_rate))
         (prompt,) = self._model.create_voice_clone_prompt(
             ref_audio=audio,
@@ -168,7 +168,7 @@ class Engine:
 
     @contextlib.contextmanager
     def _seeded(self, seed: int) -> Iterator[None]:
-        """Seed torch's generators, which the whole process shares, and put them back afterwards."""
+        """Seed torch's global generators, and restore their state afterwards."""
         import torch
 
         on_gpu = self.placement.device.startswith("cuda")
@@ -178,7 +178,7 @@ class Engine:
 
     @contextlib.contextmanager
     def _decoding(self, *, whole: bool) -> Iterator[None]:
-        """Keep the package from decoding at the end what a stream has decoded on the way."""
+        """Stop the package from decoding again at the end what a stream has already decoded."""
         model = self._model.model
         codec = model.speech_tokenizer
         model.speech_tokenizer = codec if whole else _Silent()
@@ -189,7 +189,7 @@ class Engine:
 
 
 class _Silent:
-    """Stands where the codec stands, and decodes nothing."""
+    """Replaces the codec and decodes nothing."""
 
     def decode(self, encoded: Sequence[Any]) -> tuple[list[Samples], int]:
         return [np.zeros(0, np.float32) for _ in encoded], SAMPLE_RATE
@@ -198,14 +198,14 @@ class _Silent:
 def give_back_memory() -> None:
     """Return freed memory to the device and to the system."""
     gc.collect()
-    if sys.platform == "linux":  # freed memory stays with glibc until it is asked for
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+    if sys.platform == "linux":  # glibc keeps freed memory until it is trimmed
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only glibc has it
         if trim is not None:
             trim(0)
     torch = sys.modules.get("torch")
     if torch is None:
         return
-    with contextlib.suppress(RuntimeError):  # a device that has failed; who speaks next is told
+    with contextlib.suppress(RuntimeError):  # a failed device; the next generation reports it
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         elif torch.backends.mps.is_available():
@@ -213,6 +213,6 @@ def give_back_memory() -> None:
 
 
 def _clean(wave: Any) -> Samples:
-    """Return samples within ±1; those that are not finite stay so, to be refused later."""
+    """Clip samples to ±1; non-finite samples are kept and rejected later."""
     samples = np.asarray(wave, dtype=np.float32)
     return np.clip(samples, -1.0, 1.0) if np.isfinite(samples).all() else samples

@@ -1,8 +1,8 @@
-"""Models in memory, and the thread that uses them.
+"""Loaded models and the worker thread that uses them.
 
-A pool has one thread, which is there while a model is loaded or something waits. It alone decides:
-with the turn held and the lock taken, it looks at everything that waits *now*, and acts on that.
-So no model is unloaded on the strength of what was true before a wait.
+A pool has one thread, which runs while a model is loaded or work is queued. Only this thread makes
+decisions: it holds the turn and the lock, looks at all work queued *now*, and acts on it. So no
+model is unloaded because of a state from before a wait.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _SMALLER = "there was too little memory to speak {} line(s) at once; spoken agai
 
 @dataclass(frozen=True)
 class ModelKey:
-    """A model to load.
+    """Identifies a model to load.
 
     Args:
-        checkpoint: Which one.
-        version: Changes when the checkpoint was written anew.
+        checkpoint: The checkpoint.
+        version: Changes when the checkpoint is rewritten.
     """
 
     checkpoint: Checkpoint
@@ -45,14 +45,14 @@ class ModelKey:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a pool holds, and for how long.
+    """Limits of a pool.
 
     Args:
-        models: In memory at a time.
+        models: Maximum number of models in memory.
         idle: Seconds after which an unused model is unloaded; None: never.
-        batch: Lines that are spoken at once.
-        window: Seconds that a line waits for others to share its batch.
-        keep: Whether a model stays when it has nothing to do.
+        batch: Maximum number of lines in a batch.
+        window: Seconds that a line waits for others to join its batch.
+        keep: Whether a model stays loaded when no lines wait for it.
     """
 
     models: int
@@ -64,7 +64,7 @@ class Limits:
 
 @dataclass(eq=False)
 class _Model:
-    """A model that is loaded or waited for; the pool's lock guards it."""
+    """A model that is loaded or requested; guarded by the pool's lock."""
 
     key: ModelKey
     engine: Engine | None = None
@@ -74,7 +74,7 @@ class _Model:
 
 @dataclass(eq=False)
 class _Exclusive:
-    """Work that has the device for itself."""
+    """Work that needs exclusive use of the device."""
 
     call: PoolCall[Any]
     work: Callable[[], None]
@@ -82,13 +82,13 @@ class _Exclusive:
 
 
 class Pool:
-    """Models by key, loaded when they are first needed.
+    """A cache of models that loads them on first use and runs lines on them in batches.
 
     Args:
-        limits: How much it holds, and for how long.
-        load: Loads a model; called in the pool's thread, with the turn held.
-        clock: For idle models and batches that fill up.
-        turn: Shared by everything that generates in this process.
+        limits: Limits on models and batches.
+        load: Loads a model. Called in the pool's thread with the turn held.
+        clock: Measures idle time and batch windows.
+        turn: A lock shared by everything in this process that generates.
     """
 
     def __init__(
@@ -113,11 +113,11 @@ class Pool:
         self._thread_runs = False
         self.closed = False
         self.lost: failures.DeviceLost | None = None
-        """The GPU has failed, if it has."""
+        """The error of a failed GPU, or None."""
         _pools.add(self)
 
     def submit(self, key: ModelKey, job: SpeechJob) -> None:
-        """Let a line wait for its model; cancelling the job takes it out again.
+        """Queue a line. Cancelling the job removes it from the queue.
 
         Raises:
             BackendUnavailable: The pool is closed, or its GPU has failed.
@@ -132,10 +132,10 @@ class Pool:
             self._wake()
 
     def submit_exclusive(self, call: PoolCall[Result], work: Callable[[], Result]) -> None:
-        """Let work wait until it can have the device for itself, with no model in memory.
+        """Queue work that runs with exclusive use of the device and no model in memory.
 
         Args:
-            call: Ends with what the work returns or raises.
+            call: Receives what ``work`` returns or raises.
             work: Called in the pool's thread.
 
         Raises:
@@ -157,20 +157,20 @@ class Pool:
 
     @property
     def length(self) -> int:
-        """Lines and trainings that wait or are under way, and are still wanted."""
+        """Number of queued and running lines and trainings, without cancelled ones."""
         with self._changed:
             return len(self._wanted())
 
     def close(self) -> None:
-        """Stop within three steps, end the thread, and free all memory; blocks until it is so.
+        """Stop within three steps, end the thread and free all memory. Blocks until done.
 
-        A model that is being loaded is waited for. Other pools are not: one may be training.
+        Waits for a model that is being loaded, but not for other pools: one may be training.
         """
         with self._changed:
             self.closed = True
             thread, calls = self._thread, self._wanted()
             self._changed.notify_all()
-        for call in calls:  # without the lock: cancelling takes that of the turn, too
+        for call in calls:  # without the lock: cancelling also takes the turn's lock
             call.fail(failures.closed())
             call.cancel()
         self._turn.look_again()
@@ -196,7 +196,7 @@ class Pool:
 
     def _wake(self) -> None:
         if not self._thread_runs:
-            # A daemon, so that a program which forgets to close can end; see _close_all.
+            # A daemon, so that a program that never closes the pool can exit; see _close_all.
             name = "storycore-tts-direct"
             self._thread = threading.Thread(target=self._work, name=name, daemon=True)
             self._thread.start()
@@ -204,8 +204,8 @@ class Pool:
         self._changed.notify_all()
 
     def _next(self) -> _Model | _Exclusive | None:
-        """Return what has waited longest: a model with lines, or exclusive work."""
-        for model in self._models.values():  # a job whose event loop was closed is still in there
+        """Return the item that has waited longest: a model with lines, or exclusive work."""
+        for model in self._models.values():  # jobs of closed event loops are still queued
             model.waiting[:] = [job for job in model.waiting if not job.cancelled]
         found: list[tuple[int, _Model | _Exclusive]] = [
             (model.waiting[0].arrival, model) for model in self._models.values() if model.waiting
@@ -223,7 +223,7 @@ class Pool:
                 del self._models[model.key]
 
     def _is_due(self) -> bool:
-        """Tell whether there is something to do that takes the turn."""
+        """Return whether there is work that needs the turn."""
         left = self._seconds_to_idle()
         return self._next() is not None or (left is not None and left <= 0)
 
@@ -231,7 +231,7 @@ class Pool:
         return [model for model in self._models.values() if model.engine is not None]
 
     def _take_engines(self, models: Sequence[_Model]) -> list[Engine]:
-        """Take models out of use, for their memory to be freed without the lock."""
+        """Detach the engines of models, so that their memory can be freed without the lock."""
         engines = [model.engine for model in models if model.engine is not None]
         for model in models:
             model.engine = None
@@ -240,14 +240,14 @@ class Pool:
         return engines
 
     def _seconds_to_idle(self) -> float | None:
-        """Return how soon a model will have been unused for too long; None: never."""
+        """Return the seconds until the next model is due to be unloaded; None: never."""
         idle, used = self._limits.idle, [model.last_used for model in self._loaded_models()]
         return min(used) + idle - self._clock.time() if used and idle is not None else None
 
     # In any thread
 
     def _withdraw(self, cancelled: object, waiting: list[Any]) -> None:
-        """Take out what was cancelled; it may hold much memory, and the turn may be far away."""
+        """Remove cancelled work at once: it may hold much memory, and the turn may be far away."""
         with self._changed:
             if cancelled in waiting:
                 waiting.remove(cancelled)
@@ -264,9 +264,9 @@ class Pool:
                     self._use_turn()
 
     def _has_work(self) -> bool:
-        """Wait for something to do; False when the thread has left the pool, with nothing loaded.
+        """Wait for work. Return False once the thread has left the pool, with no model loaded.
 
-        What is submitted after that starts a new thread.
+        Work submitted after that starts a new thread.
         """
         while True:
             with self._changed:
@@ -288,7 +288,7 @@ class Pool:
             return self.closed or not self._is_due()
 
     def _use_turn(self) -> None:
-        """Do what has waited longest; what else waits has a turn of its own."""
+        """Run the item that has waited longest; everything else gets its own turn."""
         with self._changed:
             chosen, began = self._next(), self._arrivals
             if isinstance(chosen, _Exclusive):
@@ -296,7 +296,7 @@ class Pool:
                 self._busy = [chosen.call]
             elif chosen is not None:
                 self._current = chosen
-                self._models[chosen.key] = self._models.pop(chosen.key)  # used last, it is the last
+                self._models[chosen.key] = self._models.pop(chosen.key)  # most recent last
         if isinstance(chosen, _Exclusive):
             self._do_exclusive(chosen)
         elif chosen is not None:
@@ -317,10 +317,10 @@ class Pool:
                 self._changed.notify_all()
 
     def _collect(self, model: _Model, began: int) -> list[SpeechJob]:
-        """Take the next batch, after the window in which it fills up; [] ends the model's turn.
+        """Wait for the batch window and return the next batch; [] ends the model's turn.
 
-        Where others wait, only lines that were there when the turn began are spoken. So models
-        change as seldom as can be, and none of them waits without end.
+        If other models have work, only lines queued before the turn began are included. This keeps
+        model changes to a minimum without starving any model.
         """
         limits = self._limits
         with self._changed:
@@ -353,7 +353,7 @@ class Pool:
         for job in batch:
             job.begin(self._clock.time())
         engine = model.engine or self._loaded_now(model, batch)
-        batch = [job for job in batch if not job.cancelled]  # while it was loaded, maybe
+        batch = [job for job in batch if not job.cancelled]  # may change during loading
         if not batch:
             return
         for job in batch:
@@ -362,7 +362,7 @@ class Pool:
         try:
             self._speak_now(model, engine, batch)
         except OutOfMemory:
-            if batch[0].streamed:  # what was delivered cannot be taken back
+            if batch[0].streamed:  # delivered chunks cannot be withdrawn
                 raise
             give_back_memory()
             half = math.ceil(len(batch) / 2)
@@ -395,7 +395,7 @@ class Pool:
         return engine
 
     def _settle(self, model: _Model, job: SpeechJob, take: Take, seed: int) -> None:
-        """End a job with what came of it, or put it back for another try."""
+        """Finish a job with its take, or queue it for another attempt."""
         if take.ran_away and job.try_again(seed):
             with self._changed:
                 model.waiting.insert(0, job)
@@ -406,14 +406,14 @@ class Pool:
             job.finish(take.samples, seed, self._clock.time())
 
     def _make_room(self) -> None:
-        """Unload until one more fits: unwanted models first, then the least recently used."""
+        """Unload until one more fits: models without lines first, then the least recently used."""
         with self._changed:
             loaded = sorted(self._loaded_models(), key=lambda model: bool(model.waiting))
             engines = self._take_engines(loaded[: max(0, len(loaded) - self._limits.models + 1)])
         _free(engines)
 
     def _unload_unneeded(self) -> None:
-        """Unload what has been unused for too long, and what no line waits for at this moment."""
+        """Unload models that are idle for too long, and models without lines if none are kept."""
         with self._changed:
             self._current = None
             idle = (model for model in self._loaded_models() if not model.waiting)
@@ -436,6 +436,6 @@ _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 
 @atexit.register
 def _close_all() -> None:
-    """Stop what is under way: a thread that is cut off inside torch aborts the whole process."""
+    """Close all pools at exit: a thread that is killed inside torch aborts the whole process."""
     for pool in list(_pools):
         pool.close()

@@ -1,4 +1,4 @@
-"""Work on its way: asked for on an event loop, done in a thread."""
+"""Jobs that are requested on an event loop and run in a thread."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from storycore_tts.domain.sampling import MAX_SEED, Sampling
 from storycore_tts.domain.text import reading_seconds
 from storycore_tts.sound.samples import Samples
 
-_ATTEMPTS = 2  # of a line that runs away: the second is with another seed
-_MOST_NEWS = 1000  # unread; beyond it, newer progress takes the place of the last
+_ATTEMPTS = 2  # for a line that runs away; the second uses another seed
+_MOST_NEWS = 1000  # unread items; then new progress replaces the latest
 
 
 @dataclass(frozen=True)
 class Line:
-    """What is to be said, and how.
+    """A text to speak, and how.
 
     Args:
-        text: The words.
-        language: In the model's spelling.
-        sampling: How tokens are drawn.
-        budget: Talker tokens that it may cost.
-        speaker: In the checkpoint's spelling; "" for a clone.
-        instruct: How to say it, in words.
+        text: The text.
+        language: The model's name of the language.
+        sampling: Sampling parameters.
+        budget: Maximum number of talker tokens.
+        speaker: The checkpoint's name of the speaker; "" for a clone.
+        instruct: Style instruction in words.
         reference: The recording to clone.
-        x_vector_only: Take the timbre alone.
+        x_vector_only: Clone only the timbre.
     """
 
     text: str
@@ -47,27 +47,27 @@ class Line:
     def batch_key(self) -> tuple[object, ...]:
         """Equal for lines that can share a batch: same mode, same sampling.
 
-        What each line has for itself does not count: its seed, and its budget.
+        Excludes the seed and the budget, which each line has for itself.
         """
         drawn = replace(self.sampling, seed=None, max_new_tokens=Sampling.max_new_tokens)
         return (self.reference is None, self.x_vector_only, drawn)
 
     @property
     def seconds(self) -> float:
-        """How long it takes to say at an ordinary pace."""
+        """Estimated duration in seconds at an ordinary pace."""
         return reading_seconds(self.text)
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """What a job ends with.
+    """The result of a job.
 
     Args:
-        samples: At 24 kHz; empty for a stream, whose pieces were delivered before.
+        samples: Audio at 24 kHz; empty for a stream, whose pieces were already delivered.
         seed: The seed that was used.
-        warnings: What was done in spite of doubts.
+        warnings: Warnings for the caller.
         queued: Seconds until its batch began.
-        generating: Seconds from there to the end.
+        generating: Seconds from then to the end.
     """
 
     samples: Samples
@@ -79,7 +79,7 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Piece:
-    """Samples of a stream at 24 kHz, and what is known about the line by then."""
+    """Samples of a stream at 24 kHz, with the line's metadata so far."""
 
     samples: Samples
     seed: int
@@ -93,17 +93,17 @@ Result = TypeVar("Result")
 
 
 class PoolCall(Generic[Result]):
-    """Work in a thread, and the caller on the event loop on which this was made.
+    """Connects work in a thread with its caller on the event loop that created this object.
 
-    ``tell``, ``end`` and ``fail`` may be called in any thread. News that the caller has not read
-    yet is bounded: progress by a fixed number, the pieces of a stream by the line's token budget.
+    ``tell``, ``end`` and ``fail`` are thread-safe. Unread news is bounded: progress by a fixed
+    number, the pieces of a stream by the line's token budget.
     """
 
     def __init__(self) -> None:
         self.cancelled = False
-        """The caller has left; the work asks for this between its steps."""
+        """Whether the call was cancelled; the work checks it between steps."""
         self.on_cancel: Callable[[], None] | None = None
-        """Called once the caller has left, so that nothing is kept or waited for in vain."""
+        """Called on cancellation, so that queued work is released at once."""
         self._mail: deque[News] = deque()
         self._end: Result | BaseException | None = None
         self._lock = threading.Lock()
@@ -111,7 +111,7 @@ class PoolCall(Generic[Result]):
         self._woken = asyncio.Event()
 
     async def heard(self) -> list[News]:
-        """Wait for news and return it; nothing more will come after an empty list."""
+        """Wait for news and return it; an empty list means that the work has ended."""
         while not self._mail and self._end is None:
             await self._woken.wait()
             self._woken.clear()
@@ -121,14 +121,14 @@ class PoolCall(Generic[Result]):
         return news
 
     def result(self) -> Result:
-        """Return what the work ended with, or raise it."""
+        """Return the work's result, or raise its error."""
         assert self._end is not None, "the work has not ended"
         if isinstance(self._end, BaseException):
             raise self._end
         return self._end
 
     def cancel(self) -> None:
-        """Stop the work; called when the caller leaves, also after the end."""
+        """Stop the work. Called when the caller leaves, even after the end."""
         self.cancelled = True
         if self.on_cancel is not None:
             self.on_cancel()
@@ -144,11 +144,11 @@ class PoolCall(Generic[Result]):
         self._wake()
 
     def end(self, result: Result) -> None:
-        """End with a result, if it has not ended before."""
+        """Finish with a result, unless it has already finished."""
         self._settle(result)
 
     def fail(self, error: BaseException) -> None:
-        """End with an error, if it has not ended before."""
+        """Finish with an error, unless it has already finished."""
         self._settle(error)
 
     def _settle(self, end: Result | BaseException) -> None:
@@ -160,16 +160,16 @@ class PoolCall(Generic[Result]):
     def _wake(self) -> None:
         try:
             self._loop.call_soon_threadsafe(self._woken.set)
-        except RuntimeError:  # the loop was closed: the caller is gone
+        except RuntimeError:  # the event loop is closed
             self.cancelled = True
 
 
 class SpeechJob(PoolCall[Spoken]):
-    """A line on its way; once it is cancelled, the pool stops within three steps.
+    """A line that is queued or running; after cancellation, the pool stops within three steps.
 
     Args:
-        line: What is to be said.
-        streamed: Whether its samples are delivered while they are made.
+        line: The line to speak.
+        streamed: Whether samples are delivered while they are generated.
     """
 
     def __init__(self, line: Line, *, streamed: bool = False) -> None:
@@ -177,40 +177,40 @@ class SpeechJob(PoolCall[Spoken]):
         self.line = line
         self.streamed = streamed
         self.seed = line.sampling.seed
-        """The seed that the next attempt must use, or None for any."""
+        """The seed that the next attempt must use; None: any."""
         self.warnings: tuple[str, ...] = ()
         self.arrival = 0
-        """Its number in the order of arrival."""
+        """Its position in the order of arrival."""
         self.submitted = 0.0
-        """When it came, on the pool's clock."""
+        """When it arrived, in seconds on the pool's clock."""
         self._began: float | None = None
         self._attempts = 0
 
     @property
     def alone(self) -> bool:
-        """It shares no batch: a fixed seed repeats only alone, and a stream starts at once."""
+        """Whether it is never batched: fixed seeds reproduce only alone; streams start at once."""
         return self.streamed or self.seed is not None
 
     def begin(self, now: float) -> None:
-        """Note that an attempt begins."""
+        """Record that an attempt begins."""
         self._attempts += 1
         if self._began is None:
             self._began = now
 
     def add_warnings(self, warnings: Sequence[str]) -> None:
-        """Add warnings that the result is to carry, once each."""
+        """Add warnings to the result, without duplicates."""
         self.warnings = tuple(dict.fromkeys((*self.warnings, *warnings)))
 
     def finish(self, samples: Samples, seed: int, now: float) -> None:
-        """End with audio."""
+        """Finish with audio."""
         began = self.submitted if self._began is None else self._began
         self.end(Spoken(samples, seed, self.warnings, began - self.submitted, now - began))
 
     def try_again(self, seed: int) -> bool:
-        """Prepare for another attempt, after one with ``seed`` ran away; False if it was the last.
+        """Prepare another attempt after one with ``seed`` ran away; False if none is left.
 
-        Where the caller fixed the seed, the next one is the next number, so that the same request
-        still gives the same samples.
+        If the caller fixed the seed, the next attempt uses the next integer, so that the same
+        request still gives the same samples.
         """
         if self.streamed or self._attempts >= _ATTEMPTS:
             return False
@@ -222,17 +222,17 @@ class SpeechJob(PoolCall[Spoken]):
 
 
 class Answer(Protocol):
-    """What can end with an error."""
+    """Work that can fail with an error."""
 
     def fail(self, error: BaseException) -> None:
-        """End with it."""
+        """Finish with an error."""
 
 
 class Answering:
-    """A context whose errors go to those who wait for an answer; the thread goes on.
+    """A context manager that passes errors to the waiting callers, so that the thread goes on.
 
     Args:
-        answers: What they wait for.
+        answers: The calls that fail with the error.
     """
 
     def __init__(self, answers: Sequence[Answer]) -> None:

@@ -15,7 +15,7 @@ def _never() -> bool:
 
 
 class Clock(Protocol):
-    """The clock of a pool; tests use one that they control."""
+    """The clock of a pool; tests pass one that they control."""
 
     def time(self) -> float:
         """Return monotonic time in seconds."""

@@ -1,8 +1,8 @@
-"""The hook on the talker: it counts, reports, hands out frames, stops and drops what is not wanted.
+"""The forward hook on the talker: counts frames, reports progress, streams and stops rows.
 
-The talker makes one codec frame per step and row. The package forwards no stopping criteria to it,
-but the sampling comes after the hook: a row whose logits leave nothing but the end token ends
-there, while the other rows of its batch go on. When no row is wanted any more, the hook raises.
+The talker generates one codec frame per step and row. The package passes no stopping criteria to
+it, but sampling happens after the hook: a row ends if the hook masks every logit except that of the
+end token, while the other rows of the batch go on. When all rows are cancelled, the hook raises.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from storycore_tts.adapters.direct.streaming import ChunkDecoder
 from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.domain.text import TOKENS_PER_SECOND
 
-_NEVER = -1e4  # a logit that is never drawn beside 0, in any precision; −inf would become NaN
-_ALMOST = 0.99  # the fraction that only the end goes beyond
+_NEVER = -1e4  # a logit that is never sampled next to 0, in any precision; −inf would become NaN
+_ALMOST = 0.99  # the largest fraction reported before the end
 
 
 class Abandoned(Exception):
-    """Nobody wants any of the batch's lines any more."""
+    """All lines of the batch were cancelled."""
 
 
 class Watch:
@@ -28,8 +28,8 @@ class Watch:
 
     Args:
         batch: The job of each row.
-        end: The token that ends a row.
-        stream: Where the frames of a lone row go as well.
+        end: Id of the token that ends a row.
+        stream: Also receives the frames of a batch with one row.
     """
 
     def __init__(
@@ -41,10 +41,10 @@ class Watch:
         self._steps = 0
 
     def __call__(self, talker: Any, args: Any, output: Any) -> None:
-        """Look at one step: ``output`` holds its frames, and the logits of the next ones."""
+        """Process one step: ``output`` holds its frames and the logits of the next ones."""
         layers, codes = output.hidden_states
-        # The package keeps every layer's state of every step until the end, and needs the last
-        # position of the last one: 4 KB a row and step instead of 119 KB at 1.7B.
+        # The package keeps the states of all layers and steps until the end, but uses only the last
+        # position of the last layer: 4 KB per row and step instead of 119 KB with 1.7B.
         output.hidden_states = ((layers[-1][:, -1:].clone(),), codes)
         self._steps += 1
         if codes is not None:  # None: the step that reads the prompt
@@ -58,11 +58,11 @@ class Watch:
                 output.logits[index, -1, self._end] = 0.0
 
     def seconds(self, index: int) -> float:
-        """Return how much a row has spoken."""
+        """Return the seconds of speech that a row has generated."""
         return self._rows[index].frames / TOKENS_PER_SECOND
 
     def ran_away(self, index: int) -> bool:
-        """Tell whether a row used up its budget; so many tokens make one frame less."""
+        """Return whether a row used up its token budget; N tokens produce N−1 frames."""
         row = self._rows[index]
         return row.frames >= row.job.line.budget - 1
 
@@ -76,7 +76,7 @@ class Watch:
 
 
 class _Row:
-    """One line of a batch, as far as it has come."""
+    """The progress of one line of a batch."""
 
     def __init__(self, job: SpeechJob) -> None:
         self.job = job
@@ -85,7 +85,7 @@ class _Row:
         self._expected = job.line.seconds
 
     def count(self) -> None:
-        """Count a frame, and report each second."""
+        """Count a frame and report progress once per second of speech."""
         before = int(self.frames / TOKENS_PER_SECOND)
         self.frames += 1
         seconds = int(self.frames / TOKENS_PER_SECOND)

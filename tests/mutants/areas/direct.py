@@ -64,7 +64,7 @@ MUTANTS = [
     ),
     (
         POOL,
-        "batch = [job for job in batch if not job.cancelled]  # while it was loaded, maybe",
+        "batch = [job for job in batch if not job.cancelled]  # may change during loading",
         "pass",
         "a line that was cancelled while its model loaded is spoken",
         [POOL_TESTS],

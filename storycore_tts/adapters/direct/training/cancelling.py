@@ -1,4 +1,4 @@
-"""How a training is stopped from outside."""
+"""Cancellation of a training."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 Cancelled: TypeAlias = Callable[[], bool]
-"""Asked between steps, from the worker's thread; True ends the training."""
+"""Called between steps in the worker thread; True ends the training."""
 
 
 class TrainingCancelled(Exception):
-    """``cancelled`` said so. What the last whole epoch left is there to go on from."""
+    """The training was cancelled; it can be resumed after the last complete epoch."""
 
 
 def check(cancelled: Cancelled) -> None:
-    """Raise ``TrainingCancelled`` if the training is to end here."""
+    """Raise ``TrainingCancelled`` if ``cancelled`` returns True."""
     if cancelled():
         raise TrainingCancelled

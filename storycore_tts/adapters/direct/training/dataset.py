@@ -1,18 +1,18 @@
-"""The recordings that a voice is trained on: found, checked, and everything wrong told at once.
+"""Finds and validates training recordings, and reports all problems at once.
 
-Two forms are read:
+Two formats are supported:
 
-- A folder of audio files, each with a .txt of the same name beside it that holds its words; files
-  in folders below it are not looked at. The reference, from which the speaker's embedding is
-  taken, is the first recording by name, as with the ComfyUI node.
-- A .jsonl file, each line of which has ``audio``, ``text`` and, if you like, ``ref_audio``; paths
-  are relative to the file. The reference is the first ``ref_audio``, or else the first recording.
+- A folder of audio files, each with its transcript in a .txt file of the same name; subfolders are
+  ignored. The reference, from which the speaker embedding is computed, is the first recording by
+  name, as with the ComfyUI node.
+- A .jsonl file; each line has ``audio``, ``text`` and optionally ``ref_audio``. Paths are relative
+  to the file. The reference is the first ``ref_audio``, or else the first recording.
 
-Whatever would be trained wrongly, or left out without a word, is an error: audio that cannot be
-read, is silent, too short or too long; words that are missing, empty or cannot be spoken; the same
-sound twice. Whatever may be meant so is a warning: a transcript that no recording belongs to, a
-telephone's sample rate, a pace that nobody speaks at, more than one reference, a single recording,
-recordings in folders below, and sound that is clipped, noisy, off centre or silent at its ends.
+Problems that would spoil the training, or silently drop a recording, are errors: audio that is
+unreadable, silent, too short or too long; transcripts that are missing, empty or unspeakable;
+duplicate audio. Problems that may be intended are warnings: a transcript without a recording, a
+telephone's sample rate, an unnatural pace, several references, a single recording, recordings in
+subfolders, and audio that is clipped, noisy, has a DC offset or silence at its ends.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ from storycore_tts.sound.decoders import UndecodableAudio
 from storycore_tts.sound.files import decode
 from storycore_tts.sound.samples import Samples, is_silent
 
-SHORTEST = 0.5  # s; the codec makes 12.5 frames a second, and nothing is learned from five
-LONGEST = 30.0  # s; memory grows with the longest recording, and long ones are badly cut ones
-_LOWEST_RATE = 16_000  # Hz; below it the consonants are gone, and the voice learns a telephone
-_PACE = (0.25, 2.5)  # reading time over duration; outside it the transcript has other words
+SHORTEST = 0.5  # s; at 12.5 frames per second, there are too few frames to learn from
+LONGEST = 30.0  # s; memory grows with the longest recording, and long ones are usually badly cut
+_LOWEST_RATE = 16_000  # Hz; below it consonants are lost, and the voice sounds like a telephone
+_PACE = (0.25, 2.5)  # reading time / duration; outside it the transcript is probably wrong
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One recording that can be trained on.
+    """One valid recording.
 
     Args:
-        audio: Its file.
-        text: What is said in it.
-        duration: In seconds.
-        sample_rate: Of the file, in Hz.
-        digest: SHA-256 of the decoded samples, in hexadecimal digits.
+        audio: The audio file.
+        text: The transcript.
+        duration: Duration in seconds.
+        sample_rate: Sample rate of the file in Hz.
+        digest: SHA-256 of the decoded samples, in hexadecimal.
     """
 
     audio: Path
@@ -62,14 +62,14 @@ class Recording:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Recordings without a fault.
+    """A validated dataset.
 
     Args:
         source: The folder or the .jsonl file.
-        recordings: At least one, in the order of the source.
-        reference: The clip that the speaker's embedding is taken from.
-        digest: SHA-256 of sounds and words, wherever they lie; in hexadecimal digits.
-        warnings: What may be meant so, for people to read.
+        recordings: The recordings, at least one, in the order of the source.
+        reference: The clip that the speaker embedding is computed from.
+        digest: SHA-256 of audio and transcripts, independent of paths; in hexadecimal.
+        warnings: Possible problems, as messages for users.
     """
 
     source: Path
@@ -80,19 +80,19 @@ class Dataset:
 
     @property
     def duration(self) -> float:
-        """Length of all recordings together, in seconds."""
+        """Total duration of the recordings in seconds."""
         return sum(recording.duration for recording in self.recordings)
 
 
 def check_dataset(folder_or_jsonl: Path) -> Dataset:
-    """Read and check every recording; blocks while it decodes them all.
+    """Read and validate every recording. Blocks while it decodes them all.
 
     Args:
         folder_or_jsonl: A folder of audio and .txt files, or a .jsonl file.
 
     Raises:
-        InvalidDataset: Nothing there, or at least one fault; the message lists all of them, file
-            by file.
+        InvalidDataset: There are no recordings, or at least one error; the message lists all
+            errors by file.
     """
     source = folder_or_jsonl
     report = Report(source)
@@ -102,7 +102,7 @@ def check_dataset(folder_or_jsonl: Path) -> Dataset:
             entries.append(entry)
             if found := _checked(entry, report):
                 recordings.append(found)
-    except OSError as error:  # of the source itself; those of its files are in the report
+    except OSError as error:  # of the source; errors of its files are in the report
         raise InvalidDataset(
             f"Cannot open the dataset {source}: {error.strerror}.",
             hint="Give a folder of recordings with a .txt beside each, or a .jsonl file.",
@@ -117,7 +117,7 @@ def check_dataset(folder_or_jsonl: Path) -> Dataset:
     if len(entries) == 1:
         report.warning(entries[0].name, "one recording only: a voice takes some minutes of them")
     report.raise_errors()
-    assert reference is not None  # there is a recording, and the first one serves if need be
+    assert reference is not None  # at least the first recording
     learned = [(recording.digest, recording.text) for recording in recordings]
     digest = hashlib.sha256(json.dumps([learned, _digest(*load(reference))]).encode()).hexdigest()
     return Dataset(source, tuple(recordings), reference, digest, tuple(report.warnings))
@@ -127,7 +127,7 @@ def load(audio: Path) -> tuple[Samples, int]:
     """Decode a recording to mono samples, float32 of shape (n,), and their rate in Hz.
 
     Raises:
-        InvalidDataset: The file has gone, or has changed, since it was checked.
+        InvalidDataset: The file was deleted or changed after it was validated.
     """
     try:
         return decode(audio.read_bytes())
@@ -139,7 +139,7 @@ def load(audio: Path) -> tuple[Samples, int]:
 
 
 def _checked(entry: Entry, report: Report) -> Recording | None:
-    """Return the recording if it can be trained on; whatever is wrong goes into the report."""
+    """Return the recording if it is valid; add its problems to the report."""
     text = _checked_text(entry, report) if entry.text is not None else None
     sound = _checked_sound(entry.name, entry.audio, report)
     if sound is None:
@@ -180,7 +180,7 @@ def _checked_text(entry: Entry, report: Report) -> str | None:
 
 
 def _checked_sound(name: str, audio: Path, report: Report) -> tuple[Samples, int] | None:
-    """Decode a file, or a reference, that can be learned from."""
+    """Decode and validate a recording or a reference; None if it has an error."""
     try:
         samples, sample_rate = decode(audio.read_bytes())
     except OSError as error:
@@ -205,7 +205,7 @@ def _checked_sound(name: str, audio: Path, report: Report) -> tuple[Samples, int
 
 
 def _reference(entries: list[Entry], report: Report) -> Path | None:
-    """Return the one clip that the embedding is taken from."""
+    """Return the clip that the speaker embedding is computed from."""
     named = list(dict.fromkeys(entry.reference for entry in entries if entry.reference))
     if not named:
         return entries[0].audio if entries else None

@@ -1,4 +1,4 @@
-"""The recordings that a folder or a .jsonl file names, and the report of what is wrong."""
+"""Lists the recordings of a folder or a .jsonl file, and collects their problems."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 
 from storycore_tts.errors import InvalidDataset, shown
 
-# What people call audio. Not all of it can be decoded: an .m4a that is left out without a word
-# would be missed in the voice, so it is found here, refused, and named in the report.
+# Includes formats that cannot be decoded, such as .m4a: they are reported as errors rather than
+# silently left out of the training.
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".m4a", ".aac", ".wma"}
 )
-_NAMED = 3  # folders that a message names
+_NAMED = 3  # folders listed in a message
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A recording as its source names it; no text where the report has its fault already."""
+    """A recording as listed in its source; without text if that error is already reported."""
 
     name: str
     audio: Path
@@ -28,7 +28,7 @@ class Entry:
 
 
 class Report:
-    """Everything that is wrong, file by file."""
+    """Collects problems by file."""
 
     def __init__(self, source: Path) -> None:
         self._source = source
@@ -37,15 +37,15 @@ class Report:
         self._by_digest: dict[str, str] = {}
 
     def error(self, name: str, what: str) -> None:
-        """Report what nothing can be trained with."""
+        """Report a problem that prevents training."""
         self.errors.append(f"{name}: {what}")
 
     def warning(self, name: str, what: str) -> None:
-        """Report what may be meant so."""
+        """Report a possible problem that does not prevent training."""
         self.warnings.append(f"{name}: {what}")
 
     def is_new(self, digest: str, name: str) -> bool:
-        """Tell whether no other recording has the same sound; report it otherwise."""
+        """Return whether the audio is new; report a duplicate as an error."""
         first = self._by_digest.setdefault(digest, name)
         if first != name:
             self.error(name, f"the same sound as {first}")
@@ -64,7 +64,7 @@ class Report:
 
 
 def entries_of(source: Path, report: Report) -> Iterator[Entry]:
-    """Yield the recordings that a folder or a .jsonl file names, in order.
+    """Yield the recordings of a folder or a .jsonl file, in order.
 
     Raises:
         OSError: The source itself cannot be read.
@@ -85,7 +85,7 @@ def _folder(folder: Path, report: Report) -> Iterator[Entry]:
 
 
 def recordings_below(source: Path) -> str:
-    """Return how many recordings lie in which folders below one, in words; "" if none does."""
+    """Describe how many recordings are in which subfolders; "" if there are none."""
     if not source.is_dir():
         return ""
     folders = [
@@ -126,7 +126,7 @@ def _lines(file: Path, report: Report) -> Iterator[Entry]:
             report.error(name, f"'ref_audio' must be a path, not {shown(reference)}")
             reference = None
         at = file.parent
-        if not (at / audio).exists() and Path(audio).exists():  # as upstream's script reads it
+        if not (at / audio).exists() and Path(audio).exists():  # where upstream's script looks
             report.error(
                 name,
                 f"is in the working directory and not beside {file.name}: paths are relative to "
@@ -137,13 +137,13 @@ def _lines(file: Path, report: Report) -> Iterator[Entry]:
 
 
 def _parsed(file: Path, report: Report) -> Iterator[tuple[int, dict[str, object]]]:
-    """Yield the lines of a .jsonl file that are JSON objects, with their numbers from 1."""
+    """Yield the JSON objects of a .jsonl file, with line numbers from 1."""
     for number, line in enumerate(file.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         if not line.strip():
             continue
         try:
             value = json.loads(line)
-        except ValueError as error:  # no JSON, or no UTF-8
+        except ValueError as error:  # invalid JSON or UTF-8
             report.error(f"line {number}", f"is no JSON: {error}")
             continue
         if isinstance(value, dict):

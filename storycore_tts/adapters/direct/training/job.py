@@ -1,4 +1,4 @@
-"""One training, from the request to the voice."""
+"""Runs one training, from the request to the trained voice."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BACKEND = "direct"
-# What torch says where it has no exception type of its own: on a CPU, and within cuBLAS.
+# Messages of out-of-memory errors for which torch has no exception type: on the CPU and in cuBLAS.
 _NO_MEMORY = ("DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
@@ -56,34 +56,35 @@ def train(
     cancelled: Cancelled,
     seed: int = 0,
 ) -> TrainedVoice:
-    """Fine-tune a Base model to one speaker; blocks until it is done.
+    """Fine-tune a Base model to one speaker. Blocks until done.
 
-    The same request with the same folder goes on after the last whole epoch, and returns at once
-    when there is none left to do.
+    The same request with the same folder resumes after the last complete epoch, and returns at once
+    if no epoch is left.
 
     Args:
-        request: What to train on, and how.
+        request: Dataset, voice and hyperparameters.
         base_model: Local folder of a Base model, 0.6B or 1.7B.
-        tokenizer: Local folder of the 12 Hz tokenizer; None for the one in ``base_model``.
+        tokenizer: Local folder of the 12 Hz tokenizer; None: the one in ``base_model``.
         device: "cpu", "cuda", "cuda:1", …
-        dtype: What is computed in, and of the checkpoints: ``torch.bfloat16`` on a GPU, as
-            upstream; ``torch.float32`` on a CPU. Weights, gradients and optimizer are float32
-            while it trains: 16 bytes for each weight.
-        on_progress: Is told of each step, in this thread; what it raises ends the training.
-        cancelled: Asked between steps, in this thread.
-        seed: 0..2**63; decides the order of the recordings and the samples.
+        dtype: Precision of the computation and of the checkpoints: ``torch.bfloat16`` on a GPU, as
+            upstream; ``torch.float32`` on a CPU. During training, weights, gradients and optimizer
+            are float32: 16 bytes per weight.
+        on_progress: Called after each step, in this thread. An exception from it ends the training.
+        cancelled: Called between steps, in this thread.
+        seed: 0..2**63; determines the order of the recordings and the samples.
 
     Raises:
-        InvalidDataset: At least one fault; the message lists all of them.
-        InvalidRequest: No Base model, a name that is taken, an output folder of another training.
-        GenerationFailed: The loss is no finite number any more, or the disk refuses to write.
-        BackendUnavailable: The base model cannot be loaded, as where its weights are damaged.
-        OutOfMemory: The device is too small.
-        TrainingCancelled: ``cancelled`` said so.
+        InvalidDataset: The dataset has at least one error; the message lists all of them.
+        InvalidRequest: The base model is not a Base model, the speaker's name is taken, or the
+            output folder belongs to another training.
+        GenerationFailed: The loss is not finite, or files cannot be read or written.
+        BackendUnavailable: The base model cannot be loaded, for example because it is damaged.
+        OutOfMemory: The device has too little memory.
+        TrainingCancelled: ``cancelled`` returned True.
     """
     speaker = voice.stored_name(request.speaker_name)
     _check_base_model(base_model, request.language)
-    # Refused now, not epochs later.
+    # Fail now rather than after the first epoch.
     token_budget(request.test_text, limit=Sampling().max_new_tokens)
     on_progress(Progress(Stage.LOADING, message="reading the dataset"))
     dataset = check_dataset(at_home(request.dataset))
@@ -101,11 +102,11 @@ def train(
         on_progress(Progress(Stage.TRAINING, 1.0, "was done already", epoch=request.num_epochs))
     else:
         job = _Job(request, dataset, output, speaker, device, seed, on_progress, cancelled)
-        # Whatever mode the worker's thread is in: inference mode would make every loss a constant.
+        # The worker thread may be in inference mode, in which no gradients are computed.
         with _memory_named(request), torch.inference_mode(False), torch.enable_grad():
             job.run(base_model, tokenizer or base_model / "speech_tokenizer", dtype)
         done = output.last_checkpoint()
-        assert done is not None  # the last epoch leaves one
+        assert done is not None  # the last epoch writes a checkpoint
     output.drop_states()
     checkpoint, record = done
     return TrainedVoice(
@@ -120,7 +121,7 @@ def train(
 
 @dataclass(frozen=True)
 class _Job:
-    """A training that has been checked; ``speaker`` is the name as checkpoints store it."""
+    """A validated training; ``speaker`` is the name as stored in checkpoints."""
 
     request: TrainingRequest
     dataset: Dataset
@@ -132,7 +133,7 @@ class _Job:
     cancelled: Cancelled
 
     def run(self, base_model: Path, codec: Path, dtype: torch.dtype) -> None:
-        """Encode, load, and do the epochs that are left."""
+        """Encode the recordings, load the model and run the remaining epochs."""
         codes = self._encoded(codec)
         self.on_progress(Progress(Stage.LOADING, message=f"loading {base_model.name}"))
         with _memory_named(self.request):
@@ -194,7 +195,7 @@ class _Job:
         )
 
     def _restored(self, model: Any, training: Training) -> tuple[float, ...]:
-        """Put a model and its optimizer where the last whole epoch left them; return its losses."""
+        """Restore model and optimizer to the last complete epoch; return the losses so far."""
         state = self.output.last_state()
         if state is None:
             return ()
@@ -217,11 +218,11 @@ class _Job:
 
 
 def _check_base_model(folder: Path, language: str) -> None:
-    """Refuse what cannot be fine-tuned, before anything is loaded.
+    """Reject models that cannot be fine-tuned, before anything is loaded.
 
     Raises:
-        InvalidRequest: No Qwen3-TTS checkpoint, or not a Base model.
-        UnsupportedLanguage: The samples could not be spoken in that language.
+        InvalidRequest: The folder contains no Qwen3-TTS checkpoint, or not a Base model.
+        UnsupportedLanguage: The model does not support the language.
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -255,7 +256,7 @@ def _terms(
     dtype: torch.dtype,
     seed: int,
 ) -> dict[str, object]:
-    """Everything that decides what is learned; folders by what is in them, for they may move."""
+    """Everything that affects the result. Folders are identified by content, as they may move."""
     terms = asdict(request)
     del terms["output_dir"], terms["model_choice"]
     return {
@@ -271,7 +272,7 @@ def _terms(
 
 @contextmanager
 def _memory_named(request: TrainingRequest) -> Iterator[None]:
-    """Turn torch's ways of running out of memory into ours."""
+    """Convert torch's out-of-memory errors into ``OutOfMemory``."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -289,7 +290,7 @@ def _memory_named(request: TrainingRequest) -> Iterator[None]:
 
 @contextmanager
 def _disk_named(request: TrainingRequest) -> Iterator[None]:
-    """Turn the disk's refusals into ours."""
+    """Convert the disk's errors into ``GenerationFailed``."""
     try:
         yield
     except (OSError, SafetensorError) as error:
