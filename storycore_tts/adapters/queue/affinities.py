@@ -1,4 +1,4 @@
-"""At which backend endpoint each job was begun, in the queue's database."""
+"""Stores in the queue's database at which backend endpoint each job was started."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from storycore_tts.domain.endpoints import BackendEndpoint
 
 
 class JobAffinities:
-    """Where jobs were begun: a ``JobAffinityStore``.
+    """The endpoints at which jobs were started: a ``JobAffinityStore``.
 
     Args:
-        patiently: Calls what blocks, again and again while the database fails.
+        patiently: Calls a blocking function in a thread, and retries while the database fails.
         storage: The queue's database.
     """
 
@@ -23,11 +23,11 @@ class JobAffinities:
         self._storage = storage
 
     async def find(self, job_id: str) -> BackendEndpoint | None:
-        """Return where a job was begun; see ``JobAffinityStore.find``."""
+        """Return where a job was started; see ``JobAffinityStore.find``."""
         return await self._patiently(self._find, job_id)
 
     async def note(self, job_id: str, endpoint: BackendEndpoint) -> None:
-        """Write where a job is begun now; see ``JobAffinityStore.note``."""
+        """Record where a job is started; see ``JobAffinityStore.note``."""
         await self._patiently(self._note, job_id, endpoint)
 
     def _find(self, job_id: str) -> BackendEndpoint | None:

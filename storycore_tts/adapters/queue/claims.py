@@ -1,7 +1,7 @@
-"""What a process that does jobs asks the database, as queries; all methods block.
+"""Database queries of processes that run jobs. All methods block.
 
 A claim is a job's id and the number of its attempt. That number is a fencing token: it grows with
-each claim, and what belongs to an older one is not written.
+each claim, and writes for an older claim are ignored.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from storycore_tts.adapters.queue.tables import jobs, results
 from storycore_tts.domain.jobs import Failure
 
 _QUEUED, _RUNNING = LIVE
-_BATCH = 500  # of ids in one query
+_BATCH = 500  # ids per query
 _LOST = Failure(
     "JobLost",
     "The process that ran the job died each time, until the job was given up.",
@@ -31,13 +31,13 @@ _LOST = Failure(
 
 @dataclass(frozen=True)
 class Claim:
-    """A job that this process shall do.
+    """A job claimed by this process.
 
     Args:
-        job_id: Which one.
-        attempt: How often it was claimed so far, this time included.
-        backend: Which adapter does it.
-        spec: JSON.
+        job_id: The job's id.
+        attempt: Number of claims so far, including this one.
+        backend: Name of the adapter that runs it.
+        spec: The job's spec as JSON.
     """
 
     job_id: str
@@ -48,13 +48,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a job stands in the database.
+    """A job's state in the database.
 
     Args:
         state: A value of ``JobState``.
-        attempt: How often it was claimed so far.
+        attempt: Number of claims so far.
         is_ours: Whether no other process runs it.
-        progress: JSON; None: none yet.
+        progress: Progress as JSON; None: none yet.
     """
 
     state: str
@@ -64,12 +64,12 @@ class Standing:
 
 
 class Claims:
-    """The jobs that a process claims and does.
+    """The jobs that a process claims and runs.
 
     Args:
         storage: The database.
         worker: Name of the process.
-        max_attempts: How often a job is begun at most, if its process dies each time.
+        max_attempts: Maximum number of attempts for a job whose process dies each time.
     """
 
     def __init__(self, storage: Storage, worker: str, max_attempts: int) -> None:
@@ -78,10 +78,10 @@ class Claims:
         self._max_attempts = max_attempts
 
     def claim(self, room: Mapping[str, int]) -> list[Claim]:
-        """Take the most urgent jobs from the queue.
+        """Claim the most urgent queued jobs.
 
         Args:
-            room: How many jobs may be taken, for each backend.
+            room: Maximum number of jobs to claim, by backend.
         """
         if not self._is_any_queued(room):
             return []  # without a lock on the database
@@ -118,40 +118,40 @@ class Claims:
     def finish(
         self, job_id: str, attempt: int, document: Document, audio: bytes, progress: str | None
     ) -> bool:
-        """Write a job's end, outcome and audio in one transaction.
+        """Write a job's final state, outcome and audio in one transaction.
 
         Returns:
-            False if nothing was written, since the job has ended already, by a cancellation for
-            example, or was claimed again.
+            False if nothing was written, because the job has already ended, for example by a
+            cancellation, or was claimed again.
         """
         ours = sa.and_(_is_ours(job_id, attempt), jobs.c.state.in_(LIVE))
         with self._storage.writing() as connection:
             return self._end(connection, job_id, ours, document, audio, progress)
 
     def release(self) -> None:
-        """Put back what this process has not finished; it does not count as an attempt."""
+        """Requeue this process's unfinished jobs; the attempt is not counted."""
         self._requeue(jobs.c.worker == self._worker, attempts=jobs.c.attempts - 1)
 
     def requeue_lost(self, known: Collection[str]) -> None:
-        """Put back jobs that this process has claimed and does not do.
+        """Requeue jobs that this process has claimed but does not run.
 
-        That happens if the connection breaks before a claim's commit is confirmed.
+        This happens if the connection breaks before a claim's commit is confirmed.
         """
         self._requeue(sa.and_(jobs.c.worker == self._worker, jobs.c.id.not_in(list(known))))
 
     def requeue(self, worker: str | None = None) -> None:
-        """Put back the jobs of a process that died; None: of all processes."""
+        """Requeue the jobs of a process that died; None: of all processes."""
         self._requeue(sa.true() if worker is None else jobs.c.worker == worker)
 
     def workers(self) -> list[str]:
-        """Return the other processes that do jobs, according to the database."""
+        """Return the names of other processes that run jobs, according to the database."""
         wanted = sa.select(jobs.c.worker).distinct().where(jobs.c.state == _RUNNING)
         with self._storage.reading() as connection:
             found = connection.execute(wanted).scalars()
             return [worker for worker in found if worker and worker != self._worker]
 
     def look(self, job_ids: Collection[str]) -> dict[str, Standing]:
-        """Return how some jobs stand."""
+        """Return the state of some jobs."""
         ids, found = list(job_ids), {}
         columns = sa.select(
             jobs.c.id, jobs.c.state, jobs.c.attempts, jobs.c.worker, jobs.c.progress
@@ -201,7 +201,7 @@ class Claims:
 
 
 def _next_of(backend: str, limit: int) -> sa.Select[tuple[str, int, str]]:
-    """Select the jobs of a backend that are next; other processes skip the rows meanwhile."""
+    """Select the next jobs of a backend; other processes skip the locked rows."""
     return (
         sa.select(jobs.c.id, jobs.c.attempts, jobs.c.spec)
         .where(

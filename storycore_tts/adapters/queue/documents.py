@@ -1,4 +1,4 @@
-"""What is written about a job as JSON: its spec, its outcome, its progress."""
+"""JSON serialization of jobs: spec, outcome and progress."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ Document: TypeAlias = dict[str, Any]
 
 
 def now() -> int:
-    """Return this machine's clock, in milliseconds since 1970."""
+    """Return the current time in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 def moment(milliseconds: float) -> datetime:
-    """Return a time of the database in UTC."""
+    """Convert milliseconds since 1970 to a UTC datetime."""
     return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
 
 
 def to_json(value: object) -> str:
-    """Write a value as JSON in ASCII, which every database keeps as it is.
+    """Serialize a value as ASCII JSON, which every database stores unchanged.
 
     Raises:
-        InvalidRequest: JSON has no such value: another type, not a number, or too deep.
+        InvalidRequest: The value is not JSON-serializable: wrong type, NaN, or nested too deeply.
     """
     try:
         return json.dumps(value, allow_nan=False, separators=(",", ":"), default=_plain)
@@ -39,15 +39,15 @@ def to_json(value: object) -> str:
 
 
 def spec_to_json(spec: JobSpec) -> str:
-    """Write a job's spec."""
+    """Serialize a job's spec."""
     return to_json(asdict(spec) | {"kind": spec.kind.value, "details": spec.details})
 
 
 def spec_from_json(text: str) -> JobSpec:
-    """Read a job's spec.
+    """Parse a job's spec.
 
     Raises:
-        StorageFailed: It is of a version of this package that writes other fields.
+        StorageFailed: It was written by a version of this package with different fields.
     """
     try:
         fields = json.loads(text)
@@ -60,13 +60,13 @@ def spec_from_json(text: str) -> JobSpec:
 
 
 def same_spec(one: str, other: str) -> bool:
-    """Tell whether two specs ask for the same."""
+    """Return whether two specs are equal."""
     first, second = (json.dumps(json.loads(each), sort_keys=True) for each in (one, other))
     return first == second  # as text, since 1 is not True
 
 
 def of_success(outcome: Outcome) -> Document:
-    """Describe a success; the audio is kept beside it."""
+    """Serialize a success; the audio is stored separately."""
     return {
         "state": JobState.SUCCEEDED.value,
         "facts": json.loads(to_json(outcome.facts)),
@@ -75,19 +75,19 @@ def of_success(outcome: Outcome) -> Document:
 
 
 def of_failure(failure: Failure) -> Document:
-    """Describe a failure."""
+    """Serialize a failure."""
     return {"state": JobState.FAILED.value, "failure": asdict(failure)}
 
 
 def progress_to_json(progress: Progress | None) -> str | None:
-    """Write a job's progress."""
+    """Serialize a job's progress."""
     if progress is None:
         return None
     return json.dumps(asdict(progress) | {"stage": progress.stage.value})
 
 
 def progress_from_json(text: str | None) -> Progress | None:
-    """Read a job's progress."""
+    """Parse a job's progress."""
     if not text:
         return None
     fields = json.loads(text)
@@ -95,9 +95,9 @@ def progress_from_json(text: str | None) -> Progress | None:
 
 
 def job_from_row(row: Any) -> Job:
-    """Return the job of a row of ``tables.jobs`` with the ``document`` of its result.
+    """Build a job from a row of ``tables.jobs`` with the ``document`` of its result.
 
-    Clocks of several machines may differ: no time is before an earlier one.
+    Timestamps are made monotonic, since the clocks of several machines may differ.
     """
     started = None if row.started is None else max(row.started, row.created)
     ended = None if row.ended is None else max(row.ended, started or row.created)

@@ -1,4 +1,4 @@
-"""The queue itself: what is asked of it, and how its parts work together."""
+"""The durable job queue and how its parts work together."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ TIME_LIMITS: Mapping[JobKind, float] = {
     JobKind.CLONE: 3600.0,
     JobKind.TRAINING: 172_800.0,
 }
-"""Seconds that a job may take, unless its spec or the settings say otherwise."""
+"""Default time limits in seconds, by kind of job."""
 
 _THREADS = 8
 
@@ -55,29 +55,29 @@ _logger = logging.getLogger(__name__)
 
 
 class DurableQueue:
-    """Jobs in a database, and this process as one that does them: a ``JobQueue``.
+    """A ``JobQueue`` in a database; this process is one of its workers.
 
-    With PostgreSQL any number of processes share the work; with a folder, one process does it. The
-    queue works on the event loop on which it is started.
+    With PostgreSQL, any number of processes share the work; with a folder, one process does it. The
+    queue runs on the event loop on which it is started.
 
     Args:
-        state_dir: The folder of the database file; made if it is missing, with access for this user
-            only. Not touched if there is a ``database_url``.
-        concurrency: Jobs that this process does at a time, for each backend; jobs for other
-            backends are refused. 0: this process accepts them and does none.
-        share: Let other processes use the folder too, if they are told the same. All of them accept
-            jobs and report on them; one does them, and another one goes on when it is gone.
+        state_dir: The folder of the database file. Created if missing, with access for this user
+            only. Not used if ``database_url`` is set.
+        concurrency: Number of jobs that this process runs at a time, by backend; jobs for other
+            backends are rejected. 0: this process accepts jobs but runs none.
+        share: Whether other processes may use the folder too; they must also set it. All of them
+            accept jobs and report on them; one runs them, and another takes over when it exits.
         database_url: ``postgresql://user:password@host:port/database``; None: a file.
-        max_queued: Jobs that may wait in the database, of all processes that share it; more are
-            refused.
+        max_queued: Maximum number of queued jobs in the database, from all processes that share
+            it; further jobs are rejected.
         retention_seconds: How long ended jobs with their audio, and unused uploads, are kept.
-        time_limits: Seconds that a job may take from its start, for each kind. They count anew when
-            it is begun anew, after its process was killed.
-        max_attempts: How often a job is begun at most, if its process dies each time.
-        intervals: How often it looks, and how long it waits.
+        time_limits: Maximum duration of a job in seconds from its start, by kind. The time starts
+            again when the job is restarted because its process was killed.
+        max_attempts: Maximum number of attempts for a job whose process dies each time.
+        intervals: Polling intervals and timeouts.
 
     Raises:
-        ConfigurationError: The URL is not one of PostgreSQL.
+        ConfigurationError: The URL is not a PostgreSQL URL.
     """
 
     def __init__(
@@ -115,14 +115,14 @@ class DurableQueue:
         self._works: dict[str, Work] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._wanted = asyncio.Event()  # there may be a job to claim
-        self._is_unsure = False  # whether the database may say that we do a job, and we do not
+        self._is_unsure = False  # the database may list jobs as ours that we do not run
         self._threads = ThreadPoolExecutor(_THREADS, "storycore-tts-queue")
         self._calls: set[concurrent.futures.Future[Any]] = set()
         self._perform: JobHandler | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._is_open = False
         self._closing: asyncio.Task[None] | None = None
-        self._closed = asyncio.Event()  # the database is not asked any more
+        self._closed = asyncio.Event()  # no more database calls are made
         self.uploads = Uploads(self.check_open, self.in_thread, self._storage, self._identifiers)
         self.affinities = JobAffinities(self.patiently, self._storage)
 
@@ -138,7 +138,7 @@ class DurableQueue:
         await self.aclose()
 
     async def start(self, perform: JobHandler) -> None:
-        """Begin to do jobs; see ``JobQueue.start``."""
+        """Start running jobs; see ``JobQueue.start``."""
         if self._perform is not None or self._closing is not None:
             raise StorageFailed("This queue was started or closed already.", hint="Make a new one.")
         self._perform = perform
@@ -159,11 +159,11 @@ class DurableQueue:
             self._tasks.append(asyncio.ensure_future(self._membership.run(self.in_thread)))
 
     def offer(self, backend: str, concurrency: int) -> None:
-        """Take jobs for one more backend, and do them; nothing changes for one that is known.
+        """Accept and run jobs for another backend. Does nothing if the backend is known.
 
         Args:
-            backend: Its name.
-            concurrency: Jobs at a time.
+            backend: Name of the backend.
+            concurrency: Number of jobs to run at a time.
         """
         self._concurrency.setdefault(backend, concurrency)
         self._wanted.set()
@@ -181,31 +181,31 @@ class DurableQueue:
         return job
 
     async def get(self, owner: str, job_id: str) -> Job:
-        """Return a job as it stands; see ``JobQueue.get``."""
+        """Return a job; see ``JobQueue.get``."""
         self.check_open()
         return self._newest(await self.in_thread(self._repository.find, owner, job_id))
 
     async def jobs(
         self, owner: str, *, state: JobState | None = None, limit: int = 50, offset: int = 0
     ) -> Sequence[Job]:
-        """List the jobs of an owner; see ``JobQueue.jobs``."""
+        """List an owner's jobs; see ``JobQueue.jobs``."""
         self.check_open()
         found = await self.in_thread(self._repository.page, owner, state, limit, max(offset, 0))
         return [self._newest(job) for job in found]
 
     async def cancel(self, owner: str, job_id: str) -> Job:
-        """Stop a job; see ``JobQueue.cancel``."""
+        """Cancel a job; see ``JobQueue.cancel``."""
         self.check_open()
         work = self._works.get(job_id)
         progress = documents.progress_to_json(work.progress) if work is not None else None
         if await self.in_thread(self._repository.cancel, owner, job_id, progress):
-            if job_id in self._works:  # it may have begun meanwhile
+            if job_id in self._works:  # it may have started in the meantime
                 self._works[job_id].stop("cancelled")
             self._watching.changed(job_id)
         return await self.get(owner, job_id)
 
     async def remove(self, owner: str, job_id: str) -> Job:
-        """Forget a job that has ended; see ``JobQueue.remove``."""
+        """Delete a job that has ended; see ``JobQueue.remove``."""
         job = await self.get(owner, job_id)
         if not job.state.ended or job_id in self._works:
             raise JobNotReady("The job has not ended.", hint="Cancel it, and wait for its end.")
@@ -213,12 +213,12 @@ class DurableQueue:
         return job
 
     async def audio(self, owner: str, job_id: str) -> StoredAudio:
-        """Return the audio that a job made; see ``JobQueue.audio``."""
+        """Return a job's audio; see ``JobQueue.audio``."""
         job = await self.get(owner, job_id)
         return await self.in_thread(self._repository.audio, job)
 
     async def watch(self, owner: str, job_id: str) -> AsyncIterator[Job]:
-        """Yield a job at each change; see ``JobQueue.watch``."""
+        """Yield a job whenever it changes; see ``JobQueue.watch``."""
         seen: Job | None = None
         with self._watching.of(job_id) as news:
             while seen is None or not seen.state.ended:
@@ -237,34 +237,34 @@ class DurableQueue:
                     await news.wait()
 
     async def counts(self) -> Mapping[JobState, int]:
-        """Return how many jobs are queued and running; see ``JobQueue.counts``."""
+        """Return the number of queued and running jobs; see ``JobQueue.counts``."""
         self.check_open()
         return await self.in_thread(self._repository.counts)
 
     async def aclose(self) -> None:
-        """Stop; jobs that are under way go back into the queue. Safe to call twice.
+        """Close the queue; running jobs are requeued. Safe to call twice.
 
-        Cancelled meanwhile, it stops all the same, and raises then.
+        If cancelled, it still finishes closing, then raises.
         """
         if self._closing is None:
             self._is_open = False
-            self._watching.wake_all()  # they will be told that it is closed
+            self._watching.wake_all()  # they will get an error: the queue is closed
             self._closing = asyncio.ensure_future(self._close())
         await unbroken(self._closing)
 
-    # --- for the parts of the queue
+    # --- used by the parts of the queue
 
     def check_open(self) -> None:
-        """Refuse to work before the start and after the end.
+        """Check that the queue is open.
 
         Raises:
-            StorageFailed: Now is one of those times.
+            StorageFailed: The queue is not started, or is closed.
         """
         if not self._is_open:
             raise _not_open()
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call what blocks. Once it has begun, it goes on even if the caller is cancelled.
+        """Call a blocking function in a thread. Once started, it runs to its end if cancelled.
 
         Raises:
             StorageFailed: The queue is closed.
@@ -277,10 +277,10 @@ class DurableQueue:
         return await asyncio.wrap_future(call)
 
     async def patiently(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call what blocks, again and again while the database fails.
+        """Call a blocking function in a thread, and retry while the database fails.
 
         Raises:
-            StorageFailed: It failed for too long, or the queue is closed.
+            StorageFailed: The database failed for too long, or the queue is closed.
         """
         try:
             return await patiently(
@@ -302,19 +302,19 @@ class DurableQueue:
             self._take_over()
 
     def _take_over(self) -> None:
-        """Take over what earlier processes left, when this process begins to do jobs."""
+        """Take over the jobs of earlier processes, before this process starts to run jobs."""
         older.take_over(self._storage)
-        if not self._storage.is_postgres:  # there, ``members`` finds out who is dead
+        if not self._storage.is_postgres:  # there, ``members`` detects dead processes
             self._claims.requeue()
 
     def _succeed(self) -> bool:
-        """Begin to do the jobs of a folder if no other process does; tell whether we do them."""
+        """Try to become the process that runs a folder's jobs; return whether it is."""
         if not self._storage.take():
             return False
         try:
             self._take_over()
         except StorageFailed:
-            self._storage.give_back()  # another process may have more luck
+            self._storage.give_back()  # another process may succeed
             raise
         return True
 
@@ -322,7 +322,7 @@ class DurableQueue:
         try:
             if self._tasks:  # it was open
                 self._claims.release()
-        except StorageFailed as error:  # others will see that our lock is free
+        except StorageFailed as error:  # other processes will find our lock released
             log_event(_logger, logging.WARNING, "queue.database_fails", reason=error.message)
         finally:
             if self._membership is not None:
@@ -330,7 +330,7 @@ class DurableQueue:
             self._storage.close()
 
     async def _close(self) -> None:
-        """End all there is, in this order; the rest of it also if one step is cancelled."""
+        """Run all closing steps in order, even if one of them is cancelled."""
         async with AsyncExitStack() as stack:
             stack.callback(self._threads.shutdown)  # they are idle
             stack.push_async_callback(self._close_database)
@@ -348,17 +348,17 @@ class DurableQueue:
         await all_ended(tasks)
 
     async def _end_calls(self) -> None:
-        """Wait for the calls that are under way; no more begin."""
+        """Wait for the calls in progress; no new ones start."""
         self._closed.set()
         await all_ended([asyncio.wrap_future(call) for call in list(self._calls)])
 
     async def _close_database(self) -> None:
         await unbroken(asyncio.wrap_future(self._threads.submit(self._shut)))
 
-    # --- doing jobs
+    # --- running jobs
 
     async def _do_jobs(self) -> None:
-        """Wait until it is this process that does jobs, and do them for as long as it is open."""
+        """Wait until this process is the one that runs jobs, then run them until closed."""
         while not self._storage.does_jobs:
             await asyncio.sleep(self._intervals.members)
             try:
@@ -371,13 +371,13 @@ class DurableQueue:
             try:
                 await self._claim()
             except StorageFailed as error:
-                self._is_unsure = True  # it may have failed after the claim was written
+                self._is_unsure = True  # the claim may have been committed
                 log_event(_logger, logging.WARNING, "queue.database_fails", reason=error.message)
                 await asyncio.sleep(self._intervals.retry)
             await wait_at_most(self._wanted, self._intervals.polling)
 
     async def _claim(self) -> None:
-        """Begin as many jobs as there is room for."""
+        """Start as many jobs as there is capacity for."""
         if self._is_unsure:
             await self.in_thread(self._claims.requeue_lost, [*self._works])
             self._is_unsure = False
@@ -390,12 +390,12 @@ class DurableQueue:
                 self._begin(claim)
 
     def _begin(self, claim: Claim) -> None:
-        """Do a job. If we do it already, others took us for dead and put it back: go on with it."""
+        """Run a job. If it already runs here, another process had requeued it: continue it."""
         if claim.job_id in self._works:
             self._works[claim.job_id].attempt = claim.attempt
             return
         if self._closing is not None or self._perform is None:
-            return  # it is put back at the end
+            return  # closing requeues it
         job_id = claim.job_id
         work = Work(
             claim,
@@ -417,23 +417,23 @@ class DurableQueue:
         self._wanted.set()
         self._watching.changed(work.job_id)
 
-    # --- looking at jobs
+    # --- polling jobs
 
     async def _look(self, job_ids: Collection[str]) -> Mapping[str, Standing]:
         return await self.in_thread(self._claims.look, job_ids)
 
     def _found(self, job_id: str, standing: Standing | None) -> None:
-        """Compare how a job stands in the database with what is done here."""
+        """Compare a job's state in the database with its state here."""
         work = self._works.get(job_id)
         if work is None:
             return
         if standing is None or JobState(standing.state).ended:
             work.stop("cancelled")
         elif not standing.is_ours:
-            work.stop(SUSPENDED)  # another process took us for dead, and does it now
+            work.stop(SUSPENDED)  # another process considered us dead and runs it now
 
     def _newest(self, job: Job) -> Job:
-        """Add the progress of a job that runs here, which may not be written yet."""
+        """Add the latest progress of a job that runs here, which may not be written yet."""
         work = self._works.get(job.id)
         if job.state is not JobState.RUNNING or work is None or work.progress is None:
             return job

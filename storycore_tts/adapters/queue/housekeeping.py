@@ -1,4 +1,4 @@
-"""Removes ended jobs and unused uploads when their time is over."""
+"""Removes expired jobs and uploads."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _logger = logging.getLogger(__name__)
 
 
 class Housekeeping:
-    """Removes what is too old.
+    """Removes expired jobs and uploads.
 
     Args:
         storage: The database.
         keep_jobs: Seconds that ended jobs are kept.
-        keep_uploads: Seconds that uploads are kept after their last use; longer as long as a job
-            that has not ended needs them.
+        keep_uploads: Seconds that uploads are kept after their last use; longer while an
+            unfinished job needs them.
     """
 
     def __init__(self, storage: Storage, keep_jobs: float, keep_uploads: float) -> None:
@@ -41,20 +41,20 @@ class Housekeeping:
         self._keep_uploads = keep_uploads
 
     def sweep(self) -> None:
-        """Remove what is too old; blocks."""
+        """Remove expired jobs and uploads. Blocks."""
         old = sa.select(jobs.c.id).where(jobs.c.ended < now() - int(self._keep_jobs * 1000))
         while job_ids := self._ids(old.limit(_BATCH)):
             self.remove(job_ids)
         self._sweep_uploads(now() - int(self._keep_uploads * 1000))
 
     def remove(self, job_ids: list[str]) -> None:
-        """Remove jobs that have ended, and what they made; blocks."""
+        """Remove ended jobs and their results. Blocks."""
         with self._storage.writing() as connection:
             for column in (jobs.c.id, results.c.job_id, affinities.c.job_id):
                 connection.execute(sa.delete(column.table).where(column.in_(job_ids)))
 
     def _sweep_uploads(self, before: int) -> None:
-        """Remove old uploads that no job needs; no job can be accepted meanwhile."""
+        """Remove old uploads that no job needs. No job can be accepted during this."""
         is_old = uploads.c.used < before
         if not self._ids(sa.select(uploads.c.id).where(is_old).limit(1)):
             return
@@ -75,7 +75,7 @@ class Housekeeping:
             return list(connection.execute(wanted).scalars())
 
     async def run(self, in_thread: InThread, every: float) -> None:
-        """Do it from time to time, and not at the same time as other processes do."""
+        """Sweep at intervals, at different times than other processes."""
         while True:
             await asyncio.sleep(every * random.uniform(0.8, 1.2))
             try:

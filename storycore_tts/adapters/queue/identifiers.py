@@ -1,4 +1,4 @@
-"""Ids of jobs and uploads, which cannot be guessed without the database's secret."""
+"""Generates ids of jobs and uploads, which cannot be guessed without the database's secret."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _UPLOAD = re.compile(r"up_[0-9a-f]{48}")
 
 
 class Identifiers:
-    """Makes ids with a secret that all processes of a database share; ``load`` reads it."""
+    """Generates ids with a secret shared by all processes of a database; ``load`` reads it."""
 
     def __init__(self) -> None:
         self._secret = b""
 
     def load(self, storage: Storage) -> None:
-        """Read the secret, or make one in a new database."""
+        """Read the secret; create one in a new database."""
         with storage.writing() as connection:
             fresh = {"name": "ids", "value": secrets.token_bytes(32)}
             connection.execute(
@@ -35,17 +35,17 @@ class Identifiers:
             self._secret = bytes(connection.execute(sa.select(tables.secrets.c.value)).scalar_one())
 
     def owner(self, owner: str) -> str:
-        """Return what stands for an owner in the database."""
+        """Return the hash that identifies an owner in the database."""
         return self._digest("owner", owner).hexdigest()
 
     def job(self, owner: str, idempotency_key: str | None) -> str:
-        """Return the id of a new job: random, or always the same one for an owner and a key."""
+        """Return the id of a new job: random, or derived from the owner and idempotency key."""
         if idempotency_key is None:
             return str(uuid4())
         return str(UUID(bytes=self._digest("job", owner, idempotency_key).digest()[:16], version=4))
 
     def upload(self, owner: str, data: bytes) -> str:
-        """Return the id of an upload, which is the same for the same bytes of the same owner."""
+        """Return the id of an upload: the same for the same bytes and owner."""
         content = b"upload" + self.owner(owner).encode() + data
         return f"up_{hmac.new(self._secret, content, sha256).hexdigest()[:48]}"
 
@@ -54,7 +54,7 @@ class Identifiers:
 
 
 def is_job_id(text: str) -> bool:
-    """Tell whether a text has the form of a job's id."""
+    """Return whether a string has the format of a job id."""
     try:
         return str(UUID(text)) == text
     except (ValueError, AttributeError, TypeError):
@@ -62,10 +62,10 @@ def is_job_id(text: str) -> bool:
 
 
 def is_upload_id(text: str) -> bool:
-    """Tell whether a text has the form of an upload's id."""
+    """Return whether a string has the format of an upload id."""
     return _UPLOAD.fullmatch(text) is not None
 
 
 def uploads_in(details: Mapping[str, Any]) -> set[str]:
-    """Return the ids of the uploads that the details of a job name, at any depth."""
+    """Return the upload ids in a job's details, at any depth."""
     return set(_UPLOAD.findall(documents.to_json(details)))

@@ -1,8 +1,8 @@
-"""Processes that share a PostgreSQL database: finds those that died, and requeues their jobs.
+"""Detects dead processes that share a PostgreSQL database, and requeues their jobs.
 
-Each process holds an advisory lock under its name, which the server frees when the process or its
-machine is gone. A process that can take the lock of another one knows that the other one is dead.
-No clocks are compared.
+Each process holds an advisory lock under its name, which the server releases when the process or
+its machine dies. A process that can take another's lock knows that the other is dead. No clocks are
+compared.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from storycore_tts.adapters.queue.waiting import InThread
 from storycore_tts.domain.logs import log_event
 from storycore_tts.errors import StorageFailed
 
-_BLIND_FOR = 5  # looks after our own connection broke: those of others may have broken with it
+_BLIND_FOR = 5  # checks to skip after our connection broke: others' may have broken too
 
 _logger = logging.getLogger(__name__)
 
 
 class Membership:
-    """This process among those that share the database.
+    """This process's membership in the group that shares the database.
 
     Args:
         storage: The database.
         claims: Lists the processes that run jobs, and requeues the jobs of dead ones.
         worker: Name of this process.
-        every: Seconds between two looks at the others.
+        every: Seconds between checks of the other processes.
     """
 
     def __init__(self, storage: Storage, claims: Claims, worker: str, every: float) -> None:
@@ -39,12 +39,12 @@ class Membership:
         self._claims = claims
         self._worker = worker
         self._every = every
-        self._connection: sa.Connection | None = None  # which holds our lock
+        self._connection: sa.Connection | None = None  # the connection that holds our lock
         self._suspects: set[str] = set()
         self._blind = 0
 
     def join(self) -> None:
-        """Take our lock, before the first job is claimed."""
+        """Take our lock. Must be called before the first job is claimed."""
         try:
             with self._storage.failures():
                 self._connection = self._storage.lone_connection()
@@ -55,14 +55,14 @@ class Membership:
             raise
 
     def leave(self) -> None:
-        """Free our lock."""
+        """Release our lock."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.invalidate()
             connection.close()
 
     async def run(self, in_thread: InThread) -> None:
-        """Look at ourselves and the others, again and again."""
+        """Check our lock and the other processes repeatedly."""
         while True:
             try:
                 await in_thread(self.look)
@@ -71,7 +71,7 @@ class Membership:
             await asyncio.sleep(self._every)
 
     def look(self) -> None:
-        """Make sure that our lock is held, and take over the jobs of dead processes."""
+        """Ensure that our lock is held, and requeue the jobs of dead processes."""
         if self._connection is None:
             self.join()
         try:
@@ -81,7 +81,7 @@ class Membership:
             self.leave()
             self._suspects.clear()
             self._blind = _BLIND_FOR
-            self.join()  # at once: a process that took our lock looks again within a second
+            self.join()  # at once: others check again within a second
             raise
 
     def _look_at_others(self) -> None:
@@ -96,7 +96,7 @@ class Membership:
             if not try_lock(connection, worker):
                 continue
             try:
-                # A process whose connection broke has until our next look to lock again.
+                # A process whose connection broke has until our next check to lock again.
                 if worker in self._suspects:
                     log_event(_logger, logging.INFO, "queue.takes_over", executor=worker)
                     self._claims.requeue(worker)
@@ -108,12 +108,12 @@ class Membership:
 
 
 def try_lock(connection: sa.Connection, worker: str) -> bool:
-    """Take the lock of a process, and tell whether it was free."""
+    """Try to take a process's lock; return whether it was free."""
     return bool(connection.execute(sa.select(sa.func.pg_try_advisory_lock(_key(worker)))).scalar())
 
 
 def unlock(connection: sa.Connection, worker: str) -> None:
-    """Free the lock of a process."""
+    """Release a process's lock."""
     connection.execute(sa.select(sa.func.pg_advisory_unlock(_key(worker))))
 
 

@@ -1,8 +1,8 @@
-"""Takes over the jobs of earlier versions, which kept them with DBOS.
+"""Migrates the jobs of earlier versions, which stored them with DBOS.
 
-They were rows of DBOS's table ``workflow_status``: in SQLite in a file of its own, in PostgreSQL in
-a schema of its own. Each row is written into our table first and deleted there afterwards, so
-nothing is lost if this is interrupted, and a second run finds what an old process added since.
+They were rows of DBOS's table ``workflow_status``: in a separate file with SQLite, in a separate
+schema with PostgreSQL. Each row is written into our table before it is deleted there, so nothing is
+lost if this is interrupted, and a second run finds rows that an old process has added since.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _BROKEN = Failure("InternalError", "An earlier version of the service failed at 
 
 
 def take_over(storage: Storage) -> None:
-    """Move the jobs of an earlier version into our table; blocks.
+    """Move the jobs of an earlier version into our table. Blocks.
 
     Args:
-        storage: A database with our tables. A folder's lock must be held by this process.
+        storage: A database with our tables. This process must hold a folder's lock.
 
     Raises:
-        StorageFailed: A process of an earlier version still does jobs in the database.
+        StorageFailed: A process of an earlier version still runs jobs in the database.
     """
     if storage.is_postgres:
         with storage.writing(SCHEMA_LOCK) as connection:
@@ -72,7 +72,7 @@ def _check_no_old_process_lives(connection: sa.Connection) -> None:
 def _move(
     storage: Storage, source: sa.Connection, schema: str | None, target: sa.Connection
 ) -> list[str]:
-    """Write old rows into our table, those excepted that are there; return the ids of all."""
+    """Write old rows into our table unless they exist there; return the ids of all old rows."""
     old, inputs, outputs = (_old_table(name, schema) for name in _OLD_TABLES)
     wanted = (
         sa.select(*old.c, inputs.c.inputs, outputs.c.output)
@@ -92,8 +92,8 @@ def _move(
 
 
 def _outcome(row: Any, kept: str | None) -> Document | None:
-    """Return the outcome of a job that has one."""
-    text = kept or row.output  # kept: its process died before it told DBOS
+    """Return a job's outcome; None if it has none."""
+    text = kept or row.output  # kept: its process died before DBOS recorded it
     if text is not None:
         outcome: Document = json.loads(text)
         return outcome

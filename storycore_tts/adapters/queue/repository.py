@@ -1,4 +1,4 @@
-"""What owners ask about their jobs, as queries; all methods block."""
+"""Database queries of owners about their jobs. All methods block."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class JobRepository:
 
     Args:
         storage: The database.
-        identifiers: Makes ids.
-        max_queued: Jobs that may wait in the database, of all processes together.
+        identifiers: Generates ids.
+        max_queued: Maximum number of queued jobs in the database, from all processes.
     """
 
     def __init__(self, storage: Storage, identifiers: Identifiers, max_queued: int) -> None:
@@ -42,7 +42,7 @@ class JobRepository:
         self._max_queued = max_queued
 
     def accept(self, spec: JobSpec) -> Job:
-        """Insert a job's row, unless there is one for its idempotency key."""
+        """Insert a job's row, unless one exists for its idempotency key."""
         text = documents.spec_to_json(spec)
         created = now()
         job_id = self._identifiers.job(spec.owner, spec.idempotency_key)
@@ -85,7 +85,7 @@ class JobRepository:
             )
 
     def find(self, owner: str, job_id: str) -> Job:
-        """Return a job of an owner."""
+        """Return an owner's job."""
         row = None
         if is_job_id(job_id):
             with self._storage.reading() as connection:
@@ -98,7 +98,7 @@ class JobRepository:
         return documents.job_from_row(row)
 
     def page(self, owner: str, state: JobState | None, limit: int, offset: int) -> list[Job]:
-        """Return jobs of an owner, the youngest first."""
+        """Return an owner's jobs, newest first."""
         if limit <= 0:
             return []
         wanted = _WITH_RESULTS.where(jobs.c.owner == self._identifiers.owner(owner))
@@ -109,15 +109,15 @@ class JobRepository:
             return [documents.job_from_row(row) for row in connection.execute(wanted)]
 
     def cancel(self, owner: str, job_id: str, progress: str | None) -> bool:
-        """End a job without a result, unless it has ended.
+        """Cancel a job, unless it has ended.
 
         Args:
-            owner: Whose job it is.
-            job_id: Which one.
-            progress: What this process knows of its progress; None: nothing new.
+            owner: The job's owner.
+            job_id: The job's id.
+            progress: The latest progress known to this process; None: nothing new.
 
         Returns:
-            Whether it was this call that ended it.
+            Whether this call ended the job.
         """
         changes = {"state": JobState.CANCELLED.value, "ended": now()}
         if progress is not None:
@@ -128,7 +128,7 @@ class JobRepository:
         return done.rowcount > 0
 
     def audio(self, job: Job) -> StoredAudio:
-        """Return the audio of a job."""
+        """Return a job's audio."""
         if job.state is not JobState.SUCCEEDED:
             raise JobNotReady(
                 f"The job is {job.state.value}, so there is no audio.",
@@ -142,7 +142,7 @@ class JobRepository:
         return StoredAudio(bytes(row.audio), row.media_type, row.etag)
 
     def counts(self) -> dict[JobState, int]:
-        """Return how many jobs of all owners are queued and running."""
+        """Return the number of queued and running jobs of all owners."""
         wanted = (
             sa.select(jobs.c.state, sa.func.count())
             .where(jobs.c.state.in_(LIVE))

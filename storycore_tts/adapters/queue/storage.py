@@ -1,4 +1,4 @@
-"""Where jobs are kept: an SQLite file in a folder, or a PostgreSQL database."""
+"""The database of jobs: an SQLite file in a folder, or PostgreSQL."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from storycore_tts.errors import ConfigurationError, StorageFailed
 
-_BUSY = 30_000  # ms that a writer waits for another one
-SCHEMA_LOCK = 7_301_866_112_044_021  # PostgreSQL: held by the process that makes the tables
-SUBMISSION_LOCK = 7_301_866_112_044_022  # held by the process that counts waiting jobs and adds one
+_BUSY = 30_000  # ms that a writer waits for a lock
+SCHEMA_LOCK = 7_301_866_112_044_021  # PostgreSQL: held while creating the tables
+SUBMISSION_LOCK = 7_301_866_112_044_022  # held while counting queued jobs and adding one
 _POSTGRES = ("postgres", "postgresql", "postgresql+psycopg")
 _REFUSALS = (SQLAlchemyError, sqlite3.Error, psycopg.Error, OSError)
 
 
-# Each side notices within seconds when the other one vanishes; the server then frees our locks.
+# Both sides detect a lost connection within seconds; the server then releases our locks.
 _CONNECTING: dict[str, Any] = {
     "connect_timeout": 10,
     "application_name": "storycore-tts",
@@ -44,14 +44,14 @@ _NOTICING = (
 
 
 class Storage:
-    """A database and, in a folder, the lock of the one process that does its jobs.
+    """A database and, in a folder, the lock of the process that runs its jobs.
 
     Args:
         database_url: ``postgresql://…``, or None for a file in ``state_dir``.
-        state_dir: A folder; not touched if there is a URL.
+        state_dir: The folder of the file; not used if there is a URL.
 
     Raises:
-        ConfigurationError: The URL is not one of PostgreSQL.
+        ConfigurationError: The URL is not a PostgreSQL URL.
     """
 
     def __init__(self, database_url: str | None, state_dir: Path) -> None:
@@ -59,7 +59,7 @@ class Storage:
         self.insert = postgresql.insert if self.is_postgres else sqlite.insert
         self.state_dir = state_dir
         self._lock: sqlite3.Connection | None = None
-        self._one_writer = threading.Lock()  # SQLite has one, and lets others wait by sleeping
+        self._one_writer = threading.Lock()  # SQLite has one writer, and makes others sleep
         if database_url is None:
             self._url = URL.create("sqlite", database=str(state_dir / "store.sqlite"))
             self._engine = _sqlite(self._url)
@@ -69,17 +69,17 @@ class Storage:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """Connect for a query."""
+        """Open a connection for queries."""
         with self.failures(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self, lock: int | None = None) -> Iterator[sa.Connection]:
-        """Run a transaction, which is on disk when the block ends.
+        """Run a transaction, which is committed to disk when the block ends.
 
         Args:
-            lock: A number. No two processes run transactions of the same number at a time. In
-                SQLite no two transactions run at a time at all.
+            lock: Number of a lock. Transactions with the same number run one at a time across all
+                processes. In SQLite, all transactions run one at a time.
         """
         with self.failures():
             if self.is_postgres:
@@ -95,20 +95,20 @@ class Storage:
     def upsert(
         self, connection: sa.Connection, table: sa.Table, row: dict[str, Any], *update: str
     ) -> None:
-        """Insert a row. Should its key be there already, update some columns of that row."""
+        """Insert a row. If its key exists, update some columns of the existing row."""
         [key] = table.primary_key.columns
         changes = {name: row[name] for name in update}
         statement = self.insert(table).values(row)
         connection.execute(statement.on_conflict_do_update(index_elements=[key], set_=changes))
 
     def open(self, *, share: bool = False) -> None:
-        """Lock the folder, or see whether the server answers; blocks.
+        """Lock the folder, or check that the server answers. Blocks.
 
         Args:
-            share: Go on without the folder's lock while another process holds it.
+            share: Continue without the folder's lock if another process holds it.
 
         Raises:
-            StorageFailed: Another process holds the folder, or the database refuses.
+            StorageFailed: Another process holds the folder's lock, or the database fails.
         """
         with self.failures():
             if not self.is_postgres and not self.take() and not share:
@@ -123,16 +123,16 @@ class Storage:
 
     @property
     def does_jobs(self) -> bool:
-        """Whether this process may do jobs: in a folder, only the one that holds its lock."""
+        """Whether this process may run jobs: in a folder, only the one that holds its lock."""
         return self.is_postgres or self._lock is not None
 
     def take(self) -> bool:
-        """Lock the folder unless another process has; tell whether this process holds the lock.
+        """Try to lock the folder; return whether this process holds the lock.
 
-        The operating system frees it when the process dies.
+        The operating system releases it when the process dies.
 
         Raises:
-            StorageFailed: The disk refuses.
+            StorageFailed: The lock file cannot be opened or written.
         """
         with self.failures():
             if self._lock is None:
@@ -140,24 +140,24 @@ class Storage:
         return self._lock is not None
 
     def lone_connection(self) -> sa.Connection:
-        """Return a connection to PostgreSQL of its own; it keeps its advisory locks."""
+        """Return a dedicated PostgreSQL connection, which keeps its advisory locks."""
         alone = _postgres(self._url, poolclass=sa.NullPool)
         return alone.execution_options(isolation_level="AUTOCOMMIT").connect()
 
     def close(self) -> None:
-        """Close all connections and give the folder back."""
+        """Close all connections and release the folder's lock."""
         self._engine.dispose()
         self.give_back()
 
     def give_back(self) -> None:
-        """Free the folder's lock."""
+        """Release the folder's lock."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     @contextmanager
     def failures(self) -> Iterator[None]:
-        """Turn a database's error into ``StorageFailed``, without the password or any data."""
+        """Convert database errors into ``StorageFailed``, without the password or any data."""
         try:
             yield
         except _REFUSALS as error:
@@ -178,7 +178,7 @@ class Storage:
 
 
 def _locked(file: Path) -> sqlite3.Connection | None:
-    """Lock a file until the connection is closed or the process dies; None: another one has it."""
+    """Lock a file until the connection closes or the process dies; None if already locked."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
     try:
@@ -223,7 +223,7 @@ def _postgres(url: URL, **options: Any) -> sa.Engine:
 def _postgres_url(text: str) -> URL:
     try:
         url = make_url(text)
-    except (ArgumentError, ValueError):  # ValueError: a port that is no number
+    except (ArgumentError, ValueError):  # ValueError: the port is not a number
         url = None
     if url is None or url.drivername not in _POSTGRES or not url.database or _leaks(url):
         raise ConfigurationError(
@@ -236,8 +236,8 @@ def _postgres_url(text: str) -> URL:
 
 
 def _leaks(url: URL) -> bool:
-    """Tell whether a part of the password stands where it would be shown.
+    """Return whether part of the password is where it would be shown.
 
-    That is how it is with an @ in it that is not written as %40, and where it is a parameter.
+    This happens if the password contains an @ that is not escaped as %40, or is a query parameter.
     """
     return "@" in (url.host or "") or "@" in (url.database or "") or "password" in url.query

@@ -1,11 +1,11 @@
-"""The tables of the queue, which are the same in SQLite and PostgreSQL."""
+"""The queue's tables, identical in SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
 FORMAT = 1
-"""Of ``jobs.spec``. A process claims no jobs of a newer format, which it could not read."""
+"""Format of ``jobs.spec``. A process does not claim jobs of a newer format."""
 
 metadata = sa.MetaData()
 
@@ -16,7 +16,7 @@ def _table(name: str, *parts: sa.schema.SchemaItem) -> sa.Table:
 
 jobs = _table(
     "jobs",
-    # Grows with each job: of two that are equally urgent, the smaller number goes first.
+    # Increases with each job: of two equally urgent jobs, the one with the lower number runs first.
     sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
     sa.Column("id", sa.Text, nullable=False, unique=True),
     sa.Column("owner", sa.Text, nullable=False),  # a hash, see ``identifiers``

@@ -1,4 +1,4 @@
-"""Recordings that clients sent, in the queue's database."""
+"""Stores uploaded recordings in the queue's database."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from storycore_tts.adapters.queue.tables import uploads
 from storycore_tts.adapters.queue.waiting import InThread
 from storycore_tts.domain.jobs import UploadNotFound
 
-_TOUCH_AFTER = 60_000  # ms; a use that follows another one so soon is not written
+_TOUCH_AFTER = 60_000  # ms; the last use is not rewritten sooner than this
 
 
 class Uploads:
-    """The recordings that clients sent: an ``UploadStore``.
+    """The recordings that clients uploaded: an ``UploadStore``.
 
     Args:
-        check_open: Refuses to work while the queue is not open.
-        in_thread: Calls what blocks.
+        check_open: Raises if the queue is not open.
+        in_thread: Calls a blocking function in a thread.
         storage: The queue's database.
-        identifiers: Makes ids.
+        identifiers: Generates ids.
     """
 
     def __init__(
@@ -39,12 +39,12 @@ class Uploads:
         self._identifiers = identifiers
 
     async def put(self, owner: str, data: bytes) -> str:
-        """Keep some bytes; see ``UploadStore.put``."""
+        """Store an upload; see ``UploadStore.put``."""
         self._check_open()
         return await self._in_thread(self._put, owner, data)
 
     async def get(self, owner: str, upload_id: str) -> bytes:
-        """Return the bytes; see ``UploadStore.get``."""
+        """Return an upload; see ``UploadStore.get``."""
         self._check_open()
         return await self._in_thread(self._get, owner, upload_id)
 
@@ -80,7 +80,7 @@ class Uploads:
 
 
 def touch(connection: sa.Connection, upload_ids: Collection[str]) -> None:
-    """Write that some uploads are used now."""
+    """Record that some uploads are used now."""
     if upload_ids:
         stale = sa.and_(uploads.c.id.in_(upload_ids), uploads.c.used < now() - _TOUCH_AFTER)
         connection.execute(uploads.update().where(stale).values(used=now()))

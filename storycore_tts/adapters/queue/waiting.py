@@ -1,4 +1,4 @@
-"""How long the queue waits for what, and for a database that fails."""
+"""The queue's intervals and timeouts, and retries while the database fails."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _logger = logging.getLogger(__name__)
 
 
 class InThread(Protocol):
-    """Calls what blocks in a thread."""
+    """Calls a blocking function in a thread."""
 
     async def __call__(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call ``function`` with ``arguments``."""
@@ -26,18 +26,18 @@ class InThread(Protocol):
 
 @dataclass(frozen=True)
 class Intervals:
-    """How often the queue looks, and how long it waits, in seconds.
+    """The queue's intervals and timeouts, in seconds.
 
     Args:
-        polling: Between two looks for queued jobs. Jobs that are submitted to this process, and
-            jobs that waited for one to end here, do not wait for it.
-        look: Between two looks at jobs that run here or are watched.
-        note: Between two writes of a job's progress.
-        stop: How long a handler may take to end when it is cancelled.
-        retry: Between two tries of a database that fails.
-        patience: How long to retry for a job that is under way.
-        members: Between two looks at the other processes that share the database or the folder.
-        sweep: Between two removals of what is too old.
+        polling: Between polls for queued jobs. Jobs that are submitted to this process, or that
+            waited for a running job to end here, start without this delay.
+        look: Between polls of jobs that run here or are watched.
+        note: Between writes of a job's progress.
+        stop: How long a cancelled handler may take to end.
+        retry: Between retries while the database fails.
+        patience: How long to retry for a running job.
+        members: Between checks of the other processes that share the database or the folder.
+        sweep: Between removals of expired data.
     """
 
     polling: float = 0.2
@@ -51,17 +51,17 @@ class Intervals:
 
 
 class Stopped(Exception):
-    """The answer is not needed any more."""
+    """The result is no longer needed."""
 
 
 async def patiently(
     ask: Callable[[], Awaitable[T]], intervals: Intervals, stopped: asyncio.Event
 ) -> T:
-    """Ask a database that may fail for a while.
+    """Query a database, and retry while it fails.
 
     Raises:
-        StorageFailed: It failed for too long.
-        Stopped: The event was set meanwhile.
+        StorageFailed: The database failed for too long.
+        Stopped: The event was set.
     """
     clock = asyncio.get_running_loop().time
     over = clock() + intervals.patience

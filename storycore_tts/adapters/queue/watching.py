@@ -1,4 +1,4 @@
-"""Notifies watchers: at once of what happens in this process, soon of what others do."""
+"""Notifies watchers: at once of changes in this process, by polling of changes in others."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from storycore_tts.adapters.queue.claims import Standing
 from storycore_tts.errors import StorageFailed
 
 Look = Callable[[Collection[str]], Awaitable[Mapping[str, Standing]]]
-"""Returns how some jobs stand in the database."""
+"""Returns the state of some jobs in the database."""
 
 
 class Watching:
-    """Looks at the jobs that are watched or run here, and wakes the watchers of those that changed.
+    """Polls jobs that are watched or run here, and wakes the watchers of changed ones.
 
     Args:
-        look: How to ask the database.
+        look: Queries the database.
         running: Returns the jobs that run here.
-        found: Called with how a job stands in the database; None: it is not there.
-        every: Seconds between two looks.
+        found: Called with a job's state in the database; None: the job does not exist.
+        every: Seconds between polls.
     """
 
     def __init__(
@@ -36,11 +36,11 @@ class Watching:
         self._every = every
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._seen: dict[str, Standing | None] = {}
-        self._wanted = asyncio.Event()  # there is something to look at
+        self._wanted = asyncio.Event()  # there are jobs to poll
 
     @contextmanager
     def of(self, job_id: str) -> Iterator[asyncio.Event]:
-        """Hand out an event that is set whenever there may be news of a job."""
+        """Yield an event that is set whenever a job may have changed."""
         event = asyncio.Event()
         self._waiting.setdefault(job_id, set()).add(event)
         self.hurry()
@@ -58,16 +58,16 @@ class Watching:
             event.set()
 
     def hurry(self) -> None:
-        """Begin to look, should there have been nothing to look at."""
+        """Start polling if it was idle."""
         self._wanted.set()
 
     def wake_all(self) -> None:
-        """Wake all watchers: there will be no more news."""
+        """Wake all watchers: no more changes will come."""
         for job_id in list(self._waiting):
             self.changed(job_id)
 
     async def run(self) -> None:
-        """Look again and again, as long as there is something to look at."""
+        """Poll as long as there are jobs to poll."""
         while True:
             if jobs := {*self._waiting, *self._running()}:
                 await self._look_at(jobs)
@@ -79,7 +79,7 @@ class Watching:
     async def _look_at(self, jobs: Collection[str]) -> None:
         try:
             seen = await self._look(jobs)
-        except StorageFailed:  # watchers are told when they read the job
+        except StorageFailed:  # watchers get the error when they read the job
             return
         for job_id in jobs:
             standing = seen.get(job_id)

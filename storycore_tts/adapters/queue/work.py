@@ -1,4 +1,4 @@
-"""One job under way in this process, from its claim to its end."""
+"""Runs one job in this process, from its claim to its end."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _logger = logging.getLogger(__name__)
 
 
 class Work:
-    """A job that this process does.
+    """A job that this process runs.
 
     Args:
-        claim: Which job, and by what right.
-        time_limits: Seconds that a job may take from now on, unless its spec says so itself.
-        intervals: How long it waits.
-        claims: Where its progress and its end are written.
-        in_thread: How to call ``claims``.
-        changed: Called when there is news.
+        claim: The claimed job.
+        time_limits: Maximum duration in seconds from now, unless the job's spec sets its own.
+        intervals: Intervals and timeouts.
+        claims: Stores the progress and the outcome.
+        in_thread: Calls the blocking methods of ``claims`` in a thread.
+        changed: Called when the job has changed.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Work:
     ) -> None:
         self.job_id = claim.job_id
         self.backend = claim.backend
-        self.attempt = claim.attempt  # grows if others took us for dead, and we claimed it again
+        self.attempt = claim.attempt  # grows if another process requeues it and we claim it again
         self.is_recorded = False
         self.progress: Progress | None = None
         self._spec = claim.spec
@@ -58,19 +58,19 @@ class Work:
         self._noting: asyncio.Task[None] | None = None
 
     def stop(self, reason: str) -> None:
-        """End it without an outcome: it was cancelled, or is suspended."""
+        """End the job without an outcome: it was cancelled or suspended."""
         self._reason = self._reason or reason
         self._stopped.set()
 
     async def run(self, perform: JobHandler) -> None:
-        """Do it, and write its end, unless it is stopped."""
+        """Run the job and write its outcome, unless it is stopped."""
         try:
             document, audio = await self._outcome(perform)
             self._over.set()
             await patiently(lambda: self._finish(document, audio), self._intervals, self._stopped)
         except Stopped:
             pass
-        except StorageFailed as error:  # it will be done again
+        except StorageFailed as error:  # the job will run again
             log_event(
                 _logger, logging.ERROR, "job.outcome_lost", job=self.job_id, reason=error.message
             )
@@ -82,7 +82,7 @@ class Work:
     async def _finish(self, document: Document, audio: bytes) -> None:
         progress = documents.progress_to_json(self.progress)
         attempt = 0
-        while attempt != self.attempt and not self.is_recorded:  # it may be claimed again meanwhile
+        while attempt != self.attempt and not self.is_recorded:  # it may be claimed again
             attempt = self.attempt
             self.is_recorded = await self._in_thread(
                 self._claims.finish, self.job_id, attempt, document, audio, progress
@@ -98,7 +98,7 @@ class Work:
         stopped = asyncio.ensure_future(self._stopped.wait())
         try:
             await asyncio.wait({task, stopped}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:  # the queue closes in a hurry, or the loop ends
+        except asyncio.CancelledError:  # the queue or the loop is closing
             await self._end(task, SUSPENDED)
             raise
         finally:
@@ -117,11 +117,11 @@ class Work:
             return documents.of_success(outcome), outcome.audio
         except TTSError as error:
             return documents.of_failure(Failure.of(error)), b""
-        except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001 - whatever it is
+        except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001 - any bug in a handler
             return documents.of_failure(_internal(self.job_id, error)), b""
 
     async def _end(self, task: asyncio.Future[Outcome], reason: str) -> None:
-        """Cancel a handler and wait until it has ended, but not for ever."""
+        """Cancel a handler and wait a limited time for it to end."""
         task.cancel(reason)
         done, _ = await asyncio.wait({task}, timeout=self._intervals.stop)
         if done:
@@ -132,14 +132,14 @@ class Work:
 
     def _report(self, progress: Progress) -> None:
         if self._over.is_set() or self._stopped.is_set():
-            return  # the handler goes on, although it was told to end
+            return  # the handler ignored its cancellation
         self.progress = progress
         self._changed()
         if self._noting is None or self._noting.done():
             self._noting = asyncio.ensure_future(self._note())
 
     async def _note(self) -> None:
-        """Write the latest progress, and later what came meanwhile; short jobs end before that."""
+        """Write the latest progress at intervals; short jobs end before the first write."""
         written: Progress | None = None
         while self.progress is not None and self.progress is not written:
             if await wait_at_most(self._over, self._intervals.note):
@@ -148,12 +148,12 @@ class Work:
             text = documents.progress_to_json(written)
             try:
                 await self._in_thread(self._claims.note, self.job_id, self.attempt, text)
-            except StorageFailed as error:  # no reason to end the job
+            except StorageFailed as error:  # not a reason to end the job
                 log_event(_logger, logging.DEBUG, "job.progress_lost", reason=error.message)
 
 
 def log_bug(job_id: str, error: BaseException) -> None:
-    """Log where an error came from; its message may hold a user's text, and goes to DEBUG."""
+    """Log where an error was raised; its message may contain user text, so it goes to DEBUG."""
     where = "".join(traceback.format_tb(error.__traceback__)).rstrip()
     kind = type(error).__name__
     _logger.error("job.failed job=%s error=InternalError type=%s\n%s", job_id, kind, where)
