@@ -1,4 +1,4 @@
-"""Recordings from strangers: looked at first, then decoded where they can do no harm."""
+"""Decodes untrusted recordings in sandboxed subprocesses."""
 
 from __future__ import annotations
 

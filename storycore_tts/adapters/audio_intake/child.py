@@ -1,4 +1,4 @@
-"""The parent's side of one child process that decodes one recording."""
+"""The parent's side of a subprocess that decodes one recording."""
 
 from __future__ import annotations
 
@@ -28,28 +28,29 @@ from storycore_tts.sound.samples import Samples
 DECODER = Path(__file__).with_name("decoder.py")
 
 _CONVERT = "Convert it to wav or flac (ffmpeg -i reference.amr reference.wav)."
-_NEEDED = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # of our environment, to start
+# Environment variables that the child needs to start.
+_NEEDED = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _HEAD = struct.Struct("<cI")
 _LONGEST_MESSAGE = 2**20  # bytes
-_LONGEST_TEXT = 300  # characters of it that are shown
+_LONGEST_TEXT = 300  # characters of a message that are shown
 _FASTEST_RATE = 384_000  # Hz
 _SIGNALS = {int(number): number.name for number in signal.Signals}
 
 
 @dataclass(frozen=True)
 class IntakeLimits:
-    """Limits of one recording.
+    """Limits for decoding one recording.
 
-    Linux enforces all of them, macOS all but ``memory``. Windows has neither ``memory`` nor
-    ``cpu_seconds``; there the size, the length, the timeout and the separate process remain.
+    Linux enforces all of them, macOS all but ``memory``. Windows enforces neither ``memory`` nor
+    ``cpu_seconds``, only size, length and timeout, in a separate process.
 
     Args:
-        max_bytes: Of the file as it was sent.
-        max_seconds: Of audio in it; a small file can unpack to hours.
-        timeout: Seconds on the clock, the child's start included.
-        cpu_seconds: Seconds of processor time in the child, its start included.
-        memory: Bytes of address space of the child; Python and libsndfile take about 150 MiB,
-            with FFmpeg 250.
+        max_bytes: Maximum size of the file in bytes.
+        max_seconds: Maximum duration of the audio in seconds; a small file can unpack to hours.
+        timeout: Wall-clock timeout in seconds, including the child's start.
+        cpu_seconds: Maximum CPU time of the child in seconds, including its start.
+        memory: Maximum address space of the child in bytes; Python and libsndfile need about
+            150 MiB, with FFmpeg 250 MiB.
     """
 
     max_bytes: int = 25 * 2**20
@@ -60,17 +61,17 @@ class IntakeLimits:
 
 
 class _Broken(Exception):
-    """The child ended before its answer did, or answered something else."""
+    """The child ended before its answer was complete, or its answer is malformed."""
 
 
 class Child:
-    """A process that waits for one recording, decodes it and ends.
+    """A subprocess that waits for one recording, decodes it and exits.
 
-    All methods but ``kill`` block and belong into a thread; they may come from different ones.
+    All methods except ``kill`` block, so call them in a thread; it need not always be the same one.
 
     Args:
-        worker: The script that runs in it.
-        limits: What it may use.
+        worker: The script that the process runs.
+        limits: The limits to enforce.
     """
 
     def __init__(self, worker: Path, limits: IntakeLimits) -> None:
@@ -82,14 +83,14 @@ class Child:
 
     @property
     def is_fit(self) -> bool:
-        """Whether it runs, or has not been started yet."""
+        """Whether the process is running, or not started yet."""
         return self._process is None or self._process.poll() is None
 
     def start(self) -> None:
-        """Start the process, if nobody has yet.
+        """Start the process, unless it was started before.
 
         Raises:
-            OSError: The system starts no more processes.
+            OSError: The system cannot start the process.
         """
         with self._lock:
             if self._process is None and not self._ended:
@@ -105,11 +106,14 @@ class Child:
                 )
 
     def decode(self, data: bytes) -> tuple[Samples, int]:
-        """Return mono samples and their rate in Hz; the process has ended afterwards.
+        """Return mono samples and their rate in Hz. The process has ended afterwards.
+
+        Args:
+            data: The file.
 
         Raises:
-            UnsupportedRecording: It is of no kind that is accepted.
-            InvalidReferenceAudio: The recording is refused, or the decoder fell over it.
+            UnsupportedRecording: The format is not supported.
+            InvalidReferenceAudio: The recording cannot be decoded, or the decoder crashed.
             BackendUnavailable: The process could not be started.
         """
         try:
@@ -121,20 +125,20 @@ class Child:
             ) from error
         try:
             return self._answer(data)
-        except (_Broken, OSError):  # OSError: it is gone, and with it the other end of the pipe
+        except (_Broken, OSError):  # OSError: the process has exited and closed the pipe
             raise unreadable(self._end()) from None
         finally:
             self._end()
 
     def kill(self) -> None:
-        """End the process at once; ``decode`` then returns at once, with an error."""
+        """Kill the process at once; ``decode`` then raises at once."""
         with self._lock:
             if not self._ended and self._process and self._process.poll() is None:
                 _kill_group(self._process)
             self._ended = True
 
     def discard(self) -> None:
-        """End a process that was never used."""
+        """Kill an unused process."""
         self._end()
 
     def _answer(self, data: bytes) -> tuple[Samples, int]:
@@ -167,7 +171,7 @@ class Child:
         raise _Broken
 
     def _end(self) -> str:
-        """Let nothing be left of the process; return what became of it."""
+        """Kill and reap the process; return why it ended."""
         self.kill()
         if self._process is None:
             return "its decoder was stopped"
@@ -189,7 +193,7 @@ class Child:
         limits = self._limits
         numbers = (limits.memory, limits.cpu_seconds, math.ceil(limits.timeout), limits.max_seconds)
         paths = [str(Path(path).absolute()) for path in sys.path if path]
-        # -I: no PYTHON… variables, no working directory; -S: nothing that .pth files would run.
+        # -I ignores PYTHON… variables and the working directory; -S disables .pth files.
         return [sys.executable, "-I", "-S", "-B", str(self._worker), *map(str, numbers), *paths]
 
 
@@ -200,7 +204,7 @@ def unreadable(why: str) -> InvalidReferenceAudio:
 
 def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in _NEEDED if name in os.environ}
-    return {**kept, "OPENBLAS_NUM_THREADS": "1"}  # a thread for each core costs time and memory
+    return {**kept, "OPENBLAS_NUM_THREADS": "1"}  # one thread per core would cost time and memory
 
 
 def _messages(stream: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
@@ -217,15 +221,15 @@ def _printable(text: bytes) -> str:
 
 
 def _close(pipe: IO[bytes] | None) -> None:
-    with suppress(OSError):  # what was still to be written goes nowhere
+    with suppress(OSError):  # unwritten data is dropped
         if pipe is not None:
             pipe.close()
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill the process and whatever it may have started."""
+    """Kill the process and any processes that it started."""
     if sys.platform == "win32":
         process.kill()
         return
-    with suppress(ProcessLookupError):  # gone by itself
+    with suppress(ProcessLookupError):  # already exited
         os.killpg(process.pid, signal.SIGKILL)

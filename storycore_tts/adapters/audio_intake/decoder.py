@@ -1,12 +1,12 @@
-"""The child: decodes one recording from standard input to standard output, then ends.
+"""The subprocess: decodes one recording from standard input to standard output, then exits.
 
-It is started by its path and in isolation, so it imports nothing of this package but the module
-that decodes. Before it reads more than a file's head it gives up whatever it will not need: memory,
-processor time, files, sockets, children.
+It is started by its path and in isolation, so it imports nothing of this package except the module
+that decodes. Before it reads more than the file's header, it drops its rights to use more memory,
+CPU time, files, sockets and child processes than it needs.
 
-It answers with messages: one letter, the length of what follows (4 bytes, little-endian), and that.
-R is the sample rate (4 bytes); S are samples (float32 mono); U means that the file is of no kind
-that is accepted; E says in UTF-8 why there are no samples, or no more; D is the end.
+Its output is a sequence of messages: one letter, the length of the body (4 bytes, little-endian)
+and the body. R is the sample rate (4 bytes); S is a block of samples (float32 mono); U means that
+the file format is not supported; E is an error message in UTF-8; D marks the end.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ _HEAD = 1024  # bytes; see decoder_of
 
 
 def main(memory: str, cpu_seconds: str, timeout: str, max_seconds: str, *paths: str) -> None:
-    """Decode what comes in on standard input.
+    """Decode the recording on standard input.
 
     Args:
-        memory: Bytes of address space.
-        cpu_seconds: Seconds of processor time.
-        timeout: Seconds on the clock from the first byte on, whole ones.
-        max_seconds: Of audio.
-        paths: Where packages are found, besides the interpreter's own places.
+        memory: Maximum address space in bytes.
+        cpu_seconds: Maximum CPU time in seconds.
+        timeout: Wall-clock timeout in whole seconds, from the first byte.
+        max_seconds: Maximum duration of the audio in seconds.
+        paths: Additional entries for ``sys.path``.
     """
     sys.path += [path for path in paths if path not in sys.path]
     decoders = _loaded()
-    head = sys.stdin.buffer.read(1)  # a spare waits here, maybe for hours
+    head = sys.stdin.buffer.read(1)  # a spare process may wait here for hours
     if not head:
         return
     if sys.platform != "win32":
-        signal.alarm(int(timeout))  # the parent keeps time too, as long as it lives
+        signal.alarm(int(timeout))  # a backup in case the parent dies
     head += sys.stdin.buffer.read(_HEAD - 1)
     decoder = decoders.decoder_of(head)
     if decoder not in (None, decoders.SNDFILE):
-        _import_ffmpeg()  # while its files can still be opened
+        _import_ffmpeg()  # before opening files is forbidden
     _give_up_rights(int(memory), int(cpu_seconds))
     data = head + sys.stdin.buffer.read()
     if decoder is None:
@@ -72,7 +72,7 @@ def _loaded() -> Any:
 
 
 def _import_ffmpeg() -> None:
-    """Import all of PyAV, which imports parts of itself when they are needed, if it is there."""
+    """Import all of PyAV, including its lazily imported parts, if it is installed."""
     with suppress(ImportError):
         av = importlib.import_module("av")
         for module in pkgutil.walk_packages(av.__path__, "av."):
@@ -81,14 +81,14 @@ def _import_ffmpeg() -> None:
 
 
 def _give_up_rights(memory: int, cpu_seconds: int) -> None:
-    if sys.platform == "win32":  # has no such limits
+    if sys.platform == "win32":  # Windows has no such limits
         return
     import resource
 
     wanted = {
         "RLIMIT_AS": (memory, memory),
-        "RLIMIT_CPU": (cpu_seconds, cpu_seconds + 1),  # first SIGXCPU, which tells why; then KILL
-        "RLIMIT_NOFILE": (3, 3),  # the three that are open; no file and no socket more
+        "RLIMIT_CPU": (cpu_seconds, cpu_seconds + 1),  # SIGXCPU, which names the cause; SIGKILL
+        "RLIMIT_NOFILE": (3, 3),  # the three open ones; no further files or sockets
         "RLIMIT_NPROC": (0, 0),
         "RLIMIT_FSIZE": (0, 0),
         "RLIMIT_CORE": (0, 0),
@@ -96,7 +96,7 @@ def _give_up_rights(memory: int, cpu_seconds: int) -> None:
     for name, limit in wanted.items():
         try:
             resource.setrlimit(getattr(resource, name), limit)
-        except (AttributeError, ValueError, OSError):  # not every system has, or allows, each
+        except (AttributeError, ValueError, OSError):  # not available on every system
             continue
 
 

@@ -1,4 +1,4 @@
-"""The door through which recordings come in."""
+"""Reads untrusted recordings with a pool of decoder subprocesses."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _RETRY_AFTER = 2.0  # s
 
 
 class RecordingReader:
-    """Reads recordings from people who need not be trusted.
+    """Reads recordings from untrusted sources.
 
-    Each is decoded in a process of its own, with limits, that ends afterwards: a file that makes
-    the decoder crash, hang or run wild is an error and no more. Nothing is unpickled, nothing is
-    written to a disk. The next process is started ahead of time, since its start takes longer than
-    most recordings.
+    Each is decoded in its own process with resource limits, so a file that makes the decoder crash,
+    hang or use too many resources only causes an error. Nothing is unpickled or written to disk.
+    The next process is started ahead of time, since starting takes longer than decoding most
+    recordings.
 
     Args:
-        limits: What one recording may cost.
-        concurrency: How many are decoded at the same time.
-        max_waiting: How many more may wait for their turn; each keeps its file in memory.
-        worker: The script that the process runs; for tests.
+        limits: Limits for one recording.
+        concurrency: Maximum number of recordings decoded at a time.
+        max_waiting: Maximum number of recordings that wait; each keeps its file in memory.
+        worker: Replaces the script that the process runs, for tests.
     """
 
     def __init__(
@@ -64,20 +64,20 @@ class RecordingReader:
         await self.aclose()
 
     async def read(self, data: bytes, *, transcript: str | None = None) -> ReferenceAudio:
-        """Decode a recording; cancelling the task ends its process.
+        """Decode a recording. Cancelling the task kills its process.
 
         Args:
-            data: The file, whatever it claims to be.
-            transcript: What is said in it, word for word; None when unknown.
+            data: The file, in any supported format.
+            transcript: The exact words spoken in it; None if unknown.
 
         Raises:
-            RecordingTooLarge: It has too many bytes.
-            UnsupportedRecording: It is no audio, or of a kind that is not accepted.
-            InvalidReferenceAudio: Damaged, too long, too costly to decode, or nothing that can be
-                cloned.
-            InvalidRequest: The transcript is no text that can be spoken.
-            BackendOverloaded: Too many recordings wait to be decoded already.
-            BackendUnavailable: The reader is closed, or the system starts no more processes.
+            RecordingTooLarge: The file is larger than ``max_bytes``.
+            UnsupportedRecording: The file is not audio, or its format is not supported.
+            InvalidReferenceAudio: The recording is damaged, too long, too expensive to decode, or
+                not suitable for cloning.
+            InvalidRequest: The transcript cannot be spoken.
+            BackendOverloaded: Too many recordings are waiting to be decoded.
+            BackendUnavailable: The reader is closed, or the system cannot start the process.
         """
         self._check(data)
         if self._admitted >= self._capacity:
@@ -104,7 +104,7 @@ class RecordingReader:
             self._keep_a_spare()
 
     async def aclose(self) -> None:
-        """End all processes; reads that still run fail. Safe to call twice."""
+        """Kill all processes; reads in progress fail. Safe to call twice."""
         self._closed = True
         for child in self._busy:
             child.kill()
@@ -127,7 +127,7 @@ class RecordingReader:
         job.add_done_callback(_seen)
         try:
             done, _ = await asyncio.wait({job}, timeout=self._limits.timeout)
-        finally:  # ended already, or the time is up, or the task was cancelled
+        finally:  # finished, timed out or cancelled
             child.kill()
             await asyncio.wait({job})
         if self._closed and job.exception():
@@ -146,14 +146,14 @@ class RecordingReader:
         return child
 
     def _keep_a_spare(self) -> None:
-        """Start the next process; if the system refuses, the read that needs it says so."""
+        """Start the next process; if that fails, the read that needs it raises the error."""
         if self._spare is None and not self._closed:
             self._spare = Child(self._worker, self._limits)
             self._threads.submit(self._spare.start)
 
 
 def _seen(job: asyncio.Future[ReferenceAudio]) -> None:
-    """Look at the outcome, which a cancelled task leaves behind, lest asyncio complain of it."""
+    """Retrieve the outcome of an abandoned task, so that asyncio does not log a warning."""
     if not job.cancelled():
         job.exception()
 

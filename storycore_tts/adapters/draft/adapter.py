@@ -1,4 +1,4 @@
-"""The speech port over espeak-ng."""
+"""The draft adapter: the speech port on espeak-ng."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _ADVICE = "Run: pip install 'storycore-tts[draft]'"
 
 
 class Speak(Protocol):
-    """``espeak.speak``, or what a test puts in its place."""
+    """The signature of ``espeak.speak``, which tests replace."""
 
     def __call__(
         self,
@@ -63,14 +63,14 @@ class Speak(Protocol):
 
 
 class DraftAdapter:
-    """Speaks with espeak-ng, one call after the other, each in a thread that ends with it.
+    """Speaks with espeak-ng, one call at a time, each in its own thread.
 
     The same request always gives the same samples. The nine speakers differ audibly, and sound
-    like a machine.
+    robotic.
 
     Args:
-        words_per_minute: Pace, 80..450.
-        speak: Makes the sound.
+        words_per_minute: Pace in words per minute, 80..450.
+        speak: The function that synthesizes speech.
         clock: Returns seconds, for the timings.
     """
 
@@ -91,23 +91,23 @@ class DraftAdapter:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Speech and nothing else: no cloning, no training, no ``instruct``.
+        """Speech only: no cloning, no training, no ``instruct``.
 
-        The request itself keeps to ``max_new_tokens``.
+        ``max_new_tokens`` is enforced by the request itself.
         """
         return Capabilities(speech=True, parameters=frozenset({"max_new_tokens"}))
 
     async def synthesize(
         self, request: SpeechRequest, *, on_progress: OnProgress | None = None
     ) -> Speech:
-        """Speak; cancelling the task stops the synthesis within milliseconds.
+        """Speak a line. Cancelling the task stops the synthesis within milliseconds.
 
         Raises:
-            UnsupportedByBackend: A checkpoint was asked for.
-            UnknownSpeaker: It is none of the nine.
+            UnsupportedByBackend: The request names a checkpoint.
+            UnknownSpeaker: The speaker is not one of the nine.
             BackendUnavailable: The extra is not installed, or the adapter is closed.
-            SilentAudio: espeak-ng knows no way to say any of the text.
-            GenerationFailed: espeak-ng refused.
+            SilentAudio: espeak-ng cannot pronounce any of the text.
+            GenerationFailed: espeak-ng failed.
         """
         speaker = _checked_speaker(request)
         report = on_progress or _ignore
@@ -134,11 +134,11 @@ class DraftAdapter:
         )
 
     async def speakers(self) -> list[Speaker]:
-        """List the nine; they are known without the library."""
+        """List the nine speakers; does not need the library."""
         return [described(name) for name in SPEAKERS]
 
     async def status(self) -> BackendStatus:
-        """Look whether the library is there."""
+        """Check whether the library is installed."""
         try:
             found = await asyncio.to_thread(_probe)
         except BackendUnavailable as error:
@@ -154,7 +154,7 @@ class DraftAdapter:
         )
 
     async def aclose(self) -> None:
-        """Stop what is being spoken, and wait for its thread; safe to call twice."""
+        """Stop the call in progress and wait for its thread. Safe to call twice."""
         with self._lock:
             self._closed = True
             threads = tuple(self._threads)
@@ -164,7 +164,7 @@ class DraftAdapter:
     async def _spoken(
         self, text: str, voice: EspeakVoice, on_fraction: Callable[[float], None]
     ) -> tuple[Samples, str]:
-        """Return the samples at 24 kHz and the model's name; reports on the event loop."""
+        """Return the samples at 24 kHz and the model's name; reports progress on the event loop."""
         work = Work(lambda: self._closed, on_fraction)
         thread = threading.Thread(
             target=self._in_thread, args=(work, text, voice), name="storycore-tts-draft"
@@ -173,7 +173,7 @@ class DraftAdapter:
             if self._closed:
                 raise closed_error()
             thread.start()
-            # One that has delivered lives on for a moment, for which closing waits, too.
+            # Finished threads may still be ending; closing waits for them too.
             self._threads = [*(other for other in self._threads if other.is_alive()), thread]
         return await work.done()
 
@@ -193,14 +193,14 @@ def _checked_speaker(request: SpeechRequest) -> str:
 
 
 async def _language(request: SpeechRequest) -> tuple[str, tuple[str, ...]]:
-    """Return the language to speak, and what there is to doubt about it."""
+    """Return the language to speak, and warnings about the choice."""
     if request.language != AUTO:
         return request.language, ()
     try:
         found = await asyncio.to_thread(language_of, without_markup(request.text))
-    except ImportError:  # the extra was installed before it had this package
+    except ImportError:  # older versions of the extra lack this package
         return "English", (f"{_UNCLEAR} (py3langid, which detects it, is not installed)",)
-    except OSError as error:  # it unpacks its model into the folder for temporary files
+    except OSError as error:  # it unpacks its model into the temp folder
         return "English", (f"{_UNCLEAR} (py3langid, which detects it, failed: {error.strerror})",)
     return (found, ()) if found else ("English", (_UNCLEAR,))
 
@@ -216,7 +216,7 @@ def _warnings(request: SpeechRequest, language: str) -> tuple[str, ...]:
 
 
 def _made(speak: Speak, text: str, voice: EspeakVoice, work: Work) -> tuple[Samples, str]:
-    """Speak and resample; runs in a thread of its own."""
+    """Speak and resample. Runs in its own thread."""
     model = f"{_MODEL} {_probe()}"
     try:
         samples, rate = speak(text, voice, cancelled=work.cancelled, on_fraction=work.reach)
@@ -235,7 +235,7 @@ def _made(speak: Speak, text: str, voice: EspeakVoice, work: Work) -> tuple[Samp
 
 
 def _probe() -> str:
-    """Return the version of espeak-ng, if all that it takes to speak is there."""
+    """Return the version of espeak-ng; raises if a required package is missing."""
     try:
         import soxr  # noqa: F401
 
@@ -252,7 +252,7 @@ def _resampled(samples: Samples, rate: int) -> Samples:
 
     resampled = soxr.resample(samples, rate, SAMPLE_RATE)
     clipped: Samples = np.clip(resampled, -1.0, 1.0).astype(np.float32, copy=False)
-    return clipped  # the filter overshoots where espeak-ng is at full scale
+    return clipped  # the filter overshoots at full scale
 
 
 def _unavailable(message: str) -> BackendUnavailable:

@@ -1,4 +1,4 @@
-"""One call after the other: its turn, and the thread that works for it."""
+"""Runs calls one at a time, each in a thread."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ BACKEND = "draft"
 
 
 class Work:
-    """What one thread does for one call.
+    """The work of one call, done in a thread.
 
     Args:
-        closed: Tells whether the adapter is closed.
-        on_fraction: Told on the event loop how much is done, 0..1.
+        closed: Returns whether the adapter is closed.
+        on_fraction: Called on the event loop with the fraction done, 0..1.
     """
 
     def __init__(self, closed: Callable[[], bool], on_fraction: Callable[[float], None]) -> None:
@@ -34,7 +34,7 @@ class Work:
         self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
 
     async def done(self) -> tuple[Samples, str]:
-        """Wait for the end; the thread stops soon after the caller has left."""
+        """Wait for the result. If the caller is cancelled, the thread stops soon after."""
         reported = -1.0
         try:
             while self._end is None:
@@ -45,7 +45,7 @@ class Work:
                 self._news.clear()
             if isinstance(self._end, BaseException):
                 raise self._end
-        except SpeakCancelled:  # the adapter was closed; a caller that has left never sees it
+        except SpeakCancelled:  # the adapter was closed; a cancelled caller never sees this
             raise closed_error() from None
         finally:
             self._left = True
@@ -55,17 +55,17 @@ class Work:
     # In the thread
 
     def cancelled(self) -> bool:
-        """Tell whether to stop: the call was left, the adapter is closed, the program ends."""
+        """Return whether to stop: call cancelled, adapter closed or program exiting."""
         return self._left or self._closed() or not threading.main_thread().is_alive()
 
     def reach(self, fraction: float) -> None:
-        """Report a fraction, in steps of a hundredth."""
+        """Report the fraction done, in steps of 0.01."""
         if fraction >= self._reached + 0.01:
             self._reached = fraction
             self._wake()
 
     def end(self, result: tuple[Samples, str] | BaseException) -> None:
-        """End the wait of ``done``."""
+        """Make ``done`` return or raise."""
         self._end = result
         self._wake()
 
@@ -80,14 +80,14 @@ class Work:
     def _wake(self) -> None:
         try:
             self._loop.call_soon_threadsafe(self._news.set)
-        except RuntimeError:  # the loop was closed: the caller is gone
+        except RuntimeError:  # the event loop is closed
             self._left = True
 
 
 class WaitingLine:
-    """Calls that wait for their turn, first come, first served; each on an event loop of its own.
+    """A first-come, first-served queue of calls, which may be on different event loops.
 
-    Those who share settings share the adapter, and some of them have a loop in another thread.
+    Services with the same settings share an adapter, and may run loops in different threads.
     """
 
     def __init__(self) -> None:
@@ -98,11 +98,11 @@ class WaitingLine:
 
     @asynccontextmanager
     async def turn(self, on_position: Callable[[int], None]) -> AsyncIterator[None]:
-        """Wait until no earlier call is left.
+        """Wait until all earlier calls have ended.
 
         Args:
-            on_position: Told, at each change, how many calls are before this one, the one that
-                speaks among them.
+            on_position: Called at each change with the number of calls ahead of this one,
+                including the running one.
         """
         moved = asyncio.Event()
         call = (asyncio.get_running_loop(), moved)
@@ -116,10 +116,10 @@ class WaitingLine:
         finally:
             self._calls.remove(call)
             for loop, event in tuple(self._calls):
-                with suppress(RuntimeError):  # the loop was closed over our head
+                with suppress(RuntimeError):  # the event loop is closed
                     loop.call_soon_threadsafe(event.set)
 
 
 def closed_error() -> BackendUnavailable:
-    """Return the error for a call of an adapter that is closed."""
+    """Return the error for calls on a closed adapter."""
     return BackendUnavailable("The draft adapter is closed.", backend=BACKEND, retryable=False)

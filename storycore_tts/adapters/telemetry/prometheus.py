@@ -1,4 +1,4 @@
-"""Events as metrics for Prometheus. Needs the extra ``storycore-tts[metrics]``."""
+"""Exports events as Prometheus metrics. Requires the extra ``storycore-tts[metrics]``."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from storycore_tts.domain.events import (
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-# From a cached word to a chapter; training goes beyond, and is counted by its sum.
+# From a cached word to a chapter; longer durations, such as training, only count in the sum.
 _SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 _PACE = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 
 
 class PrometheusMetrics:
-    """Counts and measures requests; all names begin with ``storycore_tts_``.
+    """Counts and measures requests. All metric names start with ``storycore_tts_``.
 
-    Several may share a registry: each adds to the same metrics.
+    Several instances may share a registry: they add to the same metrics.
 
     Args:
-        registry: Where the metrics are kept; None is prometheus-client's own.
+        registry: The registry; None: prometheus-client's default registry.
 
     Raises:
         ImportError: prometheus-client is not installed.
@@ -48,7 +48,7 @@ class PrometheusMetrics:
         self._running: set[int] = set()
 
     def __call__(self, event: Event) -> None:
-        """Count an event."""
+        """Update the metrics from an event."""
         match event:
             case RequestStarted():
                 self._started(event)
@@ -71,7 +71,7 @@ class PrometheusMetrics:
         self._metrics.in_progress.labels(event.operation).inc()
 
     def _finished(self, event: RequestFinished) -> None:
-        # A request that began before we listened was never counted as running.
+        # Requests that began before this listener was added were never counted as running.
         if event.request_id in self._running:
             self._running.remove(event.request_id)
             self._metrics.in_progress.labels(event.operation).dec()
@@ -92,7 +92,7 @@ class PrometheusMetrics:
 
 
 class _Metrics:
-    """The metrics on one registry; it is not kept here, so that it can be forgotten."""
+    """The metrics of one registry. Keeps no reference to it, so it can be garbage-collected."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._count(registry)
@@ -147,7 +147,7 @@ class _Metrics:
         )
 
 
-# A name can be registered once, and registries come and go in tests.
+# A name can be registered only once, and tests create many registries.
 _known: WeakKeyDictionary[CollectorRegistry, _Metrics] = WeakKeyDictionary()
 
 
