@@ -1,1 +1,1 @@
-"""Mono sound as numbers and as files: measured, encoded, decoded, stretched, streamed."""
+"""Mono audio: measuring, encoding, decoding, time-stretching and streaming."""

@@ -1,7 +1,7 @@
-"""Sound files in memory, decoded block by block: by libsndfile, or by FFmpeg (the extra ``media``).
+"""Decodes audio files in memory block by block, with libsndfile or FFmpeg (the extra ``media``).
 
-It imports nothing of this package: the child process in which untrusted recordings are decoded
-(``adapters/audio_intake``) loads it by its path.
+Imports nothing from this package: the subprocess that decodes untrusted recordings
+(``adapters/audio_intake``) loads this module by its path.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ SNDFILE = "libsndfile"
 ACCEPTED = "wav, flac, mp3, ogg (Vorbis or Opus), aiff, m4a, mp4, webm and aac"
 
 Blocks: TypeAlias = Iterator[tuple[int, NDArray[np.float32]]]
-"""The sample rate in Hz, and the next mono samples, −1..1."""
+"""Yields the sample rate in Hz and the next mono samples, −1..1."""
 
-_BLOCK = 2**16  # samples of all channels that are decoded at a time
-_OGG_HEADER = 27  # bytes before the table of segments, whose length is the last of them
+_BLOCK = 2**16  # samples, over all channels, decoded at a time
+_OGG_HEADER = 27  # bytes before the segment table; the last one is its length
 _OGG_CODECS = (b"\x01vorbis", b"OpusHead")
-_LEAST = 0.95  # of the length that is announced: containers round, and codecs pad
+_LEAST = 0.95  # of the declared length: containers round, and codecs pad
 
-# What is accepted from untrusted sources: the decoders that are best tested.
+# Accepted from untrusted sources: the best-tested decoders.
 _MOST_CHANNELS = 32
 _CONTAINERS = {"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF"}
 _CODECS = {
@@ -40,13 +40,13 @@ _FFMPEG_CODECS = {
 
 
 class UndecodableAudio(Exception):
-    """Bytes that are no audio file, or a damaged one; adapters turn it into an error of theirs."""
+    """The data is not an audio file, or is damaged. Adapters convert this to their own errors."""
 
 
 class _Memory(io.BytesIO):
-    """A file's bytes. Offsets from a damaged header are ignored, as the decoder's callbacks want.
+    """A file in memory that ignores invalid offsets from damaged headers.
 
-    An exception in there would not reach us; the interpreter would print it.
+    The decoder calls it from C: an exception would be printed rather than propagated.
     """
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -57,9 +57,9 @@ class _Memory(io.BytesIO):
 
 
 def decoder_of(data: bytes) -> str | None:
-    """Return what decodes a file, by its first bytes: ``SNDFILE``, or FFmpeg's name of its format.
+    """Return the decoder for a file: ``SNDFILE``, or FFmpeg's name of the format.
 
-    None: it is not of a kind that is accepted.
+    Detected by the first bytes. None: the format is not supported.
 
     Args:
         data: The file, or its first 1024 bytes.
@@ -86,7 +86,7 @@ def _first_packet(data: bytes) -> bytes:
 
 
 def _decoder_of_frames(head: bytes) -> str | None:
-    """Tell by the header of an MPEG audio frame: mp3 is layer III, and aac has layer 0."""
+    """Detect the format from an MPEG audio frame's header: mp3 is layer III, aac is layer 0."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     layer = head[1] >> 1 & 0b11
@@ -96,16 +96,17 @@ def _decoder_of_frames(head: bytes) -> str | None:
 
 
 def decoded(data: bytes, decoder: str, *, block: int = _BLOCK, known_only: bool = False) -> Blocks:
-    """Decode a file; nothing that its header announces is allocated in advance.
+    """Decode a file without allocating the sizes that its header declares.
 
     Args:
         data: The file.
         decoder: See ``decoder_of``.
-        block: Samples of all channels that are decoded at a time.
-        known_only: Refuse all containers and codecs but those accepted from untrusted sources.
+        block: Samples, over all channels, decoded at a time.
+        known_only: Accept only the containers and codecs allowed from untrusted sources.
 
     Raises:
-        UndecodableAudio: Not audio, damaged, shorter than its header says, or PyAV is missing.
+        UndecodableAudio: The file is not audio, is damaged or shorter than its header declares, or
+            PyAV is not installed.
     """
     if decoder == SNDFILE:
         return _by_libsndfile(data, block, known_only)
@@ -121,10 +122,10 @@ def _by_libsndfile(data: bytes, block: int, known_only: bool) -> Blocks:
             yield rate, np.zeros(0, np.float32)
             while len(read := file.read(max(1, block // file.channels), "float32", True)):
                 frames += len(read)
-                with np.errstate(over="ignore", invalid="ignore"):  # the caller looks for them
+                with np.errstate(over="ignore", invalid="ignore"):  # the caller checks for them
                     yield rate, read.mean(axis=1, dtype=np.float32)
     except soundfile.LibsndfileError as error:
-        raise _damaged(error.error_string) from error  # its text names our object, too
+        raise _damaged(error.error_string) from error  # str(error) would include our object's repr
     except (soundfile.SoundFileError, ValueError, OverflowError) as error:
         # ValueError and OverflowError: sizes in a damaged header, too large to allocate.
         raise _damaged(str(error)) from error
@@ -166,7 +167,7 @@ def _by_ffmpeg(data: bytes, container: str) -> Blocks:
 
 
 def _announced(file: Any, stream: Any) -> float:
-    """Return the seconds that a header promises; 0 if it says nothing, as a browser's webm."""
+    """Return the duration in seconds from the header; 0 if missing, as in browsers' webm."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     return 0.0 if file.duration is None else file.duration / 1_000_000

@@ -1,7 +1,7 @@
-"""FFmpeg in this process, through PyAV (the extra ``media``): encoders and audio filters.
+"""FFmpeg encoders and audio filters in this process, through PyAV (the extra ``media``).
 
-PyAV is imported when it is first needed. All calls block: from an event loop, call them in a
-thread. FFmpeg releases the interpreter while it works.
+PyAV is imported on first use. All calls block: from an event loop, call them in a thread. FFmpeg
+releases the GIL while it works.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def pyav(purpose: str) -> ModuleType:
     """Return the package ``av``.
 
     Args:
-        purpose: What needs it, as the error says it: "Encoding .aac".
+        purpose: What needs it, for the error message: "Encoding .aac".
 
     Raises:
-        InvalidRequest: It is not installed.
+        InvalidRequest: PyAV is not installed.
     """
     try:
         import av
@@ -40,17 +40,17 @@ def pyav(purpose: str) -> ModuleType:
 
 
 class FFmpegEncoder:
-    """Encodes mono samples piece by piece.
+    """Encodes mono samples incrementally.
 
     Args:
         container: FFmpeg's name of the container ("adts", "ogg").
-        codec: Its name of the encoder ("aac", "libopus").
-        sample_rate: In Hz, the samples' own.
-        bit_rate: In bit/s; 0 where the codec has none.
-        options: The container's own options.
+        codec: FFmpeg's name of the encoder ("aac", "libopus").
+        sample_rate: Sample rate of the samples in Hz.
+        bit_rate: Bit rate in bit/s; 0 if the codec has none.
+        options: Options of the container.
 
     Raises:
-        InvalidRequest: PyAV is not installed, or the codec has no such sample rate.
+        InvalidRequest: PyAV is not installed, or the codec does not support the sample rate.
     """
 
     def __init__(
@@ -72,10 +72,10 @@ class FFmpegEncoder:
         if bit_rate:
             self._stream.bit_rate = bit_rate
         self._rate = sample_rate
-        self._samples = 0  # fed so far
+        self._samples = 0  # samples fed so far
 
     def feed(self, samples: np.ndarray[Any, Any]) -> bytes:
-        """Take float32 or int16 samples; return what is ready, which may be nothing yet."""
+        """Encode float32 or int16 samples; return the bytes that are ready, possibly none."""
         if len(samples):
             frame = _frame(self._av, samples, self._rate)
             frame.pts, self._samples = self._samples, self._samples + len(samples)
@@ -83,18 +83,18 @@ class FFmpegEncoder:
         return self._sink.taken()
 
     def finish(self) -> bytes:
-        """Return the rest of the file; nothing can be fed after it."""
+        """Return the rest of the file. Do not call ``feed`` afterwards."""
         self._file.mux(self._stream.encode(None))
         self._file.close()
         return self._sink.taken()
 
 
 class FFmpegFilter:
-    """Sends mono samples through audio filters, one after the other, piece by piece.
+    """Applies a chain of audio filters to mono samples incrementally.
 
     Args:
-        sample_rate: In Hz, before and after.
-        filters: Names and arguments, as FFmpeg writes them.
+        sample_rate: Sample rate of input and output in Hz.
+        filters: Names and arguments of the filters, in FFmpeg's syntax.
 
     Raises:
         InvalidRequest: PyAV is not installed.
@@ -114,13 +114,13 @@ class FFmpegFilter:
         self._graph.link_nodes(*nodes).configure()
 
     def feed(self, samples: Samples) -> Samples:
-        """Take float32 samples; return what is ready, which may be nothing yet."""
+        """Filter float32 samples; return the samples that are ready, possibly none."""
         if len(samples):
             self._graph.push(_frame(self._av, samples, self._rate))
         return self._pulled()
 
     def finish(self) -> Samples:
-        """Return the rest; nothing can be fed after it."""
+        """Return the remaining samples. Do not call ``feed`` afterwards."""
         self._graph.push(None)
         return self._pulled()
 
@@ -130,17 +130,17 @@ class FFmpegFilter:
             while True:
                 blocks.append(self._graph.pull().to_ndarray()[0])
         except (self._av.error.BlockingIOError, self._av.error.EOFError):
-            return np.concatenate(blocks)  # it wants more, or has no more
+            return np.concatenate(blocks)  # the filter needs more input, or has ended
 
 
 def filtered(samples: Samples, sample_rate: int, filters: Iterable[tuple[str, str]]) -> Samples:
-    """Send samples through FFmpeg's audio filters as a whole; see ``FFmpegFilter``."""
+    """Apply FFmpeg's audio filters to all samples at once; see ``FFmpegFilter``."""
     graph = FFmpegFilter(sample_rate, filters)
     return np.concatenate([graph.feed(samples), graph.finish()])
 
 
 def unfit_rate(codec: str, sample_rate: int) -> InvalidRequest:
-    """Return the error for a sample rate that a codec does not have."""
+    """Return the error for a sample rate that a codec does not support."""
     return InvalidRequest(
         f"Cannot encode {codec} at {sample_rate} Hz.",
         hint="Resample to 24000 Hz, which every format takes; or use wav or flac.",
@@ -148,7 +148,7 @@ def unfit_rate(codec: str, sample_rate: int) -> InvalidRequest:
 
 
 class _Sink:
-    """What FFmpeg writes into. It cannot seek, so nothing already given away is ever changed."""
+    """The file that FFmpeg writes to. It cannot seek, so bytes already returned never change."""
 
     def __init__(self) -> None:
         self._written = bytearray()
@@ -158,7 +158,7 @@ class _Sink:
         return len(data)
 
     def taken(self) -> bytes:
-        """Return what came in since the last call."""
+        """Return the bytes written since the last call."""
         taken = bytes(self._written)
         self._written.clear()
         return taken

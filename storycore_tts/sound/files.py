@@ -1,4 +1,4 @@
-"""Sound files as a whole: encoded from mono samples, and decoded to them."""
+"""Encodes mono samples to whole audio files, and decodes files to samples."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _AAC_BIT_RATE = 64_000  # bit/s; more than speech needs
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of sound file.
+    """An audio file format.
 
     Args:
-        media_type: What HTTP calls it.
-        container: libsndfile's name of the container; "" where FFmpeg encodes it.
+        media_type: The media type, for HTTP.
+        container: libsndfile's name of the container; "" if FFmpeg encodes it.
         encoding: libsndfile's name of the encoding.
     """
 
@@ -42,19 +42,19 @@ FORMATS = {
     ".aac": Format("audio/aac"),
     ".pcm": Format("audio/pcm", "RAW", "PCM_16"),
 }
-"""File suffix -> format. A .pcm is signed 16-bit little-endian mono, and says nothing of itself."""
+"""File suffix -> format. A .pcm file is signed 16-bit little-endian mono, without a header."""
 
 SUFFIXES = tuple(FORMATS)
 
-_BLOCK = 2**20  # samples that are decoded at a time
+_BLOCK = 2**20  # samples decoded at a time
 _MOST_FRAMES = 240_000_000  # 10 minutes at 384 kHz; a small file can unpack to far more
 
 
 def check_suffix(path: str | Path) -> str:
-    """Return the lower-case suffix of a path that audio can be saved to.
+    """Return the lowercase suffix of a path that audio can be saved to.
 
     Raises:
-        InvalidRequest: No encoder belongs to that suffix, or it is not installed.
+        InvalidRequest: There is no encoder for the suffix, or it is not installed.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
@@ -68,17 +68,17 @@ def check_suffix(path: str | Path) -> str:
 
 
 def encode(samples: Samples, sample_rate: int, suffix: str) -> bytes:
-    """Encode mono samples as the file that belongs to ``suffix``; blocks.
+    """Encode mono samples in the format of ``suffix``. Blocks.
 
     Args:
-        samples: float32, shape (n,), −1..1; what is louder is clipped.
-        sample_rate: In Hz.
+        samples: float32, shape (n,), −1..1; values outside are clipped.
+        sample_rate: Sample rate in Hz.
         suffix: ".wav", ".flac" or ".pcm" (16-bit), ".mp3", ".ogg", ".opus", or ".aac", which
             needs the extra ``media``.
 
     Raises:
-        InvalidRequest: No encoder belongs to that suffix, it is not installed, or it does not
-            take that sample rate.
+        InvalidRequest: There is no encoder for the suffix, it is not installed, or it does not
+            support the sample rate.
     """
     known = FORMATS[check_suffix(f"audio{suffix}")]
     if not known.container:
@@ -110,15 +110,16 @@ def decode(
 
     Args:
         data: The file.
-        most_frames: One that unpacks to more is refused.
-        block: Samples of all channels that are read at a time.
+        most_frames: Maximum number of frames that the file may unpack to.
+        block: Samples, over all channels, read at a time.
 
     Raises:
-        UndecodableAudio: Not audio, damaged, shorter than its header says, not finite, longer
-            than any speech, or of a kind that needs the extra ``media`` (m4a, mp4, webm, aac).
+        UndecodableAudio: The file is not audio, is damaged, shorter than its header declares,
+            longer than ``most_frames``, contains non-finite samples, or needs the extra ``media``
+            (m4a, mp4, webm, aac).
     """
     blocks, frames, sample_rate = list[Samples](), 0, 0
-    decoder = decoder_of(data) or SNDFILE  # which knows still more kinds
+    decoder = decoder_of(data) or SNDFILE  # libsndfile supports further formats
     try:
         for rate, samples in decoded(data, decoder, block=block):
             sample_rate, frames = rate, frames + len(samples)
@@ -134,9 +135,9 @@ def decode(
 
 
 def encode_exactly(samples: Samples, sample_rate: int) -> bytes:
-    """Encode mono samples as a wav file of 32-bit floats: ``decode`` returns the very same ones.
+    """Encode mono samples losslessly as a wav file of 32-bit floats.
 
-    The same samples give the same bytes. libsndfile's do not: it writes the time of day into them.
+    The same samples give the same bytes, unlike libsndfile, which writes a timestamp into the file.
     """
     data = np.asarray(samples, "<f4").tobytes()
     format_ = struct.pack("<HHIIHHH", 3, 1, sample_rate, 4 * sample_rate, 4, 32, 0)  # 3: floats

@@ -1,6 +1,6 @@
-"""Speech made faster or slower at the same pitch, and higher or lower at the same pace.
+"""Changes the pace of speech without its pitch, and the pitch without the pace.
 
-Both need the extra ``media``, and both block: 0.01 to 0.1 s for 10 s of speech.
+Both need the extra ``media``. Both block: 0.01 to 0.1 s for 10 s of speech.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from storycore_tts.sound.samples import Samples
 
 SLOWEST, FASTEST = 0.25, 4.0
 _OCTAVE = 12  # semitones
-_TAIL = 1.0  # s of silence behind the input, so that the last word leaves the filter's window
+_TAIL = 1.0  # s of silence after the input, to flush the filter's window
 
 
 class Changer:
-    """Changes pace and pitch of speech that comes piece by piece.
+    """Changes pace and pitch of speech incrementally.
 
-    What comes back lags behind what is fed by some tenths of a second, until the end.
+    Until the end, the output lags behind the input by a few tenths of a second.
 
     Args:
-        sample_rate: In Hz.
-        speed: 0.25..4, with the pitch kept; 2 is twice as fast.
-        semitones: −12..12, with the pace kept; the formants move along, so a voice grows or
-            shrinks.
+        sample_rate: Sample rate in Hz.
+        speed: Speed factor, 0.25..4; 2 is twice as fast. The pitch is kept.
+        semitones: Pitch shift in semitones, −12..12. The pace is kept; the formants shift too, so
+            the voice sounds smaller or larger.
 
     Raises:
-        InvalidRequest: A value out of its range, or the extra is not installed.
+        InvalidRequest: A value is out of range, or the extra is not installed.
     """
 
     def __init__(self, sample_rate: int, *, speed: float = 1.0, semitones: float = 0.0) -> None:
@@ -47,14 +47,14 @@ class Changer:
         self._taken = self._given = 0  # samples
 
     def feed(self, samples: Samples) -> Samples:
-        """Take the next samples; return those that are ready, which may be none yet."""
+        """Process the next samples; return the samples that are ready, possibly none."""
         if self._filter is None:
             return samples
         self._taken += len(samples)
         return self._clipped(self._filter.feed(samples))
 
     def finish(self) -> Samples:
-        """Return the rest: all in all, round(n / speed) samples. Nothing can be fed after it."""
+        """Return the rest, round(n / speed) samples in total. Do not call ``feed`` afterwards."""
         if self._filter is None or not self._taken:
             return np.zeros(0, np.float32)
         left = round(self._taken / self._speed) - self._given
@@ -72,14 +72,14 @@ def stretched(samples: Samples, sample_rate: int, speed: float) -> Samples:
 
     Args:
         samples: float32, shape (n,), −1..1.
-        sample_rate: In Hz.
-        speed: 0.25..4; 2 is twice as fast. At 1 the very same samples come back.
+        sample_rate: Sample rate in Hz.
+        speed: Speed factor, 0.25..4; 2 is twice as fast. At 1, the samples are unchanged.
 
     Returns:
         round(n / speed) samples.
 
     Raises:
-        InvalidRequest: Another speed, or the extra is not installed.
+        InvalidRequest: The speed is out of range, or the extra is not installed.
     """
     check_range("speed", speed, SLOWEST, FASTEST)
     if speed == 1 or not len(samples):
@@ -88,18 +88,20 @@ def stretched(samples: Samples, sample_rate: int, speed: float) -> Samples:
 
 
 def pitched(samples: Samples, sample_rate: int, semitones: float) -> Samples:
-    """Change the pitch and keep the pace; the formants move along, so a voice grows or shrinks.
+    """Change the pitch and keep the pace.
+
+    The formants shift too, so the voice sounds smaller or larger.
 
     Args:
         samples: float32, shape (n,), −1..1.
-        sample_rate: In Hz.
-        semitones: −12..12. At 0 the very same samples come back.
+        sample_rate: Sample rate in Hz.
+        semitones: Pitch shift in semitones, −12..12. At 0, the samples are unchanged.
 
     Returns:
         n samples.
 
     Raises:
-        InvalidRequest: More than an octave, or the extra is not installed.
+        InvalidRequest: The shift is more than an octave, or the extra is not installed.
     """
     check_range("semitones", semitones, -_OCTAVE, _OCTAVE)
     if semitones == 0 or not len(samples):
@@ -108,31 +110,31 @@ def pitched(samples: Samples, sample_rate: int, semitones: float) -> Samples:
 
 
 def resampled(samples: Samples, sample_rate: int, wanted: int) -> Samples:
-    """Return the same sound at another rate, in Hz; needs the extra ``media``.
+    """Resample to the rate ``wanted``, in Hz. Needs the extra ``media``.
 
     Raises:
         InvalidRequest: The extra is not installed.
     """
-    # The filters' last rate is that of the input, so the new one is called by the old one's name.
+    # FFmpegFilter's output has the input's rate, so relabel the resampled audio with that rate.
     resample = [("aresample", str(wanted)), ("asetrate", str(sample_rate))]
     return filtered(samples, sample_rate, resample)
 
 
 def semitones(factor: float) -> float:
-    """Return the semitones by which a pitch changes that is multiplied.
+    """Convert a pitch factor to semitones.
 
     Args:
-        factor: 0.5..2; 1 changes nothing, 2 is an octave up.
+        factor: Pitch factor, 0.5..2; 1 changes nothing, 2 is an octave up.
 
     Raises:
-        InvalidRequest: Another factor.
+        InvalidRequest: The factor is out of range.
     """
     check_range("pitch", factor, 0.5, 2)
     return _OCTAVE * math.log2(factor)
 
 
 def _tempo(speed: float) -> list[tuple[str, str]]:
-    """Outside 0.5..2 two equal steps: ``atempo`` starts at 0.5, and above 2 it leaves words out."""
+    """Use two equal steps outside 0.5..2: ``atempo`` starts at 0.5, and above 2 it drops words."""
     steps = 1 if 0.5 <= speed <= 2 else 2
     return [("atempo", f"{speed ** (1 / steps):.9f}")] * steps
 

@@ -1,4 +1,4 @@
-"""Sound files that leave piece by piece, while their end is not known yet."""
+"""Encodes audio files incrementally, before their length is known."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from storycore_tts.sound.ffmpeg import FFmpegEncoder
 from storycore_tts.sound.files import check_suffix, encode
 from storycore_tts.sound.samples import SAMPLE_RATE, Samples
 
-_UNKNOWN = 0xFFFF_FFFF  # the length that players take for "until the stream ends"
-_NO_INDEX = {"write_xing": "0", "id3v2_version": "0"}  # mp3: it would be written at the very end
-_SHORT_PAGES = {"page_duration": "100000"}  # μs; an Ogg page is a second otherwise
+_UNKNOWN = 0xFFFF_FFFF  # players read this length as "until the stream ends"
+_NO_INDEX = {"write_xing": "0", "id3v2_version": "0"}  # mp3: the index would be written at the end
+_SHORT_PAGES = {"page_duration": "100000"}  # μs; the default Ogg page is one second
 
 # File suffix -> (FFmpeg's container, its encoder, bit/s, the container's options).
 _ENCODERS: dict[str, tuple[str, str, int, dict[str, str]]] = {
@@ -26,18 +26,18 @@ STREAMED = (".wav", ".pcm", *_ENCODERS)
 
 
 class StreamEncoder:
-    """Encodes samples as they come: the joined bytes are a file that plays.
+    """Encodes samples incrementally; the joined bytes are a playable file.
 
-    .wav and .pcm need nothing, the others the extra ``media``. As the length is not known when the
-    header leaves, that of a .wav says "until the end" and that of a .flac "unknown". Calls block
-    for up to a thirtieth of the audio's length: from an event loop, call in a thread.
+    All formats except .wav and .pcm need the extra ``media``. The length is not known when the
+    header is written, so a .wav header declares "until the end" and a .flac header "unknown". Calls
+    block for up to a thirtieth of the audio's length: from an event loop, call them in a thread.
 
     Args:
         suffix: ".wav", ".pcm", ".flac", ".mp3", ".opus" or ".aac".
-        sample_rate: In Hz.
+        sample_rate: Sample rate in Hz.
 
     Raises:
-        InvalidRequest: Another suffix, an unfit sample rate, or the extra is not installed.
+        InvalidRequest: The suffix or sample rate is not supported, or the extra is not installed.
     """
 
     def __init__(self, suffix: str, sample_rate: int = SAMPLE_RATE) -> None:
@@ -57,7 +57,7 @@ class StreamEncoder:
             )
 
     def feed(self, samples: Samples) -> bytes:
-        """Take the next samples; return the bytes that are ready, which may be none yet."""
+        """Encode the next samples; return the bytes that are ready, possibly none."""
         if self._encoder is None:
             return self._headed(_as_pcm(samples, self._rate))
         if self._suffix == ".flac":
@@ -65,7 +65,7 @@ class StreamEncoder:
         return self._encoder.feed(np.clip(samples, -1.0, 1.0).astype(np.float32, copy=False))
 
     def finish(self) -> bytes:
-        """Return the rest of the file; nothing can be fed after it."""
+        """Return the rest of the file. Do not call ``feed`` afterwards."""
         return self._headed(b"") if self._encoder is None else self._encoder.finish()
 
     def _headed(self, data: bytes) -> bytes:
@@ -78,7 +78,7 @@ def _as_pcm(samples: Samples, sample_rate: int) -> bytes:
 
 
 def _wav_header(sample_rate: int) -> bytes:
-    """16-bit mono, of unknown length."""
+    """Return the header of a 16-bit mono file of unknown length."""
     shape = struct.pack("<IHHIIHH", 16, 1, 1, sample_rate, 2 * sample_rate, 2, 16)
     unknown = struct.pack("<I", _UNKNOWN)
     return b"RIFF" + unknown + b"WAVEfmt " + shape + b"data" + unknown
