@@ -1,6 +1,6 @@
-"""The ports: what a backend can be asked to do.
+"""The ports: the interfaces that backends implement.
 
-An adapter implements ``Adapter`` and the ports that its ``capabilities`` name; ``operations``
+An adapter implements ``Adapter`` and the ports that its ``capabilities`` declare; ``operations``
 lists their methods. A service also needs ``JobQueue``, ``UploadStore`` and ``JobAffinityStore``.
 """
 

@@ -1,4 +1,4 @@
-"""What every adapter reports about itself."""
+"""The interface that all adapters share: capabilities, status and closing."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Protocol, runtime_checkable
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What an adapter can do, so that callers ask instead of guessing.
+    """What an adapter supports.
 
     Args:
-        speech: It implements ``SpeechSynthesizer``.
-        cloning: It implements ``VoiceCloner``.
-        training: It implements ``VoiceTrainer``.
-        checkpoints: ``SpeechRequest.checkpoint`` works.
-        instruct: ``SpeechRequest.instruct`` changes the voice.
-        seeds: The same seed gives the same audio.
-        streaming: It implements ``StreamingSynthesizer``.
-        parameters: Names of the parameters (see ``domain.parameters``) that it takes. A warning of
-            the result names those that a request sets and the adapter does not take. None: the
-            adapter does not say, and gets no such warnings.
+        speech: Whether it implements ``SpeechSynthesizer``.
+        cloning: Whether it implements ``VoiceCloner``.
+        training: Whether it implements ``VoiceTrainer``.
+        checkpoints: Whether it supports ``SpeechRequest.checkpoint``.
+        instruct: Whether ``SpeechRequest.instruct`` has an effect.
+        seeds: Whether the same seed gives the same audio.
+        streaming: Whether it implements ``StreamingSynthesizer``.
+        parameters: Names of the supported parameters (see ``domain.parameters``). If a request
+            sets others, the result carries a warning that names them. None: not declared, so
+            there are no such warnings.
     """
 
     speech: bool = False
@@ -36,7 +36,7 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that keeps a backend from working, and what to do about it."""
+    """Something that prevents a backend from working, and how to fix it."""
 
     message: str
     advice: str
@@ -44,17 +44,17 @@ class Problem:
 
 @dataclass(frozen=True)
 class BackendStatus:
-    """How a backend is right now.
+    """The current status of a backend.
 
     Args:
         backend: Name of the adapter.
-        reachable: It answers, and can be asked to speak.
-        version: Of the server or the library; "" when unknown.
-        device: What computes there ("NVIDIA …", "cpu"); "" when unknown.
-        models: Models that it would use.
-        queue_length: Jobs of all clients that wait or run there; None when it has no queue.
-        details: More facts for people, by name.
-        problems: What is missing, with advice.
+        reachable: Whether it answers and accepts requests.
+        version: Version of the server or the library; "" if unknown.
+        device: The compute device ("NVIDIA …", "cpu"); "" if unknown.
+        models: Names of the models that it would use.
+        queue_length: Number of queued and running jobs of all clients; None if it has no queue.
+        details: Further information for display, by name.
+        problems: Problems found, with advice.
     """
 
     backend: str
@@ -69,17 +69,17 @@ class BackendStatus:
 
 @runtime_checkable
 class Adapter(Protocol):
-    """The common part of all adapters."""
+    """The interface that all adapters share."""
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this adapter can do."""
+        """Return what this adapter supports."""
         ...
 
     async def status(self) -> BackendStatus:
-        """Look at the backend; a backend that is down is an answer here, never an exception."""
+        """Return the backend's status. Never raises if the backend is down; the status says so."""
         ...
 
     async def aclose(self) -> None:
-        """Let go of connections, threads and models; safe to call twice."""
+        """Release connections, threads and models. Safe to call twice."""
         ...

@@ -1,4 +1,4 @@
-"""Text to speech, in the voice of a recording."""
+"""The port for speech in the voice of a recording."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ class VoiceCloner(Protocol):
     async def clone(
         self, request: CloneRequest, *, on_progress: OnProgress | None = None
     ) -> Speech:
-        """Speak; cancelling the task stops the job on the backend too.
+        """Speak a line. Cancelling the task also cancels the job on the backend.
+
+        Args:
+            request: The text, the reference recording and the parameters.
+            on_progress: Called with the job's progress.
 
         Raises:
-            InvalidRequest: Unsupported language, a value out of range.
+            InvalidRequest: The language is not supported, or a value is out of range.
             BackendUnavailable: The backend cannot be reached or used.
-            GenerationFailed: The backend failed, or delivered silence or a runaway.
-            JobCancelled: The job was stopped on the backend, not by us.
+            GenerationFailed: The backend failed, or its audio is silent or never ends.
+            JobCancelled: The job was cancelled on the backend, not by this client.
         """
         ...

@@ -1,4 +1,4 @@
-"""The port for work that must survive this process, and for what it needs."""
+"""The ports for jobs that survive restarts: the queue, uploads and backend endpoints."""
 
 from __future__ import annotations
 
@@ -11,33 +11,36 @@ from storycore_tts.domain.jobs import Job, JobHandler, JobSpec, JobState, Stored
 
 @runtime_checkable
 class JobQueue(Protocol):
-    """Keeps jobs, runs them, and keeps their results.
+    """Stores jobs, runs them and stores their results.
 
-    A job that ``submit`` returned is never lost: if its process is killed, the next process does
-    it, or another one that shares the database.
+    A job returned by ``submit`` is never lost: if its process is killed, the job is run by the next
+    process or by another one that shares the database.
     """
 
     async def start(self, perform: JobHandler) -> None:
-        """Begin to do jobs, including those that a killed process left.
+        """Start running jobs, including those of a killed process.
+
+        Args:
+            perform: Runs one job.
 
         Raises:
             StorageFailed: The database cannot be reached, or another process uses the folder.
         """
 
     async def submit(self, spec: JobSpec) -> Job:
-        """Accept a job; when this returns, it is on disk.
+        """Queue a job. When this returns, the job is on disk.
 
         Returns:
-            The new job, or the one that has the same owner and idempotency key.
+            The new job, or the existing one with the same owner and idempotency key.
 
         Raises:
-            IdempotencyConflict: A job with other content has that key.
+            IdempotencyConflict: A job with different content has the same key.
             TooManyJobs: The queue is full.
-            StorageFailed: The database refuses; nothing was accepted.
+            StorageFailed: The database failed; the job was not queued.
         """
 
     async def get(self, owner: str, job_id: str) -> Job:
-        """Return a job of this owner as it stands.
+        """Return the current state of an owner's job.
 
         Raises:
             JobNotFound: The owner has no such job.
@@ -46,13 +49,13 @@ class JobQueue(Protocol):
     async def jobs(
         self, owner: str, *, state: JobState | None = None, limit: int = 50, offset: int = 0
     ) -> Sequence[Job]:
-        """List the jobs of an owner, the youngest first."""
+        """List an owner's jobs, newest first."""
 
     async def cancel(self, owner: str, job_id: str) -> Job:
-        """Stop a job, on the backend too; one that has ended stays as it is.
+        """Cancel a job, also on the backend. Does nothing if the job has ended.
 
         Returns:
-            The job as it stands afterwards: cancelled, unless it had ended before.
+            The updated job: cancelled, unless it had already ended.
 
         Raises:
             JobNotFound: The owner has no such job.
@@ -62,73 +65,73 @@ class JobQueue(Protocol):
         """Delete a job that has ended, and its audio.
 
         Returns:
-            The job as it stood.
+            The deleted job.
 
         Raises:
             JobNotFound: The owner has no such job.
-            JobNotReady: It has not ended.
+            JobNotReady: The job has not ended.
         """
 
     async def audio(self, owner: str, job_id: str) -> StoredAudio:
-        """Return the audio file that a job made.
+        """Return a job's audio file.
 
         Raises:
             JobNotFound: The owner has no such job.
-            JobNotReady: It has not succeeded, or makes no audio.
+            JobNotReady: The job has not succeeded, or its kind produces no audio.
         """
 
     def watch(self, owner: str, job_id: str) -> AsyncIterator[Job]:
-        """Yield the job as it stands, and again at each change, until it has ended.
+        """Yield the job's current state, then again at each change until it ends.
 
         Raises:
             JobNotFound: The owner has no such job.
         """
 
     async def counts(self) -> Mapping[JobState, int]:
-        """Return how many jobs of all owners are queued and running."""
+        """Return the number of queued and running jobs of all owners."""
 
     async def aclose(self) -> None:
-        """Stop. Jobs that are under way are suspended, and go on at the next start.
+        """Close the queue. Running jobs are suspended, and resume at the next start.
 
-        Cancelled meanwhile, it stops all the same, and raises the cancellation then.
+        If cancelled, it still finishes closing, then raises ``CancelledError``.
         """
 
 
 @runtime_checkable
 class UploadStore(Protocol):
-    """Keeps the recordings that clients sent, where each process that does jobs can read them."""
+    """Stores uploaded recordings where all processes that run jobs can read them."""
 
     async def put(self, owner: str, data: bytes) -> str:
-        """Keep some bytes; the same bytes of the same owner have the same id.
+        """Store an upload. The same bytes from the same owner have the same id.
 
         Returns:
             An id that cannot be guessed without the bytes.
 
         Raises:
-            StorageFailed: The database refuses.
+            StorageFailed: The database failed.
         """
 
     async def get(self, owner: str, upload_id: str) -> bytes:
-        """Return the bytes.
+        """Return the bytes of an upload.
 
         Raises:
-            UploadNotFound: The owner has no such upload, or its time is over.
+            UploadNotFound: The owner has no such upload, or it has expired.
         """
 
 
 @runtime_checkable
 class JobAffinityStore(Protocol):
-    """Remembers at which endpoint jobs were begun, so that another process can go on there."""
+    """Records at which endpoint jobs were started, so that other processes can resume them."""
 
     async def find(self, job_id: str) -> BackendEndpoint | None:
-        """Return where a job was begun; None if it was not begun, or was removed.
+        """Return where a job was started; None if it was not started, or was removed.
 
         Raises:
             StorageFailed: The database fails for long.
         """
 
     async def note(self, job_id: str, endpoint: BackendEndpoint) -> None:
-        """Record where a job is begun now.
+        """Record where a job is started.
 
         Raises:
             StorageFailed: The database fails for long.

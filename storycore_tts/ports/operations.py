@@ -1,7 +1,7 @@
-"""Every operation that a backend can be asked for, declared once.
+"""The table of all backend operations.
 
-Messages, events, metrics, jobs, the pipeline and the contract suite all read this table: a new port
-is a protocol, a line here, a field of ``Capabilities``, and an adapter that implements it.
+Messages, events, metrics, jobs, the pipeline and the contract suite all use this table. To add a
+port, add a protocol, a line here, a field of ``Capabilities`` and an adapter that implements it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LineRequest: TypeAlias = SpeechRequest | CloneRequest
 """A request whose result is ``Speech``."""
 
 Request: TypeAlias = LineRequest | TrainingRequest
-"""What an operation takes."""
+"""A request for any operation."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Operation:
     """A method of a port.
 
     Args:
-        name: The method's name; events, metrics and spans use it too.
-        port: The protocol that has the method.
-        capability: The field of ``Capabilities`` that says whether an adapter has the port.
-        verb: For messages: "The backend 'draft' cannot clone voices."
-        request: The type of request that is for this operation alone; None: there is none.
-        job: What kind of job such a request becomes; None: it becomes none.
+        name: Name of the method; also used in events, metrics and spans.
+        port: The protocol that defines the method.
+        capability: The field of ``Capabilities`` that declares support for the port.
+        verb: Used in messages: "The backend 'draft' cannot clone voices."
+        request: The request type that is used only by this operation; None: there is none.
+        job: The kind of job for such requests; None: they cannot be jobs.
         streams: Whether the method yields chunks instead of returning a result.
     """
 
@@ -48,12 +48,12 @@ class Operation:
     streams: bool = False
 
     def offered_by(self, capabilities: Capabilities, adapter: Adapter | None = None) -> bool:
-        """Tell whether a backend of these capabilities has the port; if given, look at it, too."""
+        """Return whether the capabilities, and the adapter if given, support the operation."""
         has_port = adapter is None or isinstance(adapter, self.port)
         return has_port and bool(getattr(capabilities, self.capability))
 
     def unsupported_by(self, backend: str) -> UnsupportedByBackend:
-        """Return the error for a backend, given its name, that lacks the port."""
+        """Return the error for a backend that does not support the operation."""
         return UnsupportedByBackend(
             f"The backend {backend!r} cannot {self.verb}.",
             hint="Set tts.qwen.backend to one that can, such as comfyui.",
@@ -74,17 +74,17 @@ STREAM = Operation(
 )
 
 OPERATIONS = (SYNTHESIZE, SPEAKERS, CLONE, TRAIN, STREAM)
-"""All of them."""
+"""All operations."""
 
 _BY_REQUEST = {one.request: one for one in OPERATIONS if one.request is not None}
 _BY_JOB = {one.job: one for one in OPERATIONS if one.job is not None}
 
 
 def operation_for(request: Request) -> Operation:
-    """Return the operation that a request is for."""
+    """Return the operation for a request."""
     return _BY_REQUEST[type(request)]
 
 
 def operation_of(kind: JobKind) -> Operation:
-    """Return the operation that does jobs of a kind."""
+    """Return the operation that runs a kind of job."""
     return _BY_JOB[kind]

@@ -1,4 +1,4 @@
-"""Text to speech, heard while it is still being made."""
+"""The port for streaming speech while it is generated."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from storycore_tts.sound.samples import Samples
 
 @dataclass(frozen=True, eq=False)
 class SpeechChunk:
-    """A piece of speech; the pieces joined in order are the whole line.
+    """A chunk of speech; the joined chunks are the whole line.
 
     Args:
         samples: float32, shape (n,), −1..1, mono.
-        sample_rate: In Hz.
-        start: Where the piece begins in the line, in seconds.
-        seed: The seed that the line is spoken with, asked for or fresh; None where the backend has
-            none.
-        backend: Name of the adapter that speaks.
-        warnings: What was done in spite of doubts, for people to read; the same in each piece.
-        model: The model or checkpoint that speaks; "" where that is not known yet.
+        sample_rate: Sample rate in Hz.
+        start: Start of the chunk within the line, in seconds.
+        seed: The seed of the line, requested or random; None if the backend has no seeds.
+        backend: Name of the adapter.
+        warnings: Warnings for users; the same in each chunk.
+        model: The model or checkpoint; "" if not known yet.
     """
 
     samples: Samples
@@ -36,26 +35,31 @@ class SpeechChunk:
 
     @property
     def duration(self) -> float:
-        """Length in seconds."""
+        """Duration in seconds."""
         return len(self.samples) / self.sample_rate
 
 
 @runtime_checkable
 class StreamingSynthesizer(Protocol):
-    """Hands out speech piece by piece; ``capabilities.streaming`` names an adapter that can."""
+    """Streams speech in chunks. Adapters declare it with ``capabilities.streaming``."""
 
     def synthesize_stream(
         self, request: SpeechRequest | CloneRequest, *, on_progress: OnProgress | None = None
     ) -> AsyncIterator[SpeechChunk]:
-        """Speak; the first piece comes long before the last one is made.
+        """Stream a line. The first chunk arrives long before the last one is generated.
 
-        Leaving the loop early stops the job at the latest when the iterator is closed: put it into
-        ``contextlib.aclosing``. What was handed out cannot be taken back, so nothing is tried
-        again, and an error may come after audio that sounded right.
+        If you leave the loop early, the job stops when the iterator is closed at the latest: wrap
+        it in ``contextlib.aclosing``. Delivered chunks cannot be withdrawn, so failures are not
+        retried, and an error may follow valid audio.
+
+        Args:
+            request: The text, the voice and the parameters.
+            on_progress: Called with the job's progress.
 
         Raises:
-            InvalidRequest: Unknown speaker, unsupported language, a value out of range.
+            InvalidRequest: The speaker is unknown, the language is not supported, or a value is out
+                of range.
             BackendUnavailable: The backend cannot be reached or used.
-            GenerationFailed: The backend failed, or delivered silence or a runaway.
+            GenerationFailed: The backend failed, or its audio is silent or never ends.
         """
         ...

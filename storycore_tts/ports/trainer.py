@@ -1,4 +1,4 @@
-"""A voice of one's own."""
+"""The port for training a voice."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ class VoiceTrainer(Protocol):
     async def train(
         self, request: TrainingRequest, *, on_progress: OnProgress | None = None
     ) -> TrainedVoice:
-        """Train; cancelling the task stops the job on the backend too.
+        """Train a voice. Cancelling the task also cancels the job on the backend.
+
+        Args:
+            request: Dataset, voice and hyperparameters.
+            on_progress: Called with the job's progress.
 
         Raises:
-            InvalidRequest: Unsupported language, a value out of range.
-            InvalidDataset: The folder cannot be trained on.
+            InvalidRequest: The language is not supported, or a value is out of range.
+            InvalidDataset: The dataset cannot be used for training.
             BackendUnavailable: The backend cannot be reached or used.
             GenerationFailed: The backend failed.
-            JobCancelled: The job was stopped on the backend, not by us.
+            JobCancelled: The job was cancelled on the backend, not by this client.
         """
         ...
