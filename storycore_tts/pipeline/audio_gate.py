@@ -1,4 +1,4 @@
-"""The one place that judges audio: the results of all adapters pass it, third parties' too."""
+"""Validates the audio of all adapters, including third-party ones, in one place."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ Result = TypeVar("Result")
 
 
 def passed(result: Result, request: object) -> Result:
-    """Return a result unless it is bad audio; a result without audio passes.
+    """Return a result if its audio is valid; results without audio always pass.
 
     Args:
-        result: What an adapter returned.
-        request: What it was asked for.
+        result: The adapter's result.
+        request: The request.
 
     Raises:
-        GenerationFailed: The samples have another shape, type or rate than ``Speech`` promises, or
-            are not finite.
-        SilentAudio: There are none, or all of them are silent.
-        RunawayGeneration: They fill the token budget: the model never said "end".
+        GenerationFailed: The samples do not have the shape, type and rate that ``Speech``
+            requires, or are not finite.
+        SilentAudio: There are no samples, or all are silent.
+        RunawayGeneration: The audio fills the token budget: the model never stopped.
     """
     if isinstance(result, Speech):
         _check_samples(result.samples, result.sample_rate, result.backend)
@@ -39,12 +39,12 @@ def passed(result: Result, request: object) -> Result:
 
 
 class StreamGate:
-    """Judges a stream: each chunk as it passes, and whether all of it was silent at the end.
+    """Validates a stream: each chunk as it passes, and at the end whether all of it was silent.
 
     Use it as a context manager around the stream.
 
     Args:
-        request: What the adapter was asked for.
+        request: The request.
     """
 
     def __init__(self, request: object) -> None:
@@ -52,7 +52,7 @@ class StreamGate:
         self._seconds, self._audible, self._backend = 0.0, False, ""
 
     def __call__(self, chunk: SpeechChunk) -> SpeechChunk:
-        """Return the chunk; raises what ``passed`` raises, but for silence."""
+        """Return the chunk if it is valid; raise as ``passed`` does, except for silence."""
         self._backend = chunk.backend
         _check_samples(chunk.samples, chunk.sample_rate, chunk.backend)
         self._seconds += chunk.duration
@@ -74,15 +74,15 @@ class StreamGate:
 
 
 def _limit(seed: int | None, request: object) -> float | None:
-    """Return the seconds that fill the token budget; what takes no seed draws no tokens."""
+    """Return the seconds that fill the token budget; None without a seed, hence without tokens."""
     tokens = getattr(request, "token_budget", None)
     if seed is None or tokens is None:
         return None
-    return float((tokens - 1) / TOKENS_PER_SECOND)  # the last token makes no frame
+    return float((tokens - 1) / TOKENS_PER_SECOND)  # the last token produces no frame
 
 
 def _check_samples(samples: Samples, sample_rate: int, backend: str) -> None:
-    kind = getattr(samples, "dtype", type(samples).__name__)  # adapters of others are not checked
+    kind = getattr(samples, "dtype", type(samples).__name__)  # unchecked in third-party adapters
     if kind != np.float32 or np.ndim(samples) != 1:
         found = f"samples of type {kind} and shape {np.shape(samples)}"
         raise _malformed(f"{found} instead of float32 and (n,)", backend)

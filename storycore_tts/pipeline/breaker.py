@@ -1,4 +1,4 @@
-"""Knowing that a backend is unavailable, so that no call waits to find that out again."""
+"""A circuit breaker: rejects calls at once while a backend is unavailable."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from storycore_tts.errors import (
 from storycore_tts.pipeline.calls import Call, ClosableMiddleware, Send
 from storycore_tts.ports import BackendStatus
 
-_OF_REACHING_IT = ("connect", "request")  # the waits that say something about the backend itself
+_OF_REACHING_IT = ("connect", "request")  # timeouts that indicate a problem with the backend itself
 
 
 class BreakerPolicy(Protocol):
-    """What ``tts.qwen.breaker`` says; see ``BreakerConfig``."""
+    """The settings ``tts.qwen.breaker``; see ``BreakerConfig``."""
 
     @property
     def failures(self) -> int:
-        """So many failed calls in a row, and the backend counts as unavailable."""
+        """Number of consecutive failures after which the backend counts as unavailable."""
         ...
 
     @property
     def probe_seconds(self) -> float:
-        """How often the status of an unavailable backend is read."""
+        """Seconds between status probes of an unavailable backend."""
         ...
 
 
 class Breaker(ClosableMiddleware):
-    """Passes calls on only while the backend is available; a refusal costs nothing.
+    """Forwards calls while the backend is available, and rejects them at once otherwise.
 
-    It opens after some failures in a row, of any calls. From then on a task probes the backend's
-    status in the background, and closes it when that says "reachable". The task runs on the event
-    loop of a caller, and moves to another caller's when that one ends.
+    It opens after a number of consecutive failures of any calls. Then a background task probes the
+    backend's status, and closes the breaker when the backend is reachable. The task runs on the
+    event loop of a caller, and moves to another caller's loop when that one ends.
 
     Args:
         name: The backend's name, for messages and events.
         probe: Reads the backend's status.
-        policy: When it opens, and how often it probes.
-        tell: Hears when it opens and closes.
+        policy: When to open, and how often to probe.
+        tell: Receives an event when the breaker opens or closes.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Breaker(ClosableMiddleware):
         return self._last_error is not None
 
     async def aclose(self) -> None:
-        """End the probing."""
+        """Stop probing."""
         await super().aclose()
         probing, self._probing = self._probing, None
         if probing is None or probing.done():
@@ -84,11 +84,11 @@ class Breaker(ClosableMiddleware):
             probing.cancel()
             await asyncio.wait([probing])
         else:
-            with suppress(RuntimeError):  # it is closed, and the probing over
+            with suppress(RuntimeError):  # the loop is closed, so probing has ended
                 loop.call_soon_threadsafe(probing.cancel)
 
     async def __call__(self, call: Call, send: Send) -> Any:
-        """Refuse the call while the backend is unavailable; count how it ends otherwise."""
+        """Reject the call while the backend is unavailable; otherwise count its failures."""
         if self._last_error is not None:
             self._keep_probing()
             raise self._refusal(self._last_error)
@@ -100,7 +100,7 @@ class Breaker(ClosableMiddleware):
                 self._failed(error)
             raise
         except TTSError:
-            self._failures = 0  # it answers, if not what was hoped for
+            self._failures = 0  # the backend answered, even if with an error
             raise
         self._failures = 0
         return result
@@ -115,7 +115,7 @@ class Breaker(ClosableMiddleware):
         self._keep_probing()
 
     def _keep_probing(self) -> None:
-        """Start the task that probes, unless one runs."""
+        """Start the probing task, unless it is running."""
         with self._lock:
             task = self._probing
             if task is None or task.done() or task.get_loop().is_closed():
@@ -142,7 +142,7 @@ class Breaker(ClosableMiddleware):
 
 
 def _is_about_the_backend(error: BackendUnavailable) -> bool:
-    """Tell whether an error is about the backend, and not about one workflow or one job."""
+    """Return whether an error concerns the backend, rather than one workflow or job."""
     if isinstance(error, BackendTimeout):
         return error.wait in _OF_REACHING_IT
     return not isinstance(error, NodePackMissing)

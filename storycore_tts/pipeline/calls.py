@@ -1,4 +1,4 @@
-"""Calls, the middleware that they pass, and the adapter at the end."""
+"""Calls, middleware and the dispatcher that calls the adapter."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from storycore_tts.ports.operations import Operation
 
 @dataclass(frozen=True)
 class Call:
-    """One use of a port.
+    """One call of a port's method.
 
     Args:
-        operation: Which method of which port.
-        request: Its argument; None for a method that takes none.
-        on_progress: Hears how far the job is.
+        operation: The method and its port.
+        request: The method's argument; None if it takes none.
+        on_progress: Called with the job's progress.
     """
 
     operation: Operation
@@ -33,32 +33,32 @@ class Call:
 
 
 Send: TypeAlias = Callable[[Call], Awaitable[Any]]
-"""Makes a call, and returns what the port's method returns; of a stream, a ``StartedStream``."""
+"""Makes a call and returns the method's result; for streams, a ``StartedStream``."""
 
 
 class Middleware(Protocol):
-    """An async function, or an object, that calls pass on their way."""
+    """An async function or object that wraps calls."""
 
     def __call__(self, call: Call, send: Send) -> Awaitable[Any]:
-        """Take a call and the next step, and return the result."""
+        """Handle a call: call ``send`` for the next step, and return the result."""
         ...
 
 
 @runtime_checkable
 class Backend(Protocol):
-    """What takes calls: an adapter, and what was put around it."""
+    """An object that takes calls: an adapter with its middleware."""
 
     @property
     def capabilities(self) -> Capabilities:
-        """What calls it can do."""
+        """Return which calls it supports."""
         ...
 
     def send(self, call: Call) -> Awaitable[Any]:
         """Make a call.
 
         Raises:
-            UnsupportedByBackend: The adapter lacks the port.
-            TTSError: What the port's method raises.
+            UnsupportedByBackend: The adapter does not implement the port.
+            TTSError: The errors of the port's method.
         """
         ...
 
@@ -72,31 +72,31 @@ class Backend(Protocol):
 
 
 class ClosableMiddleware:
-    """Middleware that takes part in closing; a call that closing ends is not tried elsewhere."""
+    """Middleware with ``aclose``. A call that is ended by closing is not tried elsewhere."""
 
     def __init__(self) -> None:
         self.closings = 0
-        """How often it was closed: after ``aclose``, the next call opens everything again."""
+        """How often it was closed; after ``aclose``, the next call opens everything again."""
 
     async def __call__(self, call: Call, send: Send) -> Any:
-        """Pass the call on."""
+        """Forward the call."""
         return await send(call)
 
     def details(self) -> Mapping[str, str]:
-        """Return what to add to ``BackendStatus.details``."""
+        """Return additions to ``BackendStatus.details``."""
         return {}
 
     async def aclose(self) -> None:
-        """Let go of what it holds; safe to call twice."""
+        """Release its resources. Safe to call twice."""
         self.closings += 1
 
 
 class Pipeline:
-    """A backend behind middleware.
+    """A backend wrapped in middleware.
 
     Args:
         inner: The backend.
-        middleware: What each call passes, the outermost first.
+        middleware: The middleware, outermost first.
     """
 
     def __init__(self, inner: Backend, *middleware: Middleware) -> None:
@@ -109,17 +109,17 @@ class Pipeline:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the inner backend can do."""
+        """Return the capabilities of the inner backend."""
         return self._inner.capabilities
 
     async def status(self) -> BackendStatus:
-        """See ``Adapter.status``; the middleware adds its details."""
+        """See ``Adapter.status``. The middleware adds its details."""
         status = await self._inner.status()
         added = {key: value for one in self._closable for key, value in one.details().items()}
         return replace(status, details={**status.details, **added})
 
     async def aclose(self) -> None:
-        """Close the middleware, the outermost first, and then the backend."""
+        """Close the middleware, outermost first, then the backend."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._inner.aclose)
             for one in reversed(self._closable):
@@ -127,11 +127,11 @@ class Pipeline:
 
 
 class Dispatcher:
-    """Calls the methods of an adapter: the end of every pipeline.
+    """Calls the adapter's methods, at the end of every pipeline.
 
     Args:
         adapter: The adapter.
-        name: Its name, for messages.
+        name: The adapter's name, for messages.
     """
 
     def __init__(self, adapter: Adapter, name: str) -> None:
@@ -140,17 +140,17 @@ class Dispatcher:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the adapter can do."""
+        """Return the adapter's capabilities."""
         return self._adapter.capabilities
 
     async def send(self, call: Call) -> Any:
-        """Call the port's method, refuse bad audio, and warn of parameters that have no effect.
+        """Call the port's method, reject bad audio and warn about ignored parameters.
 
         See ``audio_gate`` and ``ignored``.
 
-        A call that was cancelled ends as cancelled, even if the adapter makes another error of it:
-        otherwise that error would be retried, or another backend asked (from Python 3.11 on, which
-        can tell).
+        A cancelled call raises ``CancelledError`` even if the adapter raises another error instead.
+        Otherwise that error would be retried or sent to a fallback. Python before 3.11 cannot
+        detect this.
         """
         operation, before = call.operation, _cancellations()
         if not operation.offered_by(self.capabilities, self._adapter):
@@ -181,23 +181,23 @@ class Dispatcher:
 
 
 def backend_of(adapter: Adapter | Backend, name: str) -> Backend:
-    """Return what takes calls for an adapter of this name; a backend stays as it is."""
+    """Wrap an adapter as a backend with this name; a backend is returned unchanged."""
     return adapter if isinstance(adapter, Backend) else Dispatcher(adapter, name)
 
 
 @dataclass(frozen=True)
 class StartedStream:
-    """A stream whose first chunk has arrived: an error from here on comes after audio.
+    """A stream whose first chunk has arrived, so any later error follows audio.
 
     Args:
-        chunks: All chunks, the first one included; closing it closes the adapter's stream.
+        chunks: All chunks, including the first; closing it closes the adapter's stream.
     """
 
     chunks: AsyncGenerator[SpeechChunk, None]
 
     @classmethod
     async def of(cls, stream: AsyncIterator[SpeechChunk]) -> StartedStream:
-        """Wait for the first chunk of a stream; one that ends without any has none."""
+        """Wait for the first chunk of a stream, or for the end of an empty one."""
         return cls(_joined(await anext(stream, None), stream))
 
     def each(
@@ -206,11 +206,11 @@ class StartedStream:
         *,
         within: AbstractContextManager[object] | None = None,
     ) -> StartedStream:
-        """Return the stream with a change to each chunk.
+        """Return the stream with a function applied to each chunk.
 
         Args:
-            change: Takes a chunk, and returns the one that is handed on; None changes nothing.
-            within: Is left when the stream ends, fails or is closed.
+            change: Takes a chunk and returns its replacement; None: no change.
+            within: A context that is exited when the stream ends, fails or is closed.
         """
 
         async def chunks() -> AsyncGenerator[SpeechChunk, None]:
@@ -231,12 +231,12 @@ async def _joined(
         async for chunk in rest:
             yield chunk
     finally:
-        close = getattr(rest, "aclose", None)  # iterators need not have one
+        close = getattr(rest, "aclose", None)  # not all iterators have it
         if close is not None:
             await close()
 
 
 def _cancellations() -> int:
-    """Return how often the current task was told to stop; always 0 before Python 3.11."""
+    """Return the current task's pending cancellation requests; always 0 before Python 3.11."""
     cancelling = getattr(asyncio.current_task(), "cancelling", None)
     return 0 if cancelling is None else int(cancelling())

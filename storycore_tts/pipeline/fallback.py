@@ -1,4 +1,4 @@
-"""Other backends for what one cannot do just now."""
+"""Falls back to other backends while one is unavailable."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from storycore_tts.errors import (
 )
 from storycore_tts.pipeline.calls import Backend, Call, ClosableMiddleware, Send, StartedStream
 
-# The backend never began; a path, for instance, may be right for another one only.
+# The backend never started the job; a path, for example, may be valid only on another backend.
 _REFUSALS = (BackendUnavailable, InvalidRequest, ConfigurationError)
-# Speakers, languages and recordings mean the same to all backends.
+# Speakers, languages and recordings are the same for all backends.
 _BAD_EVERYWHERE = (UnknownSpeaker, UnsupportedLanguage, InvalidReferenceAudio)
 
 
 class Fallback(ClosableMiddleware):
-    """Tries other backends, in their order, while the first one is unavailable, and says so.
+    """Tries other backends in order while the first one is unavailable.
 
-    Only then: bad input stays bad, and a backend that tried and failed (out of memory, a runaway)
-    has had its turn. What another backend delivers carries a warning.
+    Calls with invalid input, or that a backend started and failed (out of memory, runaway), do not
+    fall back. Results of another backend carry a warning.
 
     Args:
         name: The first backend's name.
-        others: The names of the others, and what makes them; called when first needed.
-        tell: Hears each time.
-        only_if_installed: Say nothing of an only other backend that cannot be used at all.
+        others: Factories of the other backends by name; called on first use.
+        tell: Receives an event for each fallback.
+        only_if_installed: If the only other backend cannot be used at all, do not mention it.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class Fallback(ClosableMiddleware):
         self._tell = tell
         self._only_if_installed = only_if_installed
         self._made: dict[str, Backend] = {}
-        self._making = threading.Lock()  # event loops of several threads may need one at once
+        self._making = threading.Lock()  # several threads may need a backend at once
 
     def details(self) -> Mapping[str, str]:
-        """Name the other backends."""
+        """Return the names of the other backends."""
         return {"fallback": ", ".join(self._make)}
 
     async def aclose(self) -> None:
@@ -69,7 +69,7 @@ class Fallback(ClosableMiddleware):
                 stack.push_async_callback(other.aclose)
 
     async def __call__(self, call: Call, send: Send) -> Any:
-        """Make the call, elsewhere if it must be."""
+        """Make the call, on another backend if necessary."""
         closings = self.closings
         try:
             return await send(call)
@@ -101,10 +101,10 @@ class Fallback(ClosableMiddleware):
             return self._made[name]
 
     def _error(self, first: TTSError, last: TTSError, failed: Mapping[str, TTSError]) -> TTSError:
-        """Return the error that tells of all.
+        """Return one error that describes all failures.
 
-        Another backend's refusal leaves the first one's trouble as it was; what went wrong while
-        one worked is the news, and so is what no backend can do.
+        If the other backends only rejected the call, this is the first backend's error. If one of
+        them started and failed, or the request is invalid on every backend, it is that error.
         """
         missing = isinstance(last, BackendUnavailable) and not last.retryable
         if missing and self._only_if_installed:
@@ -138,5 +138,5 @@ def _with_warning(result: Any, warning: str) -> Any:
 
     if isinstance(result, StartedStream):
         return result.each(warned)
-    # A list of speakers has no place for it.
+    # A list of speakers has no warnings.
     return warned(result) if isinstance(result, Speech | TrainedVoice) else result

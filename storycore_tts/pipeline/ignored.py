@@ -1,4 +1,4 @@
-"""The one place that warns of parameters that an adapter does not take."""
+"""Warns about parameters that an adapter does not support, in one place."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Result = TypeVar("Result")
 
 
 def ignored_by(name: str, capabilities: Capabilities, request: object) -> tuple[str, ...]:
-    """Return the warning that a result is given, or nothing.
+    """Return a warning about ignored parameters; () if there are none.
 
     Args:
         name: The adapter's name.
-        capabilities: What the adapter says of itself.
+        capabilities: The adapter's capabilities.
         request: The request, of any operation.
     """
     taken, sampling = capabilities.parameters, getattr(request, "sampling", None)
@@ -27,13 +27,13 @@ def ignored_by(name: str, capabilities: Capabilities, request: object) -> tuple[
         pass
     elif isinstance(request, TrainingParameters):
         ignored = ignored_parameters(request, TrainingParameters, taken)
-    elif sampling is not None:  # whether seeds have an effect is told by ``Capabilities.seeds``
+    elif sampling is not None:  # seeds are covered by ``Capabilities.seeds``
         ignored = ignored_parameters(sampling, SamplingParameters, taken | {"seed"})
     return (f"{name} ignores {', '.join(ignored)}: it has no such parameter",) if ignored else ()
 
 
 def with_warnings(result: Result, warnings: tuple[str, ...]) -> Result:
-    """Return speech, a chunk or a trained voice with further warnings."""
+    """Return speech, a chunk or a trained voice with added warnings."""
     if not warnings:
         return result
     told: Any = result

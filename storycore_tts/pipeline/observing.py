@@ -1,4 +1,4 @@
-"""Telling listeners when a call begins, and how it ended."""
+"""Notifies listeners when calls start and end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ids = itertools.count(1)
 
 @dataclass
 class _Account:
-    """What is known of a call so far."""
+    """What is known about a call so far."""
 
     backend: str
     audio_seconds: float = 0.0
@@ -27,7 +27,7 @@ class _Account:
     job_id: str = ""
 
     def add(self, result: object) -> None:
-        """Note what a result says of itself."""
+        """Record the facts of a result."""
         if isinstance(result, Speech | TrainedVoice):
             self.backend = result.backend
         if isinstance(result, Speech):
@@ -35,18 +35,18 @@ class _Account:
             self.timings, self.job_id = result.timings, result.job_id
 
     def add_chunk(self, chunk: SpeechChunk) -> SpeechChunk:
-        """Note what a chunk says of itself, and return it."""
+        """Record the facts of a chunk, and return it."""
         self.audio_seconds += chunk.duration
         self.backend = chunk.backend or self.backend
         return chunk
 
 
 class Observer:
-    """Middleware that tells of every call, however it ends; a stream is one call.
+    """Middleware that reports the start and end of every call. A stream is one call.
 
     Args:
-        backend: Returns the name of the backend that is configured at the moment.
-        tell: Hears of it.
+        backend: Returns the name of the currently configured backend.
+        tell: Receives the events.
     """
 
     def __init__(self, *, backend: Callable[[], str], tell: Listener) -> None:
@@ -54,7 +54,7 @@ class Observer:
         self._tell = tell
 
     async def __call__(self, call: Call, send: Send) -> Any:
-        """Tell of the beginning and the end of the call."""
+        """Make the call, and report its start and end."""
         with ExitStack() as stack:
             account = stack.enter_context(self._account(call.operation.name))
             result = await send(call)
@@ -94,7 +94,7 @@ class Observer:
 def _outcome(failure: BaseException | None) -> str:
     if failure is None:
         return "ok"
-    # A stream that is left before its end is closed: that is a GeneratorExit.
+    # Closing a stream before its end raises GeneratorExit.
     if isinstance(failure, asyncio.CancelledError | GeneratorExit):
         return "cancelled"
     return type(failure).__name__

@@ -1,4 +1,4 @@
-"""Trying again: only what may succeed later, with growing pauses, and not for ever."""
+"""Retries calls that may succeed later, with growing pauses and a limit."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ from storycore_tts.pipeline.calls import Call, ClosableMiddleware, Send
 
 
 class RetryPolicy(Protocol):
-    """What ``tts.qwen.retry`` says; see ``RetryConfig``."""
+    """The settings ``tts.qwen.retry``; see ``RetryConfig``."""
 
     @property
     def attempts(self) -> int:
-        """Tries of one request, the first among them."""
+        """Maximum number of attempts per request, including the first."""
         ...
 
     @property
     def initial_seconds(self) -> float:
-        """The first pause at most; each one after it may be twice as long."""
+        """Maximum of the first pause in seconds; it doubles with each further pause."""
         ...
 
     @property
     def longest_seconds(self) -> float:
-        """No pause of ours is longer."""
+        """Maximum of any pause in seconds, unless the backend requests one."""
         ...
 
     @property
     def longest_retry_after(self) -> float:
-        """A backend that asks for a longer pause is not waited for."""
+        """Maximum pause in seconds that a backend may request; if longer, the call fails."""
         ...
 
 
 class Retry(ClosableMiddleware):
-    """Tries a call again after an error that says ``retryable``.
+    """Retries a call after an error that is ``retryable``.
 
-    An adapter raises such an error only when nothing of the request lives on in the backend; so no
-    job is ever done twice because of this.
+    An adapter raises such an error only if nothing of the request is left on the backend, so
+    retries never run a job twice.
 
-    A generation that went wrong by chance (silence, no end) is tried once more, with another seed,
-    and not at all when the request fixes the seed: it would go wrong in the same way.
+    A generation that failed by chance (silence, runaway) is retried once with another seed. It is
+    not retried if the request fixes the seed, because it would fail in the same way.
 
-    Closing ends the pauses: a call that waits for its next try fails with its last error.
+    Closing ends all pauses: a call that waits for its next attempt fails with its last error.
 
     Args:
         name: The backend's name, for events.
-        policy: How often, and with which pauses.
-        tell: Hears of every try that failed.
+        policy: Number of attempts and length of pauses.
+        tell: Receives an event for every failed attempt.
     """
 
     def __init__(self, name: str, *, policy: RetryPolicy, tell: Listener) -> None:
@@ -65,13 +65,13 @@ class Retry(ClosableMiddleware):
         self._pausing: set[_Pause] = set()
 
     async def aclose(self) -> None:
-        """End the pauses."""
+        """End all pauses."""
         await super().aclose()
         for pause in tuple(self._pausing):
             pause.end()
 
     async def __call__(self, call: Call, send: Send) -> Any:
-        """Make the call until it works, or must not be tried again."""
+        """Make the call until it succeeds or must not be retried."""
         tries = _Tries(call, self.closings)
         trying = tenacity.AsyncRetrying(
             retry=lambda state: self._is_worth_it(tries, _error(state)),
@@ -100,7 +100,7 @@ class Retry(ClosableMiddleware):
         return not before and _may_be_luckier(tries.call)
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
-        """Return the pause: as the backend asked for, or ours; both differ from call to call."""
+        """Return the pause in seconds: the backend's, or an exponential one; both with jitter."""
         asked_for = getattr(_error(state), "retry_after", None)
         if asked_for is not None:
             return float(asked_for) + random.uniform(0, self._policy.initial_seconds)
@@ -121,14 +121,14 @@ class Retry(ClosableMiddleware):
             await pause.over(seconds)
         finally:
             self._pausing.discard(pause)
-        if tries.closings != self.closings:  # another try would open everything again
+        if tries.closings != self.closings:  # another attempt would reopen everything
             assert tries.last_error is not None
             raise tries.last_error
 
 
 @dataclass
 class _Tries:
-    """The tries of one call."""
+    """The attempts of one call."""
 
     call: Call
     closings: int
@@ -144,7 +144,7 @@ class _Pause:
         self._over = asyncio.Event()
 
     async def over(self, seconds: float) -> None:
-        """Sleep for so long, or until the end."""
+        """Sleep for ``seconds``, or until ``end`` is called."""
         timer = self._loop.call_later(seconds, self._over.set)
         try:
             await self._over.wait()
@@ -153,12 +153,12 @@ class _Pause:
 
     def end(self) -> None:
         """End the sleep now."""
-        with suppress(RuntimeError):  # its loop is closed, and the sleep over
+        with suppress(RuntimeError):  # the loop is closed, so the sleep has ended
             self._loop.call_soon_threadsafe(self._over.set)
 
 
 def _may_be_luckier(call: Call) -> bool:
-    """Tell whether a generation goes another way when it is tried again."""
+    """Return whether a retry would generate different audio."""
     sampling = getattr(call.request, "sampling", None)
     return sampling is not None and sampling.seed is None
 

@@ -1,4 +1,4 @@
-"""Moving to ComfyUI gradually: a share of the requests, always the same ones."""
+"""Gradual rollout: routes a stable share of the requests to another backend."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ _PORTS = {operation.capability for operation in OPERATIONS}
 
 
 def is_in_share(key: str, share: float) -> bool:
-    """Tell whether a key belongs to a share of all keys.
+    """Return whether a key belongs to a share of all keys.
 
-    The answer depends on nothing else, and a key that belongs to a share belongs to every larger
-    one.
+    The result depends only on the arguments. A key that belongs to a share also belongs to every
+    larger share.
 
     Args:
-        key: Any text.
-        share: 0..1: none of them to all of them.
+        key: Any string.
+        share: 0..1; 0: no keys, 1: all keys.
     """
     digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
 def routing_key(request: Request, by: RoutingKey) -> str:
-    """Return what a request is routed by.
+    """Return the key by which a request is routed.
 
     Args:
-        request: What is asked for.
-        by: "project": its project, or its speaker when it names none; "speaker": its voice, however
-            it is given; "request": all of it but the project and the job's id.
+        request: The request.
+        by: "project": its project, or its speaker if it has none; "speaker": its voice, in any
+            form; "request": everything except the project and the job id.
     """
     if by == "project" and request.project:
         return f"project {request.project}"
@@ -59,18 +59,18 @@ def routing_key(request: Request, by: RoutingKey) -> str:
 
 
 class Rollout:
-    """Sends a share of the calls to one backend, and the rest to another.
+    """Routes a share of the calls to one backend, and the rest to another.
 
-    What one of them cannot do at all, such as streaming, goes to the other.
+    Operations that only one of them supports, such as streaming, always go to that one.
 
     Args:
-        new: Gets the share.
-        new_name: Its name.
-        old: Gets the rest.
-        old_name: Its name.
-        share: 0..1.
-        by: What is kept on one side.
-        tell: Hears of every call.
+        new: The backend that gets the share.
+        new_name: Name of the new backend.
+        old: The backend that gets the rest.
+        old_name: Name of the old backend.
+        share: The share of calls, 0..1.
+        by: The property by which calls are routed consistently.
+        tell: Receives an event for every call.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Rollout:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Every port that one of the two has; of the rest, what both can do."""
+        """Return the ports of either backend, and otherwise what both support."""
         new, old = (backend.capabilities for backend, _ in self._sides)
         found: dict[str, Any] = {
             f.name: (any if f.name in _PORTS else all)((getattr(new, f.name), getattr(old, f.name)))
@@ -101,7 +101,7 @@ class Rollout:
         return Capabilities(**found)
 
     async def send(self, call: Call) -> Any:
-        """Make a call on the side where it belongs."""
+        """Make a call on the backend that it is routed to."""
         new, old = self._sides
         if call.request is None:
             in_share = self._share >= 0.5
@@ -114,14 +114,14 @@ class Rollout:
         return await backend.send(call)
 
     async def status(self) -> BackendStatus:
-        """See ``Adapter.status``: that of the new backend, and how the calls are shared."""
+        """See ``Adapter.status``. Reports the new backend's status and the routing."""
         (new, new_name), (_, old_name) = self._sides
         status = await new.status()
         shared = f"{self._share:g} to {new_name}, the rest to {old_name}"
         return replace(status, details={**status.details, "rollout": shared})
 
     async def aclose(self) -> None:
-        """See ``Adapter.aclose``; closes both."""
+        """See ``Adapter.aclose``. Closes both backends."""
         (new, _), (old, _) = self._sides
         try:
             await new.aclose()

@@ -1,4 +1,4 @@
-"""One backend for all that are configured in the same way."""
+"""Shares one backend between all users of the same settings."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from storycore_tts.pipeline.calls import Backend, Pipeline
 
 
 class SharedBackends:
-    """Makes each backend once, and closes it when its last lease is closed.
+    """Creates each backend once, and closes it when its last lease is closed.
 
-    So a model stays loaded while settings change that are not about it, and a backend that is both
-    a fallback and a side of a rollout has one model in memory.
+    So a model stays loaded when unrelated settings change, and a backend that is both a fallback
+    and part of a rollout has only one model in memory.
     """
 
     def __init__(self) -> None:
         self._made: dict[Hashable, tuple[Backend, int]] = {}
-        self._lock = threading.RLock()  # making one may lease another
+        self._lock = threading.RLock()  # creating one may lease another
 
     def lease(self, key: Hashable, make: Callable[[], Backend]) -> Backend:
-        """Return a share of the backend that goes by a key; close it like any other.
+        """Return a lease of the backend with this key; close it like any backend.
 
         Args:
-            key: Equal for those that can share.
-            make: Makes it unless it is leased already.
+            key: Equal for settings that can share a backend.
+            make: Creates the backend if it is not leased yet.
 
         Raises:
-            TTSError: What ``make`` raises.
+            TTSError: ``make`` raised it.
         """
         with self._lock:
             backend, leases = self._made.get(key) or (make(), 0)
@@ -38,9 +38,9 @@ class SharedBackends:
 
     @contextmanager
     def all_or_none(self) -> Iterator[None]:
-        """Take back every lease of a block that fails.
+        """Undo all leases of a block that fails.
 
-        What was made for it is forgotten, not closed: it had no call yet.
+        Backends created in the block are dropped without closing, since they had no calls yet.
         """
         with self._lock:
             before = self._made.copy()
@@ -51,7 +51,7 @@ class SharedBackends:
                 raise
 
     def _give_back(self, key: Hashable) -> bool:
-        """Count a lease as ended; tell whether it was the last one."""
+        """End a lease; return whether it was the last one."""
         with self._lock:
             backend, leases = self._made[key]
             if leases > 1:
@@ -62,7 +62,7 @@ class SharedBackends:
 
 
 class _Lease(Pipeline):
-    """A share of a backend."""
+    """A lease of a shared backend."""
 
     def __init__(self, inner: Backend, give_back: Callable[[], bool]) -> None:
         super().__init__(inner)
@@ -71,10 +71,10 @@ class _Lease(Pipeline):
         self._alone = False
 
     async def aclose(self) -> None:
-        """Give the share back, and close what is not leased any more.
+        """End the lease, and close the backend if this was the last one.
 
-        Again each time: a backend that is used once more, on another event loop for instance,
-        opens what it needs there.
+        Closes again on every call, because a backend that is used after closing, for example on
+        another event loop, reopens its resources.
         """
         if not self._closed:
             self._closed = True

@@ -1,4 +1,4 @@
-"""Changing the backend while it is in use."""
+"""Replaces the backend while it is in use."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ from storycore_tts.ports import BackendStatus, Capabilities
 
 @dataclass(eq=False)
 class _Use:
-    """How many calls a backend has under way."""
+    """A backend and the number of its calls in progress."""
 
     backend: Backend
     calls: int = 0
 
 
 class Switching:
-    """Sends calls to one backend until it is given another; a call ends where it began.
+    """Sends calls to the current backend. A call ends on the backend where it started.
 
     Args:
-        backend: The first one.
+        backend: The initial backend.
     """
 
     def __init__(self, backend: Backend) -> None:
         self._use = _Use(backend)
-        self._retired: set[_Use] = set()  # they get no new calls, and still have some under way
+        self._retired: set[_Use] = set()  # they get no new calls, but have calls in progress
         self._closing: set[asyncio.Task[None]] = set()
         self._ended = False
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the current backend can do."""
+        """Return the current backend's capabilities."""
         return self._use.backend.capabilities
 
     def switch(self, backend: Backend) -> None:
-        """Use another backend from now on; the old one is closed when its last call has ended."""
+        """Use another backend for new calls; the old one is closed when its last call ends."""
         before, self._use = self._use, _Use(backend)
         self._retired.add(before)
         self._close_if_idle(before)
 
     def refuse(self) -> None:
-        """Refuse all calls from now on; what is under way goes on until ``aclose``."""
+        """Reject new calls; calls in progress continue until ``aclose``."""
         self._ended = True
 
     async def send(self, call: Call) -> Any:
-        """Make a call; a stream is under way until it ends.
+        """Make a call. A stream is in progress until it ends.
 
         Raises:
             BackendUnavailable: ``refuse`` was called.
@@ -63,11 +63,11 @@ class Switching:
             return result
 
     async def status(self) -> BackendStatus:
-        """See ``Adapter.status``: that of the current backend."""
+        """See ``Adapter.status``. Reports the current backend's status."""
         return await self._use.backend.status()
 
     async def aclose(self) -> None:
-        """See ``Adapter.aclose``; closes those before it too, with what they have under way."""
+        """See ``Adapter.aclose``. Also closes replaced backends with calls in progress."""
         for use in tuple(self._retired):
             self._close(use)
         try:
@@ -98,10 +98,10 @@ class Switching:
         task.add_done_callback(self._closing.discard)
 
     async def _closed(self) -> None:
-        """Wait for those that are being closed on this loop; a caller who gives up breaks none off.
+        """Wait for backends that are closing on this loop. Cancelling the wait does not stop them.
 
         Raises:
-            TTSError: What one of them raises.
+            TTSError: Closing a backend failed.
         """
         loop = asyncio.get_running_loop()
         tasks = [task for task in self._closing if task.get_loop() is loop]
