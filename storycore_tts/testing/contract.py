@@ -1,4 +1,4 @@
-"""The contract that every adapter keeps, as a test suite to subclass.
+"""The contract of all adapters, as a test suite to subclass.
 
 ::
 
@@ -9,7 +9,7 @@
             yield adapter
             await adapter.aclose()
 
-What an adapter does not offer in its ``capabilities`` is skipped. Needs pytest-asyncio.
+Tests of capabilities that an adapter does not declare are skipped. Requires pytest-asyncio.
 """
 
 from __future__ import annotations
@@ -55,29 +55,29 @@ SEEDED = Sampling(seed=1234)
 
 @pytest.mark.asyncio
 class AdapterContract:
-    """Subclass it, name the subclass ``Test…``, and give it an ``adapter`` fixture."""
+    """Base class: name your subclass ``Test…`` and define an ``adapter`` fixture."""
 
     @pytest.fixture
     def adapter(self) -> Adapter:
-        """The adapter under test, fresh for each test; yours closes it afterwards."""
+        """The adapter under test, new for each test; your fixture closes it afterwards."""
         raise NotImplementedError("a subclass of AdapterContract provides the fixture 'adapter'")
 
     @pytest.fixture
     def speaker(self) -> str:
-        """A voice that the adapter has."""
+        """The name of one of the adapter's speakers."""
         return "Ryan"
 
     @pytest.fixture
     def reference(self) -> ReferenceAudio:
-        """A recording to clone; for an adapter that needs speech in it, give one with speech."""
+        """A recording to clone; override it if the adapter needs real speech."""
         return tone_reference(220.0)
 
     @pytest.fixture
     def training(self) -> TrainingRequest | None:
-        """A training that the backend can do in a minute, or None where it can do none."""
+        """A training request that takes a minute at most; None if the backend cannot train here."""
         return None
 
-    # What an adapter says of itself
+    # Capabilities and status
 
     async def test_it_implements_the_ports_that_it_names(self, adapter: Adapter) -> None:
         assert isinstance(adapter, Adapter)
@@ -329,7 +329,7 @@ class AdapterContract:
 
 
 def synthesizer(adapter: Adapter) -> SpeechSynthesizer:
-    """Return the adapter as a synthesizer; skip the test where it is none."""
+    """Return the adapter as a synthesizer; skip the test if it is not one."""
     if not adapter.capabilities.speech:
         pytest.skip("this adapter does not speak")
     assert isinstance(adapter, SpeechSynthesizer)
@@ -337,7 +337,7 @@ def synthesizer(adapter: Adapter) -> SpeechSynthesizer:
 
 
 def cloner(adapter: Adapter) -> VoiceCloner:
-    """Return the adapter as a cloner; skip the test where it is none."""
+    """Return the adapter as a cloner; skip the test if it is not one."""
     if not adapter.capabilities.cloning:
         pytest.skip("this adapter does not clone")
     assert isinstance(adapter, VoiceCloner)
@@ -345,7 +345,7 @@ def cloner(adapter: Adapter) -> VoiceCloner:
 
 
 def streamer(adapter: Adapter) -> StreamingSynthesizer:
-    """Return the adapter as a streaming synthesizer; skip the test where it is none."""
+    """Return the adapter as a streaming synthesizer; skip the test if it is not one."""
     if not adapter.capabilities.streaming:
         pytest.skip("this adapter does not stream")
     assert isinstance(adapter, StreamingSynthesizer)
@@ -353,7 +353,7 @@ def streamer(adapter: Adapter) -> StreamingSynthesizer:
 
 
 def check_speech(speech: Speech) -> None:
-    """Assert that it is speech: mono float32 in −1..1 at 24 kHz, audible, of a sane length."""
+    """Assert that it is mono float32 in −1..1 at 24 kHz, audible and of a plausible length."""
     assert speech.samples.dtype == np.float32
     assert speech.samples.ndim == 1
     assert speech.sample_rate == SAMPLE_RATE
@@ -364,7 +364,7 @@ def check_speech(speech: Speech) -> None:
 
 
 def check_progress(heard: list[Progress]) -> None:
-    """Assert that stages come in order and that fractions within a stage only grow."""
+    """Assert that stages come in order and that fractions never decrease within a stage."""
     order = list(Stage)
     assert heard
     for before, after in itertools.pairwise(heard):
@@ -375,14 +375,14 @@ def check_progress(heard: list[Progress]) -> None:
 
 
 def tone_reference(pitch: float, *, seconds: float = 4.0) -> ReferenceAudio:
-    """Return a recording of a tone with some breath in it; ``pitch`` in Hz."""
+    """Return a recording of a tone with some noise; ``pitch`` in Hz, ``seconds`` long."""
     time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     breath = 0.02 * np.random.default_rng(0).standard_normal(len(time))
     return ReferenceAudio((0.3 * np.sin(2 * np.pi * pitch * time) + breath).astype(np.float32))
 
 
 def tone_dataset(folder: Path, *, recordings: int = 4) -> Path:
-    """Write a training folder: recordings of 2 s, each with its words; the folder comes back."""
+    """Write a training folder of 2 s recordings with transcripts; return the folder."""
     folder.mkdir()
     for number in range(recordings):
         samples = tone_reference(200.0 + 20.0 * number, seconds=2.0).samples

@@ -1,4 +1,4 @@
-"""Runs jobs one by one, node by node, with the frames that ComfyUI sends meanwhile."""
+"""Runs jobs one at a time, node by node, and sends the same frames as ComfyUI."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NODES: dict[str, Node] = {
 
 
 class Executor:
-    """The one worker. All of it runs on the server's loop; speech is made in a thread."""
+    """The only worker. Runs on the server's event loop; audio is generated in a thread."""
 
     def __init__(
         self,
@@ -64,11 +64,11 @@ class Executor:
         self._interrupted = False
 
     def interrupt(self) -> None:
-        """Interrupt what runs, where it next looks; nothing happens if nothing runs."""
+        """Interrupt the running job at its next check; does nothing if no job runs."""
         self._interrupted = True
 
     def check_interrupt(self) -> None:
-        """Raise Interrupted if somebody asked for it."""
+        """Raise Interrupted if an interruption was requested."""
         if self._interrupted:
             self._interrupted = False
             raise Interrupted
@@ -125,7 +125,7 @@ class JobRun:
         }
 
     async def execute(self) -> str:
-        """Run it; the outcome is success, error or interrupted."""
+        """Run the job; return success, error or interrupted."""
         executor, job = self._executor, self._job
         self._sockets.executing_client = job.client_id
         self._message("execution_start", {})
@@ -140,7 +140,7 @@ class JobRun:
         return "success"
 
     def history_entry(self, outcome: str) -> HistoryEntry:
-        """What the history will say."""
+        """Return the job's history entry."""
         status = {
             "status_str": "success" if outcome == "success" else "error",
             "completed": outcome == "success",
@@ -166,7 +166,7 @@ class JobRun:
         return self._executor.cache.get(self._signatures.get(node_id, ""))
 
     def _order(self) -> list[str]:
-        """Nodes to visit, each after those it needs. What lies before a cached node is not."""
+        """Return the nodes in order of dependency; inputs of cached nodes are not visited."""
         order: dict[str, None] = {}
 
         def visit(node_id: str) -> None:
@@ -185,7 +185,7 @@ class JobRun:
     # Nodes
 
     async def _step(self, node_id: str) -> str | None:
-        """Run a node or take its result from the cache; the outcome if that ends the run."""
+        """Run a node or use its cached result; return the outcome if it ends the run."""
         node_type = self._job.graph[node_id]["class_type"]
         if result := self._cached(node_id):
             self._from_cache(node_id, result)
@@ -197,10 +197,10 @@ class JobRun:
             result = await self._run_node(node_id, node_type, inputs)
         except Interrupted:
             where = {"node_id": node_id, "node_type": node_type, "executed": self._executed}
-            # This one goes to everybody when the job has no client.
+            # If the job has no client, this message is broadcast.
             self._message("execution_interrupted", where, broadcast=True)
             return "interrupted"
-        # KeyError: the node has gone since the job was accepted.
+        # KeyError: the node was removed after the job was accepted.
         except (NodeFailed, OSError, RuntimeError, ValueError, KeyError) as exc:
             self._message("execution_error", self._report(node_id, node_type, inputs, exc))
             return "error"
@@ -257,7 +257,7 @@ class JobRun:
 
     def _from_cache(self, node_id: str, result: Result) -> None:
         self._results[node_id] = result
-        # Unlike a fresh one, a cached output node is reported even if it has nothing to show.
+        # Unlike new results, a cached output node is reported even if its output is empty.
         self._show(node_id, result.ui, always=True)
         self._set_progress(node_id, 1, 1, "finished")
 
@@ -295,7 +295,7 @@ class JobRun:
     # Frames
 
     def _message(self, event: str, data: dict[str, Any], *, broadcast: bool = False) -> None:
-        """A frame that also goes into the history."""
+        """Send a frame and add it to the history."""
         full = {"prompt_id": self._job.prompt_id, **data, "timestamp": int(time.time() * 1000)}
         if event == "execution_cached":
             full = {"nodes": full.pop("nodes"), **full}
@@ -311,7 +311,7 @@ class JobRun:
     def _report_progress(self, node_id: str, value: int, total: int) -> None:
         self._set_progress(node_id, value, total, "running")
         data = {"value": value, "max": total, "prompt_id": self._job.prompt_id, "node": node_id}
-        # Progress of a job without a client goes to everybody.
+        # Progress of a job without a client is broadcast.
         self._sockets.send("progress", data, self._job.client_id)
 
     def _set_progress(self, node_id: str, value: float, total: float, state: str) -> None:

@@ -1,4 +1,4 @@
-"""Scripted faults: what goes wrong, when, how often. Nothing here is random.
+"""Scripted faults: what fails, when and how often. Nothing here is random.
 
 ```
 Fault(times, after, prompt_id, client_id)
@@ -35,9 +35,9 @@ HoldPoint = Literal["queue", "loading", "running", "history"]
 
 @dataclass(frozen=True, kw_only=True)
 class Fault(Mishap):
-    """Strikes `times` times (None: always), after being passed over `after` times.
+    """A fault that occurs `times` times (None: always), after `after` skipped matches.
 
-    `prompt_id` and `client_id` narrow it to one job or one client.
+    `prompt_id` and `client_id` restrict it to one job or one client.
     """
 
     prompt_id: str | None = None
@@ -56,7 +56,7 @@ class Fault(Mishap):
 
 @dataclass(frozen=True, kw_only=True)
 class HttpFault(Fault):
-    """For requests to `path` (without prefix and /api; `*` is a wildcard)."""
+    """A fault for requests to `path` (without prefix and /api; `*` is a wildcard)."""
 
     path: str = "*"
     method: str | None = None
@@ -73,7 +73,7 @@ class HttpFault(Fault):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer(HttpFault):
-    """Answer in place of the server: any status, body and headers."""
+    """Replace the response: any status, body and headers."""
 
     status: int = 500
     body: str | bytes = ""
@@ -83,14 +83,14 @@ class Answer(HttpFault):
 
 @dataclass(frozen=True, kw_only=True)
 class Delay(HttpFault):
-    """Handle the request normally, `seconds` later."""
+    """Handle the request after a delay of `seconds`."""
 
     seconds: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hang(HttpFault):
-    """Never answer, keep the connection open. The request is not handled."""
+    """Keep the connection open without answering. The request is not handled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,26 +100,26 @@ class ResetBefore(HttpFault):
 
 @dataclass(frozen=True, kw_only=True)
 class ResetAfter(HttpFault):
-    """Handle the request, then reset the connection in place of a reply."""
+    """Handle the request, then reset the connection instead of replying."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CutBody(HttpFault):
-    """Send the right headers but only `keep` (0..1) of the body, then close."""
+    """Send the correct headers but only the share `keep` (0..1) of the body, then close."""
 
     keep: float = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class WrongLength(HttpFault):
-    """Announce `by` bytes more (or, negative, fewer) than the body has."""
+    """Declare a Content-Length that is off by `by` bytes (negative: too short)."""
 
     by: int = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorruptBody(HttpFault):
-    """Send a body of the right length whose bytes are wrong from the start on."""
+    """Send a body of the correct length with wrong bytes from the start."""
 
 
 # WebSocket ------------------------------------------------------------------------------------
@@ -127,7 +127,7 @@ class CorruptBody(HttpFault):
 
 @dataclass(frozen=True, kw_only=True)
 class SocketFault(Fault):
-    """Strikes just before a frame of type `on` would be sent ("*": any frame)."""
+    """A fault that occurs just before a frame of type `on` is sent ("*": any frame)."""
 
     on: str = "*"
 
@@ -145,31 +145,31 @@ class RefuseSocket(Fault):
 
 @dataclass(frozen=True, kw_only=True)
 class CloseSocket(SocketFault):
-    """Close with a code; the frame is lost."""
+    """Close the socket with a code; the frame is lost."""
 
     code: int = 1011
 
 
 @dataclass(frozen=True, kw_only=True)
 class AbortSocket(SocketFault):
-    """Cut the connection without a close frame (the client sees 1006)."""
+    """Drop the connection without a close frame (the client sees 1006)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SilenceSocket(SocketFault):
-    """From now on send nothing, answer no ping, but stay open."""
+    """Stop sending frames and answering pings, but stay open."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DuplicateFrames(SocketFault):
-    """Send frames twice; by default all of them, for ever."""
+    """Send frames twice; by default all of them, indefinitely."""
 
     times: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class DropFrames(SocketFault):
-    """Never send frames of these types; by default for ever."""
+    """Drop frames of these types; by default indefinitely."""
 
     times: int | None = None
     types: Sequence[str] = ()
@@ -181,37 +181,37 @@ class DropFrames(SocketFault):
 
 @dataclass(frozen=True, kw_only=True)
 class InjectFrame(SocketFault):
-    """Send a frame of your own first: text as str, binary as bytes."""
+    """Send an additional frame first: text as str, binary as bytes."""
 
     frame: str | bytes = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StripPromptId(SocketFault):
-    """Leave prompt_id out of frames, as the real server does after a reconnection."""
+    """Omit prompt_id from frames, as the real server does after a reconnection."""
 
     on: str = "executing"
     times: int | None = None
 
 
 def unknown_event(**match: Any) -> InjectFrame:
-    """A well-formed frame of a type that no client knows."""
+    """Return a fault that injects a well-formed frame of an unknown type."""
     frame = json.dumps({"type": "standin_unknown_event", "data": {"surprise": True}})
     return InjectFrame(frame=frame, **match)
 
 
 def binary_frame(**match: Any) -> InjectFrame:
-    """A preview image as ComfyUI sends it: two big-endian numbers, then bytes."""
+    """Return a fault that injects a preview image: two big-endian numbers, then bytes."""
     return InjectFrame(frame=b"\x00\x00\x00\x01\x00\x00\x00\x02" + b"\x89PNG" * 4, **match)
 
 
 def invalid_json(**match: Any) -> InjectFrame:
-    """A text frame that is no JSON."""
+    """Return a fault that injects a text frame with invalid JSON."""
     return InjectFrame(frame='{"type": "progress", "data": {', **match)
 
 
 def huge_frame(megabytes: float = 5.0, **match: Any) -> InjectFrame:
-    """A training validation frame of that size, as every client gets it."""
+    """Return a fault that injects a training validation frame of that size in megabytes."""
     audio = "data:audio/wav;base64," + "A" * int(megabytes * 1_000_000)
     data = {"node": "huge", "type": "validation", "epoch": 1, "audio_base64": audio}
     frame = json.dumps({"type": "qwen3tts_training_update", "data": data})
@@ -223,7 +223,7 @@ def huge_frame(megabytes: float = 5.0, **match: Any) -> InjectFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class JobFault(Fault):
-    """Strikes a job; `node_type` narrows it to one kind of node where a node is involved."""
+    """A fault of a job; `node_type` restricts it to one type of node, if a node is involved."""
 
     node_type: str | None = None
 
@@ -234,9 +234,9 @@ class JobFault(Fault):
 
 @dataclass(frozen=True, kw_only=True)
 class NodeError(JobFault):
-    """A node raises: `execution_error` with this type and message.
+    """A node fails: `execution_error` with this type and message.
 
-    Without `node_type` it is the first node of the Qwen-TTS pack.
+    Without `node_type`, this applies to the first node of the Qwen-TTS pack.
     """
 
     exception_type: str = "RuntimeError"
@@ -249,7 +249,7 @@ class NodeError(JobFault):
 
 
 def out_of_memory(**match: Any) -> NodeError:
-    """CUDA runs out of memory in a node, in torch's words."""
+    """Return a fault in which a node runs out of CUDA memory, with torch's message."""
     return NodeError(
         exception_type="torch.OutOfMemoryError",
         message=(
@@ -263,22 +263,22 @@ def out_of_memory(**match: Any) -> NodeError:
 
 @dataclass(frozen=True, kw_only=True)
 class InterruptedByAnother(JobFault):
-    """Somebody else interrupts the job while a voice is generated."""
+    """Another client interrupts the job while audio is generated."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeletedByAnother(JobFault):
-    """Somebody else deletes the job from the queue before it starts: no trace remains."""
+    """Another client deletes the job from the queue before it starts: no trace remains."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class QueueCleared(JobFault):
-    """Somebody else clears the whole queue just after this job was put into it."""
+    """Another client clears the whole queue just after this job was queued."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SlowModelLoad(JobFault):
-    """The next load of a model takes `seconds`, whatever the option says."""
+    """The next load of a model takes `seconds`, regardless of the option."""
 
     seconds: float = 1.0
 
@@ -290,14 +290,14 @@ class SilentAudio(JobFault):
 
 @dataclass(frozen=True, kw_only=True)
 class QuietAudio(JobFault):
-    """The voice node's audio is scaled to this peak (0..1); the default is inaudible."""
+    """The voice node's audio is scaled to this peak (0..1); the default peak is inaudible."""
 
     peak: float = 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunawayAudio(JobFault):
-    """No end of speech: the audio is as long as max_new_tokens allows (12.5 a second)."""
+    """The speech never ends: the audio is as long as max_new_tokens allows (12.5 per second)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,47 +307,47 @@ class DiskFull(JobFault):
 
 @dataclass(frozen=True, kw_only=True)
 class TruncatedFile(JobFault):
-    """The saved file ends after `keep` (0..1) of its bytes."""
+    """The saved file is truncated to the share `keep` (0..1) of its bytes."""
 
     keep: float = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmptyFile(JobFault):
-    """The saved file has no bytes."""
+    """The saved file is empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputDeleted(JobFault):
-    """The saved file is deleted at once: history names it, /view answers 404."""
+    """The saved file is deleted at once: the history lists it, /view answers 404."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputsMissing(JobFault):
-    """History says success, with no outputs; nor is an executed frame sent."""
+    """The history reports success without outputs; no executed frame is sent."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryStatusNull(JobFault):
-    """The history entry's status is null, as newer servers may write it."""
+    """The history entry's status is null, as newer servers may report it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryLost(JobFault):
-    """The run leaves no history entry."""
+    """The run creates no history entry."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryEmpty(JobFault):
-    """GET /history/{id} answers {} though the entry is there; `times` requests long."""
+    """GET /history/{id} answers {} although the entry exists, for `times` requests."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hold(JobFault):
-    """Stop a job at a point until its gate is released.
+    """Hold a job at a point until its gate is released.
 
-    queue: before it is taken out of the queue; loading: where the model is loaded; running: in
-    the call that generates or trains; history: after execution_success, before history.
+    queue: before it leaves the queue; loading: while the model is loaded; running: in the call that
+    generates or trains; history: after execution_success, before the history entry.
     """
 
     at: HoldPoint = "running"
@@ -359,7 +359,7 @@ class Hold(JobFault):
 
 @dataclass(frozen=True, kw_only=True)
 class ServerFault(Fault):
-    """A state of the server, which lasts until it is removed."""
+    """A server state, which lasts until the fault is removed."""
 
     times: int | None = None
 
@@ -385,7 +385,7 @@ class SpeakerList(ServerFault):
 
 @dataclass(frozen=True, kw_only=True)
 class InputLimits(ServerFault):
-    """A number input of a node has other limits."""
+    """A numeric input of a node has other limits."""
 
     node: str = "FB_Qwen3TTSCustomVoice"
     input: str = "max_new_tokens"
@@ -397,7 +397,7 @@ class InputLimits(ServerFault):
 
 
 class Gate:
-    """Where a job waits: `reached` is set when it is there, `release()` lets it go on."""
+    """A point where a job waits: `reached` is set on arrival, `release()` lets it continue."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -407,7 +407,7 @@ class Gate:
         self._waiting: list[Callable[[], object]] = []
 
     def release(self) -> None:
-        """Let the job go on, now or when it comes."""
+        """Let the job continue, now or when it arrives."""
         with self._lock:
             self._released = True
             waiting, self._waiting = self._waiting, []
@@ -415,7 +415,7 @@ class Gate:
             wake()
 
     async def pass_through(self) -> None:
-        """Wait on the server's loop until somebody releases the gate."""
+        """Wait on the server's loop until the gate is released."""
         loop = asyncio.get_running_loop()
         opened = asyncio.Event()
         with self._lock:
@@ -428,7 +428,7 @@ class Gate:
 
 
 def _wake(loop: asyncio.AbstractEventLoop, opened: asyncio.Event) -> None:
-    # A gate may be released after its server was stopped or restarted.
+    # A gate may be released after its server has stopped or restarted.
     if not loop.is_closed():
         loop.call_soon_threadsafe(opened.set)
 
@@ -437,7 +437,7 @@ F = TypeVar("F", bound=Fault)
 
 
 class Faults:
-    """The script of one server. Thread-safe; faults strike in the order in which they came."""
+    """The fault script of one server. Thread-safe; faults occur in the order they were added."""
 
     def __init__(self, log: StandInLog) -> None:
         self._log = log
@@ -446,22 +446,22 @@ class Faults:
         self._gates: dict[str, Gate] = {}
         self._names = itertools.count(1)
         self.changes = 0
-        """Grows with every change of the script, so that what depends on it can be cached."""
+        """Incremented on every change of the script, as a cache key."""
 
     def add(self, *faults: Fault) -> None:
-        """Put faults at the end of the script."""
+        """Append faults to the script."""
         with self._lock:
             self._script.extend(Scripted(fault) for fault in faults)
             self.changes += 1
 
     def remove(self, fault: Fault) -> None:
-        """Take a fault out of the script; nothing happens if it is spent already."""
+        """Remove a fault from the script; does nothing if it is used up."""
         with self._lock:
             self._script = [entry for entry in self._script if entry.mishap != fault]
             self.changes += 1
 
     def clear(self) -> None:
-        """Forget all faults and let everything that is held go on."""
+        """Remove all faults and release all held jobs."""
         with self._lock:
             self._script = []
             self.changes += 1
@@ -469,7 +469,7 @@ class Faults:
 
     @property
     def pending(self) -> list[Fault]:
-        """Faults that have not struck as often as they shall."""
+        """Faults that have not occurred as often as scripted."""
         with self._lock:
             return [entry.mishap for entry in self._script]
 
@@ -483,7 +483,7 @@ class Faults:
         client_id: str | None = None,
         node_type: str | None = None,
     ) -> Gate:
-        """Stop the next matching job at a point and return the gate that it waits at."""
+        """Hold the next matching job at a point; return the gate that it waits at."""
         gate = Gate(f"gate-{next(self._names)}")
         with self._lock:
             self._gates[gate.name] = gate
@@ -496,12 +496,12 @@ class Faults:
         return gate
 
     def gate(self, name: str) -> Gate:
-        """The gate of that name, made if there is none yet."""
+        """Return the gate with this name; create it if needed."""
         with self._lock:
             return self._gates.setdefault(name, Gate(name))
 
     def release_all(self) -> None:
-        """Open every gate."""
+        """Release every gate."""
         with self._lock:
             gates = list(self._gates.values())
         for gate in gates:
@@ -510,7 +510,7 @@ class Faults:
     # The server's side
 
     def take(self, cls: type[F], **context: str | None) -> F | None:
-        """The first fault of a class that strikes here, counted as having struck."""
+        """Return the first matching fault of a class, and count it as occurred."""
         if not self._script:
             return None
         with self._lock:
@@ -537,7 +537,7 @@ class Faults:
         return None
 
     def active(self, cls: type[F]) -> list[F]:
-        """Lasting faults of a class, without counting them."""
+        """Return the persistent faults of a class, without counting them."""
         if not self._script:
             return []
         with self._lock:
@@ -570,7 +570,7 @@ KINDS: dict[str, type[Fault]] = _subclasses(Fault)
 
 
 def fault_to_json(fault: Fault) -> dict[str, Any]:
-    """A fault as a JSON object; bytes travel as {"base64": …}."""
+    """Return a fault as a JSON object; bytes are encoded as {"base64": …}."""
 
     def plain(value: object) -> object:
         if isinstance(value, bytes):
@@ -586,7 +586,7 @@ def fault_to_json(fault: Fault) -> dict[str, Any]:
 
 
 def fault_from_json(data: Mapping[str, Any]) -> Fault:
-    """The fault that `fault_to_json` wrote; KeyError or TypeError if it is none."""
+    """Return the fault that `fault_to_json` encoded; raise KeyError or TypeError if invalid."""
 
     def rich(value: Any) -> Any:
         if isinstance(value, dict) and set(value) == {"base64"}:

@@ -1,4 +1,4 @@
-"""What the nodes do: the Qwen-TTS pack's voices, and ComfyUI's own audio nodes."""
+"""The behaviour of the Qwen-TTS pack's voice nodes and ComfyUI's own audio nodes."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from .speech import (
 from .storage import OutsideFolder, Storage
 
 THROTTLE = 0.1
-"""Seconds between two reports of progress on newer servers."""
+"""Seconds between progress reports on newer servers."""
 OFFLINE = "We couldn't connect to 'https://huggingface.co' to load the files"
 _NOT_FOUND = "Custom model path not found or invalid"
 SHORTEST_REFERENCE = 0.04
-"""Seconds; below that the pack's mel spectrogram cannot be padded."""
+"""Seconds; the pack's mel spectrogram cannot pad shorter audio."""
 
 
 class NodeFailed(Exception):
-    """A node raises: what the client is told as exception_type and exception_message."""
+    """A node failed; the client receives exception_type and exception_message."""
 
     def __init__(self, exception_type: str, message: str) -> None:
         super().__init__(message)
@@ -49,19 +49,19 @@ class NodeFailed(Exception):
 
 
 class Interrupted(Exception):
-    """The run was interrupted; noticed where ComfyUI would notice it."""
+    """The run was interrupted. Raised at the same points as in ComfyUI."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a node returns: values for its slots, and perhaps something for the history."""
+    """A node's result: values for its output slots, and optionally a history entry."""
 
     values: tuple[Any, ...] = ()
     ui: dict[str, Any] | None = None
 
 
 class Server(Protocol):
-    """What nodes need of the server around them."""
+    """The parts of the server that nodes use."""
 
     options: Options
     faults: Faults
@@ -70,18 +70,18 @@ class Server(Protocol):
     printed: ServerLog
 
     def stock_speakers(self) -> Collection[str]:
-        """Speakers of the stock model, in lower case."""
+        """Speakers of the stock model, in lowercase."""
 
     def broadcast(self, event: str, data: Mapping[str, Any]) -> None:
         """Send a frame to every client."""
 
     def model_loaded(self, name: str) -> None:
-        """Note that a model was loaded."""
+        """Record that a model was loaded."""
 
 
 @dataclass
 class ModelSlot:
-    """The one model that the pack keeps in memory; without a checkpoint it is the stock one."""
+    """The single model that the pack keeps in memory; without a checkpoint, the stock model."""
 
     key: tuple[str, ...] | None = None
     checkpoint: Checkpoint | None = None
@@ -89,7 +89,7 @@ class ModelSlot:
 
 @dataclass
 class NodeRun:
-    """One execution of one node, with all that it may reach."""
+    """One execution of a node, with everything that it can access."""
 
     server: Server
     model: ModelSlot
@@ -107,7 +107,7 @@ class NodeRun:
 
     @property
     def context(self) -> dict[str, str | None]:
-        """What faults are matched against."""
+        """The values that faults are matched against."""
         return {
             "prompt_id": self.prompt_id,
             "client_id": self.client_id,
@@ -115,17 +115,17 @@ class NodeRun:
         }
 
     def take(self, cls: type[fault.F]) -> fault.F | None:
-        """The scripted fault of a class that strikes this node."""
+        """Return the scripted fault of a class that applies to this node, if any."""
         return self.server.faults.take(cls, **self.context)
 
     async def hold(self, at: HoldPoint) -> None:
-        """Wait here if the script says so."""
+        """Wait here if the script holds the job at this point."""
         await self.server.faults.pass_gate(at, **self.context)
 
     def progress(self, value: int, total: int) -> None:
-        """Report progress. As in ComfyUI this is where an interruption is noticed.
+        """Report progress. As in ComfyUI, this also checks for an interruption.
 
-        Newer servers report the first step, the last one, and else one in a tenth of a second.
+        Newer servers report the first step, the last step, and at most one step per 0.1 s between.
         """
         now = self.clock()
         is_due = value >= total or now - self._reported_at >= THROTTLE
@@ -136,10 +136,10 @@ class NodeRun:
         self.report(value, total)
 
     async def load_model(self, kind: str, size: str) -> None:
-        """Make sure that the right model is in memory; reload it on any change.
+        """Load the requested model; reload it on any change.
 
-        "auto" attention, and kernels that are not installed, never compare equal to what they
-        were resolved to, so the pack reloads on every run. That costs seconds with a real model.
+        "auto" attention, and kernels that are not installed, never equal their resolved value, so
+        the pack reloads on every run. That takes seconds with a real model.
         """
         await self.hold("loading")
         device, attention = self.inputs["device"], self.inputs.get("attention", "auto")
@@ -159,7 +159,7 @@ class NodeRun:
         self.server.model_loaded(f"{kind} {size}")
 
     def _find(self, path: str) -> Checkpoint | None:
-        """The checkpoint; one that does not exist is only printed, and the stock model speaks."""
+        """Return the checkpoint; if missing, this is only printed, and the stock model is used."""
         checkpoint = self.server.checkpoints.at(path)
         if path:
             found = "Using custom model path" if checkpoint else _NOT_FOUND
@@ -167,7 +167,7 @@ class NodeRun:
         return checkpoint
 
     async def generate(self, speaking: Speaking) -> Audio:
-        """Speak, within the token budget, with whatever the script does to the audio."""
+        """Generate audio within the token budget, with the script's changes to it."""
         await self.hold("running")
         if self.take(fault.InterruptedByAnother):
             self.interrupt()
@@ -197,7 +197,7 @@ class NodeRun:
 
 
 async def pause(seconds: float) -> None:
-    """Take that long; 0 gives no other task a turn."""
+    """Sleep for ``seconds``; 0 does not yield to other tasks."""
     if seconds > 0:
         await asyncio.sleep(seconds)
 
@@ -226,7 +226,7 @@ async def custom_voice(run: NodeRun) -> Result:
         speaker=speaker,
         language=inputs["language"],
         seed=inputs.get("seed", 0),
-        # The 0.6B model has no ear for instructions, and nobody says so.
+        # The 0.6B model silently ignores instructions.
         instruct=inputs.get("instruct", "") if inputs["model_choice"] == "1.7B" else "",
         character=f"{path} {speaker.lower()}" if checkpoint else "",
     )
@@ -328,10 +328,10 @@ async def save_audio(run: NodeRun) -> Result:
 
 
 async def preview_audio(run: NodeRun) -> Result:
-    """PreviewAudio: FLAC in the temp folder, under a prefix of its own."""
+    """PreviewAudio: FLAC in the temp folder, with its own prefix."""
     letters = hashlib.sha256(f"{run.node_id} {run.prompt_id}".encode()).hexdigest()
-    # ComfyUI draws five letters for each file, so that no name comes again after a restart, which
-    # empties the folder. A digest gives letters without a draw.
+    # ComfyUI adds five random letters to each name, so that names are not reused after a restart,
+    # which empties the folder. A digest gives deterministic letters.
     tail = "".join("abcdefghijklmnop"[int(digit, 16)] for digit in letters[:5])
     return _saved(run, "temp", f"ComfyUI_temp_{tail}")
 

@@ -34,7 +34,7 @@ class Routes:
         self._number = 0
 
     def register(self, app: web.Application) -> None:
-        """Add every endpoint twice, plain and under /api, as ComfyUI has them."""
+        """Register every endpoint at its path and under /api, as ComfyUI does."""
         get: dict[str, Endpoint] = {
             "/ws": self._core.sockets.handle,
             "/system_stats": self.system_stats,
@@ -70,10 +70,10 @@ class Routes:
             app.router.add_get(f"{prefix}/api/jobs/{{job_id}}", self.job)
             app.router.add_post(f"{prefix}/api/jobs/{{job_id}}/cancel", self.cancel_job)
             app.router.add_post(f"{prefix}/api/jobs/cancel", self.cancel_jobs)
-        # ComfyUI serves its web page's files from everywhere else.
+        # All other paths are ComfyUI's static files.
         app.router.add_get("/{tail:.*}", self.no_such_file)
 
-    # What the server is
+    # Server information
 
     async def system_stats(self, request: web.Request) -> web.Response:
         """GET /system_stats."""
@@ -84,7 +84,7 @@ class Routes:
         return web.json_response(self._core.features())
 
     async def embeddings(self, request: web.Request) -> web.Response:
-        """GET /embeddings: none."""
+        """GET /embeddings: always empty."""
         return web.json_response([])
 
     async def object_info(self, request: web.Request) -> web.Response:
@@ -101,23 +101,23 @@ class Routes:
         return web.json_response({name: nodes[name]} if name in nodes else {})
 
     async def models(self, request: web.Request) -> web.Response:
-        """GET /models/{folder}: the files below a folder of models; 404 for one without a name."""
+        """GET /models/{folder}: the files in a models folder; 404 if the folder is unknown."""
         options = self._core.options
         if request.match_info["folder"] != "qwen-tts" or not options.node_pack:
             return web.Response(status=404)
         return web.json_response(model_files(options))
 
     async def folder_paths(self, request: web.Request) -> web.Response:
-        """GET /internal/folder_paths: where folders of models lie."""
+        """GET /internal/folder_paths: the paths of the models folders."""
         known = {"qwen-tts": [ROOT]} if self._core.options.node_pack else {}
         return web.json_response(known)
 
     async def printed(self, request: web.Request) -> web.Response:
-        """GET /internal/logs: what the server printed last."""
+        """GET /internal/logs: the server's latest output."""
         return web.json_response(self._core.printed.text)
 
     async def no_such_file(self, request: web.Request) -> web.Response:
-        """GET of anything else."""
+        """GET of any other path."""
         raise web.HTTPNotFound
 
     # Jobs
@@ -128,7 +128,7 @@ class Routes:
             body = json.loads(await request.text())
             answer, status = self._accept(body)
         except (ValueError, TypeError, AttributeError):
-            # Whatever is no JSON object with a graph makes the real server fall over.
+            # The real server answers 500 to anything but a JSON object with a graph.
             return web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR, text=TROUBLE)
         return web.json_response(answer, status=status)
 
@@ -183,7 +183,7 @@ class Routes:
             core.queue.clear()
 
     async def prompt_info(self, request: web.Request) -> web.Response:
-        """GET /prompt: how many jobs there are."""
+        """GET /prompt: the number of jobs."""
         return web.json_response(self._core.queue_info())
 
     async def queue(self, request: web.Request) -> web.Response:
@@ -206,7 +206,7 @@ class Routes:
         return web.Response()
 
     async def interrupt(self, request: web.Request) -> web.Response:
-        """POST /interrupt: one prompt if it runs, or (without an id) whatever runs."""
+        """POST /interrupt: one prompt if it is running, or (without an id) the running one."""
         try:
             body = json.loads(await request.text() or "{}")
         except ValueError:
@@ -226,7 +226,7 @@ class Routes:
         return web.json_response(entries)
 
     async def history_of(self, request: web.Request) -> web.Response:
-        """GET /history/{id}: {} while it waits, runs, or is unknown."""
+        """GET /history/{id}: {} if the prompt is queued, running or unknown."""
         prompt_id = request.match_info["prompt_id"]
         entry = self._core.history.get(prompt_id)
         if entry is None or self._core.faults.take(fault.HistoryEmpty, prompt_id=prompt_id):
@@ -247,7 +247,7 @@ class Routes:
         self._core.executor.free()
         return web.Response()
 
-    # Jobs, as newer servers have them
+    # Jobs API of newer servers
 
     async def jobs(self, request: web.Request) -> web.Response:
         """GET /api/jobs."""
@@ -265,7 +265,7 @@ class Routes:
         return web.json_response({"cancelled": self._cancel(request.match_info["job_id"])})
 
     async def cancel_jobs(self, request: web.Request) -> web.Response:
-        """POST /api/jobs/cancel: {"job_ids": [id, …]}; those that have ended do no harm."""
+        """POST /api/jobs/cancel: {"job_ids": [id, …]}; ended jobs are ignored."""
         body = json.loads(await request.text())
         job_ids = body.get("job_ids") if isinstance(body, dict) else None
         if not isinstance(job_ids, list):
@@ -287,7 +287,7 @@ class Routes:
     # Files
 
     async def view(self, request: web.Request) -> web.Response:
-        """GET /view: a file of the server, or a part of it."""
+        """GET /view: a stored file, or a range of it."""
         query = request.query
         name, kind = query.get("filename", ""), query.get("type", "output")
         if not name:
@@ -309,7 +309,7 @@ class Routes:
         return _ranged(request, data, headers)
 
     async def upload(self, request: web.Request) -> web.Response:
-        """POST /upload/image, which takes audio too."""
+        """POST /upload/image, which also accepts audio."""
         if not request.content_type.startswith("multipart/"):
             return web.Response(status=400)
         form = await request.post()
@@ -346,7 +346,7 @@ def _ranged(request: web.Request, data: bytes, headers: dict[str, str]) -> web.R
 
 
 def is_foreign(request: web.Request) -> bool:
-    """Whether a browser's page from elsewhere sends this; ComfyUI refuses that with 403."""
+    """Return whether the request is cross-origin from a browser; ComfyUI answers 403."""
     host, origin = request.headers.get("Host"), request.headers.get("Origin")
     if not host or not origin:
         return False

@@ -1,15 +1,14 @@
 r"""Random Qwen3-TTS checkpoints of a few megabytes that the real ``qwen_tts`` loads and runs.
 
-They speak noise, but they speak it through the real package: the same loading, the same prompts,
-the same sampling, the same codec. So tests of what stands around the model need neither
-its weights nor a GPU::
+They generate noise, but with the real package: the same loading, prompts, sampling and codec. So
+tests of the code around the model need neither its weights nor a GPU::
 
     models = build_tiny_models(folder)
     model = Qwen3TTSModel.from_pretrained(str(models.path("custom_voice")), device_map="cpu")
 
-Building needs ``torch`` and ``storycore-tts[direct]``; importing this package needs neither.
+Building requires ``torch`` and ``storycore-tts[direct]``; importing this package requires neither.
 
-**What is as in the real checkpoints, because the package relies on it:**
+**Identical to the real checkpoints, because the package relies on it:**
 
 * The prompt is cut by position: the package takes the first 3 tokens of a text as the role and
   drops the last 5. So ``<|im_start|>assistant\n`` must be 3 tokens and
@@ -17,8 +16,8 @@ Building needs ``torch`` and ``storycore-tts[direct]``; importing this package n
 * The ids of speakers, languages and control tokens, and a talker vocabulary of 3072: generation
   forbids its last 1024 ids but the end token, and fine-tuning writes a new speaker to row 3000.
 * Codebook 0 can be any id up to 2047, so the codec decodes 2048 codes per codebook. The codes
-  of a recording go back into the talker, so the codec's encoder knows no more codes than the
-  code predictor does. 16 codebooks everywhere.
+  of a recording are fed back into the talker, so the codec's encoder has no more codes than the
+  code predictor. 16 codebooks everywhere.
 * Rates: 24 kHz, 12.5 frames per second, 1920 samples per frame (`codec`).
 * A speaker embedding is one more row of the talker's input, so the speaker encoder's output is
   as wide as the talker (Base only).
@@ -26,9 +25,9 @@ Building needs ``torch`` and ``storycore-tts[direct]``; importing this package n
   so in the 1.7B kind both are equally wide; in the 0.6B kind, as in the real one, they are not.
 * The 0.6B kind calls itself ``0b6``, on which the package drops instructions.
 
-**What is not random:** when the talker ends. Random weights never say so and would run into every
-token budget. Here the audio lasts two frames per token of text, plus two, whatever the voice,
-the instruction, the reference or the batch; `rigging` explains how.
+**Not random:** when the talker stops. Random weights never choose the end token and would exhaust
+every token budget. Here the audio lasts two frames per token of text, plus two, independent of the
+voice, the instruction, the reference and the batch; `rigging` explains how.
 """
 
 from .build import Kind, Size, TinyModels, build_tiny_models

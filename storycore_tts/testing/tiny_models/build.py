@@ -24,26 +24,26 @@ _CHECKPOINTS: tuple[tuple[Kind, Size], ...] = (
     ("voice_design", "1.7B"),
 )
 _FORMAT = 1
-"""Raise it with any change of what is built, so that older folders are built anew."""
+"""Increment with any change to what is built, so that older folders are rebuilt."""
 
 
 @dataclass(frozen=True)
 class TinyModels:
-    """A folder with tiny checkpoints, named like the published repositories.
+    """A folder of tiny checkpoints, named like the published repositories.
 
     Args:
-        folder: Where they are.
+        folder: The folder.
     """
 
     folder: Path
 
     def path(self, kind: Kind, size: Size = "1.7B") -> Path:
-        """A checkpoint's folder, such as ``…/Qwen3-TTS-12Hz-1.7B-CustomVoice``.
+        """Return a checkpoint's folder, such as ``…/Qwen3-TTS-12Hz-1.7B-CustomVoice``.
 
         Args:
-            kind: The tokenizer is the codec alone; each other checkpoint has a copy of it.
-            size: The published size that it stands in for. VoiceDesign has 1.7B only; the
-                tokenizer has none.
+            kind: Kind of checkpoint. The tokenizer is only the codec; the others have a copy of it.
+            size: The published size that it replaces. VoiceDesign exists only as 1.7B; ignored for
+                the tokenizer.
 
         Raises:
             ValueError: There is no such checkpoint.
@@ -59,24 +59,25 @@ class TinyModels:
 def build_tiny_models(
     folder: Path, *, ends: bool = True, hidden_size: int = 32, layers: int = 2, seed: int = 0
 ) -> TinyModels:
-    """Build all six checkpoints, or find them built with the same options.
+    """Build all six checkpoints, or reuse those built with the same options.
 
-    Takes seconds. The same options and the same package versions give the same bytes. A crash
-    leaves no half checkpoint; other options replace what was built before. Torch's random state
-    is left as it was.
+    Takes seconds. The same options and package versions give the same bytes. A crash leaves no
+    partial checkpoint; different options replace earlier checkpoints. Torch's random state is
+    preserved.
 
     Args:
-        folder: Where to put them; made if missing.
-        ends: Whether the talker says its end token: after two frames (0.16 s) per token of text.
-            With False it never does and runs into any token budget.
+        folder: Folder to build in; created if missing.
+        ends: Whether the talker stops, after two frames (0.16 s) per token of text. If False, it
+            never stops and exhausts any token budget.
         hidden_size: The talker's width, a multiple of 32; larger for benchmarks, such as 512.
-        layers: The talker's layers, at least 2: these count the text, further ones are random.
-        seed: Another seed, other voices.
+        layers: Number of the talker's layers, at least 2: these count the text; further ones are
+            random.
+        seed: Random seed; different seeds give different voices.
 
     Raises:
-        BackendUnavailable: torch, qwen_tts or what they need cannot be imported.
-        ValueError: No such size.
-        FileExistsError: A checkpoint's folder exists and is not ours; nothing of it is touched.
+        BackendUnavailable: torch, qwen_tts or one of their dependencies cannot be imported.
+        ValueError: ``hidden_size`` or ``layers`` is invalid.
+        FileExistsError: A checkpoint's folder exists but was not built here; it is not changed.
     """
     from .configs import Shape
 
@@ -114,7 +115,7 @@ def build_tiny_models(
                 with finished(wanted[number], options) as building:
                     _copy(tokenizer, building)
                     _copy(codec, building / "speech_tokenizer")
-                    # Far apart, so that no two checkpoints of neighbouring seeds are the same.
+                    # Spaced so that checkpoints of adjacent seeds never share a seed.
                     config, fresh = model_config(kind, size, shape, text), 1000 * (seed + 1)
                     write_model(building, config, text, ends=ends, seed=fresh + number)
     return models

@@ -1,4 +1,4 @@
-"""The 12 Hz codec: audio to codes and back, random but audible."""
+"""The 12 Hz codec, which converts audio to codes and back; random but audible."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .configs import CODE_GROUPS, DECODER_CODES, FEATURE_EXTRACTOR_CONFIG, codec
 from .writing import power_of_two_near, write_json, write_weights
 
 LOUDNESS = 0.1
-"""Root mean square of the decoded noise: its peaks then are about 0.4, far from silence (0.05)
-and from clipping (1.0)."""
+"""Root mean square of the decoded noise. Its peaks are then about 0.4, far from silence (0.05)
+and clipping (1.0)."""
 
 
 def write_codec(folder: Path, seed: int) -> None:
-    """Write a codec checkpoint into `folder`. Seeds the global generator of the CPU."""
+    """Write a codec checkpoint into `folder`. Seeds the CPU's global generator."""
     config = codec_config()
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", config)
@@ -34,9 +34,9 @@ def write_codec(folder: Path, seed: int) -> None:
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
             if name.endswith(("embed_sum", "embedding_sum")):
-                tensor.normal_()  # zeros by default: every code would sound the same
+                tensor.normal_()  # the default is zeros: all codes would sound the same
             elif tensor.dim() == 3:
-                # Keeps a signal's size through the convolutions; the default is 0.02.
+                # Preserves the signal's amplitude through the convolutions; the default is 0.02.
                 tensor.normal_(std=(2.0 / tensor[0].numel()) ** 0.5)
         _set_loudness(model)
     write_weights(folder / "model.safetensors", model)

@@ -1,8 +1,9 @@
 """Configurations: the real checkpoints' ids and rates, with small dimensions.
 
-Ids are the published ones. Keys that look optional but are not: the classes' defaults are those
-of far larger models, and some are read though their signature lacks them (``text_vocab_size``,
-``head_dim``, ``rope_scaling``; in the codec's decoder ``codebook_dim``, ``head_dim``).
+Ids are the published ones. Many keys look optional but are required: the classes' defaults are
+those of far larger models, and some keys are read although they are missing from the signature
+(``text_vocab_size``, ``head_dim``, ``rope_scaling``; in the codec's decoder ``codebook_dim``,
+``head_dim``).
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from .text import TextVocabulary
 SAMPLE_RATE = 24_000
 """Hz."""
 CODE_GROUPS = 16
-"""Codebooks, that is codes per frame."""
+"""Number of codebooks, which is the number of codes per frame."""
 REFERENCE_CODES = 64
-"""Codes that the codec's encoder knows, so those of a reference lie below it. The talker is
-rigged not to say these in codebook 0, which tells spoken frames from a reference's."""
+"""Number of codes of the codec's encoder: codes of a reference are below it. The talker is rigged
+never to generate these in codebook 0, which distinguishes generated frames from a reference's."""
 DECODER_CODES = 2048
-"""Codes that the codec's decoder knows: all that generation allows in codebook 0."""
+"""Number of codes of the codec's decoder: all codes that generation allows in codebook 0."""
 TALKER_VOCABULARY = 3072
 """Codes, control tokens, languages, speakers, and row 3000, which fine-tuning writes."""
 END_ID = 2150
@@ -39,7 +40,7 @@ SPEAKER_IDS = {
     "dylan": 2878,
 }
 DIALECTS = {"eric": "sichuan_dialect", "dylan": "beijing_dialect"}
-"""Spoken instead of Chinese; each must be a key of `LANGUAGE_IDS`."""
+"""Used instead of Chinese; each must be a key of `LANGUAGE_IDS`."""
 LANGUAGE_IDS = {
     "chinese": 2055,
     "english": 2050,
@@ -76,7 +77,7 @@ GENERATION_CONFIG = {
     "subtalker_top_k": 50,
     "max_new_tokens": 8192,
 }
-"""The published checkpoints' sampling; the file must exist, or loading fails."""
+"""The published checkpoints' sampling parameters; loading fails without this file."""
 FEATURE_EXTRACTOR_CONFIG = {
     "feature_extractor_type": "EncodecFeatureExtractor",
     "chunk_length_s": None,
@@ -91,11 +92,11 @@ _CODEC_ENCODER = {
     "model_type": "mimi",
     "sampling_rate": SAMPLE_RATE,
     "frame_rate": 12.5,
-    "_frame_rate": 12.5,  # what MimiConfig itself writes and reads
+    "_frame_rate": 12.5,  # MimiConfig's own key
     "audio_channels": 1,
     "num_filters": 4,
     "num_residual_layers": 1,
-    # 8·6·5·4 = 960 samples, and a stride of 2 behind them: 1920 per frame.
+    # 8·6·5·4 = 960 samples, followed by a stride of 2: 1920 per frame.
     "upsampling_ratios": [8, 6, 5, 4],
     "upsample_groups": 32,
     "codebook_size": REFERENCE_CODES,
@@ -117,11 +118,11 @@ _CODEC_DECODER = {
 
 @dataclass(frozen=True)
 class Shape:
-    """How large the talker is.
+    """The talker's dimensions.
 
     Args:
         hidden_size: Width, a multiple of 32.
-        layers: Decoder layers, at least 2.
+        layers: Number of decoder layers, at least 2.
     """
 
     hidden_size: int
@@ -135,16 +136,16 @@ class Shape:
 
     @property
     def head_dim(self) -> int:
-        """Width of an attention head: 16, and 64 from a width of 256 on."""
+        """Width of an attention head: 16, or 64 if the talker's width is at least 256."""
         return 16 if self.hidden_size < 256 else 64
 
     @property
     def heads(self) -> int:
-        """Attention heads, at least 2."""
+        """Number of attention heads, at least 2."""
         return self.hidden_size // self.head_dim
 
     def transformer(self, layers: int) -> dict[str, Any]:
-        """What the talker's and the code predictor's configurations have in common."""
+        """Return the keys shared by the talker's and the code predictor's configurations."""
         return {
             "hidden_size": self.hidden_size,
             "intermediate_size": 2 * self.hidden_size,
@@ -159,12 +160,12 @@ class Shape:
 
 
 def model_config(kind: str, size: str, shape: Shape, text: TextVocabulary) -> dict[str, Any]:
-    """The ``config.json`` of a checkpoint.
+    """Return the ``config.json`` of a checkpoint.
 
     Args:
         kind: base, custom_voice or voice_design.
         size: 0.6B or 1.7B.
-        shape: How large the talker is.
+        shape: The talker's dimensions.
         text: The text tokenizer's vocabulary.
     """
     config: dict[str, Any] = {
@@ -184,7 +185,7 @@ def model_config(kind: str, size: str, shape: Shape, text: TextVocabulary) -> di
         config["speaker_encoder_config"] = {
             "mel_dim": MEL_BANDS,
             "enc_dim": shape.hidden_size,
-            "enc_channels": [16, 16, 16, 16, 48],  # the last is fed by the three before it
+            "enc_channels": [16, 16, 16, 16, 48],  # the three before it feed the last
             "enc_kernel_sizes": [5, 3, 3, 3, 1],
             "enc_dilations": [1, 2, 3, 4, 1],
             "enc_attention_channels": 8,
@@ -197,8 +198,8 @@ def model_config(kind: str, size: str, shape: Shape, text: TextVocabulary) -> di
 
 def _talker(kind: str, size: str, shape: Shape, text: TextVocabulary) -> dict[str, Any]:
     speakers = SPEAKER_IDS if kind == "custom_voice" else {}
-    # The rope's three axes share the half of head_dim between them, as 24 + 20 + 20 of 64 do in
-    # the real one; for speech all three count the same positions.
+    # The three rope axes split half of head_dim, like 24 + 20 + 20 of 64 in the real model. For
+    # speech, all three count the same positions.
     half = shape.head_dim // 2
     return {
         "model_type": "qwen3_tts_talker",
@@ -219,7 +220,7 @@ def _talker(kind: str, size: str, shape: Shape, text: TextVocabulary) -> dict[st
         "spk_is_dialect": {name: DIALECTS.get(name, False) for name in speakers},
         "code_predictor_config": {
             "model_type": "qwen3_tts_talker_code_predictor",
-            **shape.transformer(max(1, shape.layers * 5 // 28)),  # 5 beside 28 in the real one
+            **shape.transformer(max(1, shape.layers * 5 // 28)),  # 5 to 28 in the real model
             "vocab_size": REFERENCE_CODES,
             "max_position_embeddings": 65_536,
         },
@@ -227,7 +228,7 @@ def _talker(kind: str, size: str, shape: Shape, text: TextVocabulary) -> dict[st
 
 
 def codec_config() -> dict[str, Any]:
-    """The ``config.json`` of the codec: a Mimi encoder and Qwen's own decoder."""
+    """Return the ``config.json`` of the codec: a Mimi encoder and Qwen's own decoder."""
     transformer = {
         "hidden_size": 32,
         "intermediate_size": 32,

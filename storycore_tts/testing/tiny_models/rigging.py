@@ -1,31 +1,31 @@
-"""How the talker knows when the text is said.
+"""Makes the talker stop at the end of the text.
 
-The talker's input is a row of positions. The package fills them, in this order, with an
-instruction, the role, language and speaker, then the text; each spoken frame adds one position.
-When it clones with a transcript, the transcript and its codes stand before the text, joined
-to it, and the text may go on beside the spoken frames. The lengths of all of these must not matter,
-so the talker has to find the text and count. A few dimensions of its hidden state are kept free of
-random values for that (`Dimension`), and the first two layers work on them:
+The talker's input is a sequence of positions. The package fills them, in this order, with an
+instruction, the role, language and speaker, then the text; each generated frame adds one position.
+For a clone with a transcript, the transcript and its codes precede the text without a separator,
+and the text may continue in parallel with the generated frames. The result must not depend on the
+lengths of these parts, so the talker has to find the text and count. A few dimensions of its hidden
+state are reserved for that (`Dimension`), and the first two layers use them:
 
 * **Layer 1, "how many texts have started?"** The tokenizer puts a mark before each text. One head
-  looks only at these marks and at one anchor, the token that begins every prompt's spoken part,
-  all alike. The mean of "is a mark" is then 0 before any mark, 1/2 after one, 2/3 after two.
-* **Layer 2, "how much is left to say?"** One head looks only at positions that have seen as many
-  marks as the asking one: at the text, not at a transcript or an instruction. It sums +1 for
-  each spoken frame, −2 for each token of text and −1 for the mark. (Attention takes a mean. The
-  anchor has a share so large, and a value of 0, that the mean is this sum over nearly a constant.)
-  Then a unit of the layer's MLP, silent below its threshold, fires when the sum is above 0, and
-  the end token's row of the output layer reads it.
+  attends equally to these marks and to one anchor, the token that begins every prompt's speech
+  part. The mean of "is a mark" is then 0 before any mark, 1/2 after one, 2/3 after two.
+* **Layer 2, "how much is left to say?"** One head attends only to positions that have seen as many
+  marks as the querying one: to the text, not to a transcript or an instruction. It sums +1 for
+  each generated frame, −2 for each token of text and −1 for the mark. (Attention computes a mean.
+  The anchor has a value of 0 and such a large share that the mean is this sum divided by nearly a
+  constant.) A unit of the layer's MLP then fires when the sum exceeds 0, and the end token's row of
+  the output layer reads it.
 
-So a text of n tokens lasts 2n + 2 frames; in bf16, give or take 2. A transcript with more tokens
-than its recording has frames is read on beside the first spoken frames, and these come on top. A
-reference's frames count 0: they are coded with the first 64 codes only, which the talker is rigged
-not to say itself. Left padding is masked by the package, and nothing here depends on absolute
-positions: heads compare along the rotary embedding's slowest pair of dimensions, which turns by
-0.05 rad in 8000 positions.
+So a text of n tokens lasts 2n + 2 frames; in bf16, ±2. If a transcript has more tokens than its
+recording has frames, the rest is read in parallel with the first generated frames, which are added.
+A reference's frames count 0: they use only the first 64 codes, which the talker is rigged never to
+generate. The package masks left padding, and nothing here depends on absolute positions: heads
+compare along the rotary embedding's slowest pair of dimensions, which turns by 0.05 rad in 8000
+positions.
 
 Every position carries one large constant, the carrier, so that the norms before each layer
-divide by nearly the same number everywhere, and counts stay counts.
+divide by nearly the same number everywhere, and counts are preserved.
 """
 
 from __future__ import annotations
@@ -39,37 +39,37 @@ from .text import TextVocabulary
 
 FRAMES_PER_TOKEN = 2
 CARRIER = 32.0
-"""Beside it, the random part of a hidden state has a norm of 1 to 2: 0.2 % of the whole."""
+"""In comparison, the random part of a hidden state has a norm of 1 to 2: 0.2 % of the whole."""
 FORBIDDEN = -20.0
-"""Logit of what is not to be said. The others are within ±15."""
+"""Logit of codes that must not be generated. All others are within ±15."""
 END = 60.0
-"""The end token's logit once the text is said."""
+"""The end token's logit once the text is complete."""
 
 _SHARPNESS = 192.0
-"""Attention's scores lie within ± this where a head is to choose."""
+"""Attention scores are within ± this value if a head has to choose."""
 _LEVELS = (12.0, 7.0)
 """Slope and shift that turn a share of marks 0, 1/2, 2/3 into −7, −1, 1: the tangents of −82°, −45°
 and 45°."""
 _ANCHOR_BONUS = 7.5
-"""What the anchor's score is higher by, so that its share is that of e^7.5, about 1800, others."""
+"""Bonus of the anchor's score, which gives it the share of e^7.5, about 1800, other positions."""
 _SEEN_SCALE = 4.0
-"""How large a share of marks is written: above bf16's grain, small beside the carrier."""
+"""Scale of the share of marks: above bf16's resolution, small compared with the carrier."""
 _LEFT_SCALE = 8.0
-"""The same for the sum; 1800 frames are then 8."""
+"""Scale of the sum; 1800 frames are then 8."""
 _STEEPNESS = 20.0
-"""What half a frame moves the threshold unit's input by; it fires at +20 and is silent at −20."""
+"""Change of the threshold unit's input per half frame; it fires at +20 and is silent at −20."""
 
 
 class Dimension(IntEnum):
-    """The hidden state's dimensions that hold no random values; the first are also the text's."""
+    """Reserved dimensions of the hidden state, without random values; text uses the first ones."""
 
     CARRIER = 0
     COUNT = 1
-    """+1 for a spoken frame, −2 for a token of text, −1 for the mark."""
+    """+1 for a generated frame, −2 for a token of text, −1 for the mark."""
     MARK = 2
     """1 for the mark before a text."""
     ANCHOR = 3
-    """1 for the token that begins the spoken part."""
+    """1 for the token that begins the speech part."""
     SPEAKER = 4
     """1 for a speaker's embedding."""
     SEEN = 5
@@ -77,26 +77,26 @@ class Dimension(IntEnum):
     LEFT = 6
     """Written by layer 2: the sum."""
     OVER = 7
-    """Written by layer 2: 1 as soon as the sum is above 0."""
+    """Written by layer 2: 1 once the sum exceeds 0."""
 
 
 RESERVED = len(Dimension)
 
 
 class Rig:
-    """Writes the counters into a talker whose weights leave the reserved dimensions alone."""
+    """Writes the counters into a talker whose weights do not use the reserved dimensions."""
 
     def __init__(self, talker: Any) -> None:
         self._talker = talker
         self._config = talker.config
-        # What a norm multiplies a hidden state by.
+        # The factor by which a norm scales a hidden state.
         self._gain = self._config.hidden_size**0.5 / CARRIER
         half = self._config.head_dim // 2
-        # The slowest pair for comparing, and one dimension of the next for the mark's bonus.
+        # The slowest pair for comparisons, and one dimension of the next for the mark's bonus.
         self._slow = (half - 1, 2 * half - 1, half - 2)
 
     def mark_inputs(self, text: TextVocabulary, speaker_rows: list[int]) -> None:
-        """Give text tokens, codes and speakers their values in the reserved dimensions."""
+        """Set the reserved dimensions of text tokens, codes and speakers."""
         embedding = self._talker.model.text_embedding.weight
         embedding[:, :RESERVED] = 0.0
         embedding[:, Dimension.COUNT] = 1.0
@@ -105,7 +105,7 @@ class Rig:
         embedding[text.start_mark, Dimension.COUNT] = 1.0 / FRAMES_PER_TOKEN
         embedding[text.specials["<tts_text_bos>"], Dimension.ANCHOR] = 1.0
 
-        # Through the projection's SiLU: it maps 0 to 0 and 32 to 32, exactly, even in bf16.
+        # The projection's SiLU maps 0 to 0 and 32 to 32 exactly, even in bf16.
         first, second = self._talker.text_projection.linear_fc1, self._talker.text_projection
         second = second.linear_fc2
         first.weight[:RESERVED] = 0.0
@@ -118,7 +118,7 @@ class Rig:
             first.weight[dimension, dimension] = 32.0
             second.weight[dimension, dimension] = 1.0 / 32.0
         second.weight[Dimension.COUNT] *= -FRAMES_PER_TOKEN
-        # Every position has exactly one projected text token in it, and so one carrier.
+        # Every position contains exactly one projected text token, and so one carrier.
         second.bias[Dimension.CARRIER] = CARRIER
 
         codes = self._talker.model.codec_embedding.weight
@@ -129,12 +129,12 @@ class Rig:
             embedding.weight[:, :RESERVED] = 0.0
 
     def hear_speaker(self, loudness: float) -> None:
-        """Layer 1, second head: carry the speaker's embedding to every position.
+        """Layer 1, second head: copy the speaker's embedding to every position.
 
-        Without a speaker it looks at all positions alike, so at the description of a voice.
+        Without a speaker, it attends equally to all positions, including a voice description.
 
         Args:
-            loudness: How large it becomes in the hidden state, beside a random part of 1.
+            loudness: Norm of the embedding in the hidden state, relative to a random part of 1.
         """
         attention = self._talker.model.layers[0].self_attn
         self._look_at(attention, 1, [Dimension.SPEAKER])
@@ -147,7 +147,7 @@ class Rig:
         )
 
     def count(self) -> None:
-        """Layer 1, first head; layer 2, first head and the threshold unit."""
+        """Write the counters: layer 1, first head; layer 2, first head and threshold unit."""
         first, second = self._talker.model.layers[0], self._talker.model.layers[1]
         self._look_at(first.self_attn, 0, [Dimension.MARK, Dimension.ANCHOR])
         self._carry(first.self_attn, Dimension.MARK, Dimension.SEEN, _SEEN_SCALE)
@@ -156,7 +156,7 @@ class Rig:
         self._fire_above_zero(second.mlp)
 
     def choose_end(self, *, ends: bool) -> None:
-        """The output layer: what is never said, and the end token where there is to be one."""
+        """Write the output layer: forbidden codes, and the end token if `ends`."""
         head = self._talker.codec_head.weight
         carrier = self._gain * CARRIER
         head[:, :RESERVED] = 0.0
@@ -170,10 +170,10 @@ class Rig:
         return slice(head * self._config.head_dim, (head + 1) * self._config.head_dim)
 
     def _look_at(self, attention: Any, head: int, dimensions: list[Dimension]) -> None:
-        """Let a head look at the positions that have 1 in one of these dimensions, all alike.
+        """Make a head attend equally to all positions that have 1 in one of these dimensions.
 
-        Where there is none, it looks at all positions alike. Keys are normalised, so one that has
-        a single value keeps only its sign: +32 for 1, −32 for 0.
+        If there are none, it attends equally to all positions. Keys are normalised, so a key with a
+        single value keeps only its sign: +32 for 1, −32 for 0.
         """
         rows = self._rows(head)
         attention.q_proj.weight[rows] = 0.0
@@ -185,11 +185,11 @@ class Rig:
         self._sharpen(attention)
 
     def _look_at_own_text(self, attention: Any) -> None:
-        """Layer 2, first head: look at positions that have seen as many marks as this one.
+        """Layer 2, first head: attend to positions that have seen as many marks as this one.
 
-        The share of marks becomes an angle; a score is the cosine between two angles. Being flat
-        at its maximum, it forgives bf16's rounding. The anchor's key stands at a right angle to all
-        of these, and queries lean towards it, so that its score is the highest everywhere.
+        The share of marks becomes an angle; a score is the cosine between two angles. Since the
+        cosine is flat at its maximum, it tolerates bf16's rounding. The anchor's key is orthogonal
+        to all of these, and queries lean towards it, so its score is always the highest.
         """
         rows = self._rows(0)
         slope, shift = _LEVELS
@@ -203,11 +203,11 @@ class Rig:
         row = rows.start + self._slow[2]
         attention.q_proj.weight[row, Dimension.CARRIER] = math.hypot(1.0, 1.0) * math.tan(lean)
         attention.q_proj.weight[row, Dimension.CARRIER] /= CARRIER
-        attention.k_proj.weight[row, Dimension.ANCHOR] = 1000.0  # leaves nothing of the angle
+        attention.k_proj.weight[row, Dimension.ANCHOR] = 1000.0  # outweighs the angle
         self._sharpen(attention)
 
     def _sharpen(self, attention: Any) -> None:
-        """Scale the scores along the slow dimensions, which the other heads leave empty."""
+        """Scale the scores along the slow dimensions, which the other heads do not use."""
         slow = list(self._slow)
         attention.q_norm.weight[slow] = _SHARPNESS / self._config.head_dim**0.5
         for head in range(self._config.num_attention_heads):
@@ -216,7 +216,7 @@ class Rig:
                 attention.q_proj.weight[rows] = 0.0
 
     def _carry(self, attention: Any, source: Dimension, target: Dimension, scale: float) -> None:
-        """Let the first head write the mean of one dimension to another, times `scale`."""
+        """Make the first head write the mean of one dimension to another, times `scale`."""
         rows = self._rows(0)
         attention.v_proj.weight[rows] = 0.0
         attention.o_proj.weight[:, rows] = 0.0
@@ -228,7 +228,7 @@ class Rig:
         gate, up, down = mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight
         for weight in (gate[0], up[0], down[:, 0]):
             weight.zero_()
-        one_frame = _LEFT_SCALE / math.exp(_ANCHOR_BONUS)  # what it adds to LEFT
+        one_frame = _LEFT_SCALE / math.exp(_ANCHOR_BONUS)  # the amount it adds to LEFT
         gate[0, Dimension.LEFT] = 2.0 * _STEEPNESS / (one_frame * self._gain)
         gate[0, Dimension.CARRIER] = -_STEEPNESS / (CARRIER * self._gain)
         up[0, Dimension.CARRIER] = 1.0 / (CARRIER * self._gain)

@@ -1,4 +1,4 @@
-"""A checkpoint's own weights: talker, code predictor and, for Base, the speaker encoder."""
+"""A checkpoint's weights: talker, code predictor and, for Base, the speaker encoder."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from .rigging import CARRIER, RESERVED, Dimension, Rig
 from .text import TextVocabulary
 from .writing import power_of_two_near, write_json, write_weights
 
-# Norms of a hidden state's random parts.
+# Norms of the random parts of a hidden state.
 _EMBEDDING = 1.0
 _SPEAKER = 1.5
-"""A speaker's embedding where it is heard; larger than the rest, so that a voice is a voice."""
+"""Norm of a speaker's embedding; larger than the rest, so that voices differ clearly."""
 _LAYER = 0.5
-"""What an ordinary layer adds."""
+"""Norm added by an ordinary layer."""
 _LOGITS = 3.0
 """Standard deviation of the logits: neither nearly uniform nor nearly certain."""
 _LOG_MEL = (-6.0, 3.0)
-"""Mean and standard deviation of speech's log-mel values, roughly."""
+"""Approximate mean and standard deviation of the log-mel values of speech."""
 
 
 def write_model(
     folder: Path, config: dict[str, Any], text: TextVocabulary, *, ends: bool, seed: int
 ) -> None:
-    """Write config and weights into `folder`. Seeds the global generator of the CPU."""
+    """Write config and weights into `folder`. Seeds the CPU's global generator."""
     write_json(folder / "config.json", config)
     write_json(folder / "generation_config.json", GENERATION_CONFIG)
 
@@ -50,7 +50,7 @@ def write_model(
 
 
 def _arguments(config: dict[str, Any]) -> dict[str, Any]:
-    """The config file's content as the class's constructor takes it."""
+    """Convert the config file's content to constructor arguments."""
     arguments: dict[str, Any] = copy.deepcopy(config)
     for key in ("architectures", "model_type"):
         del arguments[key]
@@ -60,10 +60,10 @@ def _arguments(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _randomise_talker(talker: Any) -> None:
-    """Random weights that neither read nor write the reserved dimensions."""
+    """Set random weights that neither read nor write the reserved dimensions."""
     width = talker.config.hidden_size
     free = width - RESERVED
-    gain = width**0.5 / CARRIER  # what a norm multiplies a hidden state by
+    gain = width**0.5 / CARRIER  # the factor by which a norm scales a hidden state
 
     talker.model.text_embedding.weight.normal_()
     projection = talker.text_projection
@@ -86,26 +86,26 @@ def _randomise_talker(talker: Any) -> None:
             reader.weight[:, :RESERVED] = 0.0
         for writer in (attention.o_proj, mlp.down_proj):
             writer.weight[:RESERVED] = 0.0
-    # At the end, a hidden state's random part is about twice as large as a speaker is heard.
+    # At the output, the random part of a hidden state is about twice the norm of a speaker.
     talker.codec_head.weight.normal_(std=_LOGITS / (gain * 2.0 * _SPEAKER))
 
 
 def _randomise_code_predictor(predictor: Any) -> None:
-    """Codebooks 1 to 15: nothing is rigged, only sizes are kept."""
+    """Set random weights for codebooks 1 to 15; nothing is rigged, only norms are preserved."""
     for layer in predictor.model.layers:
         for parameter in layer.parameters():
             if parameter.dim() == 2:
                 parameter.normal_(std=parameter.shape[1] ** -0.5)
     for head in predictor.lm_head:
         head.weight.normal_(std=_LOGITS * head.in_features**-0.5)
-    # The talker reads the sum of these and of codebook 0.
+    # The talker's input is the sum of these and codebook 0.
     groups, free = len(predictor.model.codec_embedding), predictor.config.hidden_size - RESERVED
     for embedding in predictor.model.codec_embedding:
         embedding.weight.normal_(std=_EMBEDDING / (groups * free) ** 0.5)
 
 
 def _randomise_speaker_encoder(encoder: Any) -> None:
-    """An embedding that differs between recordings and is flagged as a speaker's."""
+    """Set weights whose embedding differs between recordings and is flagged as a speaker's."""
     for parameter in encoder.parameters():
         if parameter.dim() == 3:
             parameter.normal_(std=parameter[0].numel() ** -0.5)
@@ -114,7 +114,7 @@ def _randomise_speaker_encoder(encoder: Any) -> None:
     mean, deviation = _LOG_MEL
     first = encoder.blocks[0].conv
     first.weight.mul_(1.0 / deviation)
-    # Take the mean away, or every recording would be mostly the same large constant.
+    # Subtract the mean; otherwise all embeddings would be dominated by the same constant.
     first.bias.copy_(-mean * first.weight.sum((1, 2)))
     last = encoder.fc
     last.weight[:RESERVED] = 0.0

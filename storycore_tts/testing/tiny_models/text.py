@@ -1,7 +1,7 @@
-"""The text tokenizer: a small byte-level BPE that marks where a text starts.
+"""The text tokenizer: a small byte-level BPE that marks the start of each text.
 
-The files are a `tokenizer.json` and a `tokenizer_config.json`, which the processor's fast
-tokenizer reads. (The real ones are `vocab.json` and `merges.txt`; those cannot hold the mark.)
+The files are `tokenizer.json` and `tokenizer_config.json`, which the processor's fast tokenizer
+reads. (The real checkpoints have `vocab.json` and `merges.txt`, which cannot represent the mark.)
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ SPECIALS = (
     "<tts_text_eod>",
 )
 ROLES = ("assistant", "user")
-"""One token each, or the package would cut its prompts in the wrong places."""
+"""Each must be one token; otherwise the package would cut its prompts in the wrong places."""
 START_MARK = "\ue000"
-"""Put before everything that the assistant says, so that the talker can tell the text from a
-reference's transcript, which the package joins without a seam. A private-use character."""
+"""Inserted before all assistant text, so that the talker can distinguish the text from a
+reference's transcript, which the package joins without a separator. A private-use character."""
 
-# Pairs of letters that become one token, the most frequent of English first. They bring a token to
-# about two letters, and so two frames per token to a natural 10 to 15 letters per second.
+# Letter pairs that become one token, in order of frequency in English. With them, a token is about
+# two letters long, so two frames per token give a natural 10 to 15 letters per second.
 PAIRS = """
 th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io le ve co me
 de hi ri ro ic ne ea ra ce li ch ll be ma si om ur ca el ta la ns di fo ho pe ec pr no ct us ac ot
@@ -38,9 +38,9 @@ il tr ly nc et ut ss so rs un lo wa ge ie wh ee wi em ad ol rt po we na ul ni ts
 sh ir su id os iv ia am fi ci vi pl ig tu ev ld ry mp fe bl ab gh ty op wo sa ay ex ke fr oo av ag
 """
 LEAD_BYTES = (0xC3, 0xD0, 0xD1, *range(0xE3, 0xEE))
-"""First bytes of accented Latin, Cyrillic, Japanese, Chinese and Korean: each joins the byte after
-it, so that a letter of two bytes is one token and one of three is two."""
-# As Qwen2's: words with the space before them, single digits, punctuation, line ends.
+"""First bytes of accented Latin, Cyrillic, Japanese, Chinese and Korean: each joins the next byte,
+so a two-byte letter is one token and a three-byte letter is two."""
+# Like Qwen2's: words with their leading space, single digits, punctuation, line ends.
 WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -49,12 +49,12 @@ WORDS = (
 
 @dataclass(frozen=True)
 class TextVocabulary:
-    """What the talker must know of the tokenizer.
+    """The tokenizer's data that the talker needs.
 
     Args:
         size: Number of tokens.
         specials: Ids of `SPECIALS`.
-        start_mark: The id of `START_MARK`.
+        start_mark: Id of `START_MARK`.
     """
 
     size: int
@@ -88,16 +88,16 @@ def _tokenizer(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Tok
     from tokenizers import pre_tokenizers as pre
 
     tokenizer = Tokenizer(
-        # ignore_merges: a word that is in the vocabulary is one token, without a chain of merges
-        # that leads there. That is for the roles and the mark.
+        # ignore_merges: words in the vocabulary (the roles and the mark) become one token without a
+        # chain of merges.
         models.BPE(vocab=vocabulary, merges=merges, ignore_merges=True)
     )
     tokenizer.normalizer = normalizers.Sequence(
         [
             normalizers.NFC(),
-            # A normalizer sees what lies between two special tokens. Text follows the role in the
-            # text's and the transcript's part, but not in the last one, which invites to speak,
-            # and an instruction's role is "user".
+            # A normalizer sees the text between two special tokens. The role is followed by text in
+            # the text and transcript parts, but not in the last part, the generation prompt. An
+            # instruction's role is "user".
             normalizers.Replace(Regex(r"\Aassistant\n(?=[\s\S])"), f"assistant\n{START_MARK}"),
         ]
     )
@@ -143,9 +143,9 @@ def _config(specials: dict[str, int]) -> dict[str, Any]:
 
 
 def _tokenizer_class() -> str:
-    """The class that reads tokenizer.json as it is; the package's processor names the first one.
+    """Return the class that reads tokenizer.json unchanged; the processor expects the first one.
 
-    transformers 5 cuts the texts of a Qwen2Tokenizer in its own way.
+    transformers 5 splits the texts of a Qwen2Tokenizer differently.
     """
     import transformers
 
@@ -154,7 +154,7 @@ def _tokenizer_class() -> str:
 
 
 def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """The tokens' ids, and the pairs that are joined, the most important first."""
+    """Return the tokens' ids, and the merges in order of priority."""
     space = _as_byte_letters(b" ")
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
     merges = [(pair[0], pair[1]) for pair in PAIRS.split()]
@@ -174,7 +174,7 @@ def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
 
 
 def _as_byte_letters(data: bytes) -> str:
-    """The bytes in byte-level BPE's alphabet: printable ones stay, the others move up to U+0100."""
+    """Map bytes to byte-level BPE's alphabet: printable ones stay, others move to U+0100 and up."""
     visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     hidden = [value for value in range(256) if value not in visible]
     return "".join(

@@ -1,4 +1,4 @@
-"""Checkpoint folders that are there complete or not at all."""
+"""Writes checkpoint folders atomically."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 MANIFEST = "tiny_model.json"
-"""In every checkpoint folder: the options that it was built with. By it a folder is known as
-ours, and as finished, since it is only ever seen under its name when it is."""
+"""Name of the file with the build options in every checkpoint folder. It identifies folders built
+here. They are complete, since a folder gets its final name only when finished."""
 
 
 def is_built(target: Path, options: Mapping[str, Any]) -> bool:
-    """Whether the checkpoint is there, built with these options.
+    """Return whether the checkpoint exists and was built with these options.
 
     Raises:
-        FileExistsError: Something is there that was not built here; it is never replaced.
+        FileExistsError: The path exists but was not built here; it is never replaced.
     """
     if not target.exists():
         return False
@@ -35,10 +35,10 @@ def is_built(target: Path, options: Mapping[str, Any]) -> bool:
 
 @contextmanager
 def finished(target: Path, options: Mapping[str, Any]) -> Iterator[Path]:
-    """A folder to build in, which becomes `target` when the block ends without an error.
+    """Yield a folder to build in, which becomes `target` when the block ends without an error.
 
-    It replaces a tiny model with other options. If another process finished the same meanwhile,
-    theirs stays.
+    It replaces a tiny model with other options. If another process has finished the same model in
+    the meantime, that one is kept.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
@@ -61,26 +61,26 @@ def finished(target: Path, options: Mapping[str, Any]) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """The content as JSON, UTF-8."""
+    """Write the content as JSON in UTF-8."""
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def write_weights(path: Path, model: Any) -> None:
-    """The model's parameters and buffers as safetensors, float32."""
+    """Write the model's parameters and buffers as float32 safetensors."""
     from safetensors.torch import save_file
 
     tensors = {
         name: tensor.detach().float().contiguous() if tensor.is_floating_point() else tensor
         for name, tensor in model.state_dict().items()
     }
-    # transformers refuses a file that does not say which framework wrote it.
+    # transformers rejects files that do not name the framework that wrote them.
     save_file(tensors, path, metadata={"format": "pt"})
 
 
 def power_of_two_near(value: float) -> float:
-    """The nearest power of two, by ratio.
+    """Return the nearest power of two, by ratio.
 
-    What was measured on a model is rounded by this before it scales weights: the last bits of a
-    measurement differ between processors, and files should not.
+    Measurements of a model are rounded with this before they scale weights: their last bits differ
+    between processors, but the files must not.
     """
     return float(2.0 ** round(math.log2(value)))
