@@ -181,8 +181,8 @@ def _check_known(file: soundfile.SoundFile) -> None:
 
 def _check_channels(channels: int) -> None:
     if channels > _MOST_CHANNELS:
-        raise UndecodableAudio(f"it has {channels} channels; {_MOST_CHANNELS} are the most")
+        raise UndecodableAudio(f"it has {channels} channels; the maximum is {_MOST_CHANNELS}")
 
 
 def _damaged(reason: str) -> UndecodableAudio:
-    return UndecodableAudio(f"it is no readable audio file: {reason.rstrip('.')}")
+    return UndecodableAudio(f"it is not a readable audio file: {reason.rstrip('.')}")

@@ -127,7 +127,7 @@ def decode(
                 raise UndecodableAudio(f"it unpacks to more than {most_frames} frames")
             blocks.append(samples)
     except MemoryError as error:  # sizes in a damaged header, too large to allocate
-        raise UndecodableAudio("it is no readable audio file: it takes too much memory") from error
+        raise UndecodableAudio("it is not a readable audio file: it is too large") from error
     samples = np.concatenate(blocks)
     if not np.isfinite(samples).all():
         raise UndecodableAudio("it holds samples that are not finite numbers")

@@ -72,7 +72,7 @@ async def test_one_that_nothing_tells_of_is_not_claimed(server, adapter):
     unread(server)
     speech = await adapter.synthesize(line("/data/mia"))
     assert speech.model == ""
-    assert "does not tell whether it has loaded the checkpoint /data/mia" in speech.warnings[0]
+    assert "does not report whether it has loaded the checkpoint /data/mia" in speech.warnings[0]
 
 
 async def test_one_that_stays_in_memory_is_known_after_the_log_forgot_it(server, adapter):

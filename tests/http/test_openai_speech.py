@@ -230,7 +230,7 @@ def test_a_recording_that_is_sent_along_is_cloned(client, comfyui, more, inputs)
     [
         ({"ref_audio": "file:///etc/passwd"}, 400, "URLs and files are not fetched"),
         ({"ref_audio": "data:audio/wav;base64,!!!"}, 400, "not valid base64"),
-        ({"ref_audio": data_url(b"no sound at all" * 100)}, 415, "none of the sound files"),
+        ({"ref_audio": data_url(b"no sound at all" * 100)}, 415, "not a supported audio file"),
         ({"ref_text": "La la la."}, 400, "ref_audio is missing"),
         ({"x_vector_only_mode": True}, 400, "ref_audio is missing"),
         ({"task_type": "VoiceDesign"}, 400, "does not support voice design"),

@@ -153,8 +153,7 @@ class Child:
                 raise unreadable(_printable(body))
             if tag == b"U":
                 raise UnsupportedRecording(
-                    "The recording is none of the sound files that are accepted, by its first "
-                    "bytes.",
+                    "The recording is not a supported audio file, judging by its first bytes.",
                     hint=f"Send one of: {ACCEPTED}.",
                 )
             if tag == b"D":

@@ -82,7 +82,7 @@ class RecordingReader:
         self._check(data)
         if self._admitted >= self._capacity:
             raise BackendOverloaded(
-                f"{self._capacity} recordings are being decoded or wait for it.",
+                f"{self._capacity} recordings are being decoded or are waiting.",
                 hint="Send the recording again later.",
                 retry_after=_RETRY_AFTER,
             )
@@ -116,7 +116,7 @@ class RecordingReader:
     def _check(self, data: bytes) -> None:
         if len(data) > self._limits.max_bytes:
             raise RecordingTooLarge(
-                f"The recording is {len(data)} bytes large; {self._limits.max_bytes} are the most.",
+                f"The recording is {len(data)} bytes; the maximum is {self._limits.max_bytes}.",
                 hint="Cloning needs 0.5 s to 10 minutes of speech; 3 to 15 s work best.",
             )
 

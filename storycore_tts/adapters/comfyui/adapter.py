@@ -189,7 +189,7 @@ class ComfyUIAdapter:
             server = await session.http.server_info()
             queue = await session.http.queue()
         except TTSError as error:
-            problem = Problem(error.message, error.hint or "Look at the server's own log.")
+            problem = Problem(error.message, error.hint or "Check the server's log.")
             return BackendStatus(BACKEND, False, details={"url": url}, problems=(problem,))
         details, problems, speaks = {"url": url}, [], False
         for class_type in graphs.SPEAKING_AND_TRAINING:
@@ -199,7 +199,7 @@ class ComfyUIAdapter:
                 details[class_type] = f"{spec.module or 'present'}: {graphs.describe_version(spec)}"
             except TTSError as error:
                 details[class_type] = "missing" if isinstance(error, NodePackMissing) else "unknown"
-                problems.append(Problem(error.message, error.hint or "Look at the server's log."))
+                problems.append(Problem(error.message, error.hint or "Check the server's log."))
         if speaks:
             problems += await checks.missing_models(session)
             device, changed = speaking.device_for(

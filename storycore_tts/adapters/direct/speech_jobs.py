@@ -216,7 +216,7 @@ class SpeechJob(PoolCall[Spoken]):
             return False
         if self.seed is not None:
             self.seed = (self.seed + 1) % (MAX_SEED + 1)
-        told = f"with the seed {seed} the model did not stop speaking; another one was taken"
+        told = f"with the seed {seed} the model did not stop speaking; another seed was used"
         self.add_warnings([told])
         return True
 

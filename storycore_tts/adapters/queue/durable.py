@@ -140,7 +140,7 @@ class DurableQueue:
     async def start(self, perform: JobHandler) -> None:
         """Start running jobs; see ``JobQueue.start``."""
         if self._perform is not None or self._closing is not None:
-            raise StorageFailed("This queue was started or closed already.", hint="Make a new one.")
+            raise StorageFailed("This queue was already used.", hint="Create a new one.")
         self._perform = perform
         try:
             await self.in_thread(self._open)
@@ -174,7 +174,8 @@ class DurableQueue:
         if spec.backend not in self._concurrency:
             known = ", ".join(sorted(self._concurrency))
             raise InvalidRequest(
-                f"No jobs are done for the backend {spec.backend!r}.", hint=f"There are: {known}."
+                f"No jobs are run for the backend {spec.backend!r}.",
+                hint=f"Use one of: {known}.",
             )
         job = await self.in_thread(self._repository.accept, spec)
         self._wanted.set()
@@ -441,4 +442,4 @@ class DurableQueue:
 
 
 def _not_open() -> StorageFailed:
-    return StorageFailed("The queue of jobs is not open.", hint="Start it first.")
+    return StorageFailed("The job queue is not open.", hint="Start it first.")

@@ -72,8 +72,8 @@ class JobRepository:
             )  # fmt: skip
         if not documents.same_spec(earlier.spec, text):
             raise IdempotencyConflict(
-                "This idempotency key belongs to a job with another content.",
-                hint="Use a new key for a new job, and the same content for an old key.",
+                "This idempotency key was used for a job with different content.",
+                hint="Use a new key for a new job, or send the same content as before.",
             )
         return documents.job_from_row(earlier)
 
@@ -132,13 +132,13 @@ class JobRepository:
         if job.state is not JobState.SUCCEEDED:
             raise JobNotReady(
                 f"The job is {job.state.value}, so there is no audio.",
-                hint=None if job.state.ended else "Ask again when it has succeeded.",
+                hint=None if job.state.ended else "Try again when it has succeeded.",
             )
         wanted = sa.select(results.c.audio, results.c.media_type, results.c.etag)
         with self._storage.reading() as connection:
             row = connection.execute(wanted.where(results.c.job_id == job.id)).one_or_none()
         if row is None or not row.audio:
-            raise JobNotReady("This job makes no audio.")
+            raise JobNotReady("This job produces no audio.")
         return StoredAudio(bytes(row.audio), row.media_type, row.etag)
 
     def counts(self) -> dict[JobState, int]:

@@ -164,9 +164,9 @@ class Storage:
             raise StorageFailed(
                 f"The database of jobs ({self._url.render_as_string()}) fails: "
                 f"{self._reason(error)}.",
-                hint="See whether it runs, takes our connections and has room left."
+                hint="Check that it is running, accepts connections and has free space."
                 if self.is_postgres
-                else "See whether the disk has room, and whether this user may write there.",
+                else "Check that the disk has free space and this user may write there.",
             ) from None
 
     def _reason(self, error: Exception) -> str:
@@ -227,7 +227,7 @@ def _postgres_url(text: str) -> URL:
         url = None
     if url is None or url.drivername not in _POSTGRES or not url.database or _leaks(url):
         raise ConfigurationError(
-            "The address of the database of jobs is not one of PostgreSQL.",
+            "The URL of the job database is not a PostgreSQL URL.",
             key="tts.qwen.server.database_url",
             allowed="postgresql://user:password@host:5432/database",
             hint="Use postgresql://user:password@host:5432/database, or null for a file.",

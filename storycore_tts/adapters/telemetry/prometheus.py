@@ -108,24 +108,22 @@ class _Metrics:
         self.requests = counter("requests", "Requests that ended.", (*what, "outcome"))
         self.in_progress = gauge(
             "requests_in_progress",
-            "Requests under way.",
+            "Requests in progress.",
             ("operation",),
             multiprocess_mode="livesum",
         )
-        self.retries = counter(
-            "retries", "Attempts that failed and are repeated.", (*what, "error")
-        )
+        self.retries = counter("retries", "Failed attempts that were retried.", (*what, "error"))
         self.fallbacks = counter(
-            "fallbacks", "Requests that went on to another backend.", (*what, "to")
+            "fallbacks", "Requests that fell back to another backend.", (*what, "to")
         )
         self.available = gauge(
             "backend_available",
-            "1 while the backend is asked, 0 while it counts as down.",
+            "1 if the backend is available, 0 if it is unavailable.",
             where,
             multiprocess_mode="livemin",
         )
         self.routed = counter("routed_requests", "Requests that a rollout sent to a backend.", what)
-        self.reloads = counter("reloads", "Times that the settings were read again.")
+        self.reloads = counter("reloads", "Reloads of the settings.")
 
     def _measure(self, registry: CollectorRegistry) -> None:
         from prometheus_client import Histogram
@@ -137,11 +135,11 @@ class _Metrics:
         self.request_seconds = histogram(
             "request_seconds", "Time from start to end, whatever the outcome.", what
         )
-        self.queue_seconds = histogram("queue_seconds", "Time behind other jobs.", where)
+        self.queue_seconds = histogram("queue_seconds", "Time in the queue.", where)
         self.generation_seconds = histogram(
-            "generation_seconds", "Time that the backend worked.", where
+            "generation_seconds", "Time spent generating on the backend.", where
         )
-        self.audio_seconds = histogram("audio_seconds", "Length of the audio.", where)
+        self.audio_seconds = histogram("audio_seconds", "Duration of the audio.", where)
         self.real_time_factor = histogram(
             "real_time_factor", "Generating seconds per second of audio.", where, buckets=_PACE
         )

@@ -27,7 +27,7 @@ def is_built(target: Path, options: Mapping[str, Any]) -> bool:
     manifest = target / MANIFEST
     if not manifest.is_file():
         raise FileExistsError(
-            f"{target} exists and is no tiny model (it has no {MANIFEST}); choose another folder"
+            f"{target} exists and is not a tiny model (it has no {MANIFEST}); choose another folder"
         )
     found: Any = json.loads(manifest.read_text(encoding="utf-8"))
     return bool(found == options)

@@ -29,7 +29,7 @@ async def test_what_is_refused_is_refused_with_a_reason(recording, reader):
     for data, reason in (
         (recording("WAV", "GSM610", rate=8000), r"it holds .* in WAV"),
         (bomb, "longer than 120 s"),
-        (recording("FLAC")[:40], "no readable audio file"),
+        (recording("FLAC")[:40], "not a readable audio file"),
         (recording(seconds=0.2), "0.20 s"),
         (recording(loudness=0), "silent"),
     ):
@@ -46,7 +46,7 @@ async def test_what_is_no_sound_file_is_refused_with_what_is_accepted(reader):
 
 async def test_too_many_bytes_and_words_that_cannot_be_spoken_are_refused(recording):
     async with RecordingReader(IntakeLimits(max_bytes=100_000)) as reader:
-        with pytest.raises(InvalidReferenceAudio, match="100000 are the most"):
+        with pytest.raises(InvalidReferenceAudio, match="the maximum is 100000"):
             await reader.read(recording(seconds=10))
         with pytest.raises(InvalidRequest, match="transcript"):
             await reader.read(recording(), transcript="\x00")

@@ -273,14 +273,14 @@ def test_sampling_that_this_node_does_not_take_is_refused(speak, sampling, name)
 
 @pytest.mark.parametrize("missing", ["custom_model_path", "custom_speaker_name"])
 def test_a_node_that_would_speak_in_the_stock_voice_is_refused(speak, missing):
-    with pytest.raises(GenerationFailed, match=f"takes no {missing}"):
+    with pytest.raises(GenerationFailed, match=f"has no input {missing}"):
         speak(SpeechRequest("Hi.", "Mia", checkpoint="/models/mia"), **{missing: None})
     assert missing not in speak(SpeechRequest("Hi.", "Ryan"), **{missing: None})["voice"]["inputs"]
 
 
 @pytest.mark.parametrize("missing", ["ref_audio", "x_vector_only"])
 def test_a_node_that_would_not_clone_is_refused(clone, missing):
-    with pytest.raises(GenerationFailed, match=f"takes no {missing}"):
+    with pytest.raises(GenerationFailed, match=f"has no input {missing}"):
         clone(CloneRequest("Hi.", REFERENCE, x_vector_only=True), **{missing: None})
 
 

@@ -161,7 +161,7 @@ def test_a_node_that_is_not_there_is_reported_with_advice():
     error = missing_node_error(CLASS, [])
     assert f"no node {CLASS}." in error.message
     assert "Install the node pack ComfyUI-Qwen-TTS" in str(error)
-    assert "It has A, B, whose nodes are others" in missing_node_error(CLASS, ["A", "B"]).message
+    assert "has A, B, which have different nodes" in missing_node_error(CLASS, ["A", "B"]).message
 
 
 json_values = st.recursive(

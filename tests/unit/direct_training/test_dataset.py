@@ -28,7 +28,7 @@ def test_a_folder_is_read_in_the_order_of_its_names(dataset):
     assert [recording.text for recording in found.recordings] == WORDS
     assert found.reference == dataset / "line0.wav"
     (below,) = found.warnings
-    assert below.endswith("a recording in folders below it (takes), not looked at")
+    assert below.endswith("a recording in folders below it (takes), ignored")
     assert found.duration == pytest.approx(4 * 1.2)
     assert {recording.sample_rate for recording in found.recordings} == {24_000}
 
@@ -52,9 +52,9 @@ def test_every_fault_is_told_at_once(dataset):
         "b without words.wav": "there is no transcript b without words.txt",
         "c empty.wav": "its transcript is empty",
         "d unspeakable.wav": "nothing to speak",
-        "e short.wav": "is 0.30 s long; 0.5 s is the least",
-        "f long.wav": "is 31.0 s long; cut it at pauses, 30 s is the most",
-        "g latin.txt": "is no UTF-8 text",
+        "e short.wav": "is 0.30 s long; the minimum is 0.5 s",
+        "f long.wav": "is 31.0 s long; the maximum is 30 s, so cut it",
+        "g latin.txt": "is not valid UTF-8",
         "h silent.wav": "is silent",
         "z again.wav": "the same sound as line1.wav",
     }
@@ -108,7 +108,7 @@ def test_folders_below_are_named_where_nothing_else_is(tmp_path):
 def test_one_recording_is_little(tmp_path):
     write_recording(tmp_path, "one", "This is the one.")
     (told,) = check_dataset(tmp_path).warnings
-    assert told.startswith("one.wav: one recording only")
+    assert told.startswith("one.wav: only one recording")
 
 
 def test_paths_from_the_working_directory_are_told_as_such(dataset, tmp_path, monkeypatch):
@@ -127,7 +127,7 @@ def test_what_may_be_meant_so_is_a_warning(dataset):
     (dataset / "telephone.txt").write_text("Who is there?")
     warnings = check_dataset(dataset).warnings
     assert len(warnings) == 3
-    assert any(w.startswith("orphan.txt: no recording") for w in warnings)
+    assert any(w.startswith("orphan.txt: there is no recording") for w in warnings)
     assert any(w.startswith("racing.wav: its words take about") for w in warnings)
     assert any(w.startswith("telephone.wav: 8000 Hz") for w in warnings)
 
@@ -142,7 +142,7 @@ def test_formats(tmp_path, suffix):
 
 
 def test_nothing_there(tmp_path):
-    assert report_of(tmp_path) == [f"{tmp_path.name}: holds no recording"]
+    assert report_of(tmp_path) == [f"{tmp_path.name}: contains no recordings"]
     with pytest.raises(InvalidDataset, match=r"Cannot open the dataset .*: No such file"):
         check_dataset(tmp_path / "nowhere")
 

@@ -72,7 +72,7 @@ def test_a_disk_that_refuses_is_named_and_the_last_epoch_is_kept(train, tmp_path
             train({"on_progress": listen})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
-    assert "goes on after the last whole epoch" in str(refused.value)
+    assert "resumes after the last complete epoch" in str(refused.value)
     assert folders(tmp_path / "out") == ["training-state-epoch-0"]
     assert train().epochs == 3
 

@@ -99,7 +99,7 @@ def test_what_was_done_is_not_done_again_and_another_trainings_folder_is_left_al
 ):
     (dataset / "orphan.txt").write_text("Nobody says this.")
     voice = train(num_epochs=1)
-    assert voice.warnings == ("orphan.txt: no recording belongs to this transcript",)
+    assert voice.warnings == ("orphan.txt: there is no recording for this transcript",)
     heard = []
     assert train({"on_progress": heard.append}, num_epochs=1) == voice
     assert not any(p.message.startswith(("encoding", "loading")) for p in heard)
@@ -208,7 +208,7 @@ def test_half_precision(train):
 def test_only_a_base_model_can_be_trained(tiny_models, train, tmp_path):
     with pytest.raises(InvalidRequest, match="is a custom_voice model"):
         train({"base_model": tiny_models.path("custom_voice")})
-    with pytest.raises(InvalidRequest, match=r"holds no Qwen3-TTS model: .*No such file"):
+    with pytest.raises(InvalidRequest, match=r"contains no Qwen3-TTS model: .*No such file"):
         train({"base_model": tmp_path / "nowhere"})
 
 
@@ -217,7 +217,7 @@ def test_only_a_base_model_can_be_trained(tiny_models, train, tmp_path):
     [
         ({"speaker_name": "Uncle Fu"}, "'Uncle Fu' is the name of a built-in voice", 0),
         ({"test_text": "word " * 3000}, "too long for one generation", 0),
-        ({"output_dir": "{base}/mine"}, "lies within the base model's", 1),
+        ({"output_dir": "{base}/mine"}, "is inside the base model's", 1),
         # a folder that refuses root, too
         pytest.param(
             {"output_dir": "/proc/self"},

@@ -166,8 +166,8 @@ def _node(spec: NodeSpec, inputs: dict[str, Any]) -> Node:
     for name in _NEVER_DROPPED:
         if inputs.get(name) and name not in spec.inputs:
             raise GenerationFailed(
-                f"The node {spec.class_type} on this server takes no {name}: it would speak in "
-                "another voice.",
+                f"The node {spec.class_type} on this server has no input {name}, so it would use "
+                "the wrong voice.",
                 hint=f"Update {NODE_PACK} there to 1.0.6.",
                 node_type=spec.class_type,
                 backend=BACKEND,

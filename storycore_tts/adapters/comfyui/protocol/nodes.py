@@ -146,7 +146,7 @@ class NodeSpec:
 
 def missing_node_error(class_type: str, other_packs: Sequence[str]) -> NodePackMissing:
     """Return the error for a missing node; it names similar packs that the server does have."""
-    others = f" It has {', '.join(other_packs)}, whose nodes are others." if other_packs else ""
+    others = f" It has {', '.join(other_packs)}, which have different nodes." if other_packs else ""
     return NodePackMissing(
         f"The ComfyUI server has no node {class_type}.{others}",
         hint=f"Install the node pack {NODE_PACK} (by flybirdxx) there, with ComfyUI-Manager or "

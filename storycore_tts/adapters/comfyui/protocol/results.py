@@ -21,8 +21,8 @@ from storycore_tts.errors import GenerationFailed
 from storycore_tts.sound.samples import SAMPLE_RATE, Samples
 
 _UNVERIFIED = (
-    "the ComfyUI server does not tell whether it has loaded the checkpoint {}: where the folder is "
-    "missing it speaks with the stock model"
+    "the ComfyUI server does not report whether it has loaded the checkpoint {}: if the folder is "
+    "missing, it uses the stock model"
 )
 _FRAME = int(SAMPLE_RATE / TOKENS_PER_SECOND)  # samples per codec frame
 
@@ -109,7 +109,7 @@ def _cutoff(tokens: int) -> float:
 def _no_output(what: str) -> GenerationFailed:
     return GenerationFailed(
         f"ComfyUI says that the job is done, but its history {what}.",
-        hint="Look at the server's own log.",
+        hint="Check the server's log.",
         node_id=OUTPUT_ID,
         backend=BACKEND,
     )

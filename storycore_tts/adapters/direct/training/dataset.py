@@ -111,11 +111,11 @@ def check_dataset(folder_or_jsonl: Path) -> Dataset:
     below = recordings_below(source)
     if not entries and not report.errors:
         where = f" but {below}: name one of these" if below else ""
-        report.error(source.name, f"holds no recording{where}")
+        report.error(source.name, f"contains no recordings{where}")
     elif below:
-        report.warning(source.name, f"{below}, not looked at")
+        report.warning(source.name, f"{below}, ignored")
     if len(entries) == 1:
-        report.warning(entries[0].name, "one recording only: a voice takes some minutes of them")
+        report.warning(entries[0].name, "only one recording: a voice needs several minutes")
     report.raise_errors()
     assert reference is not None  # at least the first recording
     learned = [(recording.digest, recording.text) for recording in recordings]
@@ -152,7 +152,7 @@ def _checked(entry: Entry, report: Report) -> Recording | None:
         report.warning(entry.name, doubt)
     duration = len(samples) / sample_rate
     if sample_rate < _LOWEST_RATE:
-        report.warning(entry.name, f"{sample_rate} Hz is a telephone's sound, and will be learned")
+        report.warning(entry.name, f"{sample_rate} Hz gives the voice telephone quality")
     spoken = reading_seconds(text)
     if not _PACE[0] <= spoken / duration <= _PACE[1]:
         report.warning(
@@ -187,16 +187,16 @@ def _checked_sound(name: str, audio: Path, report: Report) -> tuple[Samples, int
         report.error(name, f"cannot be opened: {error.strerror}")
         return None
     except ValueError:  # a NUL in the path
-        report.error(name, "is no path")
+        report.error(name, "is not a valid path")
         return None
     except UndecodableAudio as error:
         report.error(name, f"cannot be read as audio: {error}")
         return None
     duration = len(samples) / sample_rate
     if duration < SHORTEST:
-        report.error(name, f"is {duration:.2f} s long; {SHORTEST:g} s is the least")
+        report.error(name, f"is {duration:.2f} s long; the minimum is {SHORTEST:g} s")
     elif duration > LONGEST:
-        report.error(name, f"is {duration:.1f} s long; cut it at pauses, {LONGEST:g} s is the most")
+        report.error(name, f"is {duration:.1f} s long; the maximum is {LONGEST:g} s, so cut it")
     elif is_silent(samples):
         report.error(name, "is silent: no sample rises above −50 dBFS")
     else:

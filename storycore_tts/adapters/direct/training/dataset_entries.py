@@ -59,7 +59,7 @@ class Report:
         listed = "\n".join(f"  {line}" for line in self.errors)
         raise InvalidDataset(
             f"The dataset {self._source} has {count}:\n{listed}\nNothing was trained.",
-            hint="Mend these files or take them out.",
+            hint="Fix or remove these files.",
         )
 
 
@@ -81,7 +81,7 @@ def _folder(folder: Path, report: Report) -> Iterator[Entry]:
             transcripts.discard(transcript)
             yield Entry(audio.name, audio, _words(audio, transcript, report))
     for transcript in sorted(transcripts):
-        report.warning(transcript.name, "no recording belongs to this transcript")
+        report.warning(transcript.name, "there is no recording for this transcript")
 
 
 def recordings_below(source: Path) -> str:
@@ -105,7 +105,7 @@ def _words(audio: Path, transcript: Path, report: Report) -> str | None:
     except FileNotFoundError:
         report.error(audio.name, f"there is no transcript {transcript.name}")
     except UnicodeDecodeError:
-        report.error(transcript.name, "is no UTF-8 text")
+        report.error(transcript.name, "is not valid UTF-8")
     except OSError as error:
         report.error(transcript.name, f"cannot be opened: {error.strerror}")
     return None
@@ -144,9 +144,9 @@ def _parsed(file: Path, report: Report) -> Iterator[tuple[int, dict[str, object]
         try:
             value = json.loads(line)
         except ValueError as error:  # invalid JSON or UTF-8
-            report.error(f"line {number}", f"is no JSON: {error}")
+            report.error(f"line {number}", f"is not valid JSON: {error}")
             continue
         if isinstance(value, dict):
             yield number, value
         else:
-            report.error(f"line {number}", "is no JSON object")
+            report.error(f"line {number}", "is not a JSON object")

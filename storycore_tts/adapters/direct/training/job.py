@@ -92,14 +92,14 @@ def train(
     target = at_home(request.output_dir).resolve()
     if target.is_relative_to(base_model.resolve()):
         raise InvalidRequest(
-            f"The output folder {target} lies within the base model's.",
+            f"The output folder {target} is inside the base model's folder.",
             hint="Choose another output_dir.",
         )
     output = OutputFolder(target, _terms(request, dataset, base_model, tokenizer, dtype, seed))
     output.open()
     done = output.last_checkpoint()
     if done is not None and done[1].epochs == request.num_epochs:
-        on_progress(Progress(Stage.TRAINING, 1.0, "was done already", epoch=request.num_epochs))
+        on_progress(Progress(Stage.TRAINING, 1.0, "already trained", epoch=request.num_epochs))
     else:
         job = _Job(request, dataset, output, speaker, device, seed, on_progress, cancelled)
         # The worker thread may be in inference mode, in which no gradients are computed.
@@ -230,7 +230,7 @@ def _check_base_model(folder: Path, language: str) -> None:
         languages = [*config["talker_config"]["codec_language_id"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidRequest(
-            f"{folder} holds no Qwen3-TTS model: {error}.",
+            f"{folder} contains no Qwen3-TTS model: {error}.",
             hint="Give the folder of a Qwen3-TTS-12Hz Base model.",
             backend=BACKEND,
         ) from error
@@ -296,7 +296,7 @@ def _disk_named(request: TrainingRequest) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         raise GenerationFailed(
             f"The training cannot read or write its files: {error}",
-            hint=f"Is the disk of {request.output_dir} full? The same request goes on after the "
-            "last whole epoch.",
+            hint=f"Is the disk of {request.output_dir} full? The same request resumes after the "
+            "last complete epoch.",
             backend=BACKEND,
         ) from error
