@@ -108,7 +108,7 @@ def test_what_was_done_is_not_done_again_and_another_trainings_folder_is_left_al
     before = weights(voice.checkpoint_path)
     with pytest.raises(InvalidRequest, match=r"another training: .*learning_rate was 0\.0001"):
         train(num_epochs=1, learning_rate=1e-5)
-    with pytest.raises(InvalidRequest, match="speaker_name was 'hero' and is 'other'"):
+    with pytest.raises(InvalidRequest, match="speaker_name was 'hero' and is now 'other'"):
         train(num_epochs=1, speaker_name="Other")
     after = weights(voice.checkpoint_path)
     assert all(torch.equal(before[name], after[name]) for name in before)
