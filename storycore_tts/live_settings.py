@@ -78,7 +78,7 @@ class LiveSettings:
             return self._above.warnings
         if not self._refused:
             return ()
-        return (f"The settings were changed and are refused; those before hold: {self._refused}",)
+        return (f"The changed settings are invalid; the old ones stay in force: {self._refused}",)
 
     def follow(self, prepare: Prepare) -> Callable[[], None]:
         """Register a follower of reloads. New settings apply to all followers, or to none.

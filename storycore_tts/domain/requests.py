@@ -41,8 +41,8 @@ _GOOD_REFERENCE = (3.0, 15.0)  # s; outside it the model drops words or leaks th
 _LEAST_SAID, _MOST_SAID = 0.65, 2.5
 
 # Warnings when a backend ignores ``instruct``.
-INSTRUCT_UNHEARD = "the 0.6B model does not listen to instruct; choose model_choice 1.7B"
-CLONE_INSTRUCT_UNHEARD = "this backend's clones do not listen to instruct"
+INSTRUCT_UNHEARD = "the 0.6B model ignores instruct; choose model_choice 1.7B"
+CLONE_INSTRUCT_UNHEARD = "this backend's clones ignore instruct"
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class ReferenceAudio:
                 samples = np.ascontiguousarray(self.samples, dtype=np.float32)
         except (ValueError, TypeError) as error:
             raise InvalidReferenceAudio(
-                f"The reference's samples are no array of numbers: {error}.",
+                f"The reference's samples are not an array of numbers: {error}.",
                 hint="Use ReferenceAudio.from_file or ReferenceAudio.from_bytes for a file.",
             ) from None
         if samples.ndim != 1:
@@ -130,8 +130,8 @@ class ReferenceAudio:
             4000 <= self.sample_rate <= 384_000
         ):
             raise InvalidReferenceAudio(
-                f"A sample rate of {shown(self.sample_rate)} Hz is no whole number from 4000 to "
-                "384000."
+                f"The sample rate must be an integer from 4000 to 384000 Hz, not "
+                f"{shown(self.sample_rate)}."
             )
         if not np.isfinite(samples).all():
             raise InvalidReferenceAudio("The reference holds samples that are not finite numbers.")

@@ -263,7 +263,7 @@ class Casting:
             fits = False
         if not fits:
             raise ConfigurationError(
-                f"{self.file} is written in a way that nothing can be added to.",
+                f"{self.file} has a form to which no entries can be added.",
                 source=str(self.file),
                 hint=f"Add these lines yourself:\n{more}",
             )
@@ -421,4 +421,4 @@ def _tell(known: Character, part: Part, **more: object) -> None:
 
 def _check(speakers: Sequence[Speaker]) -> None:
     if not speakers:
-        raise UnknownSpeaker("The backend offers no voice that could be given to a character.")
+        raise UnknownSpeaker("The backend offers no voices to assign to a character.")

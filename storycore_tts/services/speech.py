@@ -318,7 +318,9 @@ class TextToSpeech:
         try:
             await asyncio.to_thread(self._times.note, pace)
         except StorageFailed as error:  # the voice is trained all the same
-            return replace(voice, warnings=(*voice.warnings, f"its time was not noted: {error}"))
+            return replace(
+                voice, warnings=(*voice.warnings, f"the training time was not recorded: {error}")
+            )
         return voice
 
     def estimate_training_time(

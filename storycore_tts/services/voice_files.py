@@ -127,7 +127,9 @@ def read_document(place: Path) -> dict[str, Any]:
     if document["kind"] not in ("clone", "checkpoint"):
         raise ValueError(f"the kind {shown(document['kind'])} is unknown")
     if folder_name(document["name"]) != place.name:
-        raise ValueError(f"it holds the voice {shown(document['name'])}, whose place is another")
+        raise ValueError(
+            f"it holds the voice {shown(document['name'])}, which belongs in another folder"
+        )
     return dict(document)
 
 
@@ -147,6 +149,6 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{Path(str(error.filename)).name}: {error.strerror}"
     if isinstance(error, KeyError):
-        return f"{_DOCUMENT} says nothing of {error}"
+        return f"{_DOCUMENT} has no key {error}"
     said = error.message if isinstance(error, InvalidRequest) else str(error)
     return said.rstrip(".")

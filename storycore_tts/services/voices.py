@@ -195,7 +195,7 @@ class VoiceLibrary:
         suggestion = did_you_mean(name, names) if isinstance(name, str) else ""
         return UnknownSpeaker(
             f"There is no stored voice {shown(name)}.{suggestion}",
-            hint=f"{listed} storycore-tts voices list shows them, voices add makes others.",
+            hint=f"{listed} See storycore-tts voices list and voices add.",
         )
 
     @contextmanager

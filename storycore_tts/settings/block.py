@@ -54,7 +54,7 @@ def refused(
         line: Line in the file, from 1; None if unknown.
     """
     where = "".join(f"{part}:" for part in (source, line) if part)
-    what = "is not a key that exists" if unknown_key else f"cannot be {shown(value)}"
+    what = "is not a known key" if unknown_key else f"cannot be {shown(value)}"
     return ConfigurationError(
         f"{where} {key} {what}. Allowed: {allowed}".lstrip(),
         source=source or None,

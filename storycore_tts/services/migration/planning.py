@@ -87,15 +87,15 @@ class Plan:
         found = list(names_lost(self.before, self.after))
         if "create_editor_router" in changed.get(MAIN_API, ""):
             found.append(
-                f"{MAIN_API}: speech routes answer only those who send a token of the engine."
+                f"{MAIN_API}: speech routes require a token of the engine."
                 if has_tokens(self.before)
-                else f"{MAIN_API}: the engine asks for no token, so everyone who reaches it can"
-                " let it speak, unless tts.qwen.server.api_keys says otherwise."
+                else f"{MAIN_API}: the engine requires no token, so any client that reaches it can"
+                " generate speech, unless tts.qwen.server.api_keys is set."
             )
         line = required(changed.get(REQUIREMENTS, ""))
         if line and "file:" in line.group():
             found.append(
-                f"{REQUIREMENTS}: this address is on this machine. The engine's image, and other"
+                f"{REQUIREMENTS}: this path is on this machine. The engine's image, and other"
                 " machines, need an https address of a wheel: --requirement takes it."
             )
         return found

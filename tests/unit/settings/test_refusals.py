@@ -66,7 +66,7 @@ def test_a_refusal_names_file_key_value_and_what_is_allowed(
     assert allowed in error.allowed
     assert str(error).startswith(f"{file}:1: tts.qwen.{key} ")
     assert error.allowed in str(error)
-    assert repr(value) in str(error) or "is not a key that exists" in str(error)
+    assert repr(value) in str(error) or "is not a known key" in str(error)
     assert not error.retryable
 
 
@@ -80,8 +80,8 @@ def test_a_refusal_names_file_key_value_and_what_is_allowed(
         ("GENERATION__TOP_P__X", "1", "generation.top_p", "cannot be {'x': 1}"),
         ("GENERATION", "5", "generation", "cannot be 5"),
         ("DEVICE", "gpu", "device", "one of auto, cuda, cuda:N, mps, xpu, cpu"),
-        ("SELF", "1", "self", "is not a key that exists"),
-        ("", "1", "", "is not a key that exists"),
+        ("SELF", "1", "self", "is not a known key"),
+        ("", "1", "", "is not a known key"),
     ],
 )
 def test_a_refusal_names_the_variable(load, variable, text, key, said):
@@ -106,7 +106,11 @@ def test_a_variable_may_be_no_yaml_or_say_better_than_the_file(load):
         ({"comfyui": {"timeouts": {"job": "1"}}}, "comfyui.timeouts.job", "a valid number"),
         ({"voice_map": {"v": {"speaker": "M", "language": "X"}}}, "voice_map.v.language", "'X'"),
         ({"voice_map": {"v": {"speaker": ""}}}, "voice_map.v.speaker", "at least 1 character"),
-        ({"voice_map": {"v": {"speaker": "M", "lang": "it"}}}, "voice_map.v.lang", "not a key"),
+        (
+            {"voice_map": {"v": {"speaker": "M", "lang": "it"}}},
+            "voice_map.v.lang",
+            "not a known key",
+        ),
         ({"voice_map": {"v": "Mia"}}, "voice_map.v", "'Mia'"),
     ],
 )
