@@ -184,7 +184,7 @@ def test_samples_that_are_no_voice_are_refused(samples, said):
 
 @pytest.mark.parametrize("rate", [0, -1, 3999, 384_001, 24_000.0, float("nan"), "24000", None])
 def test_an_impossible_sample_rate_is_refused(rate, tone):
-    with pytest.raises(InvalidReferenceAudio, match="sample rate must be .* 4000 to 384000 Hz"):
+    with pytest.raises(InvalidReferenceAudio, match=r"sample rate must be .* 4000 to 384000 Hz"):
         ReferenceAudio(tone(), rate)
     assert ReferenceAudio(tone(), np.int64(24_000)).duration == 1.0
 
