@@ -1,4 +1,4 @@
-"""The composition root: settings in, a speech service with its backends out."""
+"""Composition root: builds a speech service and its backends from the settings."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ _log = logging.getLogger(__name__)
 
 
 def make_adapter(name: str, config: QwenTTSConfig) -> Adapter:
-    """Make an adapter by the name under which it is installed.
+    """Create an installed adapter by its name.
 
     Args:
         name: A name in the entry-point group ``storycore_tts.adapters``.
-        config: What its factory is given.
+        config: The settings, passed to the adapter's factory.
 
     Raises:
-        ConfigurationError: No adapter of that name is installed.
-        BackendUnavailable: It is, but a package that it needs is not.
+        ConfigurationError: No adapter with this name is installed.
+        BackendUnavailable: A package that the adapter needs is not installed.
     """
     point = entry_point(ADAPTER_GROUP, name)
     if point is None:
@@ -100,17 +100,17 @@ def assemble(
     listeners: Listeners,
     make: MakeAdapter = make_adapter,
 ) -> Backend:
-    """Put the configured backends together, behind what makes them dependable.
+    """Build the configured backends, with retries, circuit breakers, fallbacks and rollout.
 
     Args:
         config: The settings.
-        shared: Where backends come from; one whose settings did not change stays as it is.
-        listeners: Hear of retries, fallbacks and the rest.
-        make: Makes an adapter by its name.
+        shared: Pool of backends; those whose settings did not change are reused.
+        listeners: Receive events such as retries and fallbacks.
+        make: Creates an adapter by its name.
 
     Raises:
-        ConfigurationError: No adapter of that name is installed.
-        BackendUnavailable: It is, but a package that it needs is not.
+        ConfigurationError: No adapter with a configured name is installed.
+        BackendUnavailable: A package that an adapter needs is not installed.
     """
     assembly = _Assembly(config, shared, listeners, make)
     if config.rollout is None:
@@ -130,7 +130,7 @@ def assemble(
 
 @dataclass(frozen=True)
 class _Assembly:
-    """Makes backends; the arguments are those of ``assemble``."""
+    """Builds backends; the arguments are those of ``assemble``."""
 
     config: QwenTTSConfig
     shared: SharedBackends
@@ -140,7 +140,7 @@ class _Assembly:
     def backend(self, name: str) -> Backend:
         """Return a backend with its fallbacks."""
         others = self.config.fallbacks_of(name)
-        if not others:  # without another one to use, each call tries for itself
+        if not others:  # no breaker: there is nothing else to switch to
             return Pipeline(self._plain(name), self._retry(name))
         return Pipeline(
             self._with_breaker(name),
@@ -148,10 +148,10 @@ class _Assembly:
                 name,
                 {other: partial(self._fallback, other) for other in others},
                 tell=self.listeners.tell,
-                # Users who have chosen a fallback learn why it does not speak.
+                # A fallback that the user configured reports why it is unavailable.
                 only_if_installed=self.config.has_usual_fallback,
             ),
-            # The breaker lies inside: each failed try counts, and an open one ends the tries.
+            # The breaker is inside the retry: each attempt counts, and an open one stops retries.
             self._retry(name),
         )
 
@@ -159,7 +159,7 @@ class _Assembly:
         return Pipeline(self._with_breaker(name), self._retry(name))
 
     def _with_breaker(self, name: str) -> Backend:
-        """Return a backend with its breaker, which remembers what it knows over reloads."""
+        """Return a backend with its breaker, which keeps its state across reloads."""
         config, tell = self.config, self.listeners.tell
 
         def made() -> Backend:
@@ -179,20 +179,20 @@ class _Assembly:
 
 
 def logged() -> Listeners:
-    """Return listeners that begin with the log."""
+    """Return listeners with one that writes events to the log."""
     listeners = Listeners()
     listeners.add(EventLog())
     return listeners
 
 
 class ConfiguredSpeech(TextToSpeech):
-    """Speech as the settings say, and as they say from now on when they are read again.
+    """A speech service that follows its settings when they change.
 
     Args:
-        settings: The settings; those of a file are looked at before each call.
-        assemble: Makes the backend that they describe.
-        listeners: Hear what happens to calls.
-        voices: Where voices are stored by name, until settings are read that name another folder.
+        settings: The settings; a file is checked for changes before each call.
+        assemble: Builds the backend from the settings.
+        listeners: Receive events about calls.
+        voices: The voice library, until the settings name another folder.
     """
 
     def __init__(
@@ -219,13 +219,17 @@ class ConfiguredSpeech(TextToSpeech):
 
     @property
     def endpoint(self) -> BackendEndpoint | None:
-        """The ComfyUI server, where all that is asked goes there; None otherwise."""
+        """The ComfyUI server if all requests go there; None otherwise."""
         only = self.config.backend == "comfyui" and self.config.rollout is None
         return BackendEndpoint.at(self.config.comfyui_url) if only else None
 
     @asynccontextmanager
     async def at(self, endpoint: BackendEndpoint) -> AsyncIterator[TextToSpeech]:
-        """Open the same backend at another endpoint, without a fallback; close it afterwards."""
+        """Open the same backend at another endpoint, without a fallback, and close it on exit.
+
+        Args:
+            endpoint: The server to use instead of the configured one.
+        """
         config = self.config.model_copy(update={"comfyui_url": endpoint.url, "fallback": None})
         there = ConfiguredSpeech(
             LiveSettings(config), self._assemble, self._listeners, self._voices
@@ -236,26 +240,26 @@ class ConfiguredSpeech(TextToSpeech):
             await there.end()
 
     async def reload(self, config: QwenTTSConfig | str | Path | None = None) -> None:
-        """Read the settings again, and use them for what is asked from now on.
+        """Reload the settings and use them for new requests.
 
-        What is under way ends where it began. A model stays loaded unless a setting of its own
-        changed.
+        Requests in progress finish on the old backend. A model stays loaded unless one of its own
+        settings changed. On an error, the old settings stay in force.
 
         Args:
-            config: Settings, or a file, to use instead of the one that was read last.
+            config: Settings, or the path of a file, to switch to; None: the same source as before.
 
         Raises:
-            ConfigurationError: They are refused; everything stays as it was.
-            BackendUnavailable: A package that the new backend needs is not installed; likewise.
+            ConfigurationError: The settings are invalid.
+            BackendUnavailable: A package that the new backend needs is not installed.
         """
         await self._settings.reload(config)
 
     def prepare(self, config: QwenTTSConfig, *, tell: bool = True) -> Callable[[], None]:
-        """Make the backend that other settings describe, and return what puts it to use.
+        """Build the backend for new settings, and return a function that switches to it.
 
         Args:
-            config: The settings.
-            tell: Let listeners hear of it.
+            config: The new settings.
+            tell: Whether to send listeners a ``Reloaded`` event.
 
         Raises:
             TTSError: See ``reload``.
@@ -275,9 +279,9 @@ class ConfiguredSpeech(TextToSpeech):
         return use
 
     async def end(self) -> None:
-        """Close for good: what is under way is broken off, and what comes later is refused.
+        """Close permanently: cancel requests in progress and reject new ones.
 
-        After ``aclose`` alone, the next call opens everything again.
+        After ``aclose``, by contrast, the next call opens the backend again.
         """
         self._switching.refuse()
         await self.aclose()
@@ -294,7 +298,7 @@ class ConfiguredSpeech(TextToSpeech):
 
 
 class Container(containers.DeclarativeContainer):
-    """How the parts fit; every provider can be overridden in a test or by an application."""
+    """Dependency-injection container; tests and applications can override every provider."""
 
     config = providers.Dependency(instance_of=QwenTTSConfig)
     listeners = providers.Singleton(logged)
@@ -312,14 +316,15 @@ class Container(containers.DeclarativeContainer):
 
 
 def live_settings(source: Source | LiveSettings, *, fixed: tuple[str, ...] = ()) -> LiveSettings:
-    """Return settings that follow their file; those that do already stay as they are.
+    """Return settings that follow changes of their file.
 
     Args:
-        source: Settings, the path of a YAML file, or None for the usual places.
-        fixed: Blocks that stay as they are read first.
+        source: Settings, the path of a YAML file, or None for the default locations.
+            ``LiveSettings`` are returned unchanged.
+        fixed: Names of blocks that are not reloaded.
 
     Raises:
-        ConfigurationError: The settings are refused.
+        ConfigurationError: The settings are invalid.
     """
     if isinstance(source, LiveSettings):
         return source
@@ -330,20 +335,20 @@ def live_settings(source: Source | LiveSettings, *, fixed: tuple[str, ...] = ())
 async def open_tts(
     config: QwenTTSConfig | str | Path | None = None, *, reload_on_hangup: bool = False
 ) -> AsyncIterator[ConfiguredSpeech]:
-    """Open the backend that the settings name, and close it afterwards.
+    """Open the configured backend, and close it on exit.
 
-    A file is looked at before each call, once a second at most. If it changed, the settings are
-    read again as ``reload`` does; those that are refused are logged, and the old ones stay.
+    A settings file is checked for changes before each call, at most once a second, and reloaded
+    as by ``reload``. If the new settings are invalid, the error is logged and the old ones stay.
 
-    Leaving breaks off what is still under way, and refuses what comes later.
+    Exiting the context cancels requests in progress and rejects new ones.
 
     Args:
-        config: Settings, the path of a YAML file, or None for the usual places.
-        reload_on_hangup: Read the settings again at each SIGHUP, on systems that have it. Needs the
-            main thread. Settings that are refused are logged, and the old ones stay.
+        config: Settings, the path of a YAML file, or None for the default locations.
+        reload_on_hangup: Reload the settings on SIGHUP, where the system has it. Requires the main
+            thread. If the new settings are invalid, the error is logged and the old ones stay.
 
     Raises:
-        ConfigurationError: The settings are refused.
+        ConfigurationError: The settings are invalid.
         BackendUnavailable: A package that the backend needs is not installed.
     """
     settings = live_settings(config)
@@ -362,7 +367,7 @@ def _tell_of_rollout(config: QwenTTSConfig) -> None:
 
 @asynccontextmanager
 async def _hangups(reload: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Reload at each SIGHUP; a reload that is under way at the end is broken off."""
+    """Reload on each SIGHUP; a reload still running on exit is cancelled."""
     hangup = getattr(signal, "SIGHUP", None)
     if hangup is None:  # Windows
         yield

@@ -1,4 +1,4 @@
-"""Settings in force: read once, and again when their file has changed."""
+"""Settings that are reloaded when their file changes."""
 
 from __future__ import annotations
 
@@ -16,38 +16,41 @@ from storycore_tts.errors import TTSError
 from storycore_tts.settings import QwenTTSConfig, load_config, settings_files
 
 Source: TypeAlias = QwenTTSConfig | str | Path | None
-"""Settings, the path of a YAML file, or None for the usual places."""
+"""Settings, the path of a YAML file, or None for the default locations."""
 
 Prepare: TypeAlias = Callable[[QwenTTSConfig], Callable[[], None]]
-"""Makes ready what settings need, or raises ``TTSError``; what it returns puts them to use."""
+"""Prepares for new settings, or raises ``TTSError``; returns a function that applies them."""
 
-_EVERY = 1.0  # s between two looks at the files
+_EVERY = 1.0  # s between two checks of the files
 _Stamp = tuple[tuple[int, int, int] | None, ...]
 
 _log = logging.getLogger(__name__)
 
 
 def read_settings(source: Source) -> QwenTTSConfig:
-    """Return the settings that a source holds.
+    """Return the settings from a source.
+
+    Args:
+        source: Settings, the path of a YAML file, or None for the default locations.
 
     Raises:
-        ConfigurationError: They are refused.
+        ConfigurationError: The settings are invalid.
     """
     return source if isinstance(source, QwenTTSConfig) else load_config(source).config
 
 
 class LiveSettings:
-    """Settings that follow their file. It may be used from any number of event loops.
+    """Settings that follow changes of their file. Safe to use from several event loops.
 
     Args:
-        source: Where they come from. Settings that are given as an object stay as they are.
-        above: Those that these are made from, which are looked at in their place.
-        fixed: Blocks that stay as they were read first.
+        source: Where to read the settings. Settings passed as an object never change.
+        above: Settings that these are derived from; their file is checked instead.
+        fixed: Names of blocks that are not reloaded.
         read: Reads a source.
-        clock: Tells seconds.
+        clock: Monotonic time in seconds.
 
     Raises:
-        ConfigurationError: They are refused.
+        ConfigurationError: The settings are invalid.
     """
 
     def __init__(
@@ -70,26 +73,29 @@ class LiveSettings:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a result has to say of the settings: that their file as it is now is refused."""
+        """A warning for results while the settings file is invalid; empty otherwise."""
         if self._above is not None:
             return self._above.warnings
         if not self._refused:
             return ()
-        return (f"The settings were changed and are refused; those before hold: {self._refused}",)
+        return (f"The changed settings are invalid; the old ones stay in force: {self._refused}",)
 
     def follow(self, prepare: Prepare) -> Callable[[], None]:
-        """Put settings to use that are read from now on; all who follow do, or none.
+        """Register a follower of reloads. New settings apply to all followers, or to none.
+
+        Args:
+            prepare: Prepares for new settings; see ``Prepare``.
 
         Returns:
-            A function that ends it.
+            A function that removes the follower.
         """
         self._followers.append(prepare)
         return lambda: self._followers.remove(prepare)
 
     async def refresh(self) -> None:
-        """Read the settings again if a file has changed that was looked at over a second ago.
+        """Reload the settings if their file has changed; checked at most once a second.
 
-        Those that are refused are logged, once for each change, and the old ones stay.
+        If the new settings are invalid, the error is logged once per change and the old ones stay.
         """
         if self._above is not None:
             await self._above.refresh()
@@ -103,16 +109,16 @@ class LiveSettings:
                     await self._use(self._source)
             except TTSError as error:
                 log_event(_log, logging.ERROR, "settings.refused", reason=str(error))
-            self._looked = self._clock()  # at last: who comes meanwhile waits for what is read
+            self._looked = self._clock()  # last, so that concurrent callers wait for the reload
 
     async def reload(self, source: Source = None) -> None:
-        """Read the settings again now.
+        """Reload the settings now.
 
         Args:
-            source: What to read from now on; None: what was read last.
+            source: The source to switch to; None: the current one.
 
         Raises:
-            TTSError: They are refused; everything stays as it was.
+            TTSError: The settings are invalid or cannot be applied; the old ones stay in force.
         """
         async with self._alone():
             await self._use(self._source if source is None else source)
@@ -122,7 +128,7 @@ class LiveSettings:
         return is_watched and self._clock() - self._looked >= _EVERY
 
     async def _use(self, source: Source) -> None:
-        stamp = await asyncio.to_thread(_stamp, source)  # first: it may change while it is read
+        stamp = await asyncio.to_thread(_stamp, source)  # before reading it: it may change
         try:
             config = await asyncio.to_thread(self._read, source)
             kept = {name: getattr(self.config, name) for name in self._fixed}
@@ -138,7 +144,7 @@ class LiveSettings:
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
-        """Wait for those who read already, on whatever event loop they are."""
+        """Serialise reloads, across event loops."""
         mine: Future[None] = Future()
         while (first := self._turn.setdefault("", mine)) is not mine:
             await asyncio.shield(asyncio.wrap_future(first))
@@ -150,7 +156,7 @@ class LiveSettings:
 
 
 def _stamp(source: Source) -> _Stamp:
-    """Return what changes when one of the files does, is made or is removed."""
+    """Return a value that changes when one of the files is changed, created or removed."""
     if isinstance(source, QwenTTSConfig):
         return ()
     return tuple(_stamp_of(file) for file in settings_files(source))

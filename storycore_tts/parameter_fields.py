@@ -1,4 +1,4 @@
-"""Fields of pydantic models, made from parameters."""
+"""Pydantic model fields generated from declared parameters."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def with_parameters(declared: type, *, given: bool = False) -> Callable[[type[M]
 
     Args:
         declared: The class that declares the parameters.
-        given: For what a caller may give of them: each field may also be None, which is its
-            default. Otherwise, the fields have the parameters' own defaults.
+        given: Make every field optional, with the default None, for request bodies. If False, the
+            fields have the parameters' defaults.
     """
 
     def add(model: type[M]) -> type[M]:
@@ -35,10 +35,10 @@ def with_parameters(declared: type, *, given: bool = False) -> Callable[[type[M]
 
 
 def given_in(body: BaseModel, declared: type) -> dict[str, Any]:
-    """Return the parameters that a body gives; those that are None are left out.
+    """Return the parameters set in a body, without those that are None.
 
     Args:
-        body: Made with the fields of ``with_parameters``.
+        body: A model with the fields of ``with_parameters``.
         declared: The class that declares the parameters.
     """
     names = {one.name for one in parameters_of(declared)}

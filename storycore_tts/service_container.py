@@ -1,4 +1,4 @@
-"""How the parts of a speech service fit: several backends, and a store of jobs."""
+"""Composition root of the HTTP service: several backends and a job store."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 async def open_speech_service(
     settings: LiveSettings, *, listener: Listener | None = None, store_when_asked: bool = False
 ) -> AsyncIterator[SpeechService]:
-    """Open the backends that the settings offer, and the queue of jobs, and close them afterwards.
+    """Open the configured backends and the job queue, and close them on exit.
 
-    When the settings change, ``backend`` is the usual one from then on. Those that were offered
-    before stay.
+    When the settings change, the new ``backend`` becomes the default. Backends that are already
+    open stay available.
 
     Args:
-        settings: The settings; their block ``server`` is read here only.
-        listener: Hears of everything that the backends do.
-        store_when_asked: Open the store of jobs when it is first needed, and share its folder with
-            other processes.
+        settings: The settings; the block ``server`` is read only once, here.
+        listener: Receives the events of all backends.
+        store_when_asked: Open the job store on first use, and share its folder with other
+            processes.
 
     Raises:
         BackendUnavailable: A package that a backend or the queue needs is not installed.
@@ -82,8 +82,8 @@ class _Backends:
     """The backends of a speech service.
 
     Args:
-        config: The settings to begin with.
-        stack: What closes them.
+        config: The initial settings.
+        stack: Closes the backends on exit.
     """
 
     def __init__(self, config: QwenTTSConfig, stack: AsyncExitStack) -> None:
@@ -97,7 +97,7 @@ class _Backends:
             self._add(name, self._made(_on(config, name)))
 
     def prepare(self, config: QwenTTSConfig) -> Callable[[], None]:
-        """Make ready what other settings need; see ``ConfiguredSpeech.prepare``."""
+        """Prepare for new settings; see ``ConfiguredSpeech.prepare``."""
         usual = config.backend
         with self._shared.all_or_none():
             uses = [
@@ -136,11 +136,11 @@ class _Backends:
 
 
 class _Store:
-    """Where jobs are kept, opened when it is first asked for.
+    """The job store, opened on first use.
 
     Args:
         settings: The settings.
-        capacities: How many jobs each backend does at a time.
+        capacities: Concurrency limits of each backend.
         share: Whether other processes may use the same folder.
     """
 
@@ -155,7 +155,7 @@ class _Store:
         self._looking: asyncio.Task[None] | None = None
 
     async def __call__(self) -> Store:
-        """Return it; see ``OpenStore``."""
+        """Return the store, opening it if necessary; see ``OpenStore``."""
         async with self._opening:
             if self._queue is None:
                 concurrency = {name: one.concurrency for name, one in self._capacities.items()}
@@ -166,13 +166,13 @@ class _Store:
             return Store(self._queue, self._queue.uploads, self._queue.affinities)
 
     def offer(self, capacities: Mapping[str, Capacity]) -> None:
-        """Do jobs for these backends, too."""
+        """Run jobs for these backends as well."""
         for name, one in capacities.items():
             if self._queue is not None:
                 self._queue.offer(name, one.concurrency)
 
     async def aclose(self) -> None:
-        """Close it."""
+        """Close the store if it is open."""
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait({self._looking})
@@ -180,7 +180,7 @@ class _Store:
             await self._queue.aclose()
 
     async def _look(self) -> None:
-        """Notice settings that change, for jobs that other processes accepted by them."""
+        """Poll the settings for changes, because other processes accept jobs that use new ones."""
         while True:
             await asyncio.sleep(1.0)
             await self._settings.refresh()
@@ -190,11 +190,11 @@ class _Store:
 async def open_reader(
     config: QwenTTSConfig, *, ahead: bool = True
 ) -> AsyncIterator[RecordingReader]:
-    """Open the reader of recordings from strangers, with the configured limits, and close it.
+    """Open the reader of untrusted recordings, with the configured limits, and close it on exit.
 
     Args:
         config: The settings.
-        ahead: Start the process for the first recording before there is one.
+        ahead: Start the decoder process now, before the first recording arrives.
     """
     server = config.server
     limits = IntakeLimits(
@@ -208,11 +208,11 @@ async def open_reader(
 def make_queue(
     config: QwenTTSConfig, concurrency: Mapping[str, int], *, share: bool = False
 ) -> DurableQueue:
-    """Make the queue of jobs that the settings describe.
+    """Create the job queue from the settings.
 
     Args:
         config: The settings.
-        concurrency: Jobs at a time, for each backend.
+        concurrency: Maximum concurrent jobs, by backend.
         share: Whether other processes may use the same folder.
 
     Raises:
@@ -236,20 +236,20 @@ def make_queue(
 
 
 def _usual_folder(*, share: bool) -> Path:
-    """Return where jobs are kept; apps share it that run in the same folder."""
+    """Return the default folder of jobs; apps in the same working directory share one."""
     if not share:
         return user_data() / "service"
     return user_data() / f"app-{sha256(os.fsencode(Path.cwd())).hexdigest()[:16]}"
 
 
 def _on(config: QwenTTSConfig, backend: str) -> QwenTTSConfig:
-    """Return the settings as they are for another backend than the configured one."""
+    """Return the settings with ``backend`` replaced."""
     if backend == config.backend:
         return config
     return config.model_copy(update={"backend": backend, "rollout": None})
 
 
 def _places(config: QwenTTSConfig, backend: str) -> int:
-    """Return how many requests a backend does at a time."""
+    """Return the maximum number of concurrent requests of a backend."""
     usual = config.block(backend, AdapterSettings).max_concurrent
     return config.server.concurrency.get(backend, usual)

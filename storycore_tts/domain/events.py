@@ -1,4 +1,4 @@
-"""Events of a service, for metrics, spans, or an editor's status line."""
+"""Events of a service, for metrics, tracing or a status line."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Event:
-    """Something happened that is worth counting.
+    """Base class of all events.
 
     Args:
-        operation: The name of the port's method, such as "synthesize"; "" where no single request
-            is meant.
-        backend: Name of the adapter that it is about.
+        operation: Name of the port's method, such as "synthesize"; "" if the event does not concern
+            a single request.
+        backend: Name of the adapter concerned.
     """
 
     operation: str
@@ -28,12 +28,12 @@ class Event:
 
 @dataclass(frozen=True)
 class RequestStarted(Event):
-    """A request came in; ``backend`` is the configured one.
+    """A request was received; ``backend`` is the configured one.
 
     One ``RequestFinished`` with the same id follows, in the same task.
 
     Args:
-        request_id: Unique in this process.
+        request_id: Id of the request, unique in this process.
     """
 
     request_id: int
@@ -41,16 +41,16 @@ class RequestStarted(Event):
 
 @dataclass(frozen=True)
 class RequestFinished(Event):
-    """A request ended; ``backend`` is the one that spoke, or the configured one if none did.
+    """A request ended; ``backend`` is the one that served it, or the configured one if none did.
 
     Args:
-        request_id: That of its ``RequestStarted``.
-        outcome: "ok", "cancelled", or the name of the error's class.
-        seconds: From start to end.
-        error: What it ended with, if it failed.
-        audio_seconds: Length of the audio; 0 where there is none.
-        timings: Where the time went, if the backend said so.
-        job_id: What the backend calls the job; "" where it has no jobs.
+        request_id: Id from its ``RequestStarted``.
+        outcome: "ok", "cancelled", or the class name of the error.
+        seconds: Time from start to end, in seconds.
+        error: The error, if the request failed.
+        audio_seconds: Duration of the audio, in seconds; 0 if there is none.
+        timings: Timings reported by the backend, if any.
+        job_id: The backend's id of the job; "" if the backend has no jobs.
     """
 
     request_id: int
@@ -64,12 +64,12 @@ class RequestFinished(Event):
 
 @dataclass(frozen=True)
 class AttemptFailed(Event):
-    """A backend was asked and failed.
+    """An attempt on a backend failed.
 
     Args:
-        attempt: Which try of this request on this backend, from 1.
-        error: What it said.
-        pause: Seconds until the next try; None when there will be none.
+        attempt: Number of the attempt of this request on this backend, from 1.
+        error: The error.
+        pause: Seconds until the next attempt; None if there will be none.
     """
 
     attempt: int
@@ -79,11 +79,11 @@ class AttemptFailed(Event):
 
 @dataclass(frozen=True)
 class FellBack(Event):
-    """Another backend is tried instead of ``backend``, which is unavailable or failed.
+    """A request falls back from ``backend``, which is unavailable or failed.
 
     Args:
-        to: Name of the other one.
-        error: Why.
+        to: Name of the backend that is tried next.
+        error: The error of ``backend``.
     """
 
     to: str
@@ -92,11 +92,11 @@ class FellBack(Event):
 
 @dataclass(frozen=True)
 class AvailabilityChanged(Event):
-    """A backend counts as unavailable from now on, or is back.
+    """A backend became unavailable, or available again.
 
     Args:
-        available: Whether it is used again.
-        error: Its last error; None when it is back.
+        available: Whether the backend is available.
+        error: Its last error; None if it is available.
     """
 
     available: bool
@@ -116,24 +116,27 @@ class Routed(Event):
 
 @dataclass(frozen=True)
 class Reloaded(Event):
-    """The settings were read again; ``backend`` is the one for what is asked from now on."""
+    """The settings were reloaded; ``backend`` is the backend for new requests."""
 
 
 Listener = Callable[[Event], None]
-"""It runs where the event happens, on an event loop, and must return at once."""
+"""Called on the event loop where the event occurs; must not block."""
 
 
 class Listeners:
-    """Hands every event to each listener."""
+    """Passes every event to each listener."""
 
     def __init__(self) -> None:
         self._listeners: dict[object, Listener] = {}
 
     def add(self, listener: Listener) -> Callable[[], None]:
-        """Listen from now on; a listener that is added twice hears twice.
+        """Add a listener. One that is added twice receives each event twice.
+
+        Args:
+            listener: Called with each event; see ``Listener``.
 
         Returns:
-            A function that ends it.
+            A function that removes the listener.
         """
         place = object()
         self._listeners[place] = listener
@@ -144,11 +147,15 @@ class Listeners:
         return remove
 
     def tell(self, event: Event) -> None:
-        """Hand an event on. A listener that fails is logged: speech does not depend on it."""
+        """Pass an event to all listeners; errors of listeners are logged, not raised.
+
+        Args:
+            event: The event.
+        """
         for listener in tuple(self._listeners.values()):
             try:
                 listener(event)
             except Exception as failure:  # noqa: BLE001 — the listener's own code, and not hidden
-                # Its context is the error that is being told, which may quote users.
+                # Its context is the reported error, which may contain users' text.
                 failure.__suppress_context__ = True
                 _log.exception("a listener failed at %s", type(event).__name__)

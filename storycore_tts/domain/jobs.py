@@ -1,4 +1,4 @@
-"""Jobs: work that was accepted, and is kept until it has ended."""
+"""Jobs: accepted work that is stored until it has finished."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ JSON: TypeAlias = Mapping[str, Any]
 """A JSON object."""
 
 PRIORITIES = (-10, 10)
-"""The least and the most urgent."""
+"""Lowest and highest priority."""
 
 SUSPENDED = "suspended"
-"""The message of the ``CancelledError`` that a handler gets when the process ends and the job does
-not. The job will be taken up again, so the handler need not cancel it on the backend."""
+"""Message of the ``CancelledError`` that a handler receives when the process shuts down during a
+job. The job is resumed later, so the handler need not cancel it on the backend."""
 
 
 class JobKind(str, Enum):
-    """What a job makes."""
+    """Kind of job."""
 
     SPEECH = "speech"
     CLONE = "clone"
@@ -41,26 +41,26 @@ class JobState(str, Enum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether the state is final."""
         return self not in (JobState.QUEUED, JobState.RUNNING)
 
 
 @dataclass(frozen=True)
 class JobSpec:
-    """What a job is to do.
+    """Specification of a job.
 
     Args:
-        kind: What it makes.
-        backend: Name of the adapter that does it; each has its own number of jobs at a time.
+        kind: Kind of job.
+        backend: Name of the adapter that runs it; each has its own concurrency limit.
         details: The request, as JSON; ``services.job_specs`` writes and reads it.
-        owner: Whose job it is; other owners do not see it.
-        priority: −10..10; the greatest goes first.
-        time_limit: Seconds from its start to its end at most; None: the limit of the settings.
-        idempotency_key: The owner's name for this job. Submitted again with the same key, it is the
-            same job. None: always a new one.
+        owner: Name of the owner; other owners do not see the job.
+        priority: −10..10; the highest runs first.
+        time_limit: Maximum seconds from start to end; None: the limit of the settings.
+        idempotency_key: Key chosen by the owner. Submitting again with the same key returns the
+            same job. None: always a new job.
 
     Raises:
-        InvalidRequest: A value out of its range.
+        InvalidRequest: A value is out of range.
     """
 
     kind: JobKind
@@ -79,12 +79,12 @@ class JobSpec:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job made.
+    """Result of a job.
 
     Args:
-        facts: Its details, as JSON: duration, seed, model, a checkpoint's path, …
-        audio: An audio file; b"" if it made none.
-        media_type: Of the audio file.
+        facts: Details of the result, as JSON: duration, seed, model, path of a checkpoint, …
+        audio: The audio file; b"" if there is none.
+        media_type: Media type of the audio file.
     """
 
     facts: JSON
@@ -94,12 +94,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a job failed, as it is kept.
+    """Stored error of a failed job.
 
     Args:
-        error: Name of the error's class, see ``errors``.
+        error: Class name of the error; see ``errors``.
         message: What went wrong, and on which side.
-        hint: What to do next; None when there is nothing to advise.
+        hint: What to do next; None if there is no advice.
         backend: The adapter that raised it; None: another part of the package.
         retryable: Whether the same job may succeed later.
     """
@@ -112,25 +112,25 @@ class Failure:
 
     @classmethod
     def of(cls, error: TTSError) -> Failure:
-        """Describe an error."""
+        """Return the stored form of an error."""
         return cls(type(error).__name__, error.message, error.hint, error.backend, error.retryable)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job as it stands.
+    """Current state of a job.
 
     Args:
-        id: A UUID that cannot be guessed; the ComfyUI prompt has the same.
-        spec: What it is to do.
+        id: Random UUID, also used as the id of the ComfyUI prompt.
+        spec: Specification of the job.
         state: Its state.
-        created: When it was accepted, in UTC.
-        started: When work on it began, the last time; None if it has not.
-        ended: When it ended; None if it has not.
+        created: Time at which it was accepted, in UTC.
+        started: Time of its latest start; None if it has not started.
+        ended: Time at which it ended; None if it has not ended.
         progress: The latest progress; None before the first report.
         facts: Details of its outcome; empty unless it succeeded.
-        media_type: Of the audio file that it made; "" for none.
-        failure: Why it failed; None unless it did.
+        media_type: Media type of its audio file; "" if there is none.
+        failure: The error; None unless it failed.
     """
 
     id: str
@@ -147,12 +147,12 @@ class Job:
 
 @dataclass(frozen=True)
 class StoredAudio:
-    """An audio file that a job made.
+    """Audio file of a job.
 
     Args:
-        data: Its bytes.
-        media_type: What HTTP calls its format.
-        etag: A name of its content, in hexadecimal digits.
+        data: Contents of the file.
+        media_type: Media type of the file.
+        etag: Hash of the contents, in hexadecimal.
     """
 
     data: bytes
@@ -161,27 +161,27 @@ class StoredAudio:
 
 
 JobHandler: TypeAlias = Callable[[str, JobSpec, OnProgress], Awaitable[Outcome]]
-"""Does a job, given its id, its spec and where to report progress. Called again with the same id,
-it must go on with what a backend still knows of the job instead of starting over."""
+"""Runs a job, given its id, its spec and a progress callback. When called again with the same id,
+it must resume the job if the backend still knows it, instead of starting over."""
 
 
 class JobNotFound(InvalidRequest):
-    """There is no such job, or it has another owner, or it was removed after its time."""
+    """The job does not exist, belongs to another owner, or has expired."""
 
 
 class UploadNotFound(InvalidRequest):
-    """There is no such upload, or it has another owner, or it was removed after its time."""
+    """The upload does not exist, belongs to another owner, or has expired."""
 
 
 class JobNotReady(InvalidRequest):
-    """The job has no audio, or none yet."""
+    """The job has no audio, or has not finished."""
 
 
 class IdempotencyConflict(InvalidRequest):
-    """A job with other content was submitted with the same idempotency key."""
+    """The idempotency key was already used for a different job."""
 
 
 class TooManyJobs(TTSError):
-    """The queue is full; nothing was accepted."""
+    """The queue is full; the job was not accepted."""
 
     is_retryable = True

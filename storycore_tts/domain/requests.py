@@ -1,4 +1,4 @@
-"""What can be asked of the ports. Each request checks itself when it is made."""
+"""Requests to the ports. Each validates itself on creation."""
 
 from __future__ import annotations
 
@@ -33,38 +33,40 @@ _SHORTEST_REFERENCE = 0.5  # s; the codec's padding fails on clips of a few fram
 _LONGEST_REFERENCE = 600.0  # s; a reference is a clip, and it is held in memory
 _PAD_SECONDS = 0.5  # of silence after a reference
 _LOUDEST = 2.0  # lossy codecs overshoot full scale by less
-_GOOD_REFERENCE = (3.0, 15.0)  # s; outside it the model swallows words or leaks the reference
+_GOOD_REFERENCE = (3.0, 15.0)  # s; outside it the model drops words or leaks the reference
 
-# Saying the transcript takes so many times the length of the speech that is heard, at least, and of
-# the whole recording, at most. Slow narrators need 1.5 times what is reckoned.
+# Plausible range of the estimated time to say the transcript: at least this multiple of the speech
+# in the recording, and at most this multiple of the whole recording. Slow narrators need 1.5 times
+# the estimate.
 _LEAST_SAID, _MOST_SAID = 0.65, 2.5
 
-# Warnings of those who speak with what does not listen.
-INSTRUCT_UNHEARD = "the 0.6B model does not listen to instruct; choose model_choice 1.7B"
-CLONE_INSTRUCT_UNHEARD = "this backend's clones do not listen to instruct"
+# Warnings when a backend ignores ``instruct``.
+INSTRUCT_UNHEARD = "the 0.6B model ignores instruct; choose model_choice 1.7B"
+CLONE_INSTRUCT_UNHEARD = "this backend's clones ignore instruct"
 
 
 @dataclass(frozen=True)
 class SpeechRequest:
-    """A line for a built-in voice, or for a voice of your own.
+    """A line to speak with a built-in or fine-tuned voice.
 
     Args:
-        text: What to say; invisible characters are taken out.
+        text: Text to speak; invisible characters are removed.
         speaker: Name of a voice, in any case. With ``checkpoint``, the fine-tuned speaker's name.
         checkpoint: Folder of a fine-tuned model, **as the backend sees it** (on the ComfyUI
             server's disk, for instance); None for the built-in voices.
-        language: A language's name, code or locale; "Auto" lets the model judge.
-        instruct: How to say it, in words ("warm, friendly"); the 0.6B models do not listen to it.
-        sampling: How the model draws its tokens.
-        project: Whose line this is, for a gradual rollout: the same project, the same backend.
-        job_id: An id of yours for this job, a UUID: asked again with the same id, a backend that
-            still knows the job picks it up instead of doing it twice. None: a fresh one.
-        strip_markup: Leave Markdown, tags such as ``<break/>`` and ``[laugh]``, and emoji out of
-            the text; without it, a warning of the result names those that may be read aloud.
+        language: Language name, code or locale; "Auto" lets the model detect it.
+        instruct: Style instruction in natural language ("warm, friendly"); the 0.6B models ignore
+            it.
+        sampling: Sampling parameters.
+        project: Name of the project; a gradual rollout keeps each project on one backend.
+        job_id: UUID of the job. If the backend still knows a job with this id, it resumes that job
+            instead of starting a new one. None: a new id.
+        strip_markup: Remove Markdown, tags such as ``<break/>`` and ``[laugh]``, and emoji from the
+            text; otherwise, a warning of the result lists those that may be read aloud.
 
     Raises:
-        InvalidRequest: Nothing to say, too much for the token budget, an empty speaker, a job_id
-            that is no UUID.
+        InvalidRequest: The text is empty or exceeds the token budget, the speaker is empty, or
+            job_id is not a UUID.
         UnsupportedLanguage: The model does not speak the language.
     """
 
@@ -93,14 +95,14 @@ class SpeechRequest:
         return token_budget(self.text, limit=self.sampling.max_new_tokens)
 
 
-@dataclass(frozen=True, eq=False)  # arrays do not compare to one truth
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value
 class ReferenceAudio:
     """A recording of the voice to clone.
 
     Args:
         samples: float32, shape (n,), −1..1.
-        sample_rate: In Hz.
-        transcript: What is said in it, word for word; None when unknown.
+        sample_rate: Sample rate in Hz.
+        transcript: Verbatim transcript; None if unknown.
 
     Raises:
         InvalidReferenceAudio: Shorter than 0.5 s, longer than 10 minutes, silent, or not finite.
@@ -112,11 +114,11 @@ class ReferenceAudio:
 
     def __post_init__(self) -> None:
         try:
-            with np.errstate(over="ignore"):  # infinite then, which is refused below
+            with np.errstate(over="ignore"):  # becomes infinite, which is rejected below
                 samples = np.ascontiguousarray(self.samples, dtype=np.float32)
         except (ValueError, TypeError) as error:
             raise InvalidReferenceAudio(
-                f"The reference's samples are no array of numbers: {error}.",
+                f"The reference's samples are not an array of numbers: {error}.",
                 hint="Use ReferenceAudio.from_file or ReferenceAudio.from_bytes for a file.",
             ) from None
         if samples.ndim != 1:
@@ -128,8 +130,8 @@ class ReferenceAudio:
             4000 <= self.sample_rate <= 384_000
         ):
             raise InvalidReferenceAudio(
-                f"A sample rate of {shown(self.sample_rate)} Hz is no whole number from 4000 to "
-                "384000."
+                f"The sample rate must be an integer from 4000 to 384000 Hz, not "
+                f"{shown(self.sample_rate)}."
             )
         if not np.isfinite(samples).all():
             raise InvalidReferenceAudio("The reference holds samples that are not finite numbers.")
@@ -156,13 +158,18 @@ class ReferenceAudio:
     def from_bytes(
         cls, data: bytes, *, transcript: str | None = None, name: str = "the reference"
     ) -> ReferenceAudio:
-        """Decode an audio file held in memory: wav, flac, mp3, ogg, aiff and their kin.
+        """Decode an audio file held in memory: wav, flac, mp3, ogg, aiff and similar formats.
 
-        With the extra ``media`` also m4a, mp4, webm and aac. For recordings of strangers there is
-        ``adapters.audio_intake``, which decodes in a process of its own.
+        The extra ``media`` adds m4a, mp4, webm and aac. For untrusted recordings, use
+        ``adapters.audio_intake``, which decodes in a separate process.
+
+        Args:
+            data: Contents of the file.
+            transcript: Verbatim transcript; None if unknown.
+            name: Name of the file in error messages.
 
         Raises:
-            InvalidReferenceAudio: It is no audio, damaged, or nothing that can be cloned.
+            InvalidReferenceAudio: The file is not audio, is damaged, or cannot be cloned.
         """
         try:
             samples, sample_rate = decode(data)
@@ -177,10 +184,14 @@ class ReferenceAudio:
     def from_file(
         cls, path: str | PathLike[str], *, transcript: str | None = None
     ) -> ReferenceAudio:
-        """Read and decode an audio file on this machine; blocks while it reads.
+        """Read and decode a local audio file; blocks while it reads.
+
+        Args:
+            path: Path of the file.
+            transcript: Verbatim transcript; None if unknown.
 
         Raises:
-            InvalidReferenceAudio: No such file, or ``from_bytes`` refuses it.
+            InvalidReferenceAudio: The file cannot be read, is not audio, or cannot be cloned.
         """
         try:
             data = Path(path).read_bytes()
@@ -190,20 +201,20 @@ class ReferenceAudio:
         return cls.from_bytes(data, transcript=transcript, name=str(path))
 
     def padded(self) -> Samples:
-        """Return the samples with half a second of silence after them, as a model is given them.
+        """Return the samples followed by half a second of silence, for use by a model.
 
-        Without it the reference's last word leaks into the clone.
+        Without the silence, the last word of the reference leaks into the clone.
         """
         pad = np.zeros(int(_PAD_SECONDS * self.sample_rate), np.float32)
         return np.concatenate([self.samples, pad])
 
     @property
     def duration(self) -> float:
-        """Length in seconds."""
+        """Duration in seconds."""
         return len(self.samples) / self.sample_rate
 
     def warnings(self) -> tuple[str, ...]:
-        """Say what is likely to spoil a clone of it: its length, clipping, its transcript."""
+        """Warnings about the quality of a clone: duration, clipping and transcript."""
         found = []
         low, high = _GOOD_REFERENCE
         if not low <= self.duration <= high:
@@ -237,26 +248,26 @@ class ReferenceAudio:
 
 @dataclass(frozen=True)
 class CloneRequest:
-    """A line in the voice of a recording.
+    """A line to speak in a voice cloned from a recording.
 
     Args:
-        text: What to say.
-        reference: The recording, with its transcript if there is one.
-        x_vector_only: Take the timbre only, from a speaker embedding: needs no transcript, and
+        text: Text to speak.
+        reference: The recording, with its transcript if available.
+        x_vector_only: Clone the timbre only, from a speaker embedding. Needs no transcript, but
             sounds less like the reference.
-        language: A language's name, code or locale; "Auto" lets the model judge.
-        sampling: How the model draws its tokens.
-        checkpoint: Folder of another Base model, as the backend sees it; None for the stock one.
-        project: Whose line this is, for a gradual rollout: the same project, the same backend.
-        job_id: An id of yours for this job, a UUID: asked again with the same id, a backend that
-            still knows the job picks it up instead of doing it twice. None: a fresh one.
-        instruct: How to say it, in words, where the backend's clones listen to it; a warning of the
-            result says where they do not.
-        strip_markup: Leave markup out of the text; see ``SpeechRequest``.
+        language: Language name, code or locale; "Auto" lets the model detect it.
+        sampling: Sampling parameters.
+        checkpoint: Folder of another Base model, as the backend sees it; None: the stock one.
+        project: Name of the project; a gradual rollout keeps each project on one backend.
+        job_id: UUID of the job. If the backend still knows a job with this id, it resumes that job
+            instead of starting a new one. None: a new id.
+        instruct: Style instruction in natural language. If the backend ignores it for clones, the
+            result has a warning.
+        strip_markup: Remove markup from the text; see ``SpeechRequest``.
 
     Raises:
-        InvalidRequest: Nothing to say, too much to say, a transcript is missing, or a job_id that
-            is no UUID.
+        InvalidRequest: The text is empty or too long, the transcript is missing, or job_id is not a
+            UUID.
         UnsupportedLanguage: The model does not speak the language.
     """
 
@@ -290,7 +301,7 @@ class CloneRequest:
         return token_budget(self.text, limit=self.sampling.max_new_tokens)
 
     def warnings(self) -> tuple[str, ...]:
-        """Say what is likely to spoil the clone."""
+        """Warnings about the quality of the clone."""
         if not self.x_vector_only:
             return self.reference.warnings()
         only = "cloned from the x-vector only, without a transcript: the timbre, not the manner"
@@ -299,24 +310,23 @@ class CloneRequest:
 
 @dataclass(frozen=True)
 class TrainingRequest(TrainingParameters):
-    """Fine-tune a Base model to one speaker.
+    """A request to fine-tune a Base model to one speaker.
 
     Args:
-        dataset: Folder of recordings, each with a .txt of the same name that holds its words, **as
-            the backend sees it** (on the ComfyUI server's disk, for instance). The direct backend
-            also takes a .jsonl file.
+        dataset: Folder of recordings, each with its transcript in a .txt file of the same name,
+            **as the backend sees it** (on the ComfyUI server's disk, for instance). The direct
+            backend also accepts a .jsonl file.
         output_dir: Folder for the checkpoints, as the backend sees it.
-        speaker_name: The new voice's name.
-        test_text: What the validation samples say.
-        language: A language's name, code or locale.
+        speaker_name: Name of the new voice.
+        test_text: Text of the validation samples.
+        language: Language name, code or locale.
         model_choice: Size of the Base model to start from, "0.6B" or "1.7B".
-        project: Whose line this is, for a gradual rollout: the same project, the same backend.
-        job_id: An id of yours for this job, a UUID: asked again with the same id, a backend that
-            still knows the job picks it up instead of doing it twice. None: a fresh one.
+        project: Name of the project; a gradual rollout keeps each project on one backend.
+        job_id: UUID of the job. If the backend still knows a job with this id, it resumes that job
+            instead of starting a new one. None: a new id.
 
     Raises:
-        InvalidRequest: A value out of its range, an empty name or folder, or a job_id that is no
-            UUID.
+        InvalidRequest: A value is out of range, a name or folder is empty, or job_id is not a UUID.
         UnsupportedLanguage: The model does not speak the language.
     """
 
@@ -339,12 +349,12 @@ class TrainingRequest(TrainingParameters):
 
 
 def _text(text: str, strip_markup: bool) -> str:
-    """Return a text as it is spoken; first the invisible goes, which could hide markup."""
+    """Return the text to speak. Invisible characters go first, because they could hide markup."""
     return speakable(without_markup(speakable(text))) if strip_markup else speakable(text)
 
 
 def _check_job(request: SpeechRequest | CloneRequest | TrainingRequest) -> None:
-    """Check what says whose job it is and which one, and write the id as ComfyUI takes it."""
+    """Validate project and job_id, and convert the id to the form that ComfyUI accepts."""
     if not isinstance(request.project, str):
         raise InvalidRequest(f"project must be a string, not {type(request.project).__name__}.")
     if request.job_id is not None:
@@ -358,7 +368,7 @@ def _check_job(request: SpeechRequest | CloneRequest | TrainingRequest) -> None:
 
 
 def _set(request: object, **values: object) -> None:
-    """Write a checked value into a frozen request."""
+    """Set validated values on a frozen request."""
     known = {f.name for f in fields(request)}  # type: ignore[arg-type]
     for name, value in values.items():
         assert name in known

@@ -1,4 +1,4 @@
-"""How the model draws its tokens."""
+"""Sampling parameters."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ["MAX_SEED", "Sampling", "SamplingOptions", "SamplingParameters", "fre
 
 
 def fresh_seed() -> int:
-    """Return a seed for a request without one; below 2**53, so that any JSON reader keeps it."""
+    """Return a random seed below 2**53, so that every JSON parser represents it exactly."""
     return secrets.randbelow(2**53)
 
 
 @dataclass(frozen=True)
 class SamplingParameters:
-    """The parameters of sampling, each declared here and nowhere else.
+    """The sampling parameters, the single place where each is declared.
 
-    A new one also needs a line in ``SamplingOptions`` below, and an adapter that takes it.
+    A new one also needs a line in ``SamplingOptions`` below, and an adapter that uses it.
     """
 
     max_new_tokens: Annotated[
@@ -50,7 +50,7 @@ class SamplingParameters:
 
 
 class SamplingOptions(TypedDict, total=False):
-    """The parameters of ``Sampling`` as keyword arguments; None, or left out: as configured."""
+    """The parameters of ``Sampling`` as keyword arguments; None or omitted: as configured."""
 
     max_new_tokens: int | None
     top_p: float | None
@@ -65,12 +65,12 @@ class SamplingOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Sampling(SamplingParameters):
-    """How the model draws its tokens. An adapter sends every value that its backend takes.
+    """Sampling parameters of a request. An adapter sends every one that its backend supports.
 
-    The budget of one request is scaled to its text, and ends at ``max_new_tokens`` at the latest.
+    The token budget of a request is scaled to its text, up to ``max_new_tokens``.
 
     Raises:
-        InvalidRequest: A value out of its range.
+        InvalidRequest: A value is out of range.
     """
 
     def __post_init__(self) -> None:

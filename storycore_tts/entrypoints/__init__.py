@@ -1,1 +1,1 @@
-"""Whoever drives the package: the plan's client, the command line."""
+"""Entry points: the Python client, the HTTP service, the command line and the integrations."""

@@ -1,4 +1,4 @@
-"""The client of the plan: Qwen3 voices from a ComfyUI server, as files on this machine."""
+"""Python client: Qwen3 voices from a ComfyUI server, as local files."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ from storycore_tts.settings import QwenTTSConfig
 class QwenTTSComfyUIClient:
     """Generates, clones and trains voices on a ComfyUI server.
 
-    Use it as an async context manager, or call ``aclose``; without either, its connections end with
-    the event loop.
+    Use it as an async context manager, or call ``aclose``; otherwise its connections are closed
+    with the event loop.
 
     Args:
-        config: Settings; None for the defaults. Whatever its ``backend`` and ``rollout`` say, this
-            client asks ComfyUI, and its ``fallback`` while ComfyUI is unavailable.
-        comfyui_url: The server, instead of the one in ``config``.
+        config: Settings; None: the defaults. ``backend`` and ``rollout`` are ignored: the client
+            always uses ComfyUI, and ``fallback`` while ComfyUI is unavailable.
+        comfyui_url: URL of the server, instead of the one in ``config``.
 
     Raises:
-        ConfigurationError: An address that is none.
+        ConfigurationError: The URL is invalid, or ``config`` is not a ``QwenTTSConfig``.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class QwenTTSComfyUIClient:
 
     @property
     def voices(self) -> VoiceLibrary:
-        """The voices that are stored by name; its methods block."""
+        """The library of stored voices; its methods block."""
         return self._tts.voices
 
     async def generate_voice(
@@ -92,19 +92,19 @@ class QwenTTSComfyUIClient:
         on_progress: OnProgress | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> VoiceResult:
-        """Speak in a built-in voice, or in one that is stored.
+        """Speak a text with a built-in or stored voice.
 
         Args:
-            text: What to say.
-            speaker: One of ``get_available_speakers()``, or of ``voices.names()``, in any case;
-                None for the default one.
-            language: A language's name, code or locale; None for the stored voice's own, then for
-                the configured one.
-            instruct: How to say it, in words; the 0.6B model does not listen, and a voice that is
-                cloned from a recording takes none.
-            strip_markup: Leave Markdown, tags and emoji out of the text; None: as configured.
-            output_path: Where to write: .wav, .flac, .mp3, .ogg, .opus or .aac; None for a new wav.
-            on_progress: Hears how far the job is.
+            text: Text to speak.
+            speaker: One of ``get_available_speakers()`` or ``voices.names()``, in any case; None:
+                the default one.
+            language: Language name, code or locale; None: that of the stored voice, or the
+                configured one.
+            instruct: Style instruction in natural language; ignored by the 0.6B model, and invalid
+                for a voice cloned from a recording.
+            strip_markup: Remove Markdown, tags and emoji from the text; None: as configured.
+            output_path: .wav, .flac, .mp3, .ogg, .opus or .aac file to write; None: a new .wav.
+            on_progress: Progress callback.
             **sampling: See ``SamplingOptions``.
 
         Raises:
@@ -133,18 +133,18 @@ class QwenTTSComfyUIClient:
         on_progress: OnProgress | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> VoiceResult:
-        """Speak in the voice of a fine-tuned model.
+        """Speak a text with the voice of a fine-tuned model.
 
         Args:
-            text: What to say.
-            custom_model_path: Folder of the checkpoint **on the ComfyUI server**, in the spelling
-                of that machine.
-            custom_speaker_name: The name that the voice was trained under.
-            language: A language's name, code or locale; None for the configured one.
-            instruct: How to say it, in words; the 0.6B model does not listen.
-            strip_markup: Leave Markdown, tags and emoji out of the text; None: as configured.
-            output_path: Where to write: .wav, .flac, .mp3, .ogg, .opus or .aac; None for a new wav.
-            on_progress: Hears how far the job is.
+            text: Text to speak.
+            custom_model_path: Folder of the checkpoint **on the ComfyUI server**, in that machine's
+                path syntax.
+            custom_speaker_name: Name under which the voice was trained.
+            language: Language name, code or locale; None: the configured one.
+            instruct: Style instruction in natural language; ignored by the 0.6B model.
+            strip_markup: Remove Markdown, tags and emoji from the text; None: as configured.
+            output_path: .wav, .flac, .mp3, .ogg, .opus or .aac file to write; None: a new .wav.
+            on_progress: Progress callback.
             **sampling: See ``SamplingOptions``.
 
         Raises:
@@ -177,27 +177,27 @@ class QwenTTSComfyUIClient:
         on_progress: OnProgress | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> VoiceResult:
-        """Speak in the voice of a recording.
+        """Speak a text with a voice cloned from a recording.
 
         Args:
-            ref_audio: The recording: a file on this machine, its bytes, or samples; or the name
-                of a voice that is stored with one, where no file has that name.
-            target_text: What to say.
-            ref_text: What is said in the recording, word for word.
-            x_vector_only: Take the timbre only. None: only if there is no transcript; the result
-                and its warnings say so.
-            language: A language's name, code or locale; None for the stored voice's own, then for
-                the configured one.
-            custom_model_path: Folder of another Base model on the server; None for the stock one.
-            instruct: How to say it, in words, where the node listens to it; a warning of the result
-                says where it does not.
-            strip_markup: Leave Markdown, tags and emoji out of the text; None: as configured.
-            output_path: Where to write: .wav, .flac, .mp3, .ogg, .opus or .aac; None for a new wav.
-            on_progress: Hears how far the job is.
+            ref_audio: The recording: path of a local file, its bytes, or samples; or, if no file
+                has that name, the name of a voice stored with a recording.
+            target_text: Text to speak.
+            ref_text: Verbatim transcript of the recording.
+            x_vector_only: Clone the timbre only. None: only if there is no transcript, in which
+                case the result has a warning.
+            language: Language name, code or locale; None: that of the stored voice, or the
+                configured one.
+            custom_model_path: Folder of another Base model on the server; None: the stock one.
+            instruct: Style instruction in natural language. If the node ignores it, the result has
+                a warning.
+            strip_markup: Remove Markdown, tags and emoji from the text; None: as configured.
+            output_path: .wav, .flac, .mp3, .ogg, .opus or .aac file to write; None: a new .wav.
+            on_progress: Progress callback.
             **sampling: See ``SamplingOptions``.
 
         Raises:
-            InvalidReferenceAudio: The recording cannot be read, or holds nothing to clone.
+            InvalidReferenceAudio: The recording cannot be read or cloned.
             TTSError: See ``storycore_tts.errors``.
         """
         reference, own_language = await asyncio.to_thread(
@@ -230,20 +230,21 @@ class QwenTTSComfyUIClient:
         """Fine-tune the Base model of the configured size to one speaker.
 
         Args:
-            audio_folder: Recordings, each with a .txt of the same name, **on the ComfyUI server**.
-            output_dir: Folder for the checkpoints, on that server too.
-            speaker_name: The new voice's name.
-            language: A language's name, code or locale; the node takes Auto, Chinese, English,
+            audio_folder: Folder of recordings, each with its transcript in a .txt file of the same
+                name, **on the ComfyUI server**.
+            output_dir: Folder for the checkpoints, on the same server.
+            speaker_name: Name of the new voice.
+            language: Language name, code or locale; the node supports Auto, Chinese, English,
                 Japanese and Korean.
-            test_text: What the validation samples say; None for an English sentence.
-            on_progress: Hears epoch, step and loss.
-            **parameters: Of the training, such as ``num_epochs``; see ``TrainingOptions``.
+            test_text: Text of the validation samples; None: an English sentence.
+            on_progress: Progress callback; receives epoch, step and loss.
+            **parameters: Training parameters, such as ``num_epochs``; see ``TrainingOptions``.
 
         Returns:
             The voice; its ``checkpoint_path`` is a folder on the server.
 
         Raises:
-            InvalidDataset: The folder cannot be trained on.
+            InvalidDataset: The folder is not a usable dataset.
             TTSError: See ``storycore_tts.errors``.
         """
         wanted = {"test_text": test_text, **parameters}
@@ -259,15 +260,15 @@ class QwenTTSComfyUIClient:
         return await self._tts.train(request, on_progress=on_progress)
 
     async def get_available_speakers(self) -> list[Speaker]:
-        """List the built-in voices, as the server's node names them.
+        """List the built-in voices, as named by the server's node.
 
         Raises:
-            BackendUnavailable: The server cannot be asked.
+            BackendUnavailable: The server cannot be reached.
         """
         return await self._tts.speakers()
 
     async def get_model_status(self) -> BackendStatus:
-        """Say how the server is: version, device, models, queue, nodes, and what is missing."""
+        """Return the server's status: version, device, models, queue, nodes and problems."""
         return await self._tts.status()
 
     async def aclose(self) -> None:
@@ -297,7 +298,7 @@ def _reference(
     transcript: str | None,
     voices: VoiceLibrary,
 ) -> tuple[ReferenceAudio, str | None]:
-    """Return a recording, and the language that its voice speaks, if it is stored with one."""
+    """Return the recording, and the language of its stored voice, if it has one."""
     if isinstance(audio, bytes):
         return ReferenceAudio.from_bytes(audio, transcript=transcript), None
     language = None
@@ -311,7 +312,7 @@ def _reference(
 def _is_here(path: str) -> bool:
     try:
         return exists(Path(path))
-    except (OSError, ValueError):  # a name that no file can have, or a folder that is closed to us
+    except (OSError, ValueError):  # not a valid file name, or no permission
         return False
 
 
@@ -319,6 +320,6 @@ def _recording(voice: StoredVoice) -> ReferenceAudio:
     if voice.reference is None:
         raise InvalidRequest(
             f"The stored voice {voice.name!r} is a fine-tuned checkpoint, not a recording.",
-            hint=f"generate_voice(text, {voice.name!r}) speaks in it.",
+            hint=f"Use generate_voice(text, {voice.name!r}) instead.",
         )
     return voice.reference

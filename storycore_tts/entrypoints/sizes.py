@@ -1,4 +1,4 @@
-"""The same settings with either size of the model: presets ask for one or the other."""
+"""Services with the same settings for each model size, because presets choose a size."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from storycore_tts.live_settings import LiveSettings, Source, read_settings
 from storycore_tts.pipeline.sharing import SharedBackends
 from storycore_tts.settings import QwenTTSConfig
 
-# The engine makes a service for each of its jobs, and closes none: whoever has the same settings
-# shares what they describe, and a model stays loaded from one job to the next.
+# The engine creates a service for each job and never closes it. Services with the same settings
+# share connections and models, so that a model stays loaded from one job to the next.
 _ADAPTERS = SharedBackends()
 
 
 class SpeechBySize:
-    """A service for each model size that is asked for, opened when it is first needed.
+    """One service per model size, opened on first use.
 
-    Those with the same settings share connections and models in this process; they are closed when
-    the last one is.
+    Services with the same settings share connections and models in this process, which are closed
+    with the last of them.
 
     Args:
-        config: Settings, the path of a YAML file, or None for the usual places.
-        job_seconds: How long a job may take on ComfyUI; None changes nothing.
-        **overrides: Settings that go above those; None changes nothing.
+        config: Settings, the path of a YAML file, or None for the default locations.
+        job_seconds: Time limit of a job on ComfyUI, in seconds; None: as configured.
+        **overrides: Settings that override those of ``config``; None: as configured.
 
     Raises:
-        ConfigurationError: The settings are refused.
+        ConfigurationError: The settings are invalid.
     """
 
     def __init__(
@@ -47,14 +47,17 @@ class SpeechBySize:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is to be said of the settings; see ``LiveSettings.warnings``."""
+        """Warnings about the settings; see ``LiveSettings.warnings``."""
         return self._settings.warnings
 
     def tts(self, model_choice: str | None = None) -> ConfiguredSpeech:
-        """Return the service whose model has this size; None for the configured one.
+        """Return the service for a model size.
+
+        Args:
+            model_choice: "0.6B" or "1.7B"; None: the configured size.
 
         Raises:
-            ConfigurationError: There is no such size.
+            ConfigurationError: The size is unknown.
             BackendUnavailable: A package that the backend needs is not installed.
         """
         size = self.config.model_choice if model_choice is None else model_choice
@@ -67,22 +70,22 @@ class SpeechBySize:
         return self._services[size]
 
     async def refresh(self) -> None:
-        """Read the settings again if their file has changed; see ``LiveSettings.refresh``."""
+        """Reload the settings if their file has changed; see ``LiveSettings.refresh``."""
         await self._settings.refresh()
 
     async def reload(self, config: Source = None) -> None:
-        """Read the settings again, and use them for what is asked from now on.
+        """Reload the settings and use them for new requests.
 
         Args:
-            config: Settings, or a file, to use instead of what was read last.
+            config: Settings, or the path of a file, to switch to; None: the same source as before.
 
         Raises:
-            TTSError: They are refused, or a package is missing; everything stays as it was.
+            TTSError: The settings are invalid, or a package is missing; the old ones stay in force.
         """
         await self._settings.reload(config)
 
     async def aclose(self) -> None:
-        """Close what was opened; the next request opens it again."""
+        """Close all services; the next request opens its service again."""
         services, self._services = self._services, {}
         async with AsyncExitStack() as stack:  # a close that is cancelled still closes the others
             for service in services.values():
@@ -108,10 +111,14 @@ class SpeechBySize:
 
 
 def sized(config: QwenTTSConfig, model_choice: str) -> QwenTTSConfig:
-    """Return the same settings with another size of the model.
+    """Return the settings with another model size.
+
+    Args:
+        config: The settings.
+        model_choice: "0.6B" or "1.7B".
 
     Raises:
-        ConfigurationError: There is no such size.
+        ConfigurationError: The size is unknown.
     """
     return _changed(config, model_choice=model_choice)
 

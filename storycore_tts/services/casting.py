@@ -1,7 +1,7 @@
-"""A project's cast: a file that people write, beside it the voices that others were given.
+"""The cast of a project: the voices of its characters.
 
-``cast.yaml`` says who speaks for whom. A character without an entry is given a fitting voice once,
-and ``cast.assigned.yaml`` remembers it, so that every process and every later run finds the same.
+Users assign voices in ``cast.yaml``. A character without an entry is given a suitable voice, which
+is stored in ``cast.assigned.yaml`` so that all processes and later runs use the same one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _HEAD = """\
 """
 
 ReadSheets = Callable[[Path], Sequence[Character]]
-"""Reads what is known of a project's characters from its folder."""
+"""Reads the character sheets from a project's folder."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Part:
     """A character with a voice.
 
     Args:
-        character: With what is known of them.
-        voice: Who speaks.
-        is_cast: The cast says so; otherwise the voice was chosen here.
-        problem: Why another process may choose differently; "" if it will not.
+        character: The character.
+        voice: Its voice.
+        is_cast: Whether the cast assigns the voice; otherwise it was chosen automatically.
+        problem: Why the choice could not be stored; "" if there is no problem.
     """
 
     character: Character
@@ -53,7 +53,7 @@ class Part:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a result says of it, for people to read."""
+        """Notes for the user about a voice that was chosen automatically."""
         if self.is_cast:
             return ()
         note = f"{self.character.called} is not cast; {self.voice.voice} speaks"
@@ -61,15 +61,15 @@ class Part:
 
 
 class Casting:
-    """The cast of a project, and the voices of those without an entry in it. Its methods block.
+    """The cast of a project, and the voices assigned to other characters. Methods block.
 
-    A file that changes is read again, after a second at most. Any number of processes may use one
-    folder at once.
+    A changed file is read again after at most one second. Several processes may use the same folder
+    at the same time.
 
     Args:
-        file: The cast; it may be missing. The folder that it is in is the project's.
-        sheets: Reads what is known of the project's characters.
-        clock: Tells the time in seconds.
+        file: The cast file, in the project's folder; it may be missing.
+        sheets: Reads the project's character sheets.
+        clock: Monotonic time in seconds.
     """
 
     def __init__(
@@ -87,21 +87,21 @@ class Casting:
         self._cast = _Read(self.file)
         self._assigned = _Read(self.file.with_name(f"{self.file.stem}.assigned.yaml"))
         self._sheets: Sequence[Character] | None = None
-        self._unwritten: tuple[Role, ...] = ()  # where the folder takes no file
+        self._unwritten: tuple[Role, ...] = ()  # while the folder is read-only
 
     @property
     def cast(self) -> Cast:
-        """What the file says.
+        """The contents of the cast file.
 
         Raises:
-            ConfigurationError: It is refused.
+            ConfigurationError: The file is invalid.
         """
         with self._mutex:
             self._look()
             return self._cast.cast
 
     def characters(self) -> Sequence[Character]:
-        """Return the characters of the project's sheets."""
+        """Return the characters from the project's sheets."""
         with self._mutex:
             self._look()
             if self._sheets is None:
@@ -109,29 +109,35 @@ class Casting:
             return self._sheets
 
     def find(self, character: Character) -> Part | None:
-        """Return the part of a character who has a voice already, by id or by name.
+        """Return the part of a character that already has a voice, or None.
+
+        Args:
+            character: The character, found by id or name.
 
         Raises:
-            ConfigurationError: One of the two files is refused; it names the line.
+            ConfigurationError: One of the two files is invalid; the message names the line.
         """
         with self._mutex:
             self._look()
             return self._found(self._known(character), character.id)
 
     def knows(self, name: str) -> bool:
-        """Tell whether this is a character's name or id, in either file or on a sheet.
+        """Return whether a name or id belongs to a character in either file or on a sheet.
+
+        Args:
+            name: A name or id.
 
         Raises:
-            ConfigurationError: One of the two files is refused.
+            ConfigurationError: One of the two files is invalid.
         """
         known = self.find(Character(name)) is not None
         return known or self._sheet_of(Character(name)) is not None
 
     def everybody(self) -> list[Character]:
-        """Return all who are known: from the cast, from what was assigned, and from the sheets.
+        """Return all known characters: from the cast, the assigned voices and the sheets.
 
         Raises:
-            ConfigurationError: One of the two files is refused.
+            ConfigurationError: One of the two files is invalid.
         """
         with self._mutex:
             self._look()
@@ -152,16 +158,16 @@ class Casting:
     def assign(
         self, character: Character, speakers: Sequence[Speaker], *, near: Collection[str] = ()
     ) -> Part:
-        """Return the part of a character, who is given a fitting voice now if there was none.
+        """Return the part of a character, choosing and storing a suitable voice if it has none.
 
         Args:
-            character: Who, with what is known; the sheets may know more.
-            speakers: The voices that the backend offers.
-            near: Voices of those who speak in the same scene.
+            character: The character; missing details are taken from its sheet.
+            speakers: The voices of the backend.
+            near: Voices of other characters in the same scene, to be avoided.
 
         Raises:
-            ConfigurationError: One of the two files is refused.
-            UnknownSpeaker: The backend offers no voice.
+            ConfigurationError: One of the two files is invalid.
+            UnknownSpeaker: The backend offers no voices.
         """
         _check(speakers)
         with self._mutex:
@@ -175,11 +181,15 @@ class Casting:
                 return self._kept_in_mind(known, character.id, speakers, near, why)
 
     def proposed(self, people: Iterable[Character], speakers: Sequence[Speaker]) -> list[Part]:
-        """Return the part of each, as ``assign`` would give it; nothing is remembered.
+        """Return the parts that ``assign`` would choose, without storing them.
+
+        Args:
+            people: The characters.
+            speakers: The voices of the backend.
 
         Raises:
-            ConfigurationError: One of the two files is refused.
-            UnknownSpeaker: The backend offers no voice.
+            ConfigurationError: One of the two files is invalid.
+            UnknownSpeaker: The backend offers no voices.
         """
         _check(speakers)
         with self._mutex:
@@ -198,14 +208,18 @@ class Casting:
             return parts
 
     def write_down(self, parts: Iterable[Part]) -> list[Role]:
-        """Add those who are not cast to the cast file, whose other bytes stay as they are.
+        """Append characters to the cast file, except those already in it.
+
+        Args:
+            parts: The parts to add.
 
         Returns:
-            What was added.
+            The roles that were added.
 
         Raises:
-            ConfigurationError: The file is refused, or cannot be added to; it says what to add.
-            StorageFailed: The disk refuses.
+            ConfigurationError: The file is invalid, or its form allows no additions; the hint then
+                shows the lines to add.
+            StorageFailed: The file cannot be written.
         """
         with self._mutex:
             try:
@@ -222,9 +236,9 @@ class Casting:
             if cast.find(who.id) is not None:
                 continue
             role = cast.find(who.called)
-            if role in before:  # then it is the cast that speaks for them
+            if role in before:  # the user already cast this name
                 continue
-            if role is not None and role.voice != part.voice:  # another character of that name
+            if role is not None and role.voice != part.voice:  # another character with this name
                 cast = cast.with_role(Role(who.id, part.voice))
                 continue
             same = name_key(who.called) == name_key(who.id)
@@ -249,7 +263,7 @@ class Casting:
             fits = False
         if not fits:
             raise ConfigurationError(
-                f"{self.file} is written in a way that nothing can be added to.",
+                f"{self.file} has a form to which no entries can be added.",
                 source=str(self.file),
                 hint=f"Add these lines yourself:\n{more}",
             )
@@ -263,7 +277,7 @@ class Casting:
     def _assigned_now(
         self, known: Character, asked: str, speakers: Sequence[Speaker], near: Collection[str]
     ) -> Part:
-        self._assigned.look()  # another process may have been faster
+        self._assigned.look()  # another process may have assigned a voice
         if found := self._found(known, asked):
             return found
         role, part = self._chosen(known, speakers, near)
@@ -291,7 +305,7 @@ class Casting:
 
     @property
     def _in_mind(self) -> Cast:
-        """What was assigned, here or by another process, which has the last word."""
+        """Assigned voices, stored and not yet stored; the stored ones take precedence."""
         cast = self._assigned.cast
         for role in self._unwritten:
             if cast.find(role.name) is None:
@@ -306,9 +320,9 @@ class Casting:
     def _chosen(
         self, known: Character, speakers: Sequence[Speaker], near: Collection[str]
     ) -> tuple[Role, Part]:
-        """Return what is remembered, and the part.
+        """Return the role to store, and the part.
 
-        A name that has a voice keeps it, except beside another of that name in one scene.
+        A name keeps its voice, unless another character with that name is in the same scene.
         """
         before = self._in_mind.find(known.name)
         beside = {name_key(voice) for voice in near}
@@ -325,7 +339,7 @@ class Casting:
         return role, Part(known, role.voice, is_cast=False)
 
     def _found(self, known: Character, asked: str) -> Part | None:
-        """Return the part of a character; what was given to the name that is asked for stays."""
+        """Return the part of a character, or None; the cast takes precedence."""
         for name in filter(None, (known.id, known.name)):
             if role := self._cast.cast.find(name):
                 return Part(known, role.voice, is_cast=True)
@@ -339,9 +353,9 @@ class Casting:
         return None
 
     def _known(self, character: Character) -> Character:
-        """Return the character with what the sheets know beside what the caller knows.
+        """Return the character with missing details from its sheet.
 
-        Who is asked for by name alone has the id of the sheet with that name.
+        A character given by name only takes the id of the sheet with that name.
         """
         if self._cast.cast.find(character.id):
             return character
@@ -350,12 +364,12 @@ class Casting:
             return character
         said = {key: value for key, value in vars(character).items() if value}
         if name_key(character.name) == name_key(character.id):
-            said.pop("name", None)  # the id once more
+            said.pop("name", None)  # only repeats the id
         return replace(sheet, **{**said, "id": character.id if character.name else sheet.id})
 
     def _sheet_of(self, character: Character) -> Character | None:
         ids, names = {}, {}
-        for sheet in reversed(self.characters()):  # of two with one name, the first
+        for sheet in reversed(self.characters()):  # so the first of two namesakes wins
             ids[name_key(sheet.id)] = names[name_key(sheet.name)] = sheet
         for name in filter(None, (character.id, character.name)):
             if (found := ids.get(name_key(name)) or names.get(name_key(name))) is not None:
@@ -363,7 +377,7 @@ class Casting:
         return None
 
     def _look(self) -> None:
-        """Read again what has changed, at most once a second."""
+        """Reload changed files, at most once a second."""
         now = self._clock()
         if self._looked is not None and now - self._looked < _LOOK_EVERY:
             return
@@ -374,7 +388,7 @@ class Casting:
 
 
 class _Read:
-    """A cast file as it was read last."""
+    """A cast file, cached until it changes."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -382,7 +396,7 @@ class _Read:
         self._stamp: tuple[int, int, int] | None = None
 
     def look(self) -> None:
-        """Read it again if it has changed; one that is missing is empty."""
+        """Reload the file if it has changed; a missing file counts as empty."""
         try:
             stat = self.file.stat()
             stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
@@ -407,4 +421,4 @@ def _tell(known: Character, part: Part, **more: object) -> None:
 
 def _check(speakers: Sequence[Speaker]) -> None:
     if not speakers:
-        raise UnknownSpeaker("The backend offers no voice that could be given to a character.")
+        raise UnknownSpeaker("The backend offers no voices to assign to a character.")

@@ -55,7 +55,7 @@ class VoiceResult:
 
     @property
     def sample_rate(self) -> int:
-        """In Hz."""
+        """Sample rate in Hz."""
         return self.speech.sample_rate
 
     @property

@@ -1,4 +1,4 @@
-"""How speech leaves: as which kind of file, at which pace and pitch."""
+"""Renders speech: file format, speed and pitch."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from storycore_tts.sound.stream_encoder import StreamEncoder
 
 @dataclass(frozen=True)
 class Rendering:
-    """What becomes of speech after it was spoken.
+    """Output format, speed and pitch of speech.
 
     Args:
         format: "wav", "flac", "mp3", "ogg", "opus", "aac" or "pcm".
-        speed: Pace, 0.25..4, with the pitch kept; 1 changes nothing.
-        pitch: Semitones up or down, −12..12, with the pace kept; 0 changes nothing.
+        speed: Speed factor, 0.25..4, at the same pitch; 1 changes nothing.
+        pitch: Shift in semitones, −12..12, at the same speed; 0 changes nothing.
 
     Raises:
-        InvalidRequest: Another format, a value out of its range, or the extra that it needs is not
+        InvalidRequest: The format is unknown, a value is out of range, or a required extra is not
             installed.
     """
 
@@ -42,21 +42,21 @@ class Rendering:
 
     @property
     def suffix(self) -> str:
-        """Of a file name, such as ".wav"."""
+        """File name suffix, such as ".wav"."""
         return f".{self.format}"
 
     @property
     def media_type(self) -> str:
-        """What HTTP calls the format."""
+        """Media type of the format."""
         return FORMATS[self.suffix].media_type
 
     @property
     def changes_samples(self) -> bool:
-        """Whether more than encoding is to be done."""
+        """Whether speed or pitch changes the samples."""
         return self.speed != 1.0 or self.pitch != 0.0
 
     def rendered(self, speech: Speech) -> Speech:
-        """Return the speech at this pace and pitch; blocks while it works."""
+        """Return the speech at this speed and pitch; blocks while it works."""
         if self.speed != 1.0:
             speech = speech.stretched(self.speed)
         if self.pitch != 0.0:
@@ -64,19 +64,19 @@ class Rendering:
         return speech
 
     def applied(self, speech: Speech) -> Outcome:
-        """Return the file and what is told of it; blocks while it works."""
+        """Return the audio file and its details; blocks while it works."""
         speech = self.rendered(speech)
         return Outcome(facts(speech), self.encode(speech), self.media_type)
 
     def encode(self, speech: Speech) -> bytes:
-        """Return the file; blocks while it works."""
+        """Return the encoded audio file; blocks while it works."""
         return speech.encode(self.suffix)
 
 
 class JoinableRendering(Rendering):
-    """The same, but an .mp3 is written without the index that tells its length.
+    """A rendering whose .mp3 files can be concatenated: they have no index with the duration.
 
-    Clients join the files of several lines end to end, and players believe the first one's index.
+    Clients join the files of several lines end to end, and players trust the first file's index.
     """
 
     def encode(self, speech: Speech) -> bytes:
@@ -88,28 +88,28 @@ class JoinableRendering(Rendering):
 
 
 class RenderedStream:
-    """Does to speech that comes piece by piece what ``Rendering.applied`` does to a whole line.
+    """Renders streamed speech, chunk by chunk.
 
     Args:
-        rendering: What becomes of the speech.
-        sample_rate: Of the speech, in Hz.
+        rendering: Format, speed and pitch.
+        sample_rate: Sample rate of the speech, in Hz.
 
     Raises:
-        InvalidRequest: Files of that format cannot be streamed, or the extra is not installed.
+        InvalidRequest: The format cannot be streamed, or a required extra is not installed.
     """
 
     def __init__(self, rendering: Rendering, sample_rate: int = SAMPLE_RATE) -> None:
         self._changer = Changer(sample_rate, speed=rendering.speed, semitones=rendering.pitch)
         self._encoder = StreamEncoder(rendering.suffix, sample_rate)
         self._rate = sample_rate
-        self._samples = 0  # that were encoded and of which nothing was told yet
+        self._samples = 0  # encoded, but not yet reported
 
     def feed(self, samples: Samples) -> tuple[bytes, float]:
-        """Return the bytes that are ready, and the seconds of sound in them; maybe none yet."""
+        """Return the encoded bytes that are ready (possibly none) and their duration in seconds."""
         return self._given(self._encoded(self._changer.feed(samples)))
 
     def finish(self) -> tuple[bytes, float]:
-        """Return the rest; nothing can be fed after it."""
+        """Return the remaining bytes and their duration in seconds, and end the stream."""
         rest = self._encoded(self._changer.finish())
         return self._given(rest + self._encoder.finish())
 
@@ -125,7 +125,7 @@ class RenderedStream:
 
 
 def facts(speech: Speech) -> dict[str, Any]:
-    """Return what is told of speech besides the samples, as JSON; durations in seconds."""
+    """Return the metadata of speech, as JSON; durations in seconds."""
     return {
         "duration": round(speech.duration, 4),
         "sample_rate": speech.sample_rate,

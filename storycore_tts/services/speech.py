@@ -1,4 +1,4 @@
-"""Speaking, cloning and training with whatever backend is configured."""
+"""Speech synthesis, voice cloning and training on the configured backend."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ Spoken = TypeVar("Spoken", Speech, SpeechChunk)
 
 @dataclass(frozen=True)
 class Defaults:
-    """What a line takes when the caller says nothing.
+    """Default values for lines.
 
     Args:
-        speaker: Name of a built-in voice, or of a stored one.
-        language: In the model's spelling.
-        sampling: How the model draws its tokens.
-        voice_map: Voice ids of other speech services, and who speaks for them.
-        strip_markup: Leave markup out of what is spoken; see ``SpeechRequest``.
+        speaker: Name of a built-in or stored voice.
+        language: Language, in the model's spelling.
+        sampling: Sampling parameters.
+        voice_map: Voice ids of other speech services, mapped to the voices that replace them.
+        strip_markup: Remove markup from the text; see ``SpeechRequest``.
     """
 
     speaker: str = "Ryan"
@@ -71,12 +71,12 @@ class TextToSpeech:
     """The ports over one backend, with the configured defaults.
 
     Args:
-        adapter: What does the work: an adapter, or a backend made of several.
-        name: Its name, for messages.
-        defaults: What a line takes when the caller says nothing.
-        listeners: Hear what happens to calls.
-        voices: Where voices are stored by name; None for the user's own library.
-        times: Where it is noted how long trainings took; None for the user's own notes.
+        adapter: An adapter, or a backend composed of several.
+        name: Its name in messages.
+        defaults: Default values for lines.
+        listeners: Receive events about calls.
+        voices: Library of stored voices; None: the user's library.
+        times: Records of training times; None: the user's records.
     """
 
     def __init__(
@@ -98,35 +98,35 @@ class TextToSpeech:
 
     @property
     def backend(self) -> str:
-        """Name of the adapter that does the work."""
+        """Name of the configured adapter."""
         return self._name
 
     @property
     def endpoint(self) -> BackendEndpoint | None:
-        """The server that does what is asked to its end, even without us; None: there is none."""
+        """The server that finishes jobs even if this process ends; None if there is none."""
         return None
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this backend can do."""
+        """The backend's capabilities."""
         return self._backend.capabilities
 
     @property
     def voices(self) -> VoiceLibrary:
-        """The voices that ``say`` knows by name besides the built-in ones.
+        """The stored voices, which ``say`` accepts besides the built-in ones.
 
-        Its methods block; call them with ``asyncio.to_thread`` where that matters.
+        Methods of the library block; in a coroutine, call them with ``asyncio.to_thread``.
         """
         return self._voices
 
     def add_listener(self, listener: Listener) -> Callable[[], None]:
-        """Hear of requests, retries, fallbacks and reloads; see ``domain.events``.
+        """Subscribe to events: requests, retries, fallbacks and reloads; see ``domain.events``.
 
         Args:
-            listener: Called on the event loop where it happens; must return at once.
+            listener: Called on the event loop where the event occurs; must not block.
 
         Returns:
-            A function that ends it.
+            A function that removes the listener.
         """
         return self._listeners.add(listener)
 
@@ -143,21 +143,21 @@ class TextToSpeech:
         strip_markup: bool | None = None,
         on_progress: OnProgress | None = None,
     ) -> Speech:
-        """Speak a line; what is not given comes from the configuration.
+        """Speak a line. Omitted arguments take the configured defaults.
 
         Args:
-            text: What to say.
-            speaker: A built-in or a stored voice, or an id of ``tts.qwen.voice_map``; with
+            text: Text to speak.
+            speaker: A built-in or stored voice, or an id of ``tts.qwen.voice_map``; with
                 ``checkpoint``, the fine-tuned speaker's name.
-            language: A language's name, code or locale; None for the stored voice's own, then for
-                the configured one.
-            instruct: How to say it, in words; "" for the stored voice's own way.
+            language: Language name, code or locale; None: that of the stored voice, or the
+                configured one.
+            instruct: Style instruction in natural language; "": that of the stored voice.
             checkpoint: Folder of a fine-tuned model, as the backend sees it.
-            sampling: How the model draws its tokens.
-            project: Whose line this is, for a gradual rollout.
-            strip_markup: Leave Markdown, tags such as ``[laugh]`` and emoji out of the text; None:
-                as configured. Without it, a warning of the result names them.
-            on_progress: Hears how far the job is.
+            sampling: Sampling parameters.
+            project: Name of the project, for a gradual rollout.
+            strip_markup: Remove Markdown, tags such as ``[laugh]`` and emoji from the text; None:
+                as configured. If False, a warning of the result lists them.
+            on_progress: Progress callback.
 
         Raises:
             TTSError: See ``request_for`` and ``speak``.
@@ -186,25 +186,26 @@ class TextToSpeech:
         project: str = "",
         strip_markup: bool | None = None,
     ) -> SpeechRequest | CloneRequest:
-        """Return what ``say`` asks the backend for; ``speak`` and ``synthesize_stream`` take it.
+        """Build the request that ``say`` sends, for ``speak`` and ``synthesize_stream``.
 
-        A name that is neither built in nor stored is looked up among the mapped ids, in any case;
-        one that is not there either is left to the backend to judge.
+        A name that is neither built in nor stored is looked up among the mapped ids, ignoring case.
+        A name that is not found there is passed to the backend unchanged.
 
         Args:
-            text: See ``say``, here and below.
-            speaker: A recording that is stored under this name makes it a ``CloneRequest``.
-            language: None for the stored voice's own, then for the configured one.
-            instruct: "" for the stored voice's own way.
-            checkpoint: Then ``speaker`` is looked up there, and not among the stored voices.
-            sampling: None for the configured one.
-            project: Whose line this is.
-            strip_markup: None for the configured way.
+            text: Text to speak.
+            speaker: See ``say``; a voice stored as a recording makes it a ``CloneRequest``.
+            language: None: that of the stored voice, or the configured one.
+            instruct: "": that of the stored voice.
+            checkpoint: Folder of a fine-tuned model; ``speaker`` is then a name in that model, and
+                stored voices are not searched.
+            sampling: None: the configured sampling.
+            project: Name of the project, for a gradual rollout.
+            strip_markup: None: as configured.
 
         Raises:
-            InvalidRequest: Something in it is refused: an instruct for a cloned voice, a checkpoint
-                without its speaker, for instance.
-            StorageFailed: The stored voice is damaged, or the disk refuses.
+            InvalidRequest: An argument is invalid, such as an instruct for a cloned voice, or a
+                checkpoint without its speaker.
+            StorageFailed: The stored voice is damaged or cannot be read.
         """
         await self._ready()
         if speaker is None and checkpoint is not None:
@@ -241,11 +242,15 @@ class TextToSpeech:
         )
 
     async def speak(self, request: LineRequest, *, on_progress: OnProgress | None = None) -> Speech:
-        """Speak a line in whatever kind of voice it asks for.
+        """Speak a line with a built-in, fine-tuned or cloned voice.
+
+        Args:
+            request: The line.
+            on_progress: Progress callback.
 
         Raises:
-            UnsupportedByBackend: This backend has no such voices.
-            UnknownSpeaker: Neither the backend nor the library has that voice.
+            UnsupportedByBackend: This backend does not support this kind of voice.
+            UnknownSpeaker: Neither the backend nor the library has this voice.
             TTSError: See ``SpeechSynthesizer.synthesize`` and ``VoiceCloner.clone``.
         """
         await self._ready()
@@ -298,7 +303,7 @@ class TextToSpeech:
     async def train(
         self, request: TrainingRequest, *, on_progress: OnProgress | None = None
     ) -> TrainedVoice:
-        """See ``VoiceTrainer.train``; how long its steps took is noted for later estimates.
+        """See ``VoiceTrainer.train``; the step times are recorded for later estimates.
 
         Raises:
             UnsupportedByBackend: This backend cannot train.
@@ -313,24 +318,25 @@ class TextToSpeech:
         try:
             await asyncio.to_thread(self._times.note, pace)
         except StorageFailed as error:  # the voice is trained all the same
-            return replace(voice, warnings=(*voice.warnings, f"its time was not noted: {error}"))
+            return replace(
+                voice, warnings=(*voice.warnings, f"the training time was not recorded: {error}")
+            )
         return voice
 
     def estimate_training_time(
         self, request: TrainingRequest, *, size: DatasetSize | None = None
     ) -> TrainingEstimate:
-        """Reckon how long a training would take, by what earlier ones took on this backend.
+        """Estimate the duration of a training job from earlier ones on this backend.
 
-        Blocks while it reads; call it with ``asyncio.to_thread`` where that matters.
+        Blocks while it reads files; in a coroutine, call it with ``asyncio.to_thread``.
 
         Args:
-            request: The training.
-            size: How much it has to learn from; None: its dataset is looked at, which must lie on
-                this machine then.
+            request: The training request.
+            size: Size of the dataset; None: measured, which requires a dataset on this machine.
 
         Raises:
-            InvalidDataset: It does not, or cannot be read.
-            StorageFailed: The notes of earlier trainings cannot be read.
+            InvalidDataset: The dataset is not on this machine, or cannot be read.
+            StorageFailed: The records of earlier training jobs cannot be read.
         """
         size = dataset_size(request.dataset) if size is None else size
         return self._times.estimate(request, size, machine=self._machine(self.backend))
@@ -338,16 +344,19 @@ class TextToSpeech:
     async def perform(
         self, request: Request, *, on_progress: OnProgress | None = None
     ) -> Speech | TrainedVoice:
-        """Do what a request is for; see ``speak`` and ``train``."""
+        """Run a request of any kind; see ``speak`` and ``train``."""
         if isinstance(request, TrainingRequest):
             return await self.train(request, on_progress=on_progress)
         return await self.speak(request, on_progress=on_progress)
 
     def check(self, request: Request) -> Operation:
-        """Return the operation that a request is for, if this backend has it.
+        """Return the operation of a request, after a check that this backend supports it.
+
+        Args:
+            request: The request.
 
         Raises:
-            UnsupportedByBackend: It has not.
+            UnsupportedByBackend: The backend does not support the operation.
         """
         return self._offered(operation_for(request))
 
@@ -361,14 +370,14 @@ class TextToSpeech:
         await self._backend.aclose()
 
     async def _ready(self) -> None:
-        """Come before each call, and before anything is looked up for it."""
+        """Hook that runs before each call."""
 
     def _machine(self, backend: str) -> str:
-        """Return what a backend trains on, for the notes of how long that takes."""
+        """Return the machine that a backend trains on, the key of recorded training times."""
         return backend
 
     async def _voice(self, name: str) -> tuple[str, str | None, StoredVoice | None]:
-        """Return who speaks for a name, in which language if it is mapped, and the stored voice."""
+        """Resolve a name to a speaker, the language of its mapping, and the stored voice."""
         stored = await self._stored(name)
         if stored is not None or is_built_in(name) or not isinstance(name, str):
             return name, None, stored
@@ -383,7 +392,7 @@ class TextToSpeech:
     async def _mention_stored_voices(self, error: UnknownSpeaker, request: Request) -> None:
         if not isinstance(request, SpeechRequest) or request.checkpoint is not None:
             return
-        with suppress(StorageFailed):  # the error that there is says more
+        with suppress(StorageFailed):  # the original error matters more
             names = await asyncio.to_thread(self.voices.names)
             if names:
                 error.hint = f"{error.hint or ''} Stored voices: {', '.join(names)}.".strip()
@@ -395,5 +404,5 @@ class TextToSpeech:
 
 
 def _with_warnings(spoken: Spoken, found: tuple[str, ...]) -> Spoken:
-    """Add the warnings about the text, which hold for every backend."""
+    """Add warnings about the text, which apply to every backend."""
     return replace(spoken, warnings=(*found, *spoken.warnings)) if found else spoken

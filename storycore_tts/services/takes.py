@@ -1,6 +1,6 @@
-"""Takes: lines that were spoken, as files that are kept while nothing about them changes.
+"""Takes: generated lines cached as files, and reused until something about them changes.
 
-``takes.json`` beside the files holds the key of each: a hash of all that the sound depends on.
+``takes.json`` beside the files holds the key of each: a hash of everything that affects its audio.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _KNOWN = frozenset(("key", "sha256", "samples", "sample_rate", "backend", "warni
 
 @dataclass(frozen=True)
 class Planned:
-    """A line that is ready to be spoken.
+    """A line with the request to generate it.
 
     Args:
-        line: Of the script.
-        request: What is asked of the backend.
-        speaker: The voice, for people to read.
-        notes: What there is to say of the choice.
+        line: The line of the script.
+        request: The request to the backend.
+        speaker: Display name of the voice.
+        notes: Notes on the choice of the voice.
     """
 
     line: Line
@@ -52,24 +52,24 @@ async def speak_lines(
     model: str,
     concurrency: int = 4,
 ) -> list[Take | NotSpoken]:
-    """Speak lines into a folder, a file each; a line that fails does not keep the others.
+    """Generate each line into a file of its own. A line that fails does not stop the others.
 
-    What an earlier run spoke is kept, whatever the line was called then; what a fallback spoke is
-    spoken again.
+    Takes of earlier runs are reused, even for lines that were renamed; takes by a fallback backend
+    are generated again.
 
     Args:
-        tts: Who speaks.
-        script: Names the files.
-        planned: What to speak.
-        folder: Made if it is missing.
-        model: What else the sound depends on, such as "1.7B".
-        concurrency: Lines at a time.
+        tts: The service.
+        script: The script, which names the files.
+        planned: The lines to generate.
+        folder: Folder of the files; created if it is missing.
+        model: Model size, such as "1.7B"; part of the cache key.
+        concurrency: Maximum number of lines generated at once.
 
     Returns:
-        In the order of ``planned``.
+        The takes and failed lines, in the order of ``planned``.
 
     Raises:
-        StorageFailed: The folder cannot be used.
+        StorageFailed: The folder cannot be created or written to.
     """
     keys = [speech_key(one.request, f"{tts.backend} {model}") for one in planned]
     takes = await asyncio.to_thread(_Takes, folder, tts.backend, keys)
@@ -107,7 +107,12 @@ async def speak_lines(
 
 
 def speech_key(request: SpeechRequest | CloneRequest, model: str) -> str:
-    """Return a hash of all that the sound of a line depends on; whose line it is does not count."""
+    """Return a hash of everything that affects the audio of a line, but not of its project.
+
+    Args:
+        request: The request for the line.
+        model: Name of backend and model.
+    """
     said: dict[str, Any] = {"model": model, "sampling": written(request.sampling)}
     if isinstance(request, CloneRequest):
         sound = request.reference
@@ -128,10 +133,7 @@ def speech_key(request: SpeechRequest | CloneRequest, model: str) -> str:
 
 
 class _Takes:
-    """The files of a folder by name, and the sound of those that are wanted again.
-
-    Blocks while it reads and writes.
-    """
+    """Index of the takes in a folder, with the audio of those that can be reused. Methods block."""
 
     def __init__(self, folder: Path, backend: str, wanted: Iterable[str]) -> None:
         self._folder, self._index = folder, folder / _INDEX
@@ -148,17 +150,17 @@ class _Takes:
         self._kept = {name: self._entries[name] for name in self._sounds}
 
     def kept(self, name: str, key: str) -> tuple[dict[str, Any], bytes] | None:
-        """Return a take of that key: the one of that name, or of a line that was moved."""
+        """Return a take with this key, preferably the one with this name."""
         for other in (name, *self._kept):
             if other in self._kept and self._kept[other]["key"] == key:
                 return self._kept[other], self._sounds[other]
         return None
 
     def write(self, name: str, entry: dict[str, Any], data: bytes) -> None:
-        """Write a take's file, and then that it is there.
+        """Write the file of a take, then its entry in the index.
 
         Raises:
-            StorageFailed: The disk refuses.
+            StorageFailed: The folder cannot be written to.
         """
         try:
             write_whole(self._folder / name, data)
@@ -171,13 +173,13 @@ class _Takes:
     def _load(self, name: str, entry: dict[str, Any]) -> None:
         try:
             data = (self._folder / name).read_bytes()
-        except OSError:  # then it is spoken again
+        except OSError:  # the line is generated again
             return
         if sha256(data).hexdigest() == entry["sha256"]:
             self._sounds[name] = data
 
     def _read(self) -> dict[str, dict[str, Any]]:
-        """Return what the index says; one that is damaged says nothing, and all is spoken again."""
+        """Return the entries of the index; none if it is damaged, so that all are regenerated."""
         try:
             entries = json.loads(self._index.read_text(encoding="utf-8"))
             return {name: entry for name, entry in dict(entries).items() if entry.keys() >= _KNOWN}

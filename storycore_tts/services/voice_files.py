@@ -1,6 +1,6 @@
 """The files of a stored voice: ``voice.json``, and ``reference.wav`` if it is a clone.
 
-All of it blocks.
+All functions block while they read and write.
 """
 
 from __future__ import annotations
@@ -22,18 +22,21 @@ _FORMAT = 1  # of voice.json
 _DOCUMENT = "voice.json"
 _RECORDING = "reference.wav"
 
-# What a document that is damaged, or was written by hand, can do to those who read it.
+# Errors that a damaged or hand-written document can cause when it is read.
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError, InvalidRequest)
 
 
 def folder_name(name: str) -> str:
-    """Return the name of a voice's folder.
+    """Return the folder name of a voice.
 
-    The name itself is no safe one: it may be too long, reserved (CON), end in a dot, or differ from
-    another one in nothing that this file system can tell.
+    The voice's name is not safe as a file name: it may be too long, reserved (CON), end in a dot,
+    or differ from another one only in ways that the file system ignores.
+
+    Args:
+        name: Name of the voice.
 
     Raises:
-        InvalidRequest: No voice can have that name.
+        InvalidRequest: The name is not valid.
     """
     key = name_key(voice_name(name))
     readable = re.sub(r"[^a-z0-9]+", "-", key)[:32].strip("-") or "voice"
@@ -41,10 +44,14 @@ def folder_name(name: str) -> str:
 
 
 def write_voice(voice: StoredVoice, folder: Path) -> None:
-    """Write a voice's files into a folder, to the disk itself.
+    """Write the files of a voice to a folder, and sync them to disk.
+
+    Args:
+        voice: The voice.
+        folder: An existing folder.
 
     Raises:
-        OSError: The disk's own refusal.
+        OSError: A file cannot be written.
     """
     document: dict[str, Any] = {
         "format": _FORMAT,
@@ -69,7 +76,7 @@ def write_voice(voice: StoredVoice, folder: Path) -> None:
 
 
 def _write_through(path: Path, data: bytes) -> None:
-    """Write a file and wait until the disk has it: a rename must not outlive what it names."""
+    """Write a file and sync it, so that a crash after the rename cannot leave an empty file."""
     with path.open("xb") as file:
         file.write(data)
         file.flush()
@@ -77,7 +84,16 @@ def _write_through(path: Path, data: bytes) -> None:
 
 
 def read_voice(place: Path, document: dict[str, Any]) -> StoredVoice:
-    """Return the voice in a folder whose document was read; see ``read_document``."""
+    """Return the voice in a folder.
+
+    Args:
+        place: The folder.
+        document: Its document, from ``read_document``.
+
+    Raises:
+        OSError: A file cannot be read.
+        Exception: One of ``UNREADABLE``; the voice is damaged.
+    """
     shared: dict[str, Any] = {
         "name": document["name"],
         "language": document["language"],
@@ -96,10 +112,14 @@ def read_voice(place: Path, document: dict[str, Any]) -> StoredVoice:
 
 
 def read_document(place: Path) -> dict[str, Any]:
-    """Return what a voice's document says.
+    """Return the contents of a voice's ``voice.json``.
+
+    Args:
+        place: Folder of the voice.
 
     Raises:
-        OSError: It cannot be read; and one of ``UNREADABLE``: it is damaged.
+        OSError: The file cannot be read.
+        Exception: One of ``UNREADABLE``; the file is damaged.
     """
     document = json.loads((place / _DOCUMENT).read_text("utf-8"))
     if document["format"] != _FORMAT:
@@ -107,7 +127,9 @@ def read_document(place: Path) -> dict[str, Any]:
     if document["kind"] not in ("clone", "checkpoint"):
         raise ValueError(f"the kind {shown(document['kind'])} is unknown")
     if folder_name(document["name"]) != place.name:
-        raise ValueError(f"it holds the voice {shown(document['name'])}, whose place is another")
+        raise ValueError(
+            f"it holds the voice {shown(document['name'])}, which belongs in another folder"
+        )
     return dict(document)
 
 
@@ -119,10 +141,14 @@ def _read_recording(place: Path, document: dict[str, Any]) -> ReferenceAudio:
 
 
 def reason_of(error: Exception) -> str:
-    """Return why a voice cannot be read, for a message."""
+    """Return the reason why a voice cannot be read, for a message.
+
+    Args:
+        error: An ``OSError``, or one of ``UNREADABLE``.
+    """
     if isinstance(error, OSError):
         return f"{Path(str(error.filename)).name}: {error.strerror}"
     if isinstance(error, KeyError):
-        return f"{_DOCUMENT} says nothing of {error}"
+        return f"{_DOCUMENT} has no key {error}"
     said = error.message if isinstance(error, InvalidRequest) else str(error)
     return said.rstrip(".")

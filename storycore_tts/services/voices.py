@@ -1,8 +1,8 @@
-"""The voice library: voices of one's own on this machine's disk, found by name.
+"""The voice library: the user's own voices, stored by name on the local disk.
 
-Each voice is a folder: ``voice.json``, and ``reference.wav`` if it is cloned from a recording. A
-folder is written beside its place and renamed into it, so that a voice is there as a whole or not
-at all, whoever else writes at the same time.
+Each voice is a folder with ``voice.json``, and ``reference.wav`` if it is cloned from a recording.
+A folder is written under a temporary name and then renamed, so that concurrent processes see either
+the complete voice or none.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from storycore_tts.services.voice_files import (
 )
 
 _UNFINISHED = ".unfinished-"  # folders that are being written or removed
-_UNFINISHED_FOR = 86_400.0  # s; nobody writes so long: whoever began it was killed
+_UNFINISHED_FOR = 86_400.0  # s; older folders belong to processes that were killed
 
 
 @dataclass(frozen=True)
 class VoiceEntry:
-    """A line of the library's list.
+    """An entry in the list of stored voices.
 
     Args:
-        name: The voice's name; that of its folder if the entry is damaged beyond that.
-        kind: What it is made of; None if it is damaged.
-        language: What it speaks unless a line says otherwise; None: as configured.
-        created: When it was made, in UTC; None if it is damaged.
-        problem: What is wrong with it; "" if nothing is.
+        name: Name of the voice; the name of its folder if the voice's name cannot be read.
+        kind: Kind of voice; None if it is damaged.
+        language: Its default language; None: as configured.
+        created: Time of creation, in UTC; None if it is damaged.
+        problem: Description of the damage; "" if there is none.
     """
 
     name: str
@@ -59,13 +59,13 @@ class VoiceEntry:
 
 
 class VoiceLibrary:
-    """Voices in a folder, by name. Its methods block while they read and write.
+    """Voices stored by name in a folder. Methods block while they read and write.
 
-    Any number of processes may use one folder at once.
+    Several processes may use the same folder at the same time.
 
     Args:
-        folder: Where the voices are; made when the first one is added. None: ``voices`` in this
-            program's folder of user data.
+        folder: Folder of the voices, created when the first one is added. None: ``voices`` in the
+            user data folder of this program.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
@@ -74,9 +74,12 @@ class VoiceLibrary:
     def add(self, voice: StoredVoice) -> None:
         """Store a voice.
 
+        Args:
+            voice: The voice.
+
         Raises:
-            InvalidRequest: There is a voice of that name, damaged ones included.
-            StorageFailed: The disk refuses; nothing was stored.
+            InvalidRequest: A voice with this name exists, possibly a damaged one.
+            StorageFailed: The folder cannot be written to; nothing was stored.
         """
         place = self._place(voice.name)
         with self._disk(f"store the voice {voice.name!r}"):
@@ -90,11 +93,14 @@ class VoiceLibrary:
                 _move_in(draft, place, voice.name)
 
     def get(self, name: str) -> StoredVoice:
-        """Return a voice by its name, in any case.
+        """Return a voice by its name, ignoring case.
+
+        Args:
+            name: Name of the voice.
 
         Raises:
-            UnknownSpeaker: There is no such voice; the message lists those there are.
-            StorageFailed: It is damaged, or the disk refuses.
+            UnknownSpeaker: There is no such voice; the hint lists the stored ones.
+            StorageFailed: The voice is damaged or cannot be read.
         """
         voice = self.find(name)
         if voice is None:
@@ -102,14 +108,17 @@ class VoiceLibrary:
         return voice
 
     def find(self, name: str) -> StoredVoice | None:
-        """Return a voice by its name, in any case, or None.
+        """Return a voice by its name, ignoring case, or None if there is none.
+
+        Args:
+            name: Name of the voice.
 
         Raises:
-            StorageFailed: It is damaged, or the disk refuses.
+            StorageFailed: The voice is damaged or cannot be read.
         """
         try:
             place = self._place(name)
-        except InvalidRequest:  # no voice can have that name
+        except InvalidRequest:  # not a valid name
             return None
         with self._disk(f"read the voice {name!r}"):
             if not exists(place):
@@ -117,12 +126,12 @@ class VoiceLibrary:
             try:
                 return read_voice(place, read_document(place))
             except (*UNREADABLE, FileNotFoundError) as error:
-                if not exists(place):  # removed by somebody else in this very moment
+                if not exists(place):  # removed concurrently
                     return None
                 raise _damaged(name, place, error) from error
 
     def names(self) -> list[str]:
-        """Return the names of the voices that are not damaged, in order.
+        """Return the sorted names of all voices that are not damaged.
 
         Raises:
             StorageFailed: The folder cannot be read.
@@ -130,9 +139,9 @@ class VoiceLibrary:
         return [entry.name for entry in self.entries() if not entry.problem]
 
     def entries(self) -> list[VoiceEntry]:
-        """List all voices in the order of their names; a damaged one says so and hides no other.
+        """List all voices, sorted by name, including damaged ones.
 
-        Reads everything that is stored, to notice all damage: some milliseconds for each recording.
+        Reads every file to detect damage, which takes some milliseconds for each recording.
 
         Raises:
             StorageFailed: The folder cannot be read.
@@ -142,11 +151,14 @@ class VoiceLibrary:
         return sorted((entry for entry in found if entry), key=lambda entry: name_key(entry.name))
 
     def remove(self, name: str) -> None:
-        """Remove a voice; one that is damaged goes too, by the name that ``entries`` gives it.
+        """Remove a voice.
+
+        Args:
+            name: Name of the voice; for a damaged one, the name in ``entries``.
 
         Raises:
-            UnknownSpeaker: There is no such voice; the message lists those there are.
-            StorageFailed: The disk refuses.
+            UnknownSpeaker: There is no such voice; the hint lists the stored ones.
+            StorageFailed: The folder cannot be read or changed.
         """
         with self._disk(f"remove the voice {name!r}"):
             place = self._place_to_remove(name)
@@ -155,7 +167,7 @@ class VoiceLibrary:
             with self._unfinished() as gone:
                 try:
                     place.rename(gone)
-                except FileNotFoundError:  # somebody else was faster
+                except FileNotFoundError:  # removed concurrently
                     raise self._unknown(name) from None
 
     def _place(self, name: str) -> Path:
@@ -183,12 +195,12 @@ class VoiceLibrary:
         suggestion = did_you_mean(name, names) if isinstance(name, str) else ""
         return UnknownSpeaker(
             f"There is no stored voice {shown(name)}.{suggestion}",
-            hint=f"{listed} storycore-tts voices list shows them, voices add makes others.",
+            hint=f"{listed} See storycore-tts voices list and voices add.",
         )
 
     @contextmanager
     def _unfinished(self) -> Iterator[Path]:
-        """Hand out a new folder's path; what is there afterwards is removed."""
+        """Yield the path of a new temporary folder, and remove it on exit if it still exists."""
         folder = self.folder / f"{_UNFINISHED}{uuid4().hex}"
         try:
             yield folder
@@ -196,9 +208,9 @@ class VoiceLibrary:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _sweep(self) -> None:
-        """Remove what others began to write and were killed over."""
+        """Remove temporary folders left by processes that were killed."""
         for folder in self.folder.glob(f"{_UNFINISHED}*"):
-            with suppress(FileNotFoundError):  # its owner has just finished
+            with suppress(FileNotFoundError):  # renamed or removed concurrently
                 if time.time() - folder.stat().st_mtime > _UNFINISHED_FOR:
                     shutil.rmtree(folder, ignore_errors=True)
 
@@ -210,7 +222,7 @@ class VoiceLibrary:
             reason = error.strerror if isinstance(error, OSError) else error
             raise StorageFailed(
                 f"Cannot {what} in {self.folder}: {reason}.",
-                hint="Mend the folder, or name another one in tts.qwen.voices_dir.",
+                hint="Repair the folder, or set another one in tts.qwen.voices_dir.",
             ) from error
 
 
@@ -218,13 +230,13 @@ def _move_in(draft: Path, place: Path, name: str) -> None:
     try:
         draft.rename(place)
     except OSError:
-        if exists(place):  # somebody else was faster
+        if exists(place):  # added concurrently
             raise _taken(name) from None
         raise
 
 
 def _entry(place: Path) -> VoiceEntry | None:
-    """Read a voice and describe it; None if it was removed in this very moment."""
+    """Read a voice and return its entry, or None if it was removed concurrently."""
     name = place.name
     try:
         document = read_document(place)
@@ -238,7 +250,7 @@ def _entry(place: Path) -> VoiceEntry | None:
 def _damaged(name: str, place: Path, error: Exception) -> StorageFailed:
     return StorageFailed(
         f"The stored voice {name!r} is damaged: {reason_of(error)}.",
-        hint=f"Remove it and add it again, or mend the files in {place}.",
+        hint=f"Remove it and add it again, or repair the files in {place}.",
     )
 
 

@@ -1,7 +1,7 @@
 """Settings: the ``tts.qwen`` block of YAML, overridden by files and then by the environment.
 
-Everything is refused before anything starts: unknown keys, wrong types, impossible values. The
-refusal names the file, the key, the value and what would be allowed.
+Settings are validated at startup. Unknown keys, wrong types and invalid values raise a
+``ConfigurationError`` that names the file, the key, the value and the allowed values.
 """
 
 from storycore_tts.settings.adapters import (

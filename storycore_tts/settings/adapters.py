@@ -1,4 +1,4 @@
-"""The adapters that are installed, and the block of settings that each of them declares."""
+"""Installed adapters and the settings block that each of them declares."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
     from storycore_tts.settings.config import QwenTTSConfig
 
 ADAPTER_GROUP = "storycore_tts.adapters"
-"""The entry points that are factories of adapters."""
+"""Entry-point group of the adapter factories."""
 SETTINGS_GROUP = "storycore_tts.adapter_settings"
-"""The entry points that are their blocks of settings, under the same names."""
+"""Entry-point group of the adapters' settings classes, under the same names."""
 
 
 class AdapterSettings(SettingsBlock):
-    """Settings of one adapter, the block ``tts.qwen.<its name>``: subclass it for yours.
+    """Settings of one adapter, in the block ``tts.qwen.<name>``. Subclass it for your own adapter.
 
-    A field with ``repr=False`` is a secret: neither ``doctor`` nor an error message shows it.
+    Mark a secret with ``repr=False``: ``doctor`` and error messages then hide its value.
     """
 
     also_read: ClassVar[tuple[str, ...]] = ()
     """Other keys of ``tts.qwen`` that the adapter reads, besides those of ``QwenTTSModelConfig``.
-    When one of them changes while the program runs, the adapter is recreated."""
+    The adapter is recreated when one of them changes at run time."""
 
     @property
     def max_concurrent(self) -> int:
-        """Requests at a time, unless ``server.concurrency`` names the adapter."""
+        """Maximum number of concurrent requests, unless ``server.concurrency`` sets it."""
         return 4
 
     def machine(self, config: QwenTTSConfig) -> str:
-        """Return where the work is done; estimates of duration are kept per machine.
+        """Describe the machine that runs the model; duration estimates are kept per machine.
 
         Args:
             config: The settings in force.
@@ -45,12 +45,12 @@ class AdapterSettings(SettingsBlock):
 
 
 def adapter_names() -> list[str]:
-    """Return the names that ``tts.qwen.backend`` may take: the adapters that are installed."""
+    """Return the names of the installed adapters, the valid values of ``tts.qwen.backend``."""
     return sorted({name for group, name in _installed(tuple(sys.path)) if group == ADAPTER_GROUP})
 
 
 def entry_point(group: str, name: str) -> EntryPoint | None:
-    """Return the entry point of that name, or None.
+    """Return the entry point with this name, or None if there is none.
 
     Args:
         group: ``ADAPTER_GROUP`` or ``SETTINGS_GROUP``.
@@ -61,7 +61,7 @@ def entry_point(group: str, name: str) -> EntryPoint | None:
 
 @cache
 def _installed(path: tuple[str, ...]) -> Mapping[tuple[str, str], EntryPoint]:
-    """Look at every installed package, which takes longer than to check all settings."""
+    """Return all entry points. Cached, because scanning the installed packages is slow."""
     return {
         (group, point.name): point
         for group in (ADAPTER_GROUP, SETTINGS_GROUP)
@@ -70,13 +70,13 @@ def _installed(path: tuple[str, ...]) -> Mapping[tuple[str, str], EntryPoint]:
 
 
 def declared_settings(name: str) -> type[AdapterSettings] | None:
-    """Return the block that an adapter of another package declares; None if it declares none.
+    """Return the settings class that a third-party adapter declares, or None if it declares none.
 
     Args:
         name: The adapter's name.
 
     Raises:
-        ConfigurationError: What it declares cannot be imported, or is no ``AdapterSettings``.
+        ConfigurationError: The class cannot be imported, or is not an ``AdapterSettings``.
     """
     point = entry_point(SETTINGS_GROUP, name)
     if point is None:
@@ -91,15 +91,15 @@ def declared_settings(name: str) -> type[AdapterSettings] | None:
 
 
 def read_block(key: str, kind: type[AdapterSettings], values: Any) -> AdapterSettings:
-    """Validate the block of an adapter.
+    """Validate the settings block of an adapter.
 
     Args:
-        key: Where it stands, for refusals.
-        kind: The class that the adapter declares.
-        values: A mapping, or an object of that class.
+        key: Dotted path of the block, for error messages.
+        kind: The settings class that the adapter declares.
+        values: A mapping, or an instance of that class.
 
     Raises:
-        ConfigurationError: A value is refused.
+        ConfigurationError: A value is invalid.
     """
     if isinstance(values, kind):
         return values

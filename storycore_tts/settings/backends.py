@@ -1,4 +1,4 @@
-"""What each backend of ours can be told, and how backends are retried."""
+"""Settings of the built-in backends, of retries and of the circuit breaker."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ if TYPE_CHECKING:
 
 
 class ComfyUITimeouts(SettingsBlock):
-    """How long each wait for a ComfyUI server may be, in seconds."""
+    """Timeouts for a ComfyUI server, in seconds."""
 
     connect: Seconds = 5.0
-    """To reach the server."""
+    """To connect to the server."""
     request: Seconds = 30.0
-    """For one answer."""
+    """For one HTTP response."""
     queue: Seconds = 3600.0
-    """Behind other jobs."""
+    """In the queue, behind other jobs."""
     idle: Seconds = 900.0
-    """Running, without any sign of life; loading a model for the first time gives none."""
+    """Without progress while a job runs. Loading a model for the first time reports no progress."""
     job: Seconds = 3600.0
-    """A whole job, from submission to result."""
+    """For a whole job, from submission to result."""
     training: Seconds = 172_800.0
-    """A whole training."""
+    """For a whole training job."""
     away: Seconds = 120.0
-    """With a job under way, for a server that went away to come back; a restart takes a
+    """For the server to come back when the connection is lost during a job. A restart can take a
     minute on a busy machine."""
     cancel: Seconds = 5.0
-    """To tell the server that we are leaving."""
+    """To cancel a job on the server."""
 
 
 class ComfyUIConfig(AdapterSettings):
-    """How to talk to the ComfyUI server."""
+    """Connection to the ComfyUI server."""
 
     headers: dict[str, str] = Field(default={}, repr=False)
-    """Sent with every request and with the WebSocket's handshake, to this server only."""
+    """HTTP headers sent with every request and the WebSocket handshake, to this server only."""
     verify_tls: bool | str = True
-    """False accepts any certificate; a string is the path of a CA bundle."""
+    """Whether to verify TLS certificates; a string is the path of a CA bundle."""
     timeouts: ComfyUITimeouts = ComfyUITimeouts()
 
     also_read = ("comfyui_url",)
@@ -52,60 +52,61 @@ class ComfyUIConfig(AdapterSettings):
 
 
 class DraftConfig(AdapterSettings):
-    """How the draft voices speak."""
+    """Settings of the draft voices."""
 
     words_per_minute: Annotated[int, Field(ge=80, le=450)] = 165
-    """Pace."""
+    """Speaking rate, in words per minute."""
 
 
 class DirectConfig(AdapterSettings):
-    """How the model runs in this process."""
+    """Settings of the model that runs in this process."""
 
     models: dict[
         Literal["1.7B-CustomVoice", "1.7B-Base", "0.6B-CustomVoice", "0.6B-Base"],
         Annotated[str, Field(min_length=1)],
     ] = {}
-    """Where a model is: a folder on this machine, or a repository on the Hugging Face Hub. One
-    that is not named here is ``Qwen/Qwen3-TTS-12Hz-{size}-{kind}`` on the Hub."""
+    """Location of each model: a local folder, or a repository on the Hugging Face Hub. Default:
+    ``Qwen/Qwen3-TTS-12Hz-{size}-{kind}`` on the Hub."""
     max_loaded_models: Annotated[int, Field(ge=1, le=64)] = 1
-    """The one that was used least recently makes room for the next."""
+    """Maximum number of models in memory; the least recently used one is unloaded first."""
     idle_unload_seconds: Seconds | None = 300.0
-    """An idle model is unloaded after this time; None: never."""
+    """Seconds after which an idle model is unloaded; None: never."""
     max_batch_size: Annotated[int, Field(ge=1, le=256)] = 16
-    """Lines that are spoken at once; the memory that a line needs grows with its length."""
+    """Maximum number of lines generated at once; memory use grows with the length of each line."""
     batch_window_ms: Annotated[float, Field(ge=0, le=1000)] = 10.0
-    """How long a line waits for others to share its batch, in milliseconds."""
+    """How long a line waits for others to join its batch, in milliseconds."""
     first_chunk_frames: Annotated[int, Field(ge=1, le=250)] = 4
-    """Codec frames in a stream's first chunk; 12.5 frames are one second."""
+    """Codec frames in the first chunk of a stream; 12.5 frames are one second."""
     chunk_frames: Annotated[int, Field(ge=1, le=250)] = 12
-    """Codec frames in its other chunks."""
+    """Codec frames in the following chunks."""
     clone_cache_megabytes: Annotated[float, Field(ge=0, le=65_536)] = 64.0
-    """What references that were prepared for cloning may occupy; 0 keeps none."""
+    """Maximum size of the cache of prepared reference recordings, in megabytes; 0 disables it."""
 
     @property
     def max_concurrent(self) -> int:
-        """As many as fit into a batch."""
+        """The batch size."""
         return self.max_batch_size
 
 
 class RetryConfig(SettingsBlock):
-    """How often a request is tried on one backend, and how long the pauses are."""
+    """How often a request is retried on one backend, and the delays between attempts."""
 
     attempts: Annotated[int, Field(ge=1, le=20)] = 3
-    """Tries of one request on one backend, the first among them."""
+    """Maximum attempts per request on one backend, including the first."""
     initial_seconds: Seconds = 1.0
-    """The first pause; each one after it is twice as long. What is waited is drawn at random from
-    half of that to all of it, so that many who wait do not come back at once."""
+    """Delay before the first retry, in seconds; it doubles with each retry. The actual delay is
+    random, between half of this and all of it, so that clients do not retry in step."""
     longest_seconds: Seconds = 8.0
-    """No pause of ours is longer."""
+    """Maximum delay between attempts, in seconds."""
     longest_retry_after: Seconds = 30.0
-    """A server that asks for a longer pause than this is not waited for."""
+    """Longest ``Retry-After`` that is honoured, in seconds; after a longer one, the request is not
+    retried."""
 
 
 class BreakerConfig(SettingsBlock):
-    """When a backend counts as unavailable, so that calls go to the fallback at once."""
+    """Circuit breaker: when a backend counts as unavailable and calls go to the fallback."""
 
     failures: Annotated[int, Field(ge=1, le=1000)] = 3
-    """Failed tries in a row, of any calls, before no more are made."""
+    """Consecutive failed attempts, across all calls, that mark a backend unavailable."""
     probe_seconds: Seconds = 5.0
-    """Seconds between two probes of an unavailable backend, in the background."""
+    """Interval between background probes of an unavailable backend, in seconds."""

@@ -1,4 +1,4 @@
-"""A block of settings, and what is said of one that is refused."""
+"""The base class of settings blocks, and the errors for invalid settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Seconds = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
 
 
 class SettingsBlock(BaseModel):
-    """A block of settings: frozen, and closed to keys that it does not know."""
+    """A block of settings: frozen; unknown keys are an error."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -27,7 +27,7 @@ class SettingsBlock(BaseModel):
         use_attribute_docstrings=True,
     )
 
-    def __init__(self, /, **values: Any) -> None:  # "self" may be a key, and is then refused
+    def __init__(self, /, **values: Any) -> None:  # allows a key named "self"
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -43,18 +43,18 @@ def refused(
     source: str = "",
     line: int | None = None,
 ) -> ConfigurationError:
-    """Return the error that says which setting is refused, where it stands, and what is allowed.
+    """Return the error for an invalid setting, with its location and the allowed values.
 
     Args:
-        key: Its dotted path.
-        value: What was found there.
-        allowed: What would be accepted, in words.
-        unknown_key: The key itself is the mistake.
-        source: The file, the variable or the option that holds it, if that is known.
-        line: Its line in the file, from 1.
+        key: Dotted path of the setting.
+        value: The invalid value.
+        allowed: Description of the allowed values.
+        unknown_key: Whether the key itself is unknown.
+        source: The file, environment variable or option it came from; "" if unknown.
+        line: Line in the file, from 1; None if unknown.
     """
     where = "".join(f"{part}:" for part in (source, line) if part)
-    what = "is not a key that exists" if unknown_key else f"cannot be {shown(value)}"
+    what = "is not a known key" if unknown_key else f"cannot be {shown(value)}"
     return ConfigurationError(
         f"{where} {key} {what}. Allowed: {allowed}".lstrip(),
         source=source or None,
@@ -69,11 +69,11 @@ def refused(
 def moved(
     refusal: ConfigurationError, key: str, *, source: str = "", line: int | None = None
 ) -> ConfigurationError:
-    """Return a refusal as it reads from further outside.
+    """Return the same error with another key, such as the full path of a nested setting.
 
     Args:
-        refusal: What a block refused.
-        key: The key as it is called there.
+        refusal: The error of a block.
+        key: The new dotted path.
         source: See ``refused``.
         line: See ``refused``.
     """
@@ -88,7 +88,7 @@ def moved(
 
 
 def _refusal(block: type[SettingsBlock], error: ValidationError) -> ConfigurationError:
-    """Turn pydantic's first objection into one sentence with key, value and what is allowed."""
+    """Turn pydantic's first error into one sentence with key, value and allowed values."""
     errors = error.errors(include_url=False)
     first = errors[0]
     where, value, kind = list(map(str, first["loc"])), first["input"], first["type"]
@@ -112,12 +112,12 @@ def _refusal(block: type[SettingsBlock], error: ValidationError) -> Configuratio
         key = ".".join(where)
     if isinstance(value, str):
         value = _USER_AND_PASSWORD.sub("…@", value)
-    ours = [e for e in errors if e["loc"][:1] == first["loc"][:1]]  # of a union: one each
+    ours = [e for e in errors if e["loc"][:1] == first["loc"][:1]]  # a union reports several
     said = [str(cause or e["msg"]).removeprefix("Input should be ") for e in ours]
     return refused(key, value, " or ".join(dict.fromkeys(said)))
 
 
 def one_of(choices: Iterable[str], wrong: str) -> str:
-    """List choices, and the one that was probably meant."""
+    """List the choices, followed by the one closest to a wrong value."""
     names = list(choices)
     return f"one of {', '.join(names)}.{did_you_mean(wrong, names)}"

@@ -30,18 +30,18 @@ BlockT = TypeVar("BlockT", bound=AdapterSettings)
 
 
 class QwenTTSModelConfig(SettingsBlock):
-    """Which model speaks, and on what."""
+    """The model, and the device that it runs on."""
 
     model_choice: Literal["0.6B", "1.7B"] = "1.7B"
-    """Size of the model; the small one needs less memory and does not listen to ``instruct``."""
+    """Model size; the 0.6B model needs less memory and ignores ``instruct``."""
     device: str = "cuda"
-    """Where it runs, with ComfyUI on the server: auto, cuda, cuda:1 (by number), mps, xpu, cpu."""
+    """Device to run on: auto, cuda, cuda:N, mps, xpu or cpu; with ComfyUI, one of the server's."""
     precision: Literal["bf16", "fp32"] = "bf16"
-    """Of its weights; fp32 needs twice the memory."""
+    """Precision of the weights; fp32 needs twice the memory."""
     attention: Literal["auto", "sdpa", "flash_attn", "sage_attn", "eager"] = "auto"
-    """The kernel that computes attention; another one than auto must be installed."""
+    """Attention implementation; any other than auto must be installed."""
     unload_model_after_generate: bool = False
-    """Give the GPU's memory back after every job; the next one loads the model again."""
+    """Whether to free GPU memory after every job; the next job loads the model again."""
 
     @field_validator("device")
     @classmethod
@@ -54,44 +54,44 @@ class QwenTTSModelConfig(SettingsBlock):
 class QwenTTSConfig(QwenTTSModelConfig):
     """The ``tts.qwen`` block: ``QwenTTSConfig(comfyui_url="http://…", model_choice="1.7B")``.
 
-    Besides the fields, it takes a block for each adapter of another package, under its name.
+    Besides the fields below, it accepts a block for each third-party adapter, under its name.
 
     Raises:
-        ConfigurationError: An unknown key, a wrong type or an impossible value.
+        ConfigurationError: A key is unknown, or a value has the wrong type or is invalid.
     """
 
     model_config = ConfigDict(extra="allow")  # for blocks of other adapters only: see __init__
 
     backend: str = "comfyui"
-    """The adapter that speaks: comfyui, direct, draft, or another that is installed."""
+    """Adapter that generates speech: comfyui, direct, draft, or another installed one."""
     fallback: str | tuple[str, ...] | None = "direct"
-    """What speaks while the backend is unavailable: one backend, or several in their order, in a
-    list or separated by commas; none or null: nothing does. Draft has no fallback."""
+    """Backends to use, in order, while the main one is unavailable: a name, a list, or names
+    separated by commas; none or null disables the fallback. Draft has no fallback."""
     rollout: Annotated[float, Field(ge=0, le=1)] | None = None
-    """The share of requests that go to ComfyUI while the rest stay on direct; None: all of them go
-    to ``backend``."""
+    """Share of requests sent to ComfyUI, 0..1; the rest go to direct. None: all requests go to
+    ``backend``."""
     routing_key: Literal["project", "speaker", "request"] = "project"
-    """What a rollout keeps on one side; a request that names no project goes by its speaker."""
+    """Unit that a rollout keeps on one backend; without a project, requests go by speaker."""
     comfyui_url: str = "http://127.0.0.1:8188"
-    """The ComfyUI server; a path in it is kept, for a server behind a proxy."""
+    """URL of the ComfyUI server; a path is kept, for a server behind a proxy."""
     default_speaker: Annotated[str, Field(min_length=1)] = "Ryan"
-    """The voice of a line that names none: a built-in or a stored one."""
+    """Default voice, built-in or stored, for lines that name none."""
     default_language: str = "Auto"
-    """Of a line that names none: a name, code or locale; Auto lets the model judge."""
+    """Default language, as a name, code or locale; Auto lets the model detect it."""
     strip_markup: bool = False
-    """Leave Markdown, tags such as ``<break/>`` and ``[laugh]``, and emoji out of what is spoken;
-    otherwise a warning names them."""
+    """Whether to remove Markdown, tags such as ``<break/>`` and ``[laugh]``, and emoji from the
+    text; if not, a warning lists them."""
     output_dir: str | None = None
-    """Where clients write audio; None: a fresh temporary folder."""
+    """Folder in which clients write audio; None: a new temporary folder."""
     voices_dir: Annotated[str, Field(min_length=1)] | None = None
-    """Where voices are stored by name; None: ``voices`` in this program's folder of user data."""
+    """Folder of stored voices; None: ``voices`` in the user data folder of this program."""
     voice_map: dict[str, VoiceMapping] = Field(default_factory=voices_of_others)
-    """Voice ids of other speech services, in any case, and the voices that stand in for them."""
+    """Voice ids of other speech services, in any case, mapped to the voices that replace them."""
     cast: Annotated[str, Field(min_length=1)] | None = None
-    """The voices of a project's characters inside StoryCore-Engine: a YAML file, which may be
-    missing. None: ``cast.yaml`` in the working directory."""
+    """YAML file with the voices of a project's characters in StoryCore-Engine; it may be missing.
+    None: ``cast.yaml`` in the working directory."""
     deprecate_legacy: bool = False
-    """Warn those who still use the engine's old classes; each warning names what replaces it."""
+    """Whether to warn when the engine's old classes are used; warnings name the replacement."""
     generation: QwenTTSGenerationConfig = QwenTTSGenerationConfig()
     training: QwenTTSTrainingConfig = QwenTTSTrainingConfig()
     comfyui: ComfyUIConfig = ComfyUIConfig()
@@ -113,14 +113,14 @@ class QwenTTSConfig(QwenTTSModelConfig):
         super().__init__(**values)
 
     def block(self, adapter: str, kind: type[BlockT]) -> BlockT:
-        """Return the settings of an adapter, which are the defaults where none are given.
+        """Return the settings of an adapter, with defaults for those that are not set.
 
         Args:
-            adapter: Its name.
-            kind: The class of its settings; ``AdapterSettings`` for any.
+            adapter: The adapter's name.
+            kind: Its settings class; ``AdapterSettings`` for any.
 
         Raises:
-            ConfigurationError: None are given, and there are no defaults for some of them.
+            ConfigurationError: A setting without a default is not set.
         """
         found = {**self.__dict__, **(self.model_extra or {})}.get(adapter)
         if not isinstance(found, kind):
@@ -128,10 +128,10 @@ class QwenTTSConfig(QwenTTSModelConfig):
         return cast(BlockT, found)
 
     def read_by(self, adapter: str) -> str:
-        """Return the settings that an adapter may read, as text: others do not concern it.
+        """Return the settings that an adapter may read, as JSON text.
 
         Args:
-            adapter: Its name.
+            adapter: The adapter's name.
 
         Raises:
             ConfigurationError: See ``block``.
@@ -186,7 +186,11 @@ class QwenTTSConfig(QwenTTSModelConfig):
         return bool(self.fallback == type(self).model_fields["fallback"].default)
 
     def fallbacks_of(self, backend: str) -> tuple[str, ...]:
-        """Return what speaks while a backend is unavailable, in this order, each once."""
+        """Return the backends to use while a backend is unavailable, in order, without duplicates.
+
+        Args:
+            backend: Name of the unavailable backend.
+        """
         if self.fallback is None or backend == "draft":
             return ()
         names = (self.fallback,) if isinstance(self.fallback, str) else self.fallback
@@ -194,7 +198,11 @@ class QwenTTSConfig(QwenTTSModelConfig):
 
 
 def rollout_notice(config: QwenTTSConfig) -> str | None:
-    """Say that a rollout decides in place of ``backend``; None where it does not."""
+    """Return a notice that ``rollout`` overrides ``backend``, or None if it does not.
+
+    Args:
+        config: The settings in force.
+    """
     if config.rollout is None or config.rollout == (config.backend == "comfyui"):
         return None
     return (

@@ -1,4 +1,4 @@
-"""YAML with the line of each key."""
+"""YAML documents that know the line of each key."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import yaml
 
 from storycore_tts.errors import ConfigurationError
 
-# What SafeLoader raises at a date such as 2026-99-99, and at tags such as !!int '' or !!bool x.
+# Raised by SafeLoader for a date such as 2026-99-99, and for tags such as !!int '' or !!bool x.
 _UNFIT_TAGS = (ValueError, TypeError, AttributeError, LookupError, OverflowError)
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as people mean it: ``2e-5`` is a number, and a key that stands twice is a mistake."""
+    """SafeLoader that reads ``2e-5`` as a number, rejects duplicate keys and records lines."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -28,7 +28,7 @@ class _Loader(yaml.SafeLoader):
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if (key.tag, key.value) in seen:
                 raise yaml.composer.ComposerError(
-                    None, None, f"the key {key.value!r} stands here twice", key.start_mark
+                    None, None, f"duplicate key {key.value!r}", key.start_mark
                 )
             seen.add((key.tag, key.value))
         return node
@@ -51,14 +51,14 @@ _Loader.add_implicit_resolver(
 
 
 class Document:
-    """A document of YAML.
+    """A YAML document.
 
     Args:
-        text: Its text.
-        source: What errors call it.
+        text: The YAML text.
+        source: Name of the document in error messages.
 
     Raises:
-        ConfigurationError: It is not valid YAML.
+        ConfigurationError: The text is not valid YAML.
     """
 
     def __init__(self, text: str, source: str) -> None:
@@ -72,18 +72,23 @@ class Document:
         self._lines = loader.lines
 
     def line(self, block: Mapping[Any, Any], key: Any) -> int | None:
-        """Return the line in which a key of one of the document's mappings stands."""
+        """Return the line of a key, from 1, or None if it is unknown.
+
+        Args:
+            block: One of the mappings in the document.
+            key: The key in that mapping.
+        """
         return self._lines.get(id(block), {}).get(key)
 
 
 def read_document(path: Path) -> Document:
-    """Read a file.
+    """Read a YAML file.
 
     Args:
-        path: A file in UTF-8.
+        path: A UTF-8 file.
 
     Raises:
-        ConfigurationError: It cannot be read, or is not valid YAML.
+        ConfigurationError: The file cannot be read, or is not valid YAML.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -95,7 +100,7 @@ def read_document(path: Path) -> Document:
 
 
 def _problem(error: Exception) -> str:
-    """Say what is wrong and where, without the line itself: it may hold a password."""
+    """Describe the problem and its position, without quoting the line: it may hold a password."""
     mark = getattr(error, "problem_mark", None)
     where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
     said = getattr(error, "problem", None) or getattr(error, "reason", None) or error

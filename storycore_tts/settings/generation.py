@@ -1,4 +1,4 @@
-"""How the model draws its tokens, and how it is trained."""
+"""Default sampling and training parameters."""
 
 from __future__ import annotations
 
@@ -12,14 +12,21 @@ from storycore_tts.settings.block import SettingsBlock
 
 @with_parameters(SamplingParameters)
 class QwenTTSGenerationConfig(SettingsBlock, SamplingParameters):  # type: ignore[misc]  # frozen
-    """How the model draws its tokens, unless a request says otherwise."""
+    """Sampling parameters, unless a request overrides them."""
 
     def sampling(self, **overrides: Any) -> Sampling:
-        """Return these values as a request takes them; overrides that are None change nothing."""
+        """Return the parameters for a request.
+
+        Args:
+            overrides: Values to replace; None keeps the configured value.
+
+        Raises:
+            InvalidRequest: A value is out of range.
+        """
         given = {name: value for name, value in overrides.items() if value is not None}
         return Sampling(**{**self.model_dump(), **given})
 
 
 @with_parameters(TrainingParameters)
 class QwenTTSTrainingConfig(SettingsBlock, TrainingParameters):  # type: ignore[misc]  # frozen
-    """How a voice is trained, unless a request says otherwise."""
+    """Training parameters, unless a request overrides them."""

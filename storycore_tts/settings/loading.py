@@ -1,4 +1,4 @@
-"""Settings from the defaults, a file and the environment, and where each of them stands."""
+"""Loads settings from the defaults, a file and the environment, and records their origins."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from storycore_tts.settings.documents import Document, read_document
 
 ENVIRONMENT_PREFIX = "STORYCORE_TTS_"
 CONFIG_VARIABLE = "STORYCORE_TTS_CONFIG"
-# Variables of ours that are no settings: where the file is, and what tests run against and with.
+# Variables with our prefix that are not settings: the path of the file, and options of the tests.
 _NOT_SETTINGS = (
     CONFIG_VARIABLE,
     "STORYCORE_TTS_LIVE_COMFYUI_URL",
     "STORYCORE_TTS_LIVE_MODEL_DIR",
     "STORYCORE_TTS_FAULT_SEED",
 )
-_MOST_VALUES = 1000  # in one file; an alias in YAML can stand for any number of them
+_MOST_VALUES = 1000  # in one file; YAML aliases can expand to any number of them
 _DEEPEST = 3  # parts of a key, as in comfyui.timeouts.idle
 _USUAL_FILES = (
     "storycore-tts.yaml",
@@ -37,11 +37,12 @@ _USUAL_FILES = (
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a setting stands.
+    """Where a setting comes from.
 
     Args:
-        source: "default", a file's path, ``environment variable NAME``, or an option's name.
-        line: The line of the file, from 1; None outside of files.
+        source: "default", the path of a file, ``environment variable NAME``, or the name of an
+            option.
+        line: Line in the file, from 1; None if it does not come from a file.
     """
 
     source: str
@@ -56,11 +57,11 @@ _DEFAULT = Origin("default")
 
 @dataclass(frozen=True)
 class LoadedConfig:
-    """Settings, and where each of them stands.
+    """Settings and their origins.
 
     Args:
         config: The settings in force.
-        origins: Dotted key below ``tts.qwen`` -> where its value stands.
+        origins: Origin of each value, by dotted key below ``tts.qwen``.
     """
 
     config: QwenTTSConfig
@@ -68,11 +69,15 @@ class LoadedConfig:
 
     @property
     def sources(self) -> dict[str, str]:
-        """Dotted key below ``tts.qwen`` -> "default", a file's path, or a variable's name."""
+        """Source of each value ("default", a file or a variable), by key below ``tts.qwen``."""
         return {key: origin.source for key, origin in self.origins.items()}
 
     def origin(self, key: str) -> Origin:
-        """Return where a setting stands: itself, or a block around it that was given whole."""
+        """Return the origin of a setting, or of the enclosing block if it was given as a whole.
+
+        Args:
+            key: Dotted key below ``tts.qwen``.
+        """
         return next((self.origins[k] for k in _around(key) if k in self.origins), _DEFAULT)
 
 
@@ -82,19 +87,19 @@ def load_config(
     environ: Mapping[str, str] | None = None,
     options: Mapping[str, tuple[str, Any]] = MappingProxyType({}),
 ) -> LoadedConfig:
-    """Read the defaults, then a file, then the environment.
+    """Load the settings from the defaults, then a file, then the environment.
 
     Args:
-        path: A YAML file with a ``tts.qwen`` block, among whatever else. None: the file that
+        path: A YAML file with a ``tts.qwen`` block; other content is ignored. None: the file that
             STORYCORE_TTS_CONFIG names, else ``storycore-tts.yaml``, ``config/storycore-tts.yaml``,
             ``data/storycore-tts.yaml`` or ``config/default.yaml`` in the working directory, else
-            the defaults alone.
-        environ: The environment; None for the process's own.
-        options: Values above all others: what a refusal calls them -> key and value, such as
+            only the defaults.
+        environ: The environment; None: that of the process.
+        options: Values that override all others, as name in error messages -> (key, value), such as
             ``{"--url": ("comfyui_url", "http://…")}``.
 
     Raises:
-        ConfigurationError: Something in it is refused.
+        ConfigurationError: The file cannot be read, or a key or value is invalid.
     """
     environment = os.environ if environ is None else environ
     file = _config_file(path, environment)
@@ -117,23 +122,23 @@ def load_config(
 def settings_files(
     path: str | Path | None = None, *, environ: Mapping[str, str] | None = None
 ) -> tuple[Path, ...]:
-    """Return the file that ``load_config`` reads, or those of which it reads the first.
+    """Return the file that ``load_config`` reads, or the candidates of which it reads the first.
 
     Args:
         path: See ``load_config``.
-        environ: The environment; None for the process's own.
+        environ: The environment; None: that of the process.
     """
     named = path or (os.environ if environ is None else environ).get(CONFIG_VARIABLE)
     return (Path(named),) if named else tuple(map(Path, _USUAL_FILES))
 
 
 _Key: TypeAlias = tuple[str, ...]
-_Setting: TypeAlias = tuple[Any, Origin]  # a value, and where it stands
-_Tree: TypeAlias = dict[str, Any]  # of settings, in dictionaries of dictionaries
+_Setting: TypeAlias = tuple[Any, Origin]  # a value and its origin
+_Tree: TypeAlias = dict[str, Any]  # nested dictionaries of settings
 
 
 def _put(tree: _Tree, key: _Key, setting: _Setting) -> None:
-    """Put a setting in place of what stood there, above it and below it."""
+    """Set a value, replacing any value or block at its key or above it."""
     for name in key[:-1]:
         below = tree.get(name)
         if not isinstance(below, dict):
@@ -149,7 +154,7 @@ def _values(tree: _Tree) -> dict[str, Any]:
 def _leaves(
     block: Mapping[Any, Any], above: _Key = ()
 ) -> Iterator[tuple[_Key, Any, Mapping[Any, Any]]]:
-    """Walk as deep as settings go: an alias in a document may contain itself.
+    """Walk the tree to the depth of settings, because a YAML alias may contain itself.
 
     Yields:
         The key of each value, its name in the mapping that holds it, and that mapping.
@@ -170,7 +175,7 @@ def _defaults() -> Mapping[_Key, _Setting]:
 
 def _config_file(path: str | Path | None, environment: Mapping[str, str]) -> Path | None:
     files = settings_files(path, environ=environment)
-    if len(files) == 1:  # it was named
+    if len(files) == 1:  # named explicitly
         return files[0]
     return next((file for file in files if file.is_file()), None)
 
@@ -186,7 +191,7 @@ def _of_file(document: Document, source: str) -> Iterator[tuple[_Key, _Setting]]
 
 
 def _block_of(document: Any, source: str) -> Mapping[Any, Any]:
-    """Return the ``tts.qwen`` block of a document that may hold other things, or {}."""
+    """Return the ``tts.qwen`` block of a document, or {} if it has none."""
     block = document
     for key, below in (("", "tts"), ("tts", "qwen"), ("tts.qwen", "")):
         if block is None:
@@ -204,7 +209,7 @@ def _block_of(document: Any, source: str) -> Mapping[Any, Any]:
 
 
 def _of_environment(environment: Mapping[str, str]) -> Iterator[tuple[_Key, _Setting]]:
-    """Read STORYCORE_TTS_GENERATION__TOP_P=0.9 as ``generation.top_p``; the value is YAML."""
+    """Parse STORYCORE_TTS_GENERATION__TOP_P=0.9 as ``generation.top_p``; values are YAML."""
     for name, text in sorted(environment.items()):
         if name.startswith(ENVIRONMENT_PREFIX) and name not in _NOT_SETTINGS:
             key = tuple(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))
@@ -212,11 +217,11 @@ def _of_environment(environment: Mapping[str, str]) -> Iterator[tuple[_Key, _Set
 
 
 def _located(refusal: ConfigurationError, origins: Mapping[str, Origin]) -> ConfigurationError:
-    """Say which line, or which variable, the refused value stands in; no default is refused."""
-    if refusal.allowed is None:  # it is not a value that was refused
+    """Add the file and line, or the variable, that holds the invalid value. Defaults are valid."""
+    if refusal.allowed is None:  # not about a value
         return refusal
     given = {key: origin for key, origin in origins.items() if origin is not _DEFAULT}
-    origin = next(  # of a key that is missing, or of a value where a mapping belongs: around it
+    origin = next(  # for a missing key, or a value in place of a mapping: the enclosing block
         (o for place in _around(refusal.key or "") for k, o in given.items() if _lies_in(k, place)),
         Origin(""),
     )
@@ -224,7 +229,7 @@ def _located(refusal: ConfigurationError, origins: Mapping[str, Origin]) -> Conf
 
 
 def _around(key: str) -> list[str]:
-    """Return a key, and those of the blocks around it, the innermost first."""
+    """Return a key and those of its enclosing blocks, innermost first."""
     parts = key.split(".")
     return [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
 

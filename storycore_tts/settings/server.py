@@ -1,4 +1,4 @@
-"""How the service over HTTP listens, whom it lets in, and what it keeps."""
+"""Settings of the HTTP service."""
 
 from __future__ import annotations
 
@@ -12,65 +12,66 @@ from storycore_tts.settings.adapters import adapter_names
 from storycore_tts.settings.block import Seconds, SettingsBlock, one_of
 
 PATH_PREFIX = r"^((/[A-Za-z0-9~_-][A-Za-z0-9.~_-]*)+)?$"
-"""A prefix of paths: none, or segments that no proxy reads in two ways."""
+"""A path prefix: empty, or segments that all proxies parse alike."""
 _ORIGIN = re.compile(r"\*|[a-z]+-extension://\*|[a-z][a-z0-9+.-]*://[^\s/?#@*]+")
 
 
 class ServerConfig(SettingsBlock):
-    """How the service listens, whom it lets in, and what it keeps."""
+    """Settings of the HTTP service: address, access, limits and storage."""
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
-    """Address to listen on; another one than this machine's own needs ``api_keys``."""
+    """Address to listen on; an address other than loopback requires ``api_keys``."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8600
-    """0 takes any that is free."""
+    """Port to listen on; 0 chooses a free port."""
     backends: list[str] = []
-    """Adapters that requests may name besides ``backend``, such as ``draft``."""
+    """Adapters that requests may select besides ``backend``, such as ``draft``."""
     api_keys: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(
         default={}, repr=False
     )
-    """Name of each key's owner -> the key's SHA-256; ``storycore-tts keys new`` makes them."""
+    """API keys, as owner's name -> SHA-256 of the key; ``storycore-tts keys new`` creates one."""
     allowed_hosts: list[str] = []
-    """Host names that requests may use, besides ``localhost`` and the address."""
+    """Accepted ``Host`` names, besides ``localhost`` and ``host``."""
     allowed_origins: list[str] = []
-    """Web pages of other origins that may use the service, such as ``https://editor.example``,
-    ``app://obsidian.md``, or ``moz-extension://*`` for any extension of that browser. ``*`` is any
-    page, and needs ``api_keys``."""
+    """Origins whose web pages may call the service (CORS), such as ``https://editor.example``,
+    ``app://obsidian.md``, or ``moz-extension://*`` for any extension of that browser. ``*`` allows
+    any origin, and requires ``api_keys``."""
     open_lists: bool = False
-    """Lists of voices and models under ``/v1`` need no key: some clients send none to them."""
+    """Whether the voice and model lists under ``/v1`` work without a key, for clients that send
+    none."""
     root_path: Annotated[str, Field(pattern=PATH_PREFIX)] = ""
-    """The prefix under which a reverse proxy offers the service, such as ``/tts``."""
+    """Path prefix under which a reverse proxy serves the service, such as ``/tts``."""
     trusted_proxies: list[str] = []
-    """Addresses or networks of proxies whose ``X-Forwarded-Prefix`` is taken for ``root_path``."""
+    """Addresses or networks of proxies whose ``X-Forwarded-Prefix`` overrides ``root_path``."""
     database_url: str | None = Field(default=None, repr=False)
-    """Where jobs are kept, ``postgresql://…``; processes that share it share the work. None: a file
-    in ``state_dir``."""
+    """Database of jobs, ``postgresql://…``; processes that share it share the work. None: a file in
+    ``state_dir``."""
     state_dir: Annotated[str, Field(min_length=1)] | None = None
-    """None: ``service`` in this program's folder of user data."""
+    """Folder for the service's data; None: ``service`` in the user data folder of this program."""
     concurrency: dict[str, Annotated[int, Field(ge=1, le=1000)]] = {}
-    """Requests that one process does at a time, for each backend; the others wait. A backend that
-    is not named does 16 if it is direct, which batches them, and 4 otherwise."""
+    """Maximum concurrent requests per process, by backend; further requests wait. Default: 16 for
+    direct, which batches them, and 4 for other backends."""
     max_waiting: Annotated[int, Field(ge=0, le=100_000)] = 64
-    """Requests that may wait for their turn in one process; more are refused."""
+    """Maximum number of waiting requests per process; further requests are rejected."""
     max_queued: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
-    """Jobs that may wait in the database, of all processes that share it; more are refused."""
+    """Maximum number of queued jobs in the database, across all processes; more are rejected."""
     job_seconds: Seconds = 3600.0
-    """How long a job may take from its start, unless it asks for less."""
+    """Time limit of a job from its start, in seconds; a request can set a shorter one."""
     training_seconds: Seconds = 172_800.0
-    """How long a training may take."""
+    """Time limit of a training job, in seconds."""
     retention_hours: Annotated[float, Field(gt=0, le=87_600)] = 168.0
-    """How long jobs that have ended, and uploads, are kept."""
+    """How long finished jobs and uploads are kept, in hours."""
     max_upload_megabytes: Annotated[float, Field(gt=0, le=1024)] = 25.0
-    """The largest recording that may be sent."""
+    """Maximum size of an uploaded recording, in megabytes."""
     max_upload_seconds: Annotated[float, Field(gt=0, le=600)] = 120.0
-    """The longest recording that may be sent."""
+    """Maximum duration of an uploaded recording, in seconds."""
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = 600
-    """Requests that one key may make in a minute; None: any number."""
+    """Maximum requests per minute for each key; None: unlimited."""
     checkpoint_roots: list[str] = []
-    """Folders whose fine-tuned checkpoints requests may name, as the backend sees them."""
+    """Folders whose fine-tuned checkpoints requests may use, as the backend sees them."""
     dataset_roots: list[str] = []
-    """Folders whose training data requests may name, as the backend sees them."""
+    """Folders whose training data requests may use, as the backend sees them."""
     training_dir: Annotated[str, Field(min_length=1)] | None = None
-    """Where trained voices are written, as the backend sees it; None: no training by request."""
+    """Folder for trained voices, as the backend sees it; None disables training over HTTP."""
 
     @field_validator("allowed_origins")
     @classmethod
@@ -78,8 +79,8 @@ class ServerConfig(SettingsBlock):
         for origin in value:
             if _ORIGIN.fullmatch(origin) is None:
                 raise ValueError(
-                    "*, an origin as browsers send it, such as https://editor.example without any "
-                    "path, or chrome-extension://* and its like"
+                    "*, an origin as browsers send it, such as https://editor.example without a "
+                    "path, or a wildcard such as chrome-extension://*"
                 )
         return value
 

@@ -1,4 +1,4 @@
-"""Voices that stand in for those of other speech services."""
+"""Mapping of other services' voice ids to voices of the model."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from storycore_tts.settings.block import SettingsBlock
 
 
 class VoiceMapping(SettingsBlock):
-    """The voice that stands in for a voice id of another speech service."""
+    """The voice that replaces a voice id of another speech service."""
 
     speaker: Annotated[str, Field(min_length=1)]
-    """Name of a built-in voice, or of a stored one."""
+    """Name of a built-in or stored voice."""
     language: str | None = None
-    """A language's name, code or locale; None: the voice's own, or as configured."""
+    """Language name, code or locale; None: that of the voice, or the configured default."""
 
     @field_validator("language")
     @classmethod
@@ -26,7 +26,7 @@ class VoiceMapping(SettingsBlock):
 
 
 def voices_of_others() -> dict[str, VoiceMapping]:
-    """Return what stands in for the voices of StoryCore-Engine, OpenAI and Kokoro."""
+    """Return the default mapping for the voices of StoryCore-Engine, OpenAI and Kokoro."""
     openai = {
         "alloy": "Serena",
         "ash": "Aiden",
@@ -41,7 +41,7 @@ def voices_of_others() -> dict[str, VoiceMapping]:
         "sage": "Sohee",
         "shimmer": "Ono_Anna",
         "verse": "Ryan",
-        "af_bella": "Vivian",  # what clients of Kokoro ship, and the next
+        "af_bella": "Vivian",  # Kokoro, as is the next
         "af_heart": "Serena",
     }
     return {
@@ -56,7 +56,14 @@ def voices_of_others() -> dict[str, VoiceMapping]:
 
 
 def spoken(language: str) -> str:
-    """Return the model's name of a language."""
+    """Return the model's name for a language.
+
+    Args:
+        language: A name, code or locale.
+
+    Raises:
+        ValueError: The model does not speak it.
+    """
     try:
         return language_named(language)
     except UnsupportedLanguage as error:

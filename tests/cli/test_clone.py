@@ -29,7 +29,7 @@ def test_only_the_timbre_is_taken_without_a_transcript_or_when_asked_for(there, 
 def test_how_to_say_it_is_passed_on_or_said_to_be_unheard(there, spoken):
     answer = there("clone", spoken[0], LINE, "--instruct", "Whisper.")
     assert answer.status == 0
-    assert "clones do not listen to instruct" in answer.err
+    assert "clones ignore instruct" in answer.err
 
 
 def test_a_real_clone_speaks(cli, spoken, speaking_server, tmp_path):

@@ -101,7 +101,7 @@ def test_a_checkout_without_git_is_told_to_make_one(cli, small_engine):
 def test_another_folder_is_not_told_to_make_a_repository(cli, tmp_path):
     answer = cli("migrate", tmp_path)
     assert answer.status == 2
-    assert "no checkout of StoryCore-Engine" in answer.err
+    assert "not a checkout of StoryCore-Engine" in answer.err
     assert "git init" not in answer.err
 
 

@@ -73,9 +73,9 @@ def test_the_timbre_alone_is_stored_when_that_is_asked_for_and_doubts_are_told(
 
 NO_VOICE = [
     ([], "either a reference recording or a checkpoint"),
-    (["--reference", "WAV"], "either its words or --x-vector-only"),
-    (["--reference", "WAV", "--ref-text", "Hi.", "--x-vector-only"], "either its words or"),
-    (["--reference", "WAV", "--ref-text", " "], "words are empty"),
+    (["--reference", "WAV"], "either its transcript or --x-vector-only"),
+    (["--reference", "WAV", "--ref-text", "Hi.", "--x-vector-only"], "either its transcript or"),
+    (["--reference", "WAV", "--ref-text", " "], "The transcript is empty"),
     (["--reference", "WAV", "--ref-text", "Hi."], "consent"),
     (["--reference", "WAV", "--x-vector-only", "--consent", "c", "-s", "mia"], "no speaker"),
     (["--checkpoint", "/m", "--ref-text", "Hi."], "go with --reference"),

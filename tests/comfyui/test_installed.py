@@ -158,7 +158,7 @@ async def test_a_clone_is_told_how_to_speak_where_the_node_listens(
     speech = await make_adapter(server.url).clone(request)
     [graph] = [record.graph for record in server.log.of(Submitted)]
     assert (graph["voice"]["inputs"].get("instruct") == "Whisper.") is heard
-    assert any("do not listen to instruct" in said for said in speech.warnings) is not heard
+    assert any("clones ignore instruct" in said for said in speech.warnings) is not heard
 
 
 @pytest.mark.parametrize(

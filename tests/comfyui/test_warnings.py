@@ -30,7 +30,7 @@ async def test_instruct_with_the_small_model(server: StandInComfyUI):
     adapter = ComfyUIAdapter(config)
     speech = await adapter.synthesize(SpeechRequest("Hello.", "Ryan", instruct="whisper"))
     await adapter.aclose()
-    assert "does not listen to instruct" in speech.warnings[0]
+    assert "ignores instruct" in speech.warnings[0]
 
 
 @pytest.mark.parametrize(

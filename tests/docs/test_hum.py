@@ -85,7 +85,7 @@ def test_doctor_shows_it_with_its_settings_and_where_they_stand(
         ("pitch: 20", "storycore-tts.yaml:4: tts.qwen.hum.pitch cannot be 20. Allowed: greater"),
         (
             "pich: 220",
-            "storycore-tts.yaml:4: tts.qwen.hum.pich is not a key that exists. Allowed: "
+            "storycore-tts.yaml:4: tts.qwen.hum.pich is not a known key. Allowed: "
             "one of pitch, tempo. Did you mean 'pitch'?",
         ),
     ],

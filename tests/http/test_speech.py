@@ -126,7 +126,7 @@ def test_a_recording_is_cloned_and_kept_for_the_next_line(http, comfyui):
     marked = {"text": "*Run!* [laugh]", "strip_markup": "true"}
     told = http.post(CLONE, data=form | marked | {"reference_id": known, "instruct": "Whisper."})
     assert node_inputs(comfyui)["target_text"] == "Run!"
-    assert "clones do not listen to instruct" in told.headers["speech-warnings"]
+    assert "clones ignore instruct" in told.headers["speech-warnings"]
 
     ahead = http.post("/ai/tts/qwen/references", files=sent(reference=recording(seconds=5.0)))
     assert ahead.status_code == 201, ahead.text

@@ -106,7 +106,7 @@ def test_links_are_not_followed(small_engine, tmp_path, go, path):
 
 def test_a_checkout_without_git_is_told_how_and_why(small_engine, go):
     shutil.rmtree(small_engine / ".git")
-    with pytest.raises(NotInGit, match="leaves going back to git") as refused:
+    with pytest.raises(NotInGit, match="relies on git to undo changes") as refused:
         go(small_engine, 1)
     assert refused.value.hint.startswith("git init && git add -A && git commit")
     git(small_engine, "init", "-q")

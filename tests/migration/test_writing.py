@@ -71,7 +71,7 @@ def test_a_file_that_changes_while_this_runs_stays_as_it_is(small_engine, conten
     planned = plan(found.now, found.committed, 1, {})
     file = small_engine / "requirements.txt"
     file.write_bytes(file.read_bytes() + b"# mine\n")
-    with pytest.raises(LocalChanges, match="was changed while this ran"):
+    with pytest.raises(LocalChanges, match="changed during the migration"):
         write(found, planned)
     assert file.read_bytes().endswith(b"# mine\n")
 

@@ -1,4 +1,4 @@
-"""A StoryCore-Engine checkout on this machine's disk, under git: read, and written."""
+"""Reads and writes a StoryCore-Engine checkout on the local disk, under git."""
 
 from storycore_tts.entrypoints.checkout.checkouts import OpenCheckout, open_checkout, write
 

@@ -1,4 +1,4 @@
-"""A checkout as the migration's rules see it, and the way back to the disk."""
+"""Loads a checkout for the migration's rules, and writes the result back to disk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ENGINE_SETTINGS = "config/default.yaml"
 
 @dataclass(frozen=True)
 class OpenCheckout:
-    """A checkout that was read, ``now``, and as git has it."""
+    """A loaded checkout: its files on disk (``now``), and as committed."""
 
     root: Path
     now: Checkout
@@ -32,19 +32,19 @@ class OpenCheckout:
 
 
 def open_checkout(root: Path, lines: Lines, settings: str | None = None) -> OpenCheckout:
-    """Read the files that a migration is about.
+    """Read the files that a migration concerns.
 
     Args:
         root: Folder of the checkout.
-        lines: What is written where nothing else is asked for.
-        settings: Path of the YAML file in it, relative and with slashes; None: the one with lines
-            of ours, else one in which the package looks for its settings, else a new one that the
-            engine's container has too.
+        lines: Default lines of the edits.
+        settings: Path of the settings file in the checkout, relative and with slashes; None: the
+            file that already holds our lines, else an existing settings file, else a new one that
+            also exists in the engine's container.
 
     Raises:
-        NotACheckout: The folder is not there, or holds no StoryCore-Engine.
-        NotInGit: It is not under git, or one of the files is not.
-        UnfitFile: A file in it is a link.
+        NotACheckout: The folder does not exist, or is not a StoryCore-Engine checkout.
+        NotInGit: The folder, or one of the files, is not under git.
+        UnfitFile: One of the files is a link.
     """
     folder = _folder_of(root)
     found = {path: read(folder, path) for path in WATCHED}
@@ -59,8 +59,8 @@ def open_checkout(root: Path, lines: Lines, settings: str | None = None) -> Open
     loose += [settings] if settings not in now.ids and git.ignored(settings) else []
     if loose:
         raise NotInGit(
-            f"git does not keep {', '.join(loose)}, and could not take changes back.",
-            hint="git add -f and commit it, or name another file of settings with --config.",
+            f"git does not track {', '.join(loose)}, so changes could not be undone.",
+            hint="git add -f and commit it, or choose another settings file with --config.",
         )
     then = {**texts, **_as_committed(git, now, paths)}
     committed = replace(now, texts={path: text for path, text in then.items() if text is not None})
@@ -70,41 +70,41 @@ def open_checkout(root: Path, lines: Lines, settings: str | None = None) -> Open
 
 
 def write(opened: OpenCheckout, plan: Plan, *, rename: Rename = Path.replace) -> bool:
-    """Write what a plan changes, and tell whether there was something.
+    """Write the changes of a plan, and return whether there were any.
 
-    Each file changes as a whole. What stops it in between leaves the others as they were: git shows
-    the difference, and the same call again, or one back, goes on from there.
+    Each file is replaced atomically. After an interruption, some files are changed and others not:
+    git shows the difference, and running the same migration again, or undoing it, completes it.
 
     Args:
-        opened: The checkout as it was read.
-        plan: What is to become of it.
-        rename: Puts a finished file in its place; another one is for tests.
+        opened: The loaded checkout.
+        plan: The plan.
+        rename: Moves a finished file into place; tests replace it.
 
     Raises:
         LocalChanges: A file was changed since it was read.
-        StorageFailed: The disk refuses.
+        StorageFailed: A file cannot be written.
     """
     root, changes = opened.root, plan.changes
     for path in (*WATCHED, opened.now.settings):
         clear_draft(root, path)
     for change in changes:
         if read(root, change.path) != change.before:
-            raise LocalChanges(f"{change.path} was changed while this ran.", hint="Run it again.")
+            raise LocalChanges(f"{change.path} changed during the migration.", hint="Run it again.")
         try:
             write_whole(root, change.path, change.after, rename)
         except OSError as error:
             raise StorageFailed(
                 f"Cannot write {change.path}: {error.strerror or error}.",
-                hint="git status shows what was written before it; run this again.",
+                hint="git status shows the files already written; run this again.",
             ) from error
     return bool(changes)
 
 
 def _folder_of(root: Path) -> Path:
-    """Return the folder that a path means, links resolved; NotACheckout if there is none."""
+    """Return the resolved folder of a path, or raise NotACheckout if there is none."""
     try:
         folder = root.resolve(strict=True)
-    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links in a circle
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: circular links
         raise NotACheckout(f"Cannot read the folder {root}: {error}.") from None
     if not folder.is_dir():
         raise NotACheckout(f"{root} is not a folder.")
@@ -121,7 +121,7 @@ def _usual_settings(folder: Path, git: Git) -> str:
 
 
 def _as_committed(git: Git, now: Checkout, paths: list[str]) -> dict[str, str | None]:
-    """Return the texts of files that differ from what is committed: as they are there."""
+    """Return the committed texts of the files that differ from them."""
     found: dict[str, str | None] = {}
     for path in git.changed(paths):
         data = git.content(path, now.ids[path]) if path in now.ids else None
@@ -130,7 +130,7 @@ def _as_committed(git: Git, now: Checkout, paths: list[str]) -> dict[str, str | 
 
 
 def _replaced(git: Git, *checkouts: Checkout) -> dict[str, str]:
-    """Return what our lines replaced, by its id."""
+    """Return the contents that our lines replaced, by git id."""
     marks = {(path, region.replaces) for one in checkouts for path, region in one.regions()}
     found = {named: git.content(path, named) for path, named in marks if named}
     return {named: data.decode(BYTEWISE) for named, data in found.items() if data is not None}

@@ -1,4 +1,4 @@
-"""Single files of a checkout."""
+"""Reads and writes single files of a checkout."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path, PurePosixPath
 from storycore_tts.services.migration.errors import UnfitFile
 
 BYTEWISE = "latin-1"
-"""A text has one character for each byte, whatever the file's own encoding is."""
+"""Encoding with one character per byte, which preserves files of any encoding."""
 
 Rename = Callable[[Path, Path], object]
 
 
 def read(root: Path, path: str) -> str | None:
-    """Return the text of a file of the checkout, or None if there is none.
+    """Return the text of a file of the checkout, or None if it does not exist.
 
     Raises:
-        UnfitFile: A link, or not a file.
+        UnfitFile: It is a link, or not a regular file.
         OSError: It cannot be read.
     """
     file = _place(root, path)
@@ -32,10 +32,10 @@ def read(root: Path, path: str) -> str | None:
 
 
 def write_whole(root: Path, path: str, text: str | None, rename: Rename) -> None:
-    """Put a new text in the place of a file: all of it or none; None removes it.
+    """Replace a file atomically; None removes it.
 
     Raises:
-        OSError: The disk refuses.
+        OSError: The file cannot be written or removed.
     """
     file = _place(root, path)
     if text is None:
@@ -53,7 +53,7 @@ def write_whole(root: Path, path: str, text: str | None, rename: Rename) -> None
 
 
 def clear_draft(root: Path, path: str) -> None:
-    """Remove what a kill may have left beside a file."""
+    """Remove the temporary file of an interrupted write."""
     _draft(_place(root, path)).unlink(missing_ok=True)
 
 
@@ -62,7 +62,7 @@ def _draft(file: Path) -> Path:
 
 
 def _place(root: Path, path: str) -> Path:
-    """Return where a file of the checkout is, and refuse to follow links out of it."""
+    """Return the path of a file of the checkout; links are rejected, as they may lead outside."""
     parts = PurePosixPath(path).parts
     if not parts or ".." in parts or PurePosixPath(path).is_absolute() or ":" in path:
         raise UnfitFile(f"{path} is not a path inside the checkout.")
@@ -71,7 +71,7 @@ def _place(root: Path, path: str) -> Path:
         at /= part
         if at.is_symlink():
             raise UnfitFile(
-                f"{at.relative_to(root).as_posix()} is a link: what it leads to is not touched.",
-                hint="Put a file or a folder in its place.",
+                f"{at.relative_to(root).as_posix()} is a link; its target is not changed.",
+                hint="Replace it with a file or a folder.",
             )
     return at

@@ -1,4 +1,4 @@
-"""What git knows of a checkout; nothing is written with it."""
+"""Read-only access to the git repository of a checkout."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 
 from storycore_tts.services.migration.errors import NotInGit
 
-_WHY = "The command leaves going back to git, so everything has to be committed first."
-# Set where a hook of another repository runs.
+_WHY = "The command relies on git to undo changes, so everything has to be committed first."
+# Set in hooks of other repositories.
 _OF_OTHERS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 _HOW = "git init && git add -A && git commit -m 'As it is'"
 
 
 class Git:
-    """The repository that a folder is in, or is below of.
+    """The repository that contains a folder.
 
     Args:
-        folder: The folder; paths begin there.
+        folder: The folder; paths are relative to it.
 
     Raises:
-        NotInGit: There is no git, no repository, or nothing was committed.
+        NotInGit: git is not installed, there is no repository, or it has no commits.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,31 +33,31 @@ class Git:
             raise NotInGit(f"Nothing is committed in {folder}. {_WHY}", hint=_HOW)
 
     def changed(self, paths: Iterable[str]) -> set[str]:
-        """Return those of some files that are not as they were committed, or were not committed."""
+        """Return the files among these paths that are modified or untracked."""
         literal = [f":(literal){path}" for path in paths]
         options = ("--name-only", "--no-renames", "--relative", "-z")
         tracked = self._listed("diff", *options, "HEAD", "--", *literal)
         return {*tracked, *self._listed("ls-files", "--others", "-z", "--", *literal)}
 
     def ids(self, paths: Iterable[str]) -> dict[str, str]:
-        """Return the id of the content of each file that is committed: path -> id."""
+        """Return the blob id of each committed file, by path."""
         rows = self._listed("ls-tree", "-z", "HEAD", "--", *paths)
         split = [row.split("\t", 1) for row in rows]
         return {path: entry.split()[2] for entry, path in split}
 
     def ignored(self, path: str) -> bool:
-        """Tell whether a file that is not committed never will be."""
+        """Return whether git ignores a file."""
         return self._run("check-ignore", "--quiet", "--", path) is not None
 
     def marked(self, words: str) -> list[str]:
-        """Return the YAML files that hold some words, committed or not."""
+        """Return the YAML files, tracked or not, that contain a text."""
         found = self._run("grep", "-lzF", "--untracked", "-e", words, "--", "*.yaml", "*.yml")
         return _split(found or b"")
 
     def content(self, path: str, named: str) -> bytes | None:
-        """Return what git would write into a file, by the id of a content; None if it lacks that.
+        """Return a blob as git would check it out to a path, or None if the blob is missing.
 
-        Line endings are those that the repository's settings ask for.
+        Line endings follow the settings of the repository.
         """
         return self._run("cat-file", "--filters", f"--path={path}", named)
 
@@ -68,7 +68,7 @@ class Git:
         return _split(found)
 
     def _run(self, *arguments: str) -> bytes | None:
-        """Return what git says, or None where it exits with another status than 0."""
+        """Return the output of git, or None if its exit status is not 0."""
         command = ["git", "-C", str(self._folder), *arguments]
         environment = {k: v for k, v in os.environ.items() if k not in _OF_OTHERS}
         environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}

@@ -1,4 +1,4 @@
-"""Options that several commands share, alone and in groups."""
+"""Options shared by several commands, single and in groups."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 
 RefText = Annotated[
     str | None,
-    Option("--ref-text", metavar="TEXT", help="What the recording says, word for word."),
+    Option("--ref-text", metavar="TEXT", help="Verbatim transcript of the recording."),
 ]
 TextFile = Annotated[
     str | None,
     Option(
         "--text-file",
         metavar="FILE",
-        help='What to say, in a UTF-8 or UTF-16 file; "-" is stdin.',
+        help='UTF-8 or UTF-16 file with the text to speak; "-" is stdin.',
     ),
 ]
 RefTextFile = Annotated[
-    Path | None, Option("--ref-text-file", metavar="FILE", help="The same, in a UTF-8 file.")
+    Path | None, Option("--ref-text-file", metavar="FILE", help="UTF-8 file with the transcript.")
 ]
 
 
 @dataclass(frozen=True)
 class Reporting:
-    """How a command says what it did."""
+    """Options for the output of a command."""
 
     as_json: Annotated[
-        bool, Option("--json", help="Print one JSON document on stdout, errors too.")
+        bool, Option("--json", help="Print one JSON document on stdout, for errors too.")
     ] = False
     quiet: Annotated[bool, Option("--quiet", "-q", help="No progress on stderr.")] = False
     debug: Annotated[bool, Option("--debug", help="Show the traceback of an error.")] = False
@@ -47,7 +47,7 @@ class Reporting:
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the settings are."""
+    """Options for the settings file."""
 
     config: Annotated[
         Path | None,
@@ -57,7 +57,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Backend(Settings):
-    """Who speaks: settings that are given in place of those in the file."""
+    """Options for the backend, which override the settings file."""
 
     backend: Annotated[
         str | None, Option("--backend", metavar="NAME", help="Adapter: comfyui, draft, …")
@@ -77,16 +77,21 @@ class Backend(Settings):
 
 
 def of_size(backend: Backend, model_choice: str, preset: str | None) -> Backend:
-    """Return the options with the model size that a preset needs.
+    """Return the options with the model size of a preset.
+
+    Args:
+        backend: The options.
+        model_choice: Model size of the preset.
+        preset: Name of the preset; None if none is used.
 
     Raises:
-        InvalidRequest: Another size was asked for.
+        InvalidRequest: The options select another size.
     """
     if backend.model_choice not in (None, model_choice):
         raise InvalidRequest(
             f"The preset {preset!r} uses the {model_choice} model, "
             f"and --model-choice says {backend.model_choice}.",
-            hint="Leave --model-choice out, or take another preset.",
+            hint="Omit --model-choice, or choose another preset.",
         )
     return replace(backend, model_choice=model_choice)
 
@@ -95,7 +100,7 @@ StripMarkup = Annotated[
     bool | None,
     Option(
         "--strip-markup/--no-strip-markup",
-        help="Leave Markdown, tags such as [laugh], and emoji out.  [default: as configured]",
+        help="Remove Markdown, tags such as [laugh], and emoji.  [default: as configured]",
         show_default=False,
     ),
 ]
@@ -103,7 +108,7 @@ StripMarkup = Annotated[
 
 @dataclass(frozen=True)
 class Output:
-    """Where the audio goes, and what is done to it first."""
+    """Options for the audio: destination, format, speed and pitch."""
 
     out: Annotated[
         str | None,
@@ -111,39 +116,42 @@ class Output:
             "--out",
             "-o",
             metavar="FILE|FOLDER|-",
-            help="A .wav, .flac, .mp3, .ogg, .opus, .aac or .pcm; a folder, for a new file that is "
-            'named after the text; "-", for stdout.  [default: a new wav file]',
+            help="A .wav, .flac, .mp3, .ogg, .opus, .aac or .pcm file; a folder, for a new file "
+            'named after the text; or "-" for stdout.  [default: a new wav file]',
         ),
     ] = None
     format: Annotated[
         str | None,
-        Option("--format", metavar="NAME", help="Of what goes to stdout or into a new file: mp3."),
+        Option("--format", metavar="NAME", help="Format of stdout or a new file, such as mp3."),
     ] = None
-    force: Annotated[bool, Option("--force", help="Write over a file that is there.")] = False
+    force: Annotated[bool, Option("--force", help="Overwrite an existing file.")] = False
     speed: Annotated[
-        float, Option("--speed", metavar="X", help="Pace: 0.25 to 4; needs the extra media.")
+        float, Option("--speed", metavar="X", help="Speed, 0.25 to 4; needs the extra media.")
     ] = 1.0
     pitch: Annotated[
         float,
-        Option("--pitch", metavar="SEMITONES", help="-12 to 12; needs the extra media."),
+        Option("--pitch", metavar="SEMITONES", help="Pitch, -12 to 12; needs the extra media."),
     ] = 0.0
 
 
 class SamplingOptions(GivenParameters):
-    """How the model draws its tokens; what is not given comes from the settings."""
+    """Sampling parameters; omitted ones come from the settings."""
 
     declared = SamplingParameters
 
     def over(self, config: QwenTTSConfig) -> Sampling:
-        """Return the configured sampling, with what was given in its place.
+        """Return the configured sampling, overridden by the given options.
+
+        Args:
+            config: The settings.
 
         Raises:
-            InvalidRequest: A value out of its range.
+            InvalidRequest: A value is out of range.
         """
         return config.generation.sampling(**self.values)
 
 
 class TrainingOptions(GivenParameters):
-    """How a voice is trained; what is not given comes from the settings."""
+    """Training parameters; omitted ones come from the settings."""
 
     declared = TrainingParameters

@@ -1,4 +1,4 @@
-"""Errors as problem details (RFC 9457), which OpenAI's clients can read too."""
+"""Errors as problem details (RFC 9457), with the fields that OpenAI clients expect."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from storycore_tts.errors import TTSError
 
 MEDIA_TYPE = "application/problem+json"
 _PREFIX = "urn:storycore-tts:problem:"
-_MOST_FIELDS = 20  # that are named; a request may have any number of wrong ones
+_MOST_FIELDS = 20  # listed in a problem; a request may have any number of invalid fields
 _LONGEST_NAME = 100  # characters of such a field's name
-_WHILE_BUSY = 5.0  # s; said where nobody else named a pause
-_TO_NOBODY = 499  # the status by which servers note that the client had gone
+_WHILE_BUSY = 5.0  # s; default of Retry-After
+_TO_NOBODY = 499  # "client closed request", by convention
 
-# The first that fits decides; the text of each class in errors.py says whose side it is on.
+# The first match applies. The docstring of each class in errors.py says which side is at fault.
 _STATUS: tuple[tuple[type[TTSError], HTTPStatus], ...] = (
     (jobs.JobNotFound, HTTPStatus.NOT_FOUND),
     (jobs.UploadNotFound, HTTPStatus.NOT_FOUND),
@@ -56,16 +56,16 @@ _KINDS: dict[str, type[TTSError]] = {
 
 
 class FieldProblem(BaseModel):
-    """What is wrong with one field."""
+    """A validation error of one field."""
 
-    loc: list[str | int] = Field(description="Where it is, from the outside in.")
+    loc: list[str | int] = Field(description="Path of the field, outermost part first.")
     msg: str
 
 
 class Problem(BaseModel):
     """A problem document."""
 
-    type: str = Field(description="Names the kind of problem, for programs.")
+    type: str = Field(description="Machine-readable kind of the problem.")
     title: str
     status: int
     detail: str = Field(description="What went wrong, and on which side.")
@@ -73,18 +73,18 @@ class Problem(BaseModel):
     retryable: bool = Field(
         default=False, description="Whether the same request may succeed later."
     )
-    backend: str | None = Field(default=None, description="Who raised it.")
+    backend: str | None = Field(default=None, description="Backend that raised it.")
     errors: list[FieldProblem] | None = None
 
 
 class Refused(Exception):
-    """A request that is refused for its form, not for what it asks for.
+    """A request that is rejected at the HTTP level, before its contents matter.
 
     Args:
-        status: Of the answer.
+        status: HTTP status of the response.
         detail: What is wrong.
         hint: What to do next.
-        headers: That the answer needs besides.
+        headers: Additional response headers.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Refused(Exception):
         self.headers = dict(headers or {})
 
     def problem(self) -> Problem:
-        """Describe it."""
+        """Return the problem document."""
         return Problem(
             type="about:blank",
             title=self.status.phrase,
@@ -114,23 +114,23 @@ class Refused(Exception):
 
 
 EXPECTED = (TTSError, Refused, RequestValidationError, HTTPException)
-"""The errors that ``answer`` explains."""
+"""The errors that ``answer`` converts to responses."""
 
 
 def problem_of(error: TTSError) -> Problem:
-    """Describe one of our errors."""
+    """Return the problem document of an error."""
     return _problem(type(error), error.message, error.hint, error.backend, error.retryable)
 
 
 def problem_of_failure(failure: jobs.Failure) -> Problem:
-    """Describe why a job failed, as the same error would have been described at once."""
+    """Return the problem document of a failed job, the same as for the original error."""
     kind = _KINDS.get(failure.error, TTSError)
     problem = _problem(kind, failure.message, failure.hint, failure.backend, failure.retryable)
     return problem.model_copy(update={"type": _type(failure.error)})
 
 
 def as_error(problem: Problem) -> dict[str, Any]:
-    """Return a problem as OpenAI's API words an error."""
+    """Return a problem in the error format of OpenAI's API."""
     kind, _, name = problem.type.rpartition(":")
     fields = [str(part) for part in problem.errors[0].loc[1:]] if problem.errors else []
     return {
@@ -142,11 +142,11 @@ def as_error(problem: Problem) -> dict[str, Any]:
 
 
 def answer(error: Exception, *, invalid: HTTPStatus = HTTPStatus.UNPROCESSABLE_ENTITY) -> Response:
-    """Return the HTTP answer to one of the expected errors.
+    """Return the HTTP response for an error.
 
     Args:
         error: One of ``EXPECTED``.
-        invalid: Status of a request that can be read and not be done.
+        invalid: Status for a well-formed request with invalid values.
     """
     headers: Mapping[str, str] | None
     if isinstance(error, TTSError):
@@ -166,11 +166,11 @@ def answer(error: Exception, *, invalid: HTTPStatus = HTTPStatus.UNPROCESSABLE_E
 
 
 def pause(problem: Problem, seconds: float | None = None) -> dict[str, str]:
-    """Return the header that says when to ask again, for those problems that pass.
+    """Return the ``Retry-After`` header if the problem is retryable, else no headers.
 
     Args:
-        problem: What happened.
-        seconds: What the backend said itself; None: nothing.
+        problem: The problem.
+        seconds: Delay requested by the backend; None: the default.
     """
     if not problem.retryable:
         return {}
@@ -178,10 +178,14 @@ def pause(problem: Problem, seconds: float | None = None) -> dict[str, str]:
 
 
 def response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a problem as an HTTP answer.
+    """Return a problem as an HTTP response.
 
-    OpenAI's clients repeat a request after any error of a server, unless they are told not to. A
-    line that failed for a reason that stays would keep the backend busy three times.
+    OpenAI's clients retry after any server error unless ``X-Should-Retry`` is false. Without it, a
+    line that always fails would occupy the backend three times.
+
+    Args:
+        problem: The problem.
+        headers: Additional response headers.
     """
     again = "Retry-After" in (headers or {})
     return Response(
@@ -193,19 +197,19 @@ def response(problem: Problem, headers: Mapping[str, str] | None = None) -> Resp
 
 
 def members(problem: Problem) -> dict[str, Any]:
-    """Return the members of an answer: the problem, and beside it what other clients look for."""
+    """Return the JSON members of a response: the problem, and fields that other clients expect."""
     told = problem.model_dump(exclude_none=True)
     return {**told, "message": _said(problem), "error": as_error(problem)}
 
 
 class ProblemRoute(APIRoute):
-    """Answers errors with problem documents, whatever app the route is mounted in."""
+    """Route that returns errors as problem documents, in any app that it is mounted in."""
 
     invalid = HTTPStatus.UNPROCESSABLE_ENTITY
-    """Status of a request that can be read and not be done."""
+    """Status for a well-formed request with invalid values."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap FastAPI's own handler."""
+        """Wrap FastAPI's handler."""
         handle = super().get_route_handler()
 
         async def handle_and_explain(request: Request) -> Response:
@@ -220,7 +224,7 @@ class ProblemRoute(APIRoute):
         return handle_and_explain
 
     async def admit(self, request: Request) -> None:
-        """Refuse a request whose body shall not be read; nothing is refused here."""
+        """Hook for rejecting a request before its body is read. The default accepts all."""
 
 
 def _said(problem: Problem) -> str:
@@ -259,7 +263,7 @@ def _invalid(error: RequestValidationError) -> Problem:
 
 
 def _place(loc: tuple[str | int, ...]) -> list[str | int]:
-    """Return where a field is. Its name may be the client's own, and no proper string."""
+    """Return the path of a field. Names come from the client and may be invalid Unicode."""
     return [part if isinstance(part, int) else _clean(part) for part in loc]
 
 
@@ -276,5 +280,5 @@ def _words(name: str) -> str:
 
 
 def plain(status: HTTPStatus, detail: str, hint: str | None = None) -> Problem:
-    """Describe a refusal that is none of our errors."""
+    """Return the problem document for an error without a class of its own."""
     return Problem(type="about:blank", title=status.phrase, status=status, detail=detail, hint=hint)

@@ -1,4 +1,4 @@
-"""What requests and answers look like; OpenAPI is made from these."""
+"""Schemas of requests and responses, the source of the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ _A_JOB = {
 
 
 def by_example(*examples: dict[str, Any]) -> ConfigDict:
-    """Show examples of a model in OpenAPI."""
+    """Return a model configuration with examples for OpenAPI."""
     return ConfigDict(json_schema_extra={"examples": list(examples)})
 
 
 def as_left_out(body: Any, other_names: Mapping[str, str]) -> Any:
-    """Return a body without its fields that are null, and with our names for others.
+    """Remove the null fields of a body, and rename fields of other services to ours.
 
     Args:
-        body: As it was sent; what is no object stays as it is.
-        other_names: Name in other services -> ours, which goes first.
+        body: The request body; anything but an object is returned unchanged.
+        other_names: Name in other services -> ours, which takes precedence.
     """
     if not isinstance(body, dict):
         return body
@@ -77,46 +77,46 @@ def as_left_out(body: Any, other_names: Mapping[str, str]) -> Any:
 
 
 class Conditions(BaseModel):
-    """On which terms a request is done."""
+    """Options common to all requests."""
 
     model_config = ConfigDict(extra="forbid")
 
     backend: str | None = Field(
-        default=None, description="Who does it; see /status for those offered."
+        default=None, description="Backend to use; see /status for those available."
     )
-    project: str = Field(default="", description="Whose line this is, for a gradual rollout.")
+    project: str = Field(default="", description="Name of the project, for a gradual rollout.")
     priority: Annotated[int, Field(ge=PRIORITIES[0], le=PRIORITIES[1])] = 0
     time_limit: Annotated[float, Field(ge=0.1, le=31_536_000)] | None = Field(
-        default=None, description="Seconds of work at most, for a job."
+        default=None, description="Time limit of a job, in seconds."
     )
 
 
 @with_parameters(SamplingParameters, given=True)
 class Line(Conditions):
-    """A line to speak, in whatever voice."""
+    """A line to speak."""
 
-    text: str = Field(description="What to say.", examples=[_A_LINE])
+    text: str = Field(description="Text to speak.", examples=[_A_LINE])
     language: str | None = Field(
         default=None, description="Name, code or locale; null: as configured."
     )
     strip_markup: bool | None = Field(
         default=None,
-        description="Leave Markdown, tags such as `[laugh]` and emoji out; null: as configured.",
+        description="Remove Markdown, tags such as `[laugh]` and emoji; null: as configured.",
     )
     format: AudioFormat = "wav"
     speed: Annotated[float, Field(ge=0.25, le=4)] = Field(
-        default=1.0, description="The pitch stays."
+        default=1.0, description="Speed factor, at the same pitch."
     )
-    pitch: Annotated[float, Field(ge=-12, le=12)] = Field(default=0.0, description="Semitones.")
+    pitch: Annotated[float, Field(ge=-12, le=12)] = Field(default=0.0, description="In semitones.")
 
     @property
     def rendering(self) -> Rendering:
-        """What becomes of the speech."""
+        """Format, speed and pitch of the speech."""
         return Rendering(self.format, self.speed, self.pitch)
 
 
 class SpeechBody(Line):
-    """A line for a built-in voice, a stored one, or a fine-tuned checkpoint."""
+    """A line for a built-in, stored or fine-tuned voice."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -128,33 +128,33 @@ class SpeechBody(Line):
     speaker: str | None = Field(
         default=None, description="A built-in or stored voice, in any case."
     )
-    instruct: str = Field(default="", description="How to say it, in words.")
-    style: Style | None = Field(default=None, description="How to say it, by name.")
+    instruct: str = Field(default="", description="Style instruction in natural language.")
+    style: Style | None = Field(default=None, description="Style by name.")
     checkpoint: str | None = Field(
         default=None, description="A fine-tuned checkpoint below one of the configured folders."
     )
 
 
 class CloneForm(Line):
-    """A line in the voice of a recording."""
+    """A line for a voice cloned from a recording."""
 
     transcript: str | None = Field(
-        default=None, description="What is said in the recording. Also as ref_text."
+        default=None, description="Transcript of the recording; also accepted as ref_text."
     )
     x_vector_only: bool = Field(
-        default=False, description="Take the timbre only; needs no transcript."
+        default=False, description="Clone the timbre only; needs no transcript."
     )
     instruct: str = Field(
-        default="", description="How to say it, in words, where the backend's clones listen."
+        default="", description="Style instruction; not all backends support it for clones."
     )
     preset: ClonePresetName | None = Field(
-        default=None, description="Whether the timbre only; for a model of this service's size."
+        default=None, description="Sets x_vector_only; must fit the model size of this service."
     )
     reference: UploadFile | None = Field(
         default=None, description="The recording, 3 to 15 s of speech."
     )
     reference_id: str | None = Field(
-        default=None, description="The id of a recording sent earlier."
+        default=None, description="Id of a recording uploaded earlier."
     )
 
     @model_validator(mode="before")
@@ -164,7 +164,7 @@ class CloneForm(Line):
 
 
 class ReferenceForm(BaseModel):
-    """A recording to clone later."""
+    """A recording to upload for later cloning."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -173,33 +173,33 @@ class ReferenceForm(BaseModel):
 
 @with_parameters(TrainingParameters, given=True)
 class TrainingBody(Conditions):
-    """A voice to train."""
+    """A training request."""
 
-    dataset: str = Field(description="A folder of recordings and texts below a configured one.")
-    speaker_name: str = Field(description="The new voice's name.", examples=["my_hero"])
-    test_text: str | None = Field(default=None, description="What the validation samples say.")
+    dataset: str = Field(description="Folder of recordings and transcripts below a configured one.")
+    speaker_name: str = Field(description="Name of the new voice.", examples=["my_hero"])
+    test_text: str | None = Field(default=None, description="Text of the validation samples.")
     preset: TrainingPresetName | None = Field(
-        default=None, description="Size, epochs and learning rate by name; what is given wins."
+        default=None, description="Sets size, epochs and learning rate; explicit values win."
     )
     language: str = "English"
     model_choice: Literal["0.6B", "1.7B"] | None = None
 
 
 class ReferenceView(BaseModel):
-    """A recording that was taken."""
+    """An uploaded recording."""
 
     model_config = by_example(
         {"id": f"up_{'5e' * 24}", "duration": 6.4, "sample_rate": 24000, "warnings": []}
     )
 
     id: str
-    duration: float = Field(description="Seconds.")
-    sample_rate: int = Field(description="Hz.")
-    warnings: list[str] = Field(description="What is likely to spoil a clone of it.")
+    duration: float = Field(description="In seconds.")
+    sample_rate: int = Field(description="In Hz.")
+    warnings: list[str] = Field(description="Possible problems for the quality of clones.")
 
 
 class ProgressView(BaseModel):
-    """How far a job is."""
+    """Progress of a job."""
 
     stage: Stage
     fraction: float | None = None
@@ -212,7 +212,7 @@ class ProgressView(BaseModel):
 
 
 class Links(BaseModel):
-    """Where more of a job is, below the server's root."""
+    """Related URLs of a job, as paths on the server."""
 
     self: str
     events: str
@@ -220,7 +220,7 @@ class Links(BaseModel):
 
 
 class JobView(BaseModel):
-    """A job as it stands."""
+    """Current state of a job."""
 
     model_config = by_example(_A_JOB)
 
@@ -228,24 +228,24 @@ class JobView(BaseModel):
     kind: JobKind
     state: JobState
     backend: str
-    text: str = Field(description="What it says; of a training, what its samples say.")
+    text: str = Field(description="Text of the line; for training, of the validation samples.")
     speaker: str = ""
     priority: int
     created: datetime
     started: datetime | None = None
     ended: datetime | None = None
     progress: ProgressView | None = None
-    result: dict[str, Any] | None = Field(default=None, description="What is told of what it made.")
+    result: dict[str, Any] | None = Field(default=None, description="Details of the result.")
     problem: Problem | None = None
     links: Links
 
     @classmethod
     def of(cls, job: Job, base: str) -> JobView:
-        """Show a job.
+        """Return the view of a job.
 
         Args:
-            job: As the queue returns it.
-            base: Path of the list of jobs.
+            job: The job.
+            base: URL path of the list of jobs.
         """
         request = job.spec.details["request"]
         place = f"{base}/{job.id}"
@@ -272,7 +272,7 @@ class JobView(BaseModel):
 
 
 class JobList(BaseModel):
-    """Jobs, the youngest first."""
+    """Jobs, newest first."""
 
     model_config = by_example({"jobs": [_A_JOB]})
 
@@ -280,7 +280,7 @@ class JobList(BaseModel):
 
 
 class SpeakerView(BaseModel):
-    """A voice that can be asked for by name."""
+    """A voice that requests can use by name."""
 
     name: str
     kind: Literal["built-in", "clone", "checkpoint"]
@@ -289,7 +289,7 @@ class SpeakerView(BaseModel):
 
 
 class SpeakerList(BaseModel):
-    """The voices of a backend, and those that are stored."""
+    """The voices of a backend, and the stored voices."""
 
     model_config = by_example(
         {
@@ -313,7 +313,7 @@ class SpeakerList(BaseModel):
 
 
 class CapabilitiesView(BaseModel):
-    """What a backend can do."""
+    """Capabilities of a backend."""
 
     speech: bool
     cloning: bool
@@ -324,25 +324,25 @@ class CapabilitiesView(BaseModel):
     streaming: bool
     parameters: list[str] | None = Field(
         default=None,
-        description="The parameters of a line and of a training that it takes; null: not declared.",
+        description="Supported parameters of lines and training; null: not declared.",
     )
 
     @classmethod
     def of(cls, capabilities: Capabilities) -> CapabilitiesView:
-        """Show capabilities."""
+        """Return the view of capabilities."""
         taken = capabilities.parameters
         return cls(**{**vars(capabilities), "parameters": None if taken is None else sorted(taken)})
 
 
 class BackendProblem(BaseModel):
-    """What keeps a backend from working."""
+    """A problem that affects a backend."""
 
     message: str
     advice: str
 
 
 class BackendView(BaseModel):
-    """How a backend is right now."""
+    """Current status of a backend."""
 
     name: str
     reachable: bool
@@ -358,14 +358,14 @@ class BackendView(BaseModel):
 
 
 class JobCounts(BaseModel):
-    """How many jobs there are, everybody's."""
+    """Number of jobs of all owners."""
 
     queued: int
     running: int
 
 
 class StatusView(BaseModel):
-    """How the service is right now."""
+    """Current status of the service."""
 
     model_config = by_example(
         {
@@ -401,14 +401,14 @@ class StatusView(BaseModel):
     )
 
     version: str
-    usual: str = Field(description="The backend that does what names none.")
+    usual: str = Field(description="Default backend of requests.")
     backends: list[BackendView]
     jobs: JobCounts
-    authentication: bool = Field(description="Whether requests need a key.")
+    authentication: bool = Field(description="Whether requests need an API key.")
 
 
 class Readiness(BaseModel):
-    """Whether there is somebody to speak."""
+    """Whether the service can generate speech."""
 
     model_config = by_example({"ready": True, "backends": {"comfyui": True, "draft": True}})
 

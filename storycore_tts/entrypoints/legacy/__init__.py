@@ -1,4 +1,4 @@
-"""The engine's old classes, on top of the ports: the same calls, with voices that exist."""
+"""The engine's old classes, reimplemented with the same interface."""
 
 from storycore_tts.entrypoints.legacy.integration import Qwen3TTSIntegration
 from storycore_tts.entrypoints.legacy.prompts import Qwen3TTSPromptStrategy

@@ -1,4 +1,4 @@
-"""Coroutines for callers that have no event loop, or must not wait on theirs."""
+"""Runs coroutines for synchronous callers, with or without an event loop of their own."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from storycore_tts.errors import BackendUnavailable
 
 T = TypeVar("T")
 
-_NAME = "storycore-tts legacy"  # what the names of a loop's thread, and of its helpers, begin with
+_NAME = "storycore-tts legacy"  # name prefix of the loop's thread and its workers
 
 
 class Calls:
-    """Coroutines that callers wait for: they may run an event loop, or none.
+    """Runs coroutines in a background thread while callers block.
 
-    A loop in a thread of its own begins with the first call. It ends with ``close``, or when this
-    object is collected; everything that was started before gets an answer.
+    The thread with its event loop starts with the first call. It ends with ``close``, or when this
+    object is garbage-collected; calls in progress then return or raise.
     """
 
     def __init__(self) -> None:
@@ -29,19 +29,19 @@ class Calls:
         self._opening = threading.Lock()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for a coroutine; blocks this thread, and an interrupt cancels the work.
+        """Run a coroutine and block until it ends; an interrupt cancels it.
 
         Raises:
-            BackendUnavailable: The loop was closed before the work was done.
-            BaseException: What the coroutine raises.
+            BackendUnavailable: The loop was closed before the coroutine finished.
+            BaseException: An exception of the coroutine.
         """
-        with self._opening:  # one loop for all calls, and none that is being closed
+        with self._opening:  # all calls share one loop, never one that is closing
             future = asyncio.run_coroutine_threadsafe(work, self._loop or self._begin())
         return _result_of(future)
 
     def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a last coroutine, cut short what still runs, and stop the loop and its threads."""
-        with self._opening:  # a new call waits until everything is closed
+        """Run a last coroutine, cancel calls in progress, and stop the loop and its threads."""
+        with self._opening:  # new calls wait until everything is closed
             if self._loop is None:
                 return
             try:
@@ -64,7 +64,7 @@ def _result_of(future: Future[T]) -> T:
     except CancelledError:
         raise BackendUnavailable("It was closed in mid-call.", retryable=False) from None
     except BaseException:
-        future.cancel()  # if it is still running, the interrupt came from this thread
+        future.cancel()  # no-op unless this thread was interrupted
         raise
 
 
@@ -80,11 +80,11 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
             task.cancel()
         loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_asyncgens())
-        threads.shutdown()  # waits: a file must not appear after ``close`` has returned
+        threads.shutdown()  # blocks: no file may appear after ``close`` has returned
         loop.close()
 
 
 def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
     loop.call_soon_threadsafe(loop.stop)
-    if not threading.current_thread().name.startswith(_NAME):  # or it would wait for itself
+    if not threading.current_thread().name.startswith(_NAME):  # a thread cannot join itself
         thread.join()

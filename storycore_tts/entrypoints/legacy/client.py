@@ -1,4 +1,4 @@
-"""The client under its old name, for ``from qwen_tts_comfyui import QwenTTSComfyUIClient``."""
+"""The client for code that uses ``from qwen_tts_comfyui import QwenTTSComfyUIClient``."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ T = TypeVar("T")
 
 
 class QwenTTSComfyUIClient(Client):
-    """``storycore_tts.QwenTTSComfyUIClient``, with what its predecessor had besides.
+    """``storycore_tts.QwenTTSComfyUIClient`` with the additional methods of its predecessor.
 
     Args:
-        config: Settings; None for the defaults.
-        comfyui_url: The server, instead of the one in ``config``.
+        config: Settings; None: the defaults.
+        comfyui_url: URL of the server, instead of the one in ``config``.
 
     Raises:
-        ConfigurationError: An address that is none.
+        ConfigurationError: The URL is invalid.
     """
 
     def __init__(self, config: QwenTTSConfig | None = None, comfyui_url: str | None = None) -> None:
@@ -36,11 +36,11 @@ class QwenTTSComfyUIClient(Client):
         )
 
     async def check_connection(self) -> bool:
-        """Tell whether the server answers and can speak."""
+        """Return whether the server is reachable and usable."""
         return (await self.get_model_status()).reachable
 
     async def close(self) -> None:
-        """Close the connections of this event loop; ``aclose`` under its old name."""
+        """Close the connections of this event loop; old name of ``aclose``."""
         await self.aclose()
 
 
@@ -55,13 +55,13 @@ def _waiting(
 
 
 class QwenTTSComfyUIClientSync:
-    """The client for programs that do not await; calls block, and may come from any thread.
+    """Synchronous client. Calls block, and can be made from any thread.
 
-    Its methods take what those of ``storycore_tts.QwenTTSComfyUIClient`` take, and fail with the
-    same exceptions. It may be used again after ``close``.
+    Methods have the same parameters and exceptions as those of
+    ``storycore_tts.QwenTTSComfyUIClient``. The client can be used again after ``close``.
 
     Args:
-        config: Settings; None for the defaults.
+        config: Settings; None: the defaults.
     """
 
     def __init__(self, config: QwenTTSConfig | None = None) -> None:
@@ -79,20 +79,20 @@ class QwenTTSComfyUIClientSync:
     train_model = _waiting(Client.train_model)
 
     def close(self) -> None:
-        """Close the connections; calls that other threads are waiting for are cut short."""
+        """Close the connections, and cancel calls in progress in other threads."""
         self._calls.close(self._client.aclose)
 
 
 @dataclass
 class QwenTTSVoiceCloneConfig:
-    """What a clone is made from: ``client.clone_voice(**config.arguments())``.
+    """Arguments of a clone: ``client.clone_voice(**config.arguments())``.
 
     Args:
-        ref_audio: The recording, a file on this machine.
-        ref_text: What is said in it, word for word; "" where that is not known.
-        target_text: What to say.
-        x_vector_only: Take the timbre only, even where there is a transcript.
-        custom_model_path: Folder of another Base model on the server; "" for the stock one.
+        ref_audio: Path of a local recording.
+        ref_text: Verbatim transcript of the recording; "" if unknown.
+        target_text: Text to speak.
+        x_vector_only: Clone the timbre only, even if there is a transcript.
+        custom_model_path: Folder of another Base model on the server; "": the stock one.
     """
 
     ref_audio: str | None = None
@@ -106,7 +106,7 @@ class QwenTTSVoiceCloneConfig:
         return asdict(self)
 
     def arguments(self) -> dict[str, Any]:
-        """Return what ``clone_voice`` takes of them: those that say something."""
+        """Return the arguments for ``clone_voice``, without empty ones."""
         return {name: value for name, value in self.to_dict().items() if value}
 
 
@@ -119,13 +119,13 @@ def create_client(
     """Return a client.
 
     Args:
-        comfyui_url: The server.
+        comfyui_url: URL of the server.
         model_choice: "0.6B" or "1.7B".
         device: "auto", "cuda", "cuda:1", "mps", "xpu" or "cpu".
         precision: "bf16" or "fp32".
 
     Raises:
-        ConfigurationError: One of them is none of that.
+        ConfigurationError: An argument is invalid.
     """
     values: dict[str, Any] = {
         "comfyui_url": comfyui_url,

@@ -1,4 +1,4 @@
-"""Warnings that name what replaces an old class."""
+"""Deprecation warnings for the engine's old classes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from storycore_tts.settings import QwenTTSConfig
 
 
 def deprecated(config: QwenTTSConfig, name: str, replacement: str) -> None:
-    """Warn that an old class is used, if the settings ask for it.
+    """Warn that an old class is used, if ``deprecate_legacy`` is set.
 
     Args:
-        config: The settings; ``deprecate_legacy`` decides.
-        name: The old class.
-        replacement: What to use in its place.
+        config: The settings.
+        name: Name of the old class.
+        replacement: What to use instead.
     """
     if config.deprecate_legacy:
         warnings.warn(f"{name} is deprecated; use {replacement}.", DeprecationWarning, stacklevel=3)

@@ -1,7 +1,7 @@
-"""The engine's ``Qwen3TTSIntegration``: synchronous calls that answer with True or False.
+"""The engine's ``Qwen3TTSIntegration``: synchronous calls that return True or False.
 
-Expected errors become False here, at this edge; ``last_error`` says what happened. Mistakes in a
-program stay exceptions.
+For expected errors, calls return False and ``last_error`` holds the error. Programming errors are
+still raised.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _USUAL = "default"
 
 @dataclass(frozen=True)
 class LegacyConfig:
-    """The old JSON file.
+    """Contents of the old JSON file.
 
     Args:
-        sample_rate: Of the files that are written, in Hz; None: the model's own.
+        sample_rate: Sample rate of written files, in Hz; None: that of the model.
         voice_type: "default", "male", "female", "child" or "elderly".
-        language: A language's name, code or locale; None: as configured.
-        use_gpu: False: on the CPU; otherwise as configured.
+        language: Language name, code or locale; None: as configured.
+        use_gpu: False: run on the CPU; True: as configured.
     """
 
     sample_rate: int | None = None
@@ -52,10 +52,10 @@ class LegacyConfig:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str] | None) -> LegacyConfig:
-        """Read the file; what it does not say is as usual, and so is a file that does not exist.
+        """Read the file; missing keys, or a missing file, take the defaults.
 
         Raises:
-            ConfigurationError: It is no JSON object, or a value has the wrong type.
+            ConfigurationError: The file is not a JSON object, or a value has the wrong type.
         """
         if path is None:
             return cls()
@@ -78,14 +78,14 @@ _KINDS: dict[str, type] = {"sample_rate": int, "voice_type": str, "language": st
 
 @dataclass(frozen=True)
 class VoiceParams:
-    """What ``voice_params`` may say of a line; None is as usual.
+    """Keys of ``voice_params``; None means the default.
 
     Args:
-        speaker: A voice, or an id such as "fr-FR-Denise"; goes above ``voice_type``.
+        speaker: A voice, or an id such as "fr-FR-Denise"; overrides ``voice_type``.
         voice_type: "default", "male", "female", "child" or "elderly".
         emotion: "happy", "sad", "angry" or "neutral".
-        language: A language's name, code or locale.
-        instruct: How to say it, in words; goes above ``emotion``.
+        language: Language name, code or locale.
+        instruct: Style instruction in natural language; overrides ``emotion``.
         speed: 0.25..4.
         pitch: 0.5..2.
     """
@@ -100,17 +100,17 @@ class VoiceParams:
 
 
 class Qwen3TTSIntegration:
-    """Speech and cloning for programs without an event loop, and for those with one.
+    """Synchronous speech and cloning, for programs with or without an event loop.
 
-    Calls block until the file is written; they may come from any thread.
+    Calls block until the file is written, and can be made from any thread.
 
     Args:
-        model_name: Names the model's size: "qwen3-tts-1.7b" or "qwen3-tts-0.6b".
+        model_name: "qwen3-tts-1.7b" or "qwen3-tts-0.6b".
         config_path: The old JSON file: ``sample_rate``, ``voice_type``, ``language``, ``use_gpu``.
-        config: Settings, the path of a YAML file, or None for the usual places.
+        config: Settings, the path of a YAML file, or None for the default locations.
 
     Raises:
-        ConfigurationError: The settings, or the old file, are refused.
+        ConfigurationError: The settings or the old file are invalid.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Qwen3TTSIntegration:
         self.model_name = model_name
         self.legacy = LegacyConfig.read(config_path)
         self.last_error: TTSError | None = None
-        """Why the last call answered with False; None if it did not."""
+        """The error of the last call; None if it succeeded."""
         self._speech = SpeechBySize(
             config,
             model_choice=_size(model_name),
@@ -156,16 +156,16 @@ class Qwen3TTSIntegration:
         output_path: str | os.PathLike[str],
         voice_params: dict[str, Any] | None = None,
     ) -> bool:
-        """Speak a line into a file.
+        """Generate a line and write it to a file.
 
         Args:
-            text: What to say.
-            output_path: .wav, .flac, .mp3, .ogg, .opus or .aac.
-            voice_params: See ``VoiceParams``; and ``seed``, ``temperature`` and the others of
-                ``Sampling``.
+            text: Text to speak.
+            output_path: .wav, .flac, .mp3, .ogg, .opus or .aac file to write.
+            voice_params: See ``VoiceParams``; also accepts the parameters of ``Sampling``, such as
+                ``seed`` and ``temperature``.
 
         Returns:
-            Whether the file is there; otherwise ``last_error`` says why.
+            Whether the file was written; if not, ``last_error`` holds the error.
         """
         return self._done(lambda: self._generate(text, output_path, dict(voice_params or {})))
 
@@ -175,31 +175,31 @@ class Qwen3TTSIntegration:
         text: str,
         output_path: str | os.PathLike[str],
     ) -> bool:
-        """Speak a line with the timbre of a recording.
+        """Generate a line with the timbre of a recording.
 
         Args:
-            reference_audio_path: The recording, on this machine.
-            text: What to say.
-            output_path: .wav, .flac, .mp3, .ogg, .opus or .aac.
+            reference_audio_path: Path of a local recording.
+            text: Text to speak.
+            output_path: .wav, .flac, .mp3, .ogg, .opus or .aac file to write.
 
         Returns:
-            Whether the file is there; otherwise ``last_error`` says why.
+            Whether the file was written; if not, ``last_error`` holds the error.
         """
         return self._done(lambda: self._clone(reference_audio_path, text, output_path))
 
     def generate_prompt(self, voice_type: str, emotion: str, language: str) -> str:
-        """Return an instruct for a voice and a mood; see ``Qwen3TTSPromptStrategy``."""
+        """Return a style instruction; see ``Qwen3TTSPromptStrategy``."""
         return prompt(voice_type, emotion, language)
 
     def close(self) -> None:
         """Close the backend; the next call opens it again.
 
-        Calls that other threads are waiting for are cut short and answer with False.
+        Calls in progress in other threads are cancelled and return False.
         """
         self._calls.close(self._speech.aclose)
 
     def _done(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
-        """Do some work in the thread, and tell whether it succeeded."""
+        """Run a coroutine in the background thread, and return whether it succeeded."""
         self.last_error = None
         try:
             self._calls.run(work())
@@ -255,21 +255,21 @@ class Qwen3TTSIntegration:
 
 
 def _size(model_name: str) -> str:
-    """Return the size that a model's name holds.
+    """Return the size in a model name.
 
     Raises:
-        ConfigurationError: It holds none.
+        ConfigurationError: The name contains no known size.
     """
     found = re.search(r"(0\.6|1\.7)b", model_name.lower())
     if found is None:
         raise ConfigurationError(
-            f"The model {model_name!r} is unknown.", hint="qwen3-tts-1.7b and qwen3-tts-0.6b exist."
+            f"The model {model_name!r} is unknown.", hint="Use qwen3-tts-1.7b or qwen3-tts-0.6b."
         )
     return f"{found[1]}B"
 
 
 def _speaker(voice_type: str, tts: ConfiguredSpeech) -> str:
-    """Return who comes closest to a type of voice."""
+    """Return the built-in voice closest to a voice type."""
     closest = {
         _USUAL: tts.defaults.speaker,
         "male": built_in_speaker("male", "English"),
@@ -280,7 +280,7 @@ def _speaker(voice_type: str, tts: ConfiguredSpeech) -> str:
     if voice_type not in closest:
         suggestion = did_you_mean(voice_type, closest)
         raise InvalidRequest(
-            f"There is no type of voice {voice_type!r}.{suggestion}",
+            f"There is no voice type {voice_type!r}.{suggestion}",
             hint=f"Use one of: {', '.join(closest)}.",
         )
     return closest[voice_type]
@@ -293,7 +293,7 @@ def _params(said: dict[str, Any]) -> VoiceParams:
             known = (*usual, *_SAMPLING)
             raise InvalidRequest(
                 f"There is no voice parameter {name!r}.{did_you_mean(name, known)}",
-                hint=f"Use some of: {', '.join(known)}.",
+                hint=f"Available parameters: {', '.join(known)}.",
             )
     return VoiceParams(**said)
 

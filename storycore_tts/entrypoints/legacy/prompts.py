@@ -1,4 +1,4 @@
-"""The engine's ``Qwen3TTSPromptStrategy``: what to tell the model about a voice and a mood."""
+"""The engine's ``Qwen3TTSPromptStrategy``: style instructions by voice type and emotion."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _EXAMPLES = {
 
 
 def prompt(voice_type: str, emotion: str, language: str) -> str:
-    """Return an instruct for a voice and a mood.
+    """Return a style instruction for a voice type and an emotion.
 
     Args:
-        voice_type: "male", "female", "child" or "elderly"; another one is taken at its word.
-        emotion: "happy", "sad", "angry" or "neutral"; another one is taken at its word.
-        language: A language's name, code or locale; one that the model does not speak is taken at
-            its word too, and refused when a line is spoken in it.
+        voice_type: "male", "female", "child" or "elderly"; any other text is used as it is.
+        emotion: "happy", "sad", "angry" or "neutral"; any other text is used as it is.
+        language: Language name, code or locale. An unsupported one is used as it is, and rejected
+            when a line is generated.
     """
     voice = VOICE_TYPES.get(voice_type, f"the voice of: {voice_type}")
     mood = EMOTIONS.get(emotion, emotion)
@@ -50,16 +50,16 @@ def prompt(voice_type: str, emotion: str, language: str) -> str:
 
 
 class Qwen3TTSPromptStrategy:
-    """Prompts by voice type and emotion, and prompts of one's own by name.
+    """Prompts by voice type and emotion, and custom prompts by name.
 
     Args:
-        config_path: A JSON file of prompts of one's own, name -> text; ``save_custom_prompt`` adds
-            to it. None: they are kept in memory.
-        config: Settings, the path of a YAML file, or None for the usual places; they say whether
-            this class is deprecated.
+        config_path: JSON file of custom prompts, name -> text; ``save_custom_prompt`` adds to it.
+            None: custom prompts are kept in memory.
+        config: Settings, the path of a YAML file, or None for the default locations; read for
+            ``deprecate_legacy``.
 
     Raises:
-        ConfigurationError: The file is none of that kind.
+        ConfigurationError: The file cannot be read, or is not a JSON object of strings.
     """
 
     def __init__(
@@ -76,23 +76,23 @@ class Qwen3TTSPromptStrategy:
     def generate_prompt(
         self, voice_type: str, emotion: str, language: str, use_few_shot: bool = False
     ) -> str:
-        """Return an instruct for a voice and a mood; see ``prompt``.
+        """Return a style instruction for a voice type and an emotion; see ``prompt``.
 
         Args:
             voice_type: "male", "female", "child" or "elderly".
             emotion: "happy", "sad", "angry" or "neutral".
-            language: A language's name, code or locale.
-            use_few_shot: Say also what is typically said in that mood.
+            language: Language name, code or locale.
+            use_few_shot: Whether to add an example sentence for the emotion.
         """
         said = prompt(voice_type, emotion, language)
         example = _EXAMPLES.get(emotion)
         return f'{said} As if saying: "{example}"' if use_few_shot and example else said
 
     def save_custom_prompt(self, prompt_name: str, prompt_text: str) -> bool:
-        """Keep a prompt under a name, in the file if there is one.
+        """Save a custom prompt, in the file if there is one.
 
         Returns:
-            Whether it could be written.
+            Whether it was saved.
         """
         prompts = {**self.custom_prompts, prompt_name: prompt_text}
         try:
@@ -104,11 +104,11 @@ class Qwen3TTSPromptStrategy:
         return True
 
     def get_custom_prompt(self, prompt_name: str) -> str | None:
-        """Return a prompt that was kept, or None."""
+        """Return a custom prompt, or None if there is none."""
         return self.custom_prompts.get(prompt_name)
 
     def list_available_prompts(self) -> list[str]:
-        """Return the names of all prompts: "male_happy" and so on, and one's own."""
+        """Return the names of all prompts: "male_happy" and so on, and the custom ones."""
         return [
             *(f"{voice}_{emotion}" for voice in VOICE_TYPES for emotion in EMOTIONS),
             *self.custom_prompts,
@@ -138,7 +138,7 @@ def _stored(file: Path | None) -> dict[str, str]:
 
 
 def _write(file: Path | None, prompts: dict[str, str]) -> None:
-    """Write the whole file beside its place and rename it: no reader sees half of it."""
+    """Write to a temporary file and rename it, so that readers never see a partial file."""
     if file is None:
         return
     file.parent.mkdir(parents=True, exist_ok=True)

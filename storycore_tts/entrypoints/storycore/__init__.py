@@ -1,4 +1,4 @@
-"""Speech inside StoryCore-Engine: what its callers expect, on top of the ports.
+"""Integration with StoryCore-Engine: the interfaces that its code expects.
 
 ::
 

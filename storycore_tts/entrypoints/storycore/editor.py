@@ -18,11 +18,11 @@ from storycore_tts.settings import QwenTTSConfig
 _log = logging.getLogger(__name__)
 
 QWEN = "qwen"
-"""What ``AIConfig.tts_model`` says when this package shall speak."""
+"""The value of ``AIConfig.tts_model`` that selects this package."""
 
 
 class AIConfig(Protocol):
-    """What is read of the engine's own ``AIConfig``."""
+    """The attributes of the engine's ``AIConfig`` that are read."""
 
     tts_model: str
     tts_default_voice: str
@@ -30,7 +30,7 @@ class AIConfig(Protocol):
 
 
 class Editor(Protocol):
-    """What is touched of the engine's ``AIVideoEditorService``."""
+    """The attributes of the engine's ``AIVideoEditorService`` that are used."""
 
     config: Any
     tts: Any
@@ -41,13 +41,13 @@ class TTSResult:
     """Speech in a file, with the fields of the engine's own class.
 
     Args:
-        audio_path: The file, on this machine.
-        duration: In seconds.
-        sample_rate: In Hz.
-        text: What was said.
-        voice: The id that was asked for.
-        speaker: The voice that spoke.
-        warnings: What was done in spite of doubts, such as a voice for a character without one.
+        audio_path: Path of the local file.
+        duration: Duration in seconds.
+        sample_rate: Sample rate in Hz.
+        text: The spoken text.
+        voice: The requested voice id.
+        speaker: The voice that was used.
+        warnings: Warnings, such as a voice chosen for a character without one.
     """
 
     audio_path: str
@@ -60,18 +60,18 @@ class TTSResult:
 
 
 class QwenComfyUITTSService:
-    """What ``AIVideoEditorService.tts`` is asked for, from whatever backend is configured.
+    """Drop-in replacement for ``AIVideoEditorService.tts``, on the configured backend.
 
     Errors are the exceptions of ``storycore_tts.errors``. Use it as an async context
-    manager, or call ``aclose``; without either, its connections end with the event loop.
+    manager, or call ``aclose``; otherwise its connections are closed with the event loop.
 
     Args:
-        ai_config: The engine's ``AIConfig``: the default voice, and the folder for files without a
-            name. None: as configured here.
-        config: Settings, the path of a YAML file, or None for the usual places.
+        ai_config: The engine's ``AIConfig``, for the default voice and the folder of unnamed files.
+            None: as configured in the settings.
+        config: Settings, the path of a YAML file, or None for the default locations.
 
     Raises:
-        ConfigurationError: The settings are refused.
+        ConfigurationError: The settings are invalid.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class QwenComfyUITTSService:
     ) -> None:
         self.config = ai_config
         self.replaced: Any = None
-        """The service in whose place this one was put, if it was."""
+        """The engine's service that ``install`` replaced, if any."""
         self._speech = SpeechBySize(config)
         own = ai_config.temp_dir if ai_config is not None else self._speech.config.output_dir
         self._files = lines.SpeechFiles(self._speech, own)
@@ -99,32 +99,32 @@ class QwenComfyUITTSService:
         await self.aclose()
 
     async def load_model(self, model_type: str | None = None) -> None:
-        """Make sure that a backend can speak.
+        """Check that a backend is available.
 
         Args:
-            model_type: "qwen", or None for it.
+            model_type: "qwen", or None, which means the same.
 
         Raises:
-            InvalidRequest: Another model: this service has none.
-            BackendUnavailable: Nobody can speak.
+            InvalidRequest: The model is not "qwen".
+            BackendUnavailable: No backend is available.
         """
         if model_type not in (None, QWEN):
             raise InvalidRequest(
-                f"This service speaks with {QWEN!r}, not with {model_type!r}.",
+                f"This service supports only the model {QWEN!r}, not {model_type!r}.",
                 hint="Set AIConfig.tts_model before storycore_tts.install is called.",
             )
         await self._speech.refresh()
         await self._speech.tts().speakers()
 
     async def get_available_voices(self) -> list[dict[str, str]]:
-        """List the voices: mapped ids, the backend's own, and those that are stored.
+        """List the voices: mapped ids, those of the backend, and stored ones.
 
         Returns:
-            For each its ``id``, ``language`` ("fr", or "auto") and ``gender`` ("female", "male" or
-            "unknown").
+            The ``id``, ``language`` ("fr", or "auto") and ``gender`` ("female", "male" or
+            "unknown") of each.
 
         Raises:
-            BackendUnavailable: Nobody could be asked.
+            BackendUnavailable: No backend is available.
         """
         await self._speech.refresh()
         return await lines.listed(self._speech.tts(), self._speech.config.voice_map)
@@ -137,16 +137,16 @@ class QwenComfyUITTSService:
         pitch: float = 1.0,
         output_path: str | PathLike[str] | None = None,
     ) -> TTSResult:
-        """Speak a line into a file.
+        """Generate a line and write it to a file.
 
         Args:
-            text: What to say.
-            voice: A built-in or stored voice, an id of ``tts.qwen.voice_map``, or one that begins
-                with a locale; anything else is a character's id or name, and ``cast.yaml`` says who
-                speaks, or a fitting voice is chosen and remembered. None for the engine's default.
+            text: Text to speak.
+            voice: A built-in or stored voice, an id of ``tts.qwen.voice_map``, or an id that begins
+                with a locale. Anything else is the id or name of a character, whose voice is taken
+                from ``cast.yaml`` or chosen and stored. None: the engine's default.
             speed: 0.25..4; 2 is twice as fast, at the same pitch.
-            pitch: 0.5..2; 2 is an octave up, at the same pace.
-            output_path: Where to write: .wav, .flac, .mp3, .ogg, .opus or .aac; None for a new wav
+            pitch: 0.5..2; 2 is an octave up, at the same speed.
+            output_path: .wav, .flac, .mp3, .ogg, .opus or .aac file to write; None: a new .wav
                 in the engine's ``temp_dir``.
 
         Raises:
@@ -170,10 +170,10 @@ class QwenComfyUITTSService:
         )
 
     async def reload(self, config: QwenTTSConfig | str | Path | None = None) -> None:
-        """Read the settings again, and use them for what is asked from now on.
+        """Reload the settings and use them for new requests; see ``ConfiguredSpeech.reload``.
 
         Raises:
-            TTSError: They are refused, or a package is missing; everything stays as it was.
+            TTSError: The settings are invalid, or a package is missing; the old ones stay in force.
         """
         await self._speech.reload(config)
 
@@ -190,21 +190,21 @@ class QwenComfyUITTSService:
 def install(
     service: Editor, config: QwenTTSConfig | str | Path | None = None
 ) -> QwenComfyUITTSService | None:
-    """Let this package speak for an ``AIVideoEditorService`` whose ``AIConfig`` asks for it.
+    """Replace ``service.tts`` of an ``AIVideoEditorService`` if its ``tts_model`` is "qwen".
 
-    Nothing else of the service is touched, and nothing is opened before the first line. Called
-    again, it changes nothing.
+    Nothing else of the service is changed, and no backend is opened before the first line. Further
+    calls have no effect.
 
     Args:
         service: The engine's ``AIVideoEditorService``.
-        config: Settings, the path of a YAML file, or None for the usual places.
+        config: Settings, the path of a YAML file, or None for the default locations.
 
     Returns:
-        What stands in ``service.tts`` now; None where ``AIConfig.tts_model`` is not "qwen", and
-        nothing was done.
+        The new ``service.tts``, or None if ``AIConfig.tts_model`` is not "qwen" and nothing was
+        changed.
 
     Raises:
-        ConfigurationError: The settings are refused.
+        ConfigurationError: The settings are invalid.
     """
     if service.config.tts_model != QWEN:
         return None
@@ -216,7 +216,7 @@ def install(
 
 
 async def uninstall(service: Editor) -> None:
-    """Put the engine's own ``TTSService`` back and close what ``install`` opened."""
+    """Restore the engine's own ``TTSService`` and close the one from ``install``."""
     speaking = service.tts
     if isinstance(speaking, QwenComfyUITTSService) and speaking.replaced is not None:
         service.tts = speaking.replaced

@@ -1,4 +1,4 @@
-"""The engine's factories, by their own names."""
+"""Replacements for the engine's factory functions, under the same names."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from storycore_tts.settings import QwenTTSConfig
 def create_tts_service(
     ai_config: AIConfig | None = None, *, config: QwenTTSConfig | str | Path | None = None
 ) -> QwenComfyUITTSService:
-    """Return what the engine's ``create_tts_service`` answers with where "qwen" is to speak.
+    """Return the service that the engine's ``create_tts_service`` returns for the model "qwen".
 
     Args:
-        ai_config: The engine's ``AIConfig``; None: as configured here.
-        config: Settings, the path of a YAML file, or None for the usual places.
+        ai_config: The engine's ``AIConfig``; None: as configured in the settings.
+        config: Settings, the path of a YAML file, or None for the default locations.
 
     Raises:
-        InvalidRequest: The ``AIConfig`` asks for another model.
-        ConfigurationError: The settings are refused.
+        InvalidRequest: ``ai_config.tts_model`` is another model.
+        ConfigurationError: The settings are invalid.
     """
     if ai_config is not None and ai_config.tts_model != QWEN:
         raise InvalidRequest(
-            f"This package speaks with {QWEN!r}, not with {ai_config.tts_model!r}.",
-            hint="The engine's own TTSService is for the other models.",
+            f"This package supports only the model {QWEN!r}, not {ai_config.tts_model!r}.",
+            hint="Use the engine's own TTSService for other models.",
         )
     return QwenComfyUITTSService(ai_config, config=config)
 
@@ -37,9 +37,9 @@ def create_qwen_tts_service(
     device: str | None = None,
     precision: str | None = None,
 ) -> QwenTTSService:
-    """Return a ``QwenTTSService``; see there for the arguments.
+    """Return a ``QwenTTSService``, which documents the arguments.
 
     Raises:
-        ConfigurationError: The settings are refused.
+        ConfigurationError: The settings are invalid.
     """
     return QwenTTSService(comfyui_url, model_choice, device, precision)

@@ -1,4 +1,4 @@
-"""What the engine's classes have in common: lines in files, the cast, and lists of voices."""
+"""Shared code of the engine's classes: lines as files, the cast, and lists of voices."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ UNKNOWN_GENDER = "unknown"
 CAST_FILE = "cast.yaml"
 
 OUTPUT = "output/tts"
-"""Where files go while ``tts.qwen.output_dir`` says nothing: below what the engine serves."""
+"""Default of ``tts.qwen.output_dir``: a folder that the engine serves over HTTP."""
 
 
 class SpeechFiles:
-    """Lines spoken into files: what the engine's classes are thin names over.
+    """Generates lines into files; the engine's classes are thin wrappers around it.
 
     Args:
-        speech: Who speaks.
-        folder: Where files without a name of their own go; None for a fresh temporary folder.
+        speech: The services by model size.
+        folder: Folder for files without a given name; None: a new temporary folder.
     """
 
     def __init__(self, speech: SpeechBySize, folder: str | PathLike[str] | None) -> None:
@@ -59,17 +59,17 @@ class SpeechFiles:
         sample_rate: int | None = None,
         **how: Any,
     ) -> VoiceResult:
-        """Speak a line.
+        """Generate a line and write it to a file.
 
         Args:
-            text: What to say.
-            voice: A voice that is known; or a voice's name or id, or that of a character.
-            output_path: Where to write; None for a new wav.
-            stem: How the name of a new file begins.
+            text: Text to speak.
+            voice: A resolved voice, the name or id of a voice, or that of a character.
+            output_path: File to write; None: a new .wav.
+            stem: Prefix for the name of a new file.
             speed: 0.25..4; 2 is twice as fast, at the same pitch.
-            pitch: 0.5..2; 2 is an octave up, at the same pace.
-            with_cast: Whether a name that is no voice's may be a character's.
-            sample_rate: Of the file, in Hz; None for the model's own.
+            pitch: 0.5..2; 2 is an octave up, at the same speed.
+            with_cast: Whether an unknown name may be that of a character.
+            sample_rate: Sample rate of the file, in Hz; None: that of the model.
             **how: See ``TextToSpeech.request_for``.
 
         Raises:
@@ -100,21 +100,21 @@ class SpeechFiles:
         sample_rate: int | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> VoiceResult:
-        """Speak a line in the voice of a recording; see ``say``.
+        """Generate a line with a voice cloned from a recording; see ``say``.
 
         Args:
-            text: What to say.
-            recording: A file on this machine.
-            output_path: Where to write; None for a new wav.
-            transcript: What is said in the recording; None takes the timbre only.
-            x_vector_only: Take the timbre only, even where there is a transcript.
-            language: None for the configured one.
-            model_choice: "0.6B" or "1.7B"; None for the configured size.
-            sample_rate: Of the file, in Hz; None for the model's own.
+            text: Text to speak.
+            recording: Path of a local file.
+            output_path: File to write; None: a new .wav.
+            transcript: Verbatim transcript of the recording; None: clone the timbre only.
+            x_vector_only: Clone the timbre only, even if there is a transcript.
+            language: Language name, code or locale; None: the configured one.
+            model_choice: "0.6B" or "1.7B"; None: the configured size.
+            sample_rate: Sample rate of the file, in Hz; None: that of the model.
             **sampling: See ``SamplingOptions``.
 
         Raises:
-            InvalidReferenceAudio: The recording cannot be read, or holds nothing to clone.
+            InvalidReferenceAudio: The recording cannot be read or cloned.
             TTSError: See ``AudioFolder.speak``.
         """
         config = self._speech.config
@@ -134,7 +134,7 @@ class SpeechFiles:
 
 
 def casting(config: QwenTTSConfig) -> Casting:
-    """Return the cast that the settings name; the same one for the same file."""
+    """Return the configured cast; the same object for the same file."""
     return _casting_in(Path(config.cast or CAST_FILE).absolute())
 
 
@@ -144,19 +144,19 @@ def _casting_in(file: Path) -> Casting:
 
 
 def _sheets(folder: Path) -> list[Character]:
-    """Read the sheets beside the cast, and those where the engine runs: data/ may hold the cast."""
+    """Read the sheets next to the cast and in the working directory; the cast may be in data/."""
     places = dict.fromkeys((folder, Path.cwd()))
     return [sheet for place in places for sheet in read_sheets(place)]
 
 
 async def listed(tts: TextToSpeech, voice_map: Mapping[str, VoiceMapping]) -> list[dict[str, str]]:
-    """List the voices of the backend, the stored ones and the mapped ids as the engine does.
+    """List the backend's voices, stored voices and mapped ids in the engine's format.
 
-    Each has an ``id``, a ``language`` ("fr"; "auto" where it is not known) and a ``gender``
-    ("female", "male", "unknown").
+    Each has an ``id``, a ``language`` ("fr"; "auto" if unknown) and a ``gender`` ("female", "male",
+    "unknown").
 
     Raises:
-        BackendUnavailable: Nobody could be asked.
+        BackendUnavailable: No backend is available.
     """
     speakers = await tts.speakers()
     entries = await asyncio.to_thread(tts.voices.entries)

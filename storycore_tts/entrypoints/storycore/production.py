@@ -1,6 +1,6 @@
-"""Speech for the engine's ``cine_production_service``: results that say whether it worked.
+"""Speech for the engine's ``cine_production_service``, which expects results, not exceptions.
 
-Expected errors become results here, at this edge; mistakes in a program stay exceptions.
+Expected errors are returned as results; programming errors are still raised.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ from storycore_tts.settings import QwenTTSConfig, load_config
 
 _log = logging.getLogger(__name__)
 
-# What the engine passes where its own settings say nothing.
+# The engine's default addresses.
 _OF_NOBODY = ("http://127.0.0.1:7860", "http://127.0.0.1:8188")
 
 
 class QwenTTSService:
-    """The engine's ``QwenTTSService``, on whatever backend is configured.
+    """The engine's ``QwenTTSService``, on the configured backend.
 
-    What goes wrong is told by a result whose ``success`` is false. It may be used again after
-    ``close``.
+    On failure, methods return a result whose ``success`` is false. The object can be used again
+    after ``close``.
 
     Args:
-        comfyui_url: The ComfyUI server; None, here and below, for what the settings say. Where they
-            name one, the addresses that the engine passes by default do not count.
+        comfyui_url: URL of the ComfyUI server. None, here and below: as configured. The engine's
+            default addresses are ignored if the settings name a server.
         model_choice: "0.6B" or "1.7B".
         device: "auto", "cuda", "cuda:1", "mps", "xpu" or "cpu".
         precision: "bf16" or "fp32".
-        timeout: Seconds that one job may take on ComfyUI.
-        config: Settings, the path of a YAML file, or None for the usual places.
+        timeout: Time limit of a job on ComfyUI, in seconds.
+        config: Settings, the path of a YAML file, or None for the default locations.
 
     Raises:
-        ConfigurationError: The settings are refused.
+        ConfigurationError: The settings are invalid.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class QwenTTSService:
         return self._speech.config
 
     async def check_connection(self) -> bool:
-        """Tell whether the backend answers and can speak."""
+        """Return whether the backend is reachable and usable."""
         await self._speech.refresh()
         try:
             return (await self._speech.tts().status()).reachable
@@ -103,10 +103,10 @@ class QwenTTSService:
             return False
 
     async def get_available_voices(self) -> list[QwenTTSVoice]:
-        """List the voices: the backend's own, mapped ids, stored ones, and those registered here.
+        """List the voices: those of the backend, mapped ids, stored ones, and registered ones.
 
         Raises:
-            BackendUnavailable: Nobody could be asked; an empty list would hide that.
+            BackendUnavailable: No backend is available; an empty list would hide that.
         """
         await self._speech.refresh()
         tts = self._speech.tts()
@@ -134,16 +134,16 @@ class QwenTTSService:
         gender: str = lines.UNKNOWN_GENDER,
         description: str = "",
     ) -> None:
-        """Let a fine-tuned voice be asked for by an id, as long as this object lives.
+        """Register a fine-tuned voice under an id, for the lifetime of this object.
 
         Args:
-            voice_id: What ``text_to_speech`` will take.
-            name: For people to read.
+            voice_id: Id for ``text_to_speech``.
+            name: Display name.
             custom_model_path: Folder of the checkpoint, as the backend sees it.
-            custom_speaker_name: The name that the voice was trained under.
-            language: A language's name, code or locale.
-            gender: For people to read.
-            description: For people to read.
+            custom_speaker_name: Name under which the voice was trained.
+            language: Language name, code or locale.
+            gender: Gender, for display.
+            description: Description, for display.
 
         Raises:
             UnsupportedLanguage: The model does not speak the language.
@@ -160,7 +160,7 @@ class QwenTTSService:
         )
 
     def unregister_custom_voice(self, voice_id: str) -> bool:
-        """Forget a voice that was registered; tell whether there was one."""
+        """Remove a registered voice; return whether it existed."""
         return self._custom.pop(voice_id, None) is not None
 
     async def text_to_speech(
@@ -172,18 +172,18 @@ class QwenTTSService:
         output_path: str | PathLike[str] | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> QwenTTSGenerationResult:
-        """Speak a line into a file.
+        """Generate a line and write it to a file.
 
         Args:
-            text: What to say.
-            voice: A registered, built-in or stored voice, an id of ``tts.qwen.voice_map``, or one
-                that begins with a locale; anything else is a character's id or name, and
-                ``cast.yaml`` says who speaks, or a fitting voice is chosen and remembered. None for
-                the configured one.
-            language: A language's name, code or locale; None or "Auto" for the voice's own.
-            instruct: How to say it, in words, or the name of a style (``get_voice_instructions``),
-                an emotion or a direction of the engine's, in any case; "neutral" says nothing.
-            output_path: Where to write; None for a new wav in ``tts.qwen.output_dir``, or in
+            text: Text to speak.
+            voice: A registered, built-in or stored voice, an id of ``tts.qwen.voice_map``, or an id
+                that begins with a locale. Anything else is the id or name of a character, whose
+                voice is taken from ``cast.yaml`` or chosen and stored. None: the configured one.
+            language: Language name, code or locale; None or "Auto": that of the voice.
+            instruct: Style instruction in natural language, or the name of a style (see
+                ``get_voice_instructions``), or of an emotion or direction of the engine, in any
+                case; "neutral" adds nothing.
+            output_path: File to write; None: a new .wav in ``tts.qwen.output_dir``, or in
                 ``output/tts``, which the engine serves.
             **sampling: See ``SamplingOptions``.
         """
@@ -212,15 +212,15 @@ class QwenTTSService:
         preset: str = "balanced",
         **sampling: Unpack[SamplingOptions],
     ) -> QwenTTSGenerationResult:
-        """Speak a line in the voice of a recording.
+        """Generate a line with a voice cloned from a recording.
 
         Args:
-            ref_audio_path: The recording, on this machine.
-            target_text: What to say.
-            ref_text: What is said in the recording, word for word; without it, only the timbre is
-                taken, and the result's warnings say so.
-            language: A language's name, code or locale; None or "Auto" lets the model judge.
-            output_path: Where to write; None for a new wav in ``tts.qwen.output_dir``, or in
+            ref_audio_path: Path of a local recording.
+            target_text: Text to speak.
+            ref_text: Verbatim transcript of the recording. Without it, only the timbre is cloned,
+                and the result has a warning.
+            language: Language name, code or locale; None or "Auto" lets the model detect it.
+            output_path: File to write; None: a new .wav in ``tts.qwen.output_dir``, or in
                 ``output/tts``, which the engine serves.
             preset: "fast", "balanced" or "quality".
             **sampling: See ``SamplingOptions``.
@@ -256,10 +256,10 @@ class QwenTTSService:
         Args:
             audio_folder: Recordings, each with a .txt of the same name, as the backend sees them.
             output_dir: Folder for the checkpoints, as the backend sees it.
-            speaker_name: The new voice's name.
-            language: A language's name, code or locale.
+            speaker_name: Name of the new voice.
+            language: Language name, code or locale.
             preset: "quick", "standard", "quality" or "low_vram".
-            **terms: More of ``TrainingRequest``, in place of what the preset says.
+            **terms: Other fields of ``TrainingRequest``, which override the preset.
         """
         await self._speech.refresh()
         began = time.perf_counter()
@@ -285,26 +285,26 @@ class QwenTTSService:
         )
 
     def get_voice_instructions(self) -> dict[str, str]:
-        """Return the styles: name -> what ``instruct`` says for it."""
+        """Return the styles, as name -> style instruction."""
         return dict(STYLES)
 
     def estimate_training_time(
         self, num_audio_files: int, avg_audio_duration: float, preset: str = "standard"
     ) -> dict[str, Any]:
-        """Reckon how long a training would take, by what earlier ones took on this backend.
+        """Estimate the duration of a training job from earlier ones on this backend.
 
         Args:
-            num_audio_files: Recordings, at least one.
-            avg_audio_duration: Their mean length in seconds.
+            num_audio_files: Number of recordings, at least 1.
+            avg_audio_duration: Mean duration of the recordings, in seconds.
             preset: "quick", "standard", "quality" or "low_vram".
 
         Returns:
-            ``steps``, ``total_audio_seconds``, ``estimated_seconds`` (None while no training of
-            that kind has been measured), ``measured_steps`` and a ``message``.
+            ``steps``, ``total_audio_seconds``, ``estimated_seconds`` (None if no comparable job has
+            been measured), ``measured_steps`` and a ``message``.
 
         Raises:
-            InvalidRequest: There is no such preset.
-            StorageFailed: The notes of earlier trainings cannot be read.
+            InvalidRequest: The preset is unknown.
+            StorageFailed: The records of earlier training jobs cannot be read.
         """
         request = self._training(preset, "dataset", "output", "speaker", "English", {})
         size = DatasetSize(num_audio_files, num_audio_files * avg_audio_duration)
@@ -319,10 +319,10 @@ class QwenTTSService:
         }
 
     async def reload(self, config: QwenTTSConfig | str | Path | None = None) -> None:
-        """Read the settings again, and use them for what is asked from now on.
+        """Reload the settings and use them for new requests; see ``ConfiguredSpeech.reload``.
 
         Raises:
-            TTSError: They are refused, or a package is missing; everything stays as it was.
+            TTSError: The settings are invalid, or a package is missing; the old ones stay in force.
         """
         await self._speech.reload(config)
 
@@ -352,7 +352,7 @@ class QwenTTSService:
 
 
 def _address(config: QwenTTSConfig | str | Path | None, given: str | None) -> str | None:
-    """Return the address that overrides the settings; None if it is only the engine's default."""
+    """Return the URL that overrides the settings, or None for one of the engine's defaults."""
     if given not in _OF_NOBODY or isinstance(config, QwenTTSConfig):
         return given
     named = load_config(config)

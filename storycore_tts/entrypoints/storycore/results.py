@@ -1,4 +1,4 @@
-"""What ``QwenTTSService`` answers with, by the engine's names."""
+"""Results of ``QwenTTSService``, under the engine's names."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class QwenTTSVoice:
-    """A voice that can be asked for.
+    """An available voice.
 
     Args:
-        id: What ``text_to_speech`` takes.
-        name: For people to read.
-        language: Its code ("fr"), or "auto".
+        id: Id for ``text_to_speech``.
+        name: Display name.
+        language: Language code ("fr"), or "auto".
         gender: "female", "male" or "unknown".
-        description: How it sounds.
-        is_custom: It was registered here.
+        description: Description of the voice.
+        is_custom: Whether it was added with ``register_custom_voice``.
         custom_model_path: Folder of its checkpoint, as the backend sees it.
-        custom_speaker_name: The name that it was trained under.
+        custom_speaker_name: Name under which it was trained.
     """
 
     id: str
@@ -33,19 +33,19 @@ class QwenTTSVoice:
 
 @dataclass(frozen=True)
 class QwenTTSGenerationResult:
-    """Speech in a file, or why there is none.
+    """Speech in a file, or an error.
 
     Args:
-        success: Whether there is a file.
-        audio_path: The file, on this machine.
-        duration: In seconds.
-        sample_rate: In Hz.
-        text: What was to be said.
-        voice: Who was to say it, as it was asked for.
-        speaker: The voice that said it; "" for a clone.
+        success: Whether the file was written.
+        audio_path: Path of the local file.
+        duration: Duration in seconds.
+        sample_rate: Sample rate in Hz.
+        text: The requested text.
+        voice: The requested voice.
+        speaker: The voice that was used; "" for a clone.
         error_message: What went wrong, and what to do.
-        warnings: What was done in spite of doubts.
-        created_at: When.
+        warnings: Warnings about the result.
+        created_at: Time of creation.
     """
 
     success: bool
@@ -62,18 +62,18 @@ class QwenTTSGenerationResult:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A trained voice, or why there is none.
+    """A trained voice, or an error.
 
     Args:
         success: Whether there is a checkpoint.
-        checkpoint_path: Its folder, as the backend sees it.
-        output_dir: Where checkpoints go.
-        speaker_name: The voice's name.
-        num_epochs: Epochs that were finished.
-        final_loss: Of the last epoch that reported one.
-        training_time: In seconds.
+        checkpoint_path: Folder of the checkpoint, as the backend sees it.
+        output_dir: Folder of all checkpoints.
+        speaker_name: Name of the voice.
+        num_epochs: Number of finished epochs.
+        final_loss: Loss of the last epoch that reported one.
+        training_time: Duration in seconds.
         error_message: What went wrong, and what to do.
-        warnings: What was done in spite of doubts.
+        warnings: Warnings about the result.
     """
 
     success: bool

@@ -1,4 +1,4 @@
-"""The engine's ``/ai/tts`` over HTTP, with what its page asks besides, and our routes below it."""
+"""The engine's ``/ai/tts`` endpoint and those that its page uses, with our routes below them."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from storycore_tts.services.voicing import request_for
 from storycore_tts.settings import QwenTTSConfig
 
 PREFIX = "/api/video-editor"
-"""Where the engine's ``VIDEO_EDITOR_ROUTER`` is."""
+"""Prefix of the engine's ``VIDEO_EDITOR_ROUTER``."""
 
 _OF_SPEECH = documented(HTTPStatus.UNPROCESSABLE_ENTITY, *OF_BACKENDS)
 _OF_A_FILE = documented(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class LineToSpeak(BaseModel):
-    """A line, as the engine's own endpoint takes it."""
+    """A line, in the format of the engine's own endpoint."""
 
     text: str
     voice: str = Field(
@@ -56,19 +56,19 @@ class LineToSpeak(BaseModel):
 
 
 class SpokenLine(BaseModel):
-    """A line that was spoken; the poll answers the same."""
+    """A generated line; also the response of the poll."""
 
     job_id: str
     status: Literal["completed"] = "completed"
-    audio_path: str = Field(description="The file, on the machine of the service.")
-    audio_url: str = Field(description="Where the file can be had, below the server's root.")
+    audio_path: str = Field(description="Path of the file on the server.")
+    audio_url: str = Field(description="URL of the file, as a path on the server.")
     duration: float = Field(description="Seconds.")
-    backend: str = Field(description="Who spoke: another one than configured after a fallback.")
-    warnings: list[str] = Field(description="What was done in spite of doubts.")
+    backend: str = Field(description="Backend that was used, such as that of a fallback.")
+    warnings: list[str] = Field(description="Warnings about the result.")
 
 
 class PreviewRequest(BaseModel):
-    """A voice to listen to, as the engine's page asks for it."""
+    """A preview of a voice, as the engine's page requests it."""
 
     voiceId: str = Field(description="A voice, or an id such as fr-FR-Denise.")  # noqa: N815
     text: str = "Bonjour, voici un exemple de cette voix."
@@ -79,20 +79,20 @@ def create_editor_router(
     *,
     dependencies: Sequence[params.Depends] = (),
 ) -> APIRouter:
-    """Return a router that goes before the engine's ``VIDEO_EDITOR_ROUTER`` and speaks.
+    """Return a router of the engine's speech endpoints; include it before ``VIDEO_EDITOR_ROUTER``.
 
-    ``/api/video-editor/ai/tts`` answers as the engine's own endpoint does, when the file is there;
-    it lies in ``tts.qwen.output_dir``, or in ``output/tts``. Below it are its poll, and the routes
-    that generate, clone, train, list speakers and tell of jobs; ``/api/tts/preview`` is beside it.
-    Of two routers with the same path the app takes the one that was included first.
+    ``/api/video-editor/ai/tts`` responds like the engine's own endpoint, after the file is written
+    to ``tts.qwen.output_dir`` or ``output/tts``. Below it are its poll and the routes for speech,
+    cloning, training, speakers and jobs; ``/api/tts/preview`` is added as well. If two routers have
+    the same path, the app uses the one included first.
 
-    Nothing is read or opened before the first request; what is wrong with the settings is an answer
-    then (503), until it is mended.
+    Nothing is read or opened before the first request. While the settings are invalid, requests
+    fail with status 503.
 
     Args:
-        config: Settings, the path of a YAML file, or None for the usual places.
-        dependencies: Decide who may ask, such as ``[Depends(verify_jwt_token)]``; then the keys in
-            the settings do not count here.
+        config: Settings, the path of a YAML file, or None for the default locations.
+        dependencies: Authentication dependencies, such as ``[Depends(verify_jwt_token)]``; they
+            replace the API keys of the settings.
     """
     router = create_embedded_router(config, prefix=PREFIX, dependencies=dependencies)
     router.include_router(_twin)
@@ -101,9 +101,9 @@ def create_editor_router(
 
 @asynccontextmanager
 async def _described(app: Any) -> AsyncIterator[None]:
-    """Let the app's document describe our routes where it has others of the same path, behind ours.
+    """Make the app's OpenAPI document describe our routes instead of others with the same path.
 
-    FastAPI answers with the first of two, and describes the last.
+    Of two routes with the same path, FastAPI serves the first and documents the last.
     """
     theirs = app.openapi
 
@@ -124,11 +124,11 @@ async def _described(app: Any) -> AsyncIterator[None]:
 _twin = APIRouter(route_class=KeyedRoute, tags=["speech"], lifespan=_described)
 
 
-@_twin.post(f"{PREFIX}/ai/tts", response_description="The file is there.", responses=_OF_SPEECH)
+@_twin.post(f"{PREFIX}/ai/tts", response_description="The file was written.", responses=_OF_SPEECH)
 async def text_to_speech(
     request: Request, body: LineToSpeak, service: CurrentService, owner: CurrentOwner
 ) -> SpokenLine:
-    """Speak a line into a file on this machine."""
+    """Generate a line and write it to a file on the server."""
     form = rendering(speed=body.speed, pitch=body.pitch)
     job_id = str(uuid4())
     target = await asyncio.to_thread(_reserved, _file(service, job_id))
@@ -145,7 +145,7 @@ async def text_to_speech(
 async def poll(
     request: Request, job_id: str, service: CurrentService, owner: CurrentOwner
 ) -> SpokenLine:
-    """Tell of a line that was spoken, by whatever process of this service."""
+    """Return a generated line, whichever process of this service generated it."""
     file = _file(service, job_id)
     record = json.loads(await asyncio.to_thread(_kept, file.with_suffix(".json")))
     return await _answer(request, file, record)
@@ -155,7 +155,7 @@ async def poll(
     f"{PREFIX}/ai/tts/{{job_id}}/audio", response_class=Response, responses=AUDIO | _OF_A_FILE
 )
 async def sound(job_id: str, service: CurrentService, owner: CurrentOwner) -> Response:
-    """Return the sound file of such a line."""
+    """Return the audio file of a generated line."""
     file = _file(service, job_id)
     await asyncio.to_thread(_kept, file.with_suffix(".json"))
     return FileResponse(file, media_type="audio/wav")
@@ -165,7 +165,7 @@ async def sound(job_id: str, service: CurrentService, owner: CurrentOwner) -> Re
 async def preview(
     request: Request, body: PreviewRequest, service: CurrentService, owner: CurrentOwner
 ) -> Response:
-    """Speak a line, and answer with the sound."""
+    """Generate a line and return the audio."""
     outcome = await _spoken(request, service, body.text, body.voiceId, rendering())
     return audio_answer(outcome.audio, outcome.media_type, outcome.facts)
 
@@ -181,10 +181,10 @@ async def _spoken(
 
 
 def _file(service: Service, job_id: str) -> Path:
-    """Return where the sound of a line is; beside it, as JSON, is what is told of it.
+    """Return the path of the audio of a line; its metadata is stored next to it, as JSON.
 
     Raises:
-        JobNotFound: Such an id is never handed out.
+        JobNotFound: The id is malformed.
     """
     try:
         name = str(UUID(job_id))
@@ -214,11 +214,11 @@ async def _answer(request: Request, file: Path, record: dict[str, Any]) -> Spoke
 
 
 def _served(request: Request, file: Path) -> str | None:
-    """Return where the app serves a file from a folder, if it does."""
+    """Return the URL path of a file that the app serves from a static folder, or None."""
     for route in request.app.routes:
         if isinstance(route, Mount) and isinstance(route.app, StaticFiles):
             for folder in map(Path, route.app.all_directories):
-                with suppress(ValueError):  # it lies elsewhere
+                with suppress(ValueError):  # outside this folder
                     inside = file.resolve().relative_to(folder.resolve())
                     return f"{route.path}/{quote(inside.as_posix())}"
     return None

@@ -1,4 +1,4 @@
-"""A dialogue of the engine's, spoken: its JSON becomes lines, takes, clips and audio tracks."""
+"""Generates the engine's dialogues: JSON to lines, takes, clips and audio tracks."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _TRACK = "dialogue"
 
 @dataclass(frozen=True)
 class SpokenScene:
-    """A scene that was spoken.
+    """A generated scene.
 
     Args:
-        script: What was to be said.
-        folder: Where the files are, and ``scene.json`` with ``as_json()``.
-        takes: The lines that were spoken, in order.
-        failed: Those that were not.
-        warnings: What is doubtful about the cast.
-        track_id: The track that the clips name.
+        script: The script.
+        folder: Folder of the files, including ``scene.json``, the output of ``as_json()``.
+        takes: The generated lines, in order.
+        failed: Lines that failed.
+        warnings: Warnings about the cast.
+        track_id: Track id in the clips.
     """
 
     script: Script
@@ -45,22 +45,22 @@ class SpokenScene:
 
     @property
     def duration(self) -> float:
-        """From the first line's start to the last one's end, in seconds."""
+        """Duration from the start of the first line to the end of the last one, in seconds."""
         times = placed((take.line.character.id, take.duration) for take in self.takes)
         return float(max((end for _, end in times), default=0))
 
     @property
     def clips(self) -> list[dict[str, Any]]:
-        """The engine's ``TimelineClip``s; times in seconds."""
+        """The clips as the engine's ``TimelineClip``s; times in seconds."""
         return clips(self.script, self.takes, self.track_id)
 
     @property
     def audio_tracks(self) -> list[dict[str, Any]]:
-        """What a shot of the engine holds under this name."""
+        """The ``audio_tracks`` of a shot of the engine."""
         return audio_tracks(self.clips)
 
     def as_json(self) -> dict[str, Any]:
-        """Return all that is known of it."""
+        """Return all data of the scene as JSON."""
         return {
             "scene_id": self.script.id,
             "title": self.script.title,
@@ -88,24 +88,24 @@ async def speak_scene(
     track_id: str = _TRACK,
     concurrency: int = 4,
 ) -> SpokenScene:
-    """Speak a dialogue of the engine's, each line in its character's voice and into its own file.
+    """Generate a dialogue of the engine, each line in its character's voice and its own file.
 
-    A line that fails is named, and the others are kept; called again, only what is missing or has
-    changed is spoken.
+    Lines that fail are listed in the result, and the others are kept. When called again, only
+    missing or changed lines are generated.
 
     Args:
-        dialogue: The engine's ``data/dialogues/<scene_id>.json``.
-        config: Settings, the path of a YAML file, or None for the usual places.
-        out: Folder for the files; None: one of the scene's name below ``tts.qwen.output_dir``, or
-            below ``output``.
-        track_id: The track that the clips shall name.
-        concurrency: Lines at a time.
+        dialogue: Path of the engine's ``data/dialogues/<scene_id>.json``.
+        config: Settings, the path of a YAML file, or None for the default locations.
+        out: Folder for the files; None: one with the scene's name in ``tts.qwen.output_dir``, or in
+            ``output``.
+        track_id: Track id for the clips.
+        concurrency: Maximum number of lines generated at once.
 
     Raises:
-        ConfigurationError: The settings or the cast are refused.
-        InvalidRequest: The dialogue cannot be read; its damaged line is named.
-        UnknownSpeaker: The cast names a voice that is nowhere.
-        TTSError: Nobody could be asked for voices, or the folder cannot be written to.
+        ConfigurationError: The settings or the cast are invalid.
+        InvalidRequest: The dialogue cannot be read; the message names the damaged line.
+        UnknownSpeaker: The cast names an unknown voice.
+        TTSError: No backend is available, or the folder cannot be written to.
     """
     script = await asyncio.to_thread(read_dialogue, dialogue)
     speech = SpeechBySize(config)

@@ -1,7 +1,7 @@
-"""A StoryCore-Engine checkout on its way from its own speech code to this package.
+"""Migration of a StoryCore-Engine checkout from its own speech code to this package.
 
-The rules are functions from texts to texts: which phase a checkout is in and why, and what its
-files look like in another. How files are read and written, and what git has, is told to them.
+The rules are pure functions on texts: they determine the phase of a checkout and its files in
+another phase. Callers read and write the files, and supply the data from git.
 """
 
 from storycore_tts.services.migration.checkout import SETTINGS, WATCHED, Checkout, Lines

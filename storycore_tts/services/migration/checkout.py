@@ -1,7 +1,7 @@
-"""A StoryCore-Engine checkout as texts: what the rules see, and what they return.
+"""A StoryCore-Engine checkout as texts, the input and output of the rules.
 
-A text holds one character for each byte of its file (latin-1): whatever the encoding is, all that
-is not ours comes back as it was.
+Texts have one character per byte (latin-1), so that everything but our own lines is preserved,
+whatever the encoding of the file.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ OLD_PACKAGE = "src/qwen_tts_comfyui/__init__.py"
 OLD_CLIENT = "src/qwen_tts_comfyui/client.py"
 OLD_CONFIG = "src/qwen_tts_comfyui/config.py"
 SETTINGS = "data/storycore-tts.yaml"
-"""Where settings go: the engine's container has data/, as a volume, and no config/."""
+"""Default settings file: the engine's container has data/, as a volume, but no config/."""
 
 _NEEDED = (REQUIREMENTS, AI_SERVICE, MAIN_API)
 _OTHERS = (AUTH, TTS_SERVICE, INTEGRATION, PROMPTS, OLD_PACKAGE, OLD_CLIENT, OLD_CONFIG)
 WATCHED = (*_NEEDED, *_OTHERS)
 
 Lines = Mapping[str, Sequence[str]]
-"""Name of an edit -> its lines, where users may choose them."""
+"""Lines of the edits that users can customise, by name of the edit."""
 
 
 @dataclass(frozen=True)
 class Checkout:
-    """The files of a checkout that a migration is about.
+    """The files of a checkout that a migration concerns.
 
     Args:
-        texts: Path, relative and with slashes -> text; a file that is not there is not in it.
-        settings: Path of the YAML file that holds ``tts.qwen``, or will.
-        lines: What edits write that were chosen.
-        ids: Path -> the id that git has for the content.
-        replaced: Such an id, of what our lines replaced -> the text.
+        texts: Text of each existing file, by path (relative, with slashes).
+        settings: Path of the YAML file for ``tts.qwen``.
+        lines: Lines of the customisable edits.
+        ids: Git blob id of each committed file, by path.
+        replaced: Texts that our lines replaced, by blob id.
     """
 
     texts: Mapping[str, str]
@@ -54,15 +54,15 @@ class Checkout:
     replaced: Mapping[str, str] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Refuse what is no StoryCore-Engine.
+        """Check that this is a StoryCore-Engine checkout.
 
         Raises:
-            NotACheckout: A file that every checkout has is missing.
+            NotACheckout: A required file is missing.
         """
         missing = [path for path in _NEEDED if path not in self.texts]
         if missing:
             raise NotACheckout(
-                f"This is no checkout of StoryCore-Engine: there is no {missing[0]}.",
+                f"This is not a checkout of StoryCore-Engine: there is no {missing[0]}.",
                 hint="Name the folder that holds backend/, src/ and requirements.txt.",
             )
 
@@ -70,14 +70,14 @@ class Checkout:
         """Yield our regions, each with its path.
 
         Raises:
-            LocalChanges: Marks are no longer one pair.
+            LocalChanges: A file has unpaired marks.
         """
         for path, text in self.texts.items():
             for region in regions_in(path, text):
                 yield path, region
 
     def written(self) -> Lines:
-        """Return what stands between our marks: name -> lines."""
+        """Return the lines between our marks, by name of the region."""
         return {
             region.name: self.texts[path][region.span[1] : region.span[2]]
             .replace("\r\n", "\n")
@@ -86,7 +86,7 @@ class Checkout:
         }
 
     def with_put(self, put: Put, name: str) -> Checkout:
-        """Return the checkout with lines of ours in one of its files."""
+        """Return the checkout with our lines inserted into one of its files."""
         text = put_in(self.texts.get(put.path), put, name)
         return replace(self, texts={**self.texts, put.path: text})
 
@@ -94,18 +94,18 @@ class Checkout:
         """Return the checkout without our lines of later phases.
 
         Raises:
-            CannotGoBack: Git lacks what some of them replaced, or other lines need them.
-            LocalChanges: Marks are no longer one pair.
+            CannotGoBack: Git lacks the replaced contents, or other lines need ours.
+            LocalChanges: A file has unpaired marks.
         """
         later = [one for one in self.regions() if one[1].phase > phase]
         if not later:
             return self
-        path, region = max(later, key=lambda one: one[1].phase)  # the last of a new file goes last
+        path, region = max(later, key=lambda one: one[1].phase)  # earlier phases created the file
         texts = dict(self.texts)
         old = self.replaced.get(region.replaces or "", None if region.replaces else "")
         if old is None:
             raise CannotGoBack(
-                f"git does not have {region.replaces}, which {path} was before.",
+                f"git does not have {region.replaces}, the previous content of {path}.",
                 hint="In a shallow clone, git fetch --unshallow gets it.",
             )
         text = texts.pop(path)
@@ -116,14 +116,14 @@ class Checkout:
 
 
 def _check_rest(path: str, text: str, rest: str, below: str) -> None:
-    """Refuse to leave settings behind that mean something else without our lines."""
+    """Check that the remaining settings keep their meaning without our lines."""
     said = {key: value for key, value in settings(path, text).items() if key != "tts"}
     with suppress(UnfitFile):
         if settings(path, rest) == said:
             return
     lines = " | ".join(line.strip() for line in below.split("\n") if line.strip())
     raise CannotGoBack(
-        f"{path}: what stands below our lines is no document without them: "
+        f"{path}: the lines below ours are not valid without them: "
         + lines.encode("latin-1").decode(errors="replace"),
         hint="Move it between the marks or remove it, commit that, and run this again.",
     )

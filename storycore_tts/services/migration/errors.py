@@ -1,4 +1,4 @@
-"""Why a migration is refused; nothing was written when one of these is raised."""
+"""Errors of a migration, raised before anything is written."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from storycore_tts.errors import InvalidRequest
 
 
 class MigrationRefused(InvalidRequest):
-    """The checkout cannot be taken to the phase that was asked for."""
+    """The checkout cannot be migrated to the requested phase."""
 
 
 class NotACheckout(MigrationRefused):
-    """The folder holds no StoryCore-Engine."""
+    """The folder is not a StoryCore-Engine checkout."""
 
 
 class NotInGit(MigrationRefused):
-    """The folder, or a file of it, is not under git, which is what takes changes back."""
+    """The folder, or a file in it, is not under git, which is needed to undo changes."""
 
 
 class AnchorNotFound(MigrationRefused):
-    """The place that an edit belongs to is not in the file."""
+    """The file has no place for an edit."""
 
 
 class LocalChanges(MigrationRefused):
-    """A file that would be written holds changes that are neither committed nor ours."""
+    """A file to be written has uncommitted changes that are not ours."""
 
 
 class UnfitFile(MigrationRefused):
-    """A file that cannot be edited without the danger of damaging it."""
+    """A file cannot be edited safely."""
 
 
 class CannotGoBack(MigrationRefused):
-    """The phase was not reached by edits of ours, or git lacks what they replaced."""
+    """The phase was not reached by our edits, or git lacks the contents that they replaced."""

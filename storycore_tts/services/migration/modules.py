@@ -1,4 +1,4 @@
-"""The engine's old modules, and the few lines that take their place."""
+"""The engine's old modules, and the short modules that replace them."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ MODULES = {
     checkout.OLD_CLIENT: ("phase-3-client", _CLIENT),
     checkout.OLD_CONFIG: ("phase-3-config", _CONFIG),
 }
-"""Path of an old module -> what marks call its new lines, and what they import from where."""
+"""Region name and imports (names by module) of the replacement, by path of the old module."""
 
 
 def lines_of(path: str) -> Iterator[str]:
-    """Yield the source of the module that takes the place of an old one."""
+    """Yield the source lines of the replacement of an old module."""
     imported = [(module, what) for module, all_ in MODULES[path][1].items() for what in all_]
     yield '"""Spoken by storycore-tts; kept for old imports."""'
     yield ""

@@ -1,7 +1,7 @@
-"""From a checkout and a wish to the texts that fulfil it.
+"""Plans the edits that take a checkout to another phase.
 
-What is to be is always reckoned from what is committed. A file that differs from that is written
-over only if the difference is what an earlier call wrote, all of it or the part that it came to.
+Plans start from the committed files. An uncommitted change is overwritten only if it was made by an
+earlier run, complete or interrupted.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from storycore_tts.services.migration.steps import (
 )
 
 Evidence: TypeAlias = list[tuple[Step, Finding]]
-"""What shows that steps are done, or that they are not."""
+"""The steps, each with the finding whether it is done."""
 
-_CONTEXT = 3  # lines around a change
+_CONTEXT = 3  # lines around a change in a diff
 _NO_NEWLINE = "\n\\ No newline at end of file\n"
 
 
 @dataclass(frozen=True)
 class Change:
-    """A file that is to change; None stands for no file."""
+    """A change of a file; None means that it does not exist."""
 
     path: str
     before: str | None
@@ -44,13 +44,13 @@ class Change:
 
     @property
     def kind(self) -> str:
-        """One word for it."""
+        """Kind of change, in one word."""
         if self.before is None:
             return "created"
         return "removed" if self.after is None else "changed"
 
     def diff(self) -> str:
-        """Return it as a unified diff that ``patch`` and ``git apply`` take."""
+        """Return the change as a unified diff for ``patch`` or ``git apply``."""
         lines = difflib.unified_diff(
             _lines(self.before),
             _lines(self.after),
@@ -64,7 +64,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """A way from one phase to another, and the checkout ``before`` and ``after`` it."""
+    """A migration from one phase to another, with the checkout ``before`` and ``after`` it."""
 
     start: int
     target: int
@@ -73,71 +73,71 @@ class Plan:
 
     @property
     def changes(self) -> list[Change]:
-        """The files that are to change, by path."""
+        """The changes, sorted by path."""
         paths = sorted({*self.before.texts, *self.after.texts})
         both = [(path, self.before.texts.get(path), self.after.texts.get(path)) for path in paths]
         return [Change(path, old, new) for path, old, new in both if old != new]
 
     @property
     def warnings(self) -> list[str]:
-        """What users of the engine may notice afterwards."""
+        """Effects that users of the engine may notice."""
         if self.target <= self.start:
             return []
         changed = {change.path: change.after or "" for change in self.changes}
         found = list(names_lost(self.before, self.after))
         if "create_editor_router" in changed.get(MAIN_API, ""):
             found.append(
-                f"{MAIN_API}: speech routes answer only those who send a token of the engine."
+                f"{MAIN_API}: speech routes require a token of the engine."
                 if has_tokens(self.before)
-                else f"{MAIN_API}: the engine asks for no token, so everyone who reaches it can"
-                " let it speak, unless tts.qwen.server.api_keys says otherwise."
+                else f"{MAIN_API}: the engine requires no token, so any client that reaches it can"
+                " generate speech, unless tts.qwen.server.api_keys is set."
             )
         line = required(changed.get(REQUIREMENTS, ""))
         if line and "file:" in line.group():
             found.append(
-                f"{REQUIREMENTS}: this address is on this machine. The engine's image, and other"
+                f"{REQUIREMENTS}: this path is on this machine. The engine's image, and other"
                 " machines, need an https address of a wheel: --requirement takes it."
             )
         return found
 
 
 def evidence(checkout: Checkout) -> Evidence:
-    """Look at every step.
+    """Find out which steps are done.
 
     Raises:
-        NotACheckout: The folder holds no StoryCore-Engine.
-        UnfitFile: A file of it cannot be read.
+        NotACheckout: The folder is not a StoryCore-Engine checkout.
+        UnfitFile: A file in it cannot be parsed.
     """
     checkout.check()
     return [(step, step.look(checkout)) for step in STEPS]
 
 
 def phase_of(found: Evidence) -> int:
-    """Return the last phase that is complete, as are all before it."""
+    """Return the last phase that is complete, with all phases before it."""
     missing = [step.phase for step, finding in found if not finding.done]
     return min([LAST + 1, *missing]) - 1
 
 
 def reached(checkout: Checkout) -> int:
-    """Return the furthest phase that has left anything in the files, complete or not."""
+    """Return the latest phase with lines in the files, complete or not."""
     regions = [region.phase for _, region in checkout.regions()]
     return max([phase_of(evidence(checkout)), *regions])
 
 
 def plan(now: Checkout, committed: Checkout, target: int, asked: Lines) -> Plan:
-    """Find the edits that take a checkout to a phase, forwards or back.
+    """Plan the edits that take a checkout to a phase, forwards or back.
 
     Args:
-        now: The checkout as it is.
-        committed: The same as git has it.
-        target: The phase.
-        asked: Lines that were chosen for this call; others are as they are, or as usual.
+        now: The checkout on disk.
+        committed: The checkout as committed.
+        target: The phase, 0 to 4.
+        asked: Lines chosen for this call; other lines stay unchanged or take their defaults.
 
     Raises:
-        MigrationRefused: They cannot be made; the message says where and why.
+        MigrationRefused: The edits are not possible; the message says where and why.
     """
     if not 0 <= target <= LAST:
-        raise MigrationRefused(f"There is no phase {target}: they are 0 to {LAST}.")
+        raise MigrationRefused(f"There is no phase {target}; phases are 0 to {LAST}.")
     start = phase_of(evidence(now))
     shown = {name: now.written().get(name, lines) for name, lines in now.lines.items()}
     after = _at_phase(replace(committed, lines={**shown, **asked}), target)
@@ -155,7 +155,7 @@ def plan(now: Checkout, committed: Checkout, target: int, asked: Lines) -> Plan:
         if not any(now.texts.get(path) == one.texts.get(path) for one in ours)
     }
     refused = [p for p, text in foreign.items() if _marks(p, text) != _marks(p, after.texts.get(p))]
-    refused += [  # edits between marks that go
+    refused += [  # edited regions that would be removed
         path
         for path, region in now.regions()
         if edited(now.written()[region.name])
@@ -183,7 +183,7 @@ def _at_phase(checkout: Checkout, target: int) -> Checkout:
     phase = phase_of(found)
     done = [finding for step, finding in found if step.phase == phase]
     left = [f"{finding.path}, line {finding.line}" for finding in done if finding.line]
-    if phase > target and left:  # without anything left, there is no file that could go back
+    if phase > target and left:  # if nothing is left, there is no file to restore
         raise CannotGoBack(
             f"Phase {phase} is not ours to take back: {'; '.join(left)}.",
             hint="It was reached by hand; take it back by hand, or with git.",
@@ -192,7 +192,7 @@ def _at_phase(checkout: Checkout, target: int) -> Checkout:
 
 
 def _phases(committed: Checkout) -> Iterator[Checkout]:
-    """Yield what an earlier call may have made of what is committed."""
+    """Yield the possible results of earlier runs on the committed files."""
     for phase in range(LAST + 1):
         try:
             yield _at_phase(committed, phase)
@@ -205,5 +205,5 @@ def _marks(path: str, text: str | None) -> list[str]:
 
 
 def _lines(text: str | None) -> list[str]:
-    """Split at line feeds only, as diffs do."""
+    """Split at line feeds only, like diff tools."""
     return [] if not text else text.replace("\n", "\n\0").rstrip("\0").split("\0")

@@ -1,7 +1,7 @@
-"""What Python and YAML files say.
+"""Parses Python and YAML files.
 
-Texts hold one character for each byte of their file, so that all of it comes back as it was. The
-parsers get the bytes: they know the encodings.
+Texts have one character per byte of their file, which preserves them exactly. The parsers receive
+the bytes and detect the encoding.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import yaml
 from storycore_tts.services.migration.errors import UnfitFile
 
 MISSING = object()
-"""What ``setting`` returns for a key that is not there."""
+"""Returned by ``setting`` for a missing key."""
 
 
 def parsed(path: str, text: str) -> ast.Module:
     """Return the syntax tree of a file.
 
     Raises:
-        UnfitFile: This Python does not understand it.
+        UnfitFile: The running Python version cannot parse it.
     """
     try:
         return ast.parse(text.encode("latin-1"), path)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise UnfitFile(f"{path} is not Python that can be read: {error}.") from None
+        raise UnfitFile(f"{path} cannot be parsed as Python: {error}.") from None
 
 
 def import_line(tree: ast.Module, package: str) -> int | None:
-    """Return the first line that imports from a package, anywhere in a file."""
+    """Return the number of a line that imports from a package, or None."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom | ast.Import):
             from_ = getattr(node, "module", None)
@@ -41,7 +41,7 @@ def import_line(tree: ast.Module, package: str) -> int | None:
 
 
 def public_names(tree: ast.Module) -> set[str]:
-    """Return the classes, functions and constants that a module defines for others."""
+    """Return the names of a module's public classes, functions and constants."""
     defined = set()
     for statement in tree.body:
         if isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -55,23 +55,23 @@ def public_names(tree: ast.Module) -> set[str]:
 
 
 def settings(path: str, text: str) -> dict[str, Any]:
-    """Return what a YAML file says.
+    """Return the contents of a YAML file.
 
     Raises:
-        UnfitFile: It is not YAML, not one document, or not a mapping.
+        UnfitFile: It is not valid YAML, not a single document, or not a mapping.
     """
     try:
         document = yaml.safe_load(text.encode("latin-1"))
     except (yaml.YAMLError, ValueError, TypeError, LookupError, RecursionError) as error:
         said = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise UnfitFile(f"{path} is not one document of plain YAML: {said}.") from None
+        raise UnfitFile(f"{path} is not a single document of plain YAML: {said}.") from None
     if not isinstance(document, dict | None):
         raise UnfitFile(f"{path}: the document is not a mapping.")
     return document or {}
 
 
 def setting(path: str, text: str, *keys: str) -> Any:
-    """Return what a file says of ``tts.qwen.<keys>``, or MISSING.
+    """Return the value of ``tts.qwen.<keys>`` in a file, or MISSING.
 
     Raises:
         UnfitFile: See ``settings``.

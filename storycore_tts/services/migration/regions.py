@@ -1,8 +1,8 @@
-"""Our lines in other people's files, between a pair of comments.
+"""Our lines in the engine's files, between a pair of marks.
 
-Python, YAML and requirements share the comment sign, so one pair of marks serves them all. The
-marks say how to take the lines out again: a file that is new goes, and one that was replaced comes
-back from git, where the id between the marks names it. The rest stays as it is, byte for byte.
+The marks are comments, in a syntax common to Python, YAML and requirements files. They record how
+to remove the lines: a new file is deleted, and a replaced one is restored from git by the blob id
+in the mark. Everything else is preserved byte for byte.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _ANY_OPEN = re.compile(
 
 @dataclass(frozen=True)
 class Put:
-    """Lines that are to come into a file.
+    """Lines to insert into a file.
 
     Args:
-        path: The file, relative to the checkout, with slashes.
-        lines: What comes, without line endings and without their common indentation.
-        start: Offset of the line that they go before; None for the end.
-        indent: Their common indentation, which the marks get too.
-        replaces: Id of the file's content in git, where all of it goes; None where all stays.
+        path: Path of the file, relative to the checkout, with slashes.
+        lines: The lines, without line endings and common indentation.
+        start: Offset of the line to insert before; None: the end of the file.
+        indent: Common indentation of the lines and the marks.
+        replaces: Git blob id of the file if the lines replace it entirely; None if not.
     """
 
     path: str
@@ -45,15 +45,15 @@ class Put:
 
 @dataclass(frozen=True)
 class Region:
-    """Lines of ours in a text.
+    """Our lines in a text.
 
     Args:
-        name: What the marks call them.
-        phase: The phase of the migration that they belong to.
-        span: Offsets of the first mark's line, of what is between, of the second mark's line, and
-            behind that.
-        created: The file exists because of them.
-        replaces: Id of the content that they replaced, in git; None where they replaced nothing.
+        name: Name in the marks.
+        phase: Phase of the migration.
+        span: Offsets of the opening mark's line, of the lines, of the closing mark's line, and of
+            its end.
+        created: Whether the lines created the file.
+        replaces: Git blob id of the replaced content; None if nothing was replaced.
     """
 
     name: str
@@ -64,15 +64,15 @@ class Region:
 
 
 def put_in(text: str | None, put: Put, name: str) -> str:
-    """Return the text with lines of ours.
+    """Insert our lines into a text.
 
     Args:
-        text: The file's text; None where there is no file yet.
-        put: The lines, and where they go.
-        name: What the marks call them: "phase-1-…".
+        text: Text of the file; None if it does not exist.
+        put: The lines and their position.
+        name: Name for the marks: "phase-1-…".
 
     Raises:
-        LocalChanges: Marks of that name are there already.
+        LocalChanges: The text already has marks with this name.
     """
     old = text or ""
     if name in (region.name for region in regions_in(put.path, old)):
@@ -90,17 +90,17 @@ def put_in(text: str | None, put: Put, name: str) -> str:
         return f"{old[: put.start]}{ours}{old[put.start :]}"
     if not old or old.endswith("\n"):
         return f"{old}{ours}"
-    # No last line ending, as before: that is how ``take_out`` knows.
+    # No final line ending, as before; ``take_out`` relies on it.
     return f"{old}{newline}{ours.removesuffix(newline)}"
 
 
 def take_out(text: str, region: Region, replaced: str = "") -> str | None:
-    """Return the text as it was without a region; None if the file is to go as well.
+    """Return the text without a region, or None if the file should be deleted.
 
     Args:
-        text: The file's text.
+        text: Text of the file.
         region: One of its regions.
-        replaced: What the region replaced.
+        replaced: The text that the region replaced.
     """
     head, tail = text[: region.span[0]], text[region.span[3] :]
     if not region.replaces and not tail and not text.endswith("\n"):
@@ -110,10 +110,10 @@ def take_out(text: str, region: Region, replaced: str = "") -> str | None:
 
 
 def regions_in(path: str, text: str) -> list[Region]:
-    """Return our regions in a text, in the order in which they begin.
+    """Return our regions in a text, in order.
 
     Raises:
-        LocalChanges: Marks are no longer one pair.
+        LocalChanges: The text has unpaired marks.
     """
     found: list[Region] = []
     for mark in _ANY_OPEN.finditer(text):
@@ -122,8 +122,8 @@ def regions_in(path: str, text: str) -> list[Region]:
         ends = [*close.finditer(text)]
         if len(ends) != 1 or ends[0].start() < mark.end() or name in (one.name for one in found):
             raise LocalChanges(
-                f"{path}: the marks of {name} are no longer one pair.",
-                hint="Remove what is left of them, or restore the file with git.",
+                f"{path}: the marks of {name} are not a pair.",
+                hint="Remove the remaining mark, or restore the file with git.",
             )
         span = (mark.start(), mark.end(), ends[0].start(), ends[0].end())
         found.append(Region(name, int(phase), span, bool(created), replaces))
@@ -131,5 +131,5 @@ def regions_in(path: str, text: str) -> list[Region]:
 
 
 def line_at(text: str, offset: int) -> int:
-    """Return the number of the line that an offset lies in; the first is 1."""
+    """Return the line number of an offset, from 1."""
     return text.count("\n", 0, offset) + 1

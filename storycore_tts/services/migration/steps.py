@@ -1,4 +1,4 @@
-"""What each phase consists of: how to see that a step is done, and the edit that does it."""
+"""The steps of each phase: how to detect that a step is done, and the edit that performs it."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ PHASES = (
     "old modules hand on to the package",
     "direct is deprecated",
 )
-"""What each phase is called; the index is its number."""
+"""Names of the phases; the index is the number of the phase."""
 
 LAST = len(PHASES) - 1
 REQUIREMENT_STEP, SETTINGS_STEP = "phase-1-requirement", "phase-1-settings"
-"""The steps whose lines may be chosen."""
+"""The steps with customisable lines."""
 
 USUAL_SETTINGS = (
     "tts:",
@@ -76,7 +76,7 @@ _BY_HAND = "Put it there by hand, as documentation/MIGRATION.md shows, and run t
 
 @dataclass(frozen=True)
 class Finding:
-    """What a look at a file has shown, on which line if there is one, and in words."""
+    """Whether a step is done, with the file, the line if known, and a description."""
 
     done: bool
     path: str
@@ -86,7 +86,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Step:
-    """One edit of a phase: ``look`` tells whether it is done, and ``edit`` does it if not."""
+    """One edit of a phase: ``look`` finds out whether it is done, and ``edit`` performs it."""
 
     phase: int
     name: str
@@ -97,7 +97,7 @@ class Step:
         """Return the checkout with this step done.
 
         Raises:
-            MigrationRefused: It cannot be done, or its lines would not do what they should.
+            MigrationRefused: The edit is not possible, or would have no effect.
         """
         finding = self.look(checkout)
         if finding.done:
@@ -115,19 +115,19 @@ class Step:
 
 
 def required(text: str) -> re.Match[str] | None:
-    """Return where a file of requirements names this package."""
+    """Return the match of this package in a requirements file, or None."""
     return _REQUIRED.search(text)
 
 
 def chosen(checkout: Checkout, name: str) -> Sequence[str]:
-    """Return the lines that a step writes, below a checksum that tells later edits of them."""
-    in_data = checkout.settings.startswith("data/")  # which the engine's container keeps
+    """Return the lines of a step, after a checksum line that reveals later edits."""
+    in_data = checkout.settings.startswith("data/")  # a volume of the container
     lines = [line for line in checkout.lines[name] if in_data or line != USUAL_SETTINGS[-1]]
     return lines if _SIGNED in "".join(lines[:1]) else [_signature(lines), *lines]
 
 
 def edited(lines: Sequence[str]) -> bool:
-    """Tell whether lines of ours differ from their checksum."""
+    """Return whether our lines differ from their checksum."""
     return _SIGNED in "".join(lines[:1]) and lines[0] != _signature(lines[1:])
 
 
@@ -136,7 +136,7 @@ def _signature(lines: Sequence[str]) -> str:
 
 
 def has_tokens(checkout: Checkout) -> bool:
-    """Tell whether the engine has a dependency that asks for a token."""
+    """Return whether the engine has a dependency that requires a token."""
     text = checkout.texts.get(AUTH)
     return text is not None and "verify_jwt_token" in public_names(parsed(AUTH, text))
 
@@ -151,12 +151,12 @@ def _look_requirement(checkout: Checkout) -> Finding:
 
 def _edit_requirement(checkout: Checkout) -> Put:
     if checkout.texts[REQUIREMENTS].rstrip("\r\n").endswith("\\"):
-        raise AnchorNotFound(f"{REQUIREMENTS}: its last line goes on, so none can be added.")
+        raise AnchorNotFound(f"{REQUIREMENTS}: its last line is continued, so none can be added.")
     return Put(REQUIREMENTS, chosen(checkout, REQUIREMENT_STEP))
 
 
 def _look_setting(checkout: Checkout, *keys: str) -> tuple[Any, int | None]:
-    """Return what the settings say of a key, and a line that names it."""
+    """Return the value of a setting, and a line that contains its key."""
     text = checkout.texts.get(checkout.settings, "")
     value = setting(checkout.settings, text, *keys)
     at = text.find(f"{keys[-1] if keys else 'qwen'}:")
@@ -204,7 +204,7 @@ def _edit_router(checkout: Checkout) -> Put:
     lines = ["from fastapi import Depends", "", "from backend.auth import verify_jwt_token"]
     lines = [*(lines if tokens else ()), f"from {_OURS} import create_editor_router", ""]
     lines.append(f"{found[2]}.include_router(create_editor_router({asked}))")
-    # Before the engine's own: of two routes with the same path, the first one answers.
+    # Before the engine's own: of two routes with the same path, FastAPI uses the first.
     return Put(MAIN_API, lines, found.start(), found[1])
 
 
@@ -255,11 +255,11 @@ STEPS = (
     _value("rollout", None, usual=None),
     _value("deprecate_legacy", True, usual=False, note="the old classes warn their users"),
 )
-"""Every step, in the order in which they are taken."""
+"""All steps, in order."""
 
 
 def names_lost(before: Checkout, after: Checkout) -> Iterator[str]:
-    """Say which names of old modules can no longer be imported."""
+    """Yield a warning for each old module with names that can no longer be imported."""
     for path in MODULES:
         old, new = before.texts.get(path, ""), after.texts.get(path, "")
         lost = public_names(parsed(path, old)) - public_names(parsed(path, new))

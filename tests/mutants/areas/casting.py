@@ -24,7 +24,7 @@ MUTANTS = [
     ),
     (
         CASTING,
-        "        self._assigned.look()  # another process may have been faster\n",
+        "        self._assigned.look()  # another process may have assigned a voice\n",
         "",
         "a character has two voices when two processes meet it at once",
         UNIT,

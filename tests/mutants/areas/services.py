@@ -59,7 +59,7 @@ MUTANTS = [
     ),
     (
         "storycore_tts/services/voices.py",
-        "                if not exists(place):  # removed by somebody else in this very moment",
+        "                if not exists(place):  # removed concurrently",
         "                if False:",
         "a voice that is removed while it is read is reported as damaged",
         ["tests/unit/services/test_voice_library.py"],

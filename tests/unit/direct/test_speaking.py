@@ -134,11 +134,11 @@ async def test_what_differs_from_the_settings_or_the_request_is_warned_of(open_a
     small = open_adapter(model_choice="0.6B", precision="bf16")
     assert not small.capabilities.instruct
     warnings = (await say(small, instruct="whisper")).warnings
-    assert any("does not listen to instruct" in warning for warning in warnings)
+    assert any("ignores instruct" in warning for warning in warnings)
     assert any("fp32" in warning for warning in warnings)
     short = dataclasses.replace(tone_reference(220.0, seconds=1.0), transcript="word " * 40)
     warnings = (await adapter.clone(CloneRequest(SHORT, short, instruct="Whisper."))).warnings
-    assert any("clones do not listen to instruct" in warning for warning in warnings)
+    assert any("clones ignore instruct" in warning for warning in warnings)
     assert any("3 to 15 s work best" in warning for warning in warnings)
     assert any("transcript of other words" in warning for warning in warnings)
 

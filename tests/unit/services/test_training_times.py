@@ -151,4 +151,4 @@ async def test_a_training_is_measured_and_the_next_one_estimated_where_that_can_
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "0.txt"))  # no folder
     async with open_tts(config) as tts:
         voice = await tts.train(request)
-    assert any("not noted" in warning for warning in voice.warnings)
+    assert any("not recorded" in warning for warning in voice.warnings)

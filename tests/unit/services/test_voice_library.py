@@ -124,7 +124,7 @@ def test_an_unknown_or_impossible_name_lists_those_there_are(library):
     (library.folder / ".DS_Store").mkdir()
     with pytest.raises(UnknownSpeaker, match="Did you mean 'Mia'") as caught:
         library.get("Mai")
-    assert "Stored voices: Mia, Tom. storycore-tts voices list" in caught.value.hint
+    assert "Stored voices: Mia, Tom. See storycore-tts voices list" in caught.value.hint
     for name in ("", "../Mia", "..", "a/b", "\x00", "\ud800", "Ryan", None, 5):
         assert library.find(name) is None
         for call in (library.get, library.remove):

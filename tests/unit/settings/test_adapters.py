@@ -73,13 +73,13 @@ def test_its_block_is_read_like_the_others(install, load, tmp_path):
 @pytest.mark.parametrize(
     ("block", "said"),
     [
-        ("acme: {voise: x}", "tts.qwen.acme.voise is not a key that exists. Allowed: one of voice, "
+        ("acme: {voise: x}", "tts.qwen.acme.voise is not a known key. Allowed: one of voice, "
          "mood, token. Did you mean 'voice'?"),
         ("acme: {voice: 5}", "tts.qwen.acme.voice cannot be 5. Allowed: a valid string"),
         ("acme: {mood: loot}", "tts.qwen.acme.mood cannot be 'loot'. Allowed: 'calm' or 'loud'"),
         ("acme: {token: 73577357}", "tts.qwen.acme.token cannot be '…'. Allowed: a valid string"),
         ("acme: 5", "tts.qwen.acme cannot be 5. Allowed: a valid dictionary"),
-        ("acne: {voice: x}", "tts.qwen.acne is not a key that exists."),
+        ("acne: {voice: x}", "tts.qwen.acne is not a known key."),
         ("acne: {voice: x}", "Did you mean 'acme'?"),
     ],
 )  # fmt: skip
@@ -95,7 +95,7 @@ def test_a_refusal_says_where_and_what_is_allowed(install, load, tmp_path, block
 def test_an_adapter_without_settings_takes_none(install, load):
     install("")
     assert acme_of(load("tts: {qwen: {acme: {}}}").config) == {}
-    with pytest.raises(ConfigurationError, match=r"acme\.voice is not a key that exists"):
+    with pytest.raises(ConfigurationError, match=r"acme\.voice is not a known key"):
         load("tts: {qwen: {acme: {voice: x}}}")
 
 

@@ -44,7 +44,7 @@ REFUSALS = [
     ("comfyui: {headers: {X-Key: 1}}", "comfyui.headers.X-Key", "…", "a valid string"),
     ("comfyui: {verify_tls: 3}", "comfyui.verify_tls", 3, "a valid boolean or a valid string"),
     ("draft: {words_per_minute: 79}", "draft.words_per_minute", 79, "or equal to 80"),
-    ("comfyui_url: 127.0.0.1:8188", "comfyui_url", "127.0.0.1:8188", "begins with http://"),
+    ("comfyui_url: 127.0.0.1:8188", "comfyui_url", "127.0.0.1:8188", "must begin with http://"),
     (
         "voice_map: {mine: {language: German}}",
         "voice_map.mine",
@@ -66,7 +66,7 @@ def test_a_refusal_names_file_key_value_and_what_is_allowed(
     assert allowed in error.allowed
     assert str(error).startswith(f"{file}:1: tts.qwen.{key} ")
     assert error.allowed in str(error)
-    assert repr(value) in str(error) or "is not a key that exists" in str(error)
+    assert repr(value) in str(error) or "is not a known key" in str(error)
     assert not error.retryable
 
 
@@ -80,8 +80,8 @@ def test_a_refusal_names_file_key_value_and_what_is_allowed(
         ("GENERATION__TOP_P__X", "1", "generation.top_p", "cannot be {'x': 1}"),
         ("GENERATION", "5", "generation", "cannot be 5"),
         ("DEVICE", "gpu", "device", "one of auto, cuda, cuda:N, mps, xpu, cpu"),
-        ("SELF", "1", "self", "is not a key that exists"),
-        ("", "1", "", "is not a key that exists"),
+        ("SELF", "1", "self", "is not a known key"),
+        ("", "1", "", "is not a known key"),
     ],
 )
 def test_a_refusal_names_the_variable(load, variable, text, key, said):
@@ -106,7 +106,11 @@ def test_a_variable_may_be_no_yaml_or_say_better_than_the_file(load):
         ({"comfyui": {"timeouts": {"job": "1"}}}, "comfyui.timeouts.job", "a valid number"),
         ({"voice_map": {"v": {"speaker": "M", "language": "X"}}}, "voice_map.v.language", "'X'"),
         ({"voice_map": {"v": {"speaker": ""}}}, "voice_map.v.speaker", "at least 1 character"),
-        ({"voice_map": {"v": {"speaker": "M", "lang": "it"}}}, "voice_map.v.lang", "not a key"),
+        (
+            {"voice_map": {"v": {"speaker": "M", "lang": "it"}}},
+            "voice_map.v.lang",
+            "not a known key",
+        ),
         ({"voice_map": {"v": "Mia"}}, "voice_map.v", "'Mia'"),
     ],
 )
@@ -130,9 +134,9 @@ NO_MAPPING = "must be a mapping, not"
         (NO_YAML, ["a: !!int ''", "a: !!int x", "a: !!float ''", "a: !!map b", "a: !!map [b]"]),
         (NO_YAML, ["a: !!python/object/apply:os.system [ls]", "a: *missing", "<<: 5"]),
         (NO_YAML, ["{[a]: 1}", "{&a {x: 1}: 1}", f"a: {'9' * 5000}"]),
-        ("the key 'device' stands here twice", ["tts: {qwen: {device: cpu, device: cuda}}"]),
-        ("the key 'tts' stands here twice", ["a: 1\ntts: {}\ntts: {}"]),
-        ("the key 'z' stands here twice", ["x: {y: [{z: 1, z: 1}]}"]),
+        ("duplicate key 'device'", ["tts: {qwen: {device: cpu, device: cuda}}"]),
+        ("duplicate key 'tts'", ["a: 1\ntts: {}\ntts: {}"]),
+        ("duplicate key 'z'", ["x: {y: [{z: 1, z: 1}]}"]),
         (NO_MAPPING, ["- a", "5", "tts: 5", "tts: [a]", "tts: {qwen: 0}", "tts: {qwen: []}"]),
         (".", [f"tts: {{qwen: {block}}}" for block in ("&a {x: *a}", "&a [*a]")]),
         (".", [f"tts: {{qwen: {{{name}: &a [*a]}}}}" for name in ("generation", "device")]),

@@ -25,10 +25,10 @@ from storycore_tts.entrypoints.cli.options import (
 def clone(
     ref_audio: Annotated[
         Path,
-        Argument(metavar="REF_AUDIO", help="A recording of the voice; 3 to 15 seconds work best."),
+        Argument(metavar="REF_AUDIO", help="Recording of the voice; 3 to 15 seconds work best."),
     ],
     text: Annotated[
-        str | None, Argument(metavar="[TEXT]", help='What to say; "-" reads it from stdin.')
+        str | None, Argument(metavar="[TEXT]", help='Text to speak; "-" reads it from stdin.')
     ] = None,
     *,
     text_file: TextFile = None,
@@ -36,7 +36,7 @@ def clone(
     ref_text_file: RefTextFile = None,
     x_vector_only: Annotated[
         bool,
-        Option("--x-vector-only", help="Take the timbre only; so it is without a transcript."),
+        Option("--x-vector-only", help="Clone the timbre only; the default without a transcript."),
     ] = False,
     preset: Annotated[
         str | None,
@@ -58,7 +58,9 @@ def clone(
     ] = None,
     instruct: Annotated[
         str,
-        Option("--instruct", metavar="WORDS", help="How to say it, where the backend listens."),
+        Option(
+            "--instruct", metavar="WORDS", help="Style instruction, if the backend supports it."
+        ),
     ] = "",
     strip_markup: StripMarkup = None,
     output: Output,
@@ -66,7 +68,7 @@ def clone(
     backend: Backend,
     reporting: Reporting,
 ) -> None:
-    """Speak a text in the voice of a recording.
+    """Speak a text with a voice cloned from a recording.
 
     Prints the path of the audio file.
     """

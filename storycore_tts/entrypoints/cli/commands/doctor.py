@@ -32,19 +32,19 @@ class _Setting:
 
 @dataclass(frozen=True)
 class _Finding:
-    """A backend, as the doctor found it; status is None if it is not installed."""
+    """A backend and its status, which is None if it is not installed."""
 
     name: str
     status: BackendStatus | None
 
     @property
     def usable(self) -> bool:
-        """Whether it can be asked to speak."""
+        """Whether the backend can generate speech."""
         return self.status is not None and self.status.reachable
 
     @property
     def state(self) -> str:
-        """One word or two for people."""
+        """Short description of the state, for display."""
         if self.status is None:
             return "not installed"
         return "ready" if self.status.reachable else "not usable"
@@ -54,15 +54,15 @@ def doctor(
     backend: Backend,
     *,
     show_settings: Annotated[
-        bool, Option("--settings", help="Also list the settings in force, and where from.")
+        bool, Option("--settings", help="Also list the settings in force and their sources.")
     ] = False,
     reporting: Reporting,
 ) -> int:
-    """Say which backends work, and what to do about the others.
+    """Check which backends work, and how to fix the others.
 
-    The first line is the answer; --json has the settings too.
+    The first line is the result; --json includes the settings.
 
-    Exit status 0 when the configured backend can be used, 3 when it cannot.
+    The exit status is 0 if the configured backend can be used, and 3 if it cannot.
     """
     from storycore_tts.settings import rollout_notice
 
@@ -89,18 +89,20 @@ def _settings(loaded: LoadedConfig) -> Iterator[_Setting]:
 
 
 def _blocks(config: QwenTTSConfig) -> dict[str, Any]:
-    """Return the settings of each adapter, with the defaults of those that the file leaves out."""
+    """Return the settings of each adapter, including defaults."""
     from storycore_tts.settings import AdapterSettings, adapter_names
 
     blocks = {name: block for name, block in config if isinstance(block, AdapterSettings)}
     for name in adapter_names():
-        with suppress(ConfigurationError):  # it has no defaults: its status says what is missing
+        with suppress(
+            ConfigurationError
+        ):  # required settings are missing, which its status reports
             blocks.setdefault(name, config.block(name, AdapterSettings))
     return blocks
 
 
 def _leaves(block: Any, above: str = "", *, secret: bool = False) -> Iterator[tuple[str, Any]]:
-    """Walk through settings; the value of a secret is masked."""
+    """Yield the settings in a block, with the values of secrets masked."""
     from pydantic import BaseModel
     from pydantic_core import to_jsonable_python
 
@@ -163,7 +165,7 @@ def _status_as_json(status: BackendStatus) -> dict[str, Any]:
 
 
 def _print(configured: str, findings: list[_Finding]) -> None:
-    """Print what matters: whether it would speak, and what to do about what does not."""
+    """Print whether the configured backend works, and advice for problems."""
     ready = [finding.name for finding in findings if finding.usable]
     if configured in ready:
         console.answer(f"All is well: {configured} is ready.")

@@ -26,14 +26,14 @@ def migrate(
     ] = None,
     undo: Annotated[bool, Option("--undo", help="Go back one phase.")] = False,
     write: Annotated[
-        bool, Option("--write", help="Change the files; without it, the changes are only shown.")
+        bool, Option("--write", help="Write the changes; without it, they are only shown.")
     ] = False,
     requirement: Annotated[
         str | None,
         Option(
             "--requirement",
             metavar="ADDRESS",
-            help="What requirements.txt is to install: address of a wheel or of git, or a path."
+            help="What requirements.txt should install: the URL of a wheel or git, or a path."
             "  [default: where this package was installed from]",
         ),
     ] = None,
@@ -44,7 +44,7 @@ def migrate(
             metavar="SHARE",
             min=0,
             max=1,
-            help="Share of the requests that go to ComfyUI, the rest to direct; overrides backend."
+            help="Share of requests sent to ComfyUI, the rest to direct; overrides backend."
             "  [default: backend decides]",
         ),
     ] = None,
@@ -53,24 +53,25 @@ def migrate(
         Option(
             "--config",
             metavar="FILE",
-            help="YAML file of the checkout that holds tts.qwen."
-            "  [default: data/storycore-tts.yaml]",
+            help="YAML file in the checkout for tts.qwen.  [default: data/storycore-tts.yaml]",
         ),
     ] = None,
     reporting: Reporting,
 ) -> None:
-    """Take a checkout of StoryCore-Engine to this package, phase by phase.
+    """Migrate a checkout of StoryCore-Engine to this package, phase by phase.
 
-    Says which phase it is in and why, and shows the changes of the next phase as a diff: 1
-    alongside, 2 feature flag, 3 old modules hand on, 4 direct deprecated. With --write they are
-    made. The checkout is under git, which keeps what was there.
+    Prints the current phase with its evidence, and the changes of the next phase as a diff: 1
+    alongside, 2 feature flag, 3 old modules hand on, 4 direct deprecated. --write applies them. The
+    checkout must be under git, so that changes can be undone.
     """
     from storycore_tts.entrypoints.checkout import open_checkout
     from storycore_tts.entrypoints.checkout import write as write_all
     from storycore_tts.services.migration import evidence, plan
 
     if undo and to is not None:
-        raise InvalidRequest("--undo goes back one phase, --to N to a certain one: give one.")
+        raise InvalidRequest(
+            "--undo goes back one phase, --to N goes to a given one: use one of them."
+        )
     opened = open_checkout(checkout, _usual_lines(), config.as_posix() if config else None)
     found = evidence(opened.now)
     if not reporting.as_json:
@@ -120,7 +121,7 @@ def _target(checkout: Checkout, to: int | None, *, undo: bool) -> int:
 
 
 def _check_settings(planned: Plan) -> None:
-    """Refuse to write settings that the package would refuse to read."""
+    """Check that the package accepts the settings before they are written."""
     import tempfile
 
     from storycore_tts.settings import load_config

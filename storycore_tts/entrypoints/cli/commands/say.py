@@ -26,23 +26,25 @@ if TYPE_CHECKING:
 
 def say(
     text: Annotated[
-        str | None, Argument(metavar="[TEXT]", help='What to say; "-" reads it from stdin.')
+        str | None, Argument(metavar="[TEXT]", help='Text to speak; "-" reads it from stdin.')
     ] = None,
     *,
     text_file: TextFile = None,
     speaker: Annotated[
         str | None,
-        Option("--speaker", "-s", metavar="NAME", help="A voice; see storycore-tts speakers."),
+        Option(
+            "--speaker", "-s", metavar="NAME", help="Name of a voice; see storycore-tts speakers."
+        ),
     ] = None,
     language: Annotated[
         str | None,
         Option("--language", "-l", metavar="NAME", help="Name, code or locale: French, fr, fr-FR."),
     ] = None,
     instruct: Annotated[
-        str, Option("--instruct", metavar="WORDS", help="How to say it (1.7B only).")
+        str, Option("--instruct", metavar="WORDS", help="Style instruction (1.7B only).")
     ] = "",
     style: Annotated[
-        str | None, Option("--style", metavar="NAME", help=f"How to say it: {', '.join(STYLES)}.")
+        str | None, Option("--style", metavar="NAME", help=f"Style: {', '.join(STYLES)}.")
     ] = None,
     checkpoint: Annotated[
         str | None,
@@ -58,14 +60,14 @@ def say(
     backend: Backend,
     reporting: Reporting,
 ) -> None:
-    """Speak a text, in a built-in voice, a stored one or that of a fine-tuned model.
+    """Speak a text with a built-in, stored or fine-tuned voice.
 
     Prints the path of the audio file.
     """
     config = settings.load(backend).config
     if checkpoint is not None and speaker is None:
         raise InvalidRequest(
-            "--checkpoint needs --speaker.", hint="It is the name that the voice was trained under."
+            "--checkpoint needs --speaker.", hint="Use the name under which the voice was trained."
         )
     request = _request(
         config,
@@ -95,7 +97,7 @@ def _instruct(words: str, style: str | None) -> str:
 
 
 async def _request(config: QwenTTSConfig, text: str, **how: Any) -> SpeechRequest | CloneRequest:
-    """Find out whose voice it is, before anything is started."""
+    """Resolve the voice before anything is started."""
     from storycore_tts.container import open_tts
 
     async with open_tts(config) as tts:

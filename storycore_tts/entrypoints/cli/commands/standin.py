@@ -15,16 +15,19 @@ if TYPE_CHECKING:
 
 def standin(
     port: Annotated[
-        int, Option("--port", metavar="N", min=0, max=65535, help="TCP port; 0 takes a free one.")
+        int, Option("--port", metavar="N", min=0, max=65535, help="TCP port; 0 chooses a free one.")
     ] = 0,
     host: Annotated[
-        str, Option("--host", metavar="ADDRESS", help="Listen here; there is no protection.")
+        str,
+        Option(
+            "--host", metavar="ADDRESS", help="Address to listen on; there is no access control."
+        ),
     ] = "127.0.0.1",
     modern: Annotated[
-        bool, Option("--modern", help="Behave as ComfyUI 0.36 in place of 0.3.64.")
+        bool, Option("--modern", help="Behave like ComfyUI 0.36 instead of 0.3.64.")
     ] = False,
     instant: Annotated[
-        bool, Option("--instant", help="A fixed tone in place of speech, no files.")
+        bool, Option("--instant", help="Return a fixed tone instead of speech; no files.")
     ] = False,
     seconds_per_step: Annotated[
         float, Option("--seconds-per-step", metavar="SECONDS", min=0, help="Slow generation down.")
@@ -33,9 +36,11 @@ def standin(
         float, Option("--model-load-seconds", metavar="SECONDS", min=0, help="Slow loading down.")
     ] = 0.0,
     no_node_pack: Annotated[
-        bool, Option("--no-node-pack", help="As if the Qwen-TTS nodes were not installed.")
+        bool, Option("--no-node-pack", help="Behave as if the Qwen-TTS nodes were not installed.")
     ] = False,
-    no_cuda: Annotated[bool, Option("--no-cuda", help="As on a machine without a GPU.")] = False,
+    no_cuda: Annotated[
+        bool, Option("--no-cuda", help="Behave like a machine without a GPU.")
+    ] = False,
     checkpoint: Annotated[
         list[str] | None,
         Option(
@@ -45,23 +50,25 @@ def standin(
         ),
     ] = None,
     token: Annotated[
-        str | None, Option("--token", metavar="TOKEN", help="Demand this bearer token.")
+        str | None, Option("--token", metavar="TOKEN", help="Require this bearer token.")
     ] = None,
     path_prefix: Annotated[
         str, Option("--path-prefix", metavar="PATH", help="Serve below this path.")
     ] = "",
     data_dir: Annotated[
         Path | None,
-        Option("--data-dir", metavar="FOLDER", help="For its files.  [default: a temporary one]"),
+        Option(
+            "--data-dir", metavar="FOLDER", help="Folder for its files.  [default: a temporary one]"
+        ),
     ] = None,
     log: Annotated[
-        Path | None, Option("--log", metavar="FILE", help="Write what happens, as JSON lines.")
+        Path | None, Option("--log", metavar="FILE", help="Write a log of events, as JSON lines.")
     ] = None,
     debug: Annotated[bool, Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> int:
     """Serve a stand-in for ComfyUI with the Qwen-TTS nodes, until interrupted.
 
-    It speaks with espeak-ng and needs no GPU. The first line on stdout says where it listens.
+    It uses espeak-ng and needs no GPU. The first line on stdout is its address.
     """
     testing = stand_in()
     options = testing.Options(

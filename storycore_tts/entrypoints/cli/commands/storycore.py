@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Work on the files of StoryCore-Engine.",
+    help="Process files of StoryCore-Engine.",
 )
 
 _COLUMNS = ("Start", "End", "Character", "Voice", "File", "")
@@ -32,10 +32,12 @@ def speak_scene(
     *,
     out: Annotated[
         Path | None,
-        Option("--out", "-o", metavar="FOLDER", help="Write here.  [default: output/SCENE]"),
+        Option(
+            "--out", "-o", metavar="FOLDER", help="Folder for the files.  [default: output/SCENE]"
+        ),
     ] = None,
     concurrency: Annotated[
-        int, Option("--concurrency", metavar="N", min=1, max=64, help="Lines at a time.")
+        int, Option("--concurrency", metavar="N", min=1, max=64, help="Lines generated at once.")
     ] = 4,
     engine: Annotated[
         str | None,
@@ -59,12 +61,12 @@ def speak_scene(
     backend: Backend,
     reporting: Reporting,
 ) -> int:
-    """Speak a dialogue, each line in its character's voice and into a file of its own.
+    """Generate a dialogue, each line in its character's voice and its own file.
 
-    Lists the lines with their times in seconds; scene.json beside the files holds them as clips and
-    audio tracks of the engine. A line that fails is named, and the others are kept; run again, only
-    what is missing or has changed is spoken. With --engine, the clips are posted once all lines are
-    there.
+    Lists the lines with their times in seconds; scene.json contains them as clips and audio tracks
+    of the engine. Lines that fail are reported, and the others are kept; when run again, only
+    missing or changed lines are generated. With --engine, the clips are posted once all lines are
+    complete.
     """
     from storycore_tts.entrypoints.storycore import speak_scene as speak
 

@@ -25,22 +25,22 @@ def train(
         str,
         Argument(
             metavar="AUDIO_FOLDER",
-            help="Recordings, each with a .txt of the same name that holds its words.",
+            help="Recordings, each with its transcript in a .txt of the same name.",
         ),
     ],
     *,
     output_dir: Annotated[
-        str, Option("--output-dir", metavar="FOLDER", help="Where the checkpoints go.")
+        str, Option("--output-dir", metavar="FOLDER", help="Folder for the checkpoints.")
     ],
     speaker_name: Annotated[
-        str, Option("--speaker-name", metavar="NAME", help="The new voice's name.")
+        str, Option("--speaker-name", metavar="NAME", help="Name of the new voice.")
     ],
     language: Annotated[
-        str, Option("--language", "-l", metavar="NAME", help="Of the recordings.")
+        str, Option("--language", "-l", metavar="NAME", help="Language of the recordings.")
     ] = "English",
     test_text: Annotated[
         str | None,
-        Option("--test-text", metavar="TEXT", help="What validation samples say."),
+        Option("--test-text", metavar="TEXT", help="Text of the validation samples."),
     ] = None,
     preset: Annotated[
         str | None,
@@ -52,7 +52,7 @@ def train(
     ] = None,
     estimate: Annotated[
         bool,
-        Option("--estimate", help="Only say how long it would take, by earlier trainings."),
+        Option("--estimate", help="Only estimate the duration, from earlier training jobs."),
     ] = False,
     training: TrainingOptions,
     backend: Backend,
@@ -60,8 +60,8 @@ def train(
 ) -> None:
     """Train a voice on recordings of one speaker.
 
-    Both folders are the backend's own; a folder that exists on this machine is taken to be the
-    same there. Prints the path of the checkpoint, for say --checkpoint.
+    Both folders are paths on the backend's machine; if the dataset exists on this machine, both
+    paths are made absolute. Prints the path of the checkpoint, for say --checkpoint.
     """
     from storycore_tts.domain.requests import TrainingRequest
 
@@ -125,7 +125,7 @@ def _report(voice: TrainedVoice, reporting: Reporting) -> None:
 
 
 def _as_the_backend_sees(dataset: str, output_dir: str) -> tuple[str, str]:
-    """Make both folders absolute if the first exists here: a server has another working folder."""
+    """Make both paths absolute if the dataset exists here; a server has another working folder."""
     from storycore_tts.services.files import is_folder
 
     if not is_folder(dataset) or not output_dir:

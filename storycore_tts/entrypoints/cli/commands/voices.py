@@ -1,4 +1,4 @@
-"""``storycore-tts voices``: the voices that are stored by name."""
+"""``storycore-tts voices``: manages stored voices."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 app = Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Store voices by name, for say --speaker: recordings to clone, and checkpoints.",
+    help="Manage stored voices, for say --speaker: recordings to clone, and checkpoints.",
 )
 
-Name = Annotated[str, Argument(metavar="NAME", help="The voice's name, in any case.")]
+Name = Annotated[str, Argument(metavar="NAME", help="Name of the voice, in any case.")]
 
 
 def list_(where: Settings, reporting: Reporting) -> None:
     """List the stored voices.
 
-    A table on a terminal; otherwise one voice a line: name, kind, language and date, with tabs.
-    Damaged ones are warned of on stderr.
+    Prints a table on a terminal; otherwise one voice per line: name, kind, language and date,
+    separated by tabs. Damaged voices are reported on stderr.
     """
     entries = _library(where).entries()
     for entry in entries:
@@ -57,20 +57,20 @@ def add(
     *,
     reference: Annotated[
         Path | None,
-        Option("--reference", metavar="FILE", help="A recording to clone; 3 to 15 seconds."),
+        Option("--reference", metavar="FILE", help="Recording to clone; 3 to 15 seconds."),
     ] = None,
     ref_text: RefText = None,
     ref_text_file: RefTextFile = None,
     x_vector_only: Annotated[
         bool,
-        Option("--x-vector-only", help="Take the timbre only, without a transcript."),
+        Option("--x-vector-only", help="Clone the timbre only, without a transcript."),
     ] = False,
     consent: Annotated[
         str,
         Option(
             "--consent",
             metavar="TEXT",
-            help="Who agreed that this voice is used, and when; recordings need it.",
+            help="Who consented to the use of this voice, and when; required for recordings.",
         ),
     ] = "",
     checkpoint: Annotated[
@@ -83,27 +83,27 @@ def add(
             "--speaker",
             "-s",
             metavar="NAME",
-            help="What the checkpoint calls its voice.  [default: NAME]",
+            help="Name of the voice in the checkpoint.  [default: NAME]",
         ),
     ] = None,
     model_choice: Annotated[
         str | None,
-        Option("--model-choice", metavar="SIZE", help="Of the checkpoint, as a note."),
+        Option("--model-choice", metavar="SIZE", help="Model size of the checkpoint, as a note."),
     ] = None,
     language: Annotated[
         str | None,
-        Option("--language", "-l", metavar="NAME", help="Of lines that do not say another."),
+        Option("--language", "-l", metavar="NAME", help="Default language of lines."),
     ] = None,
     instruct: Annotated[
         str,
-        Option("--instruct", metavar="WORDS", help="How a checkpoint speaks unless a line says."),
+        Option("--instruct", metavar="WORDS", help="Default style instruction, for a checkpoint."),
     ] = "",
     where: Settings,
     reporting: Reporting,
 ) -> None:
     """Store a voice: a recording to clone, or a fine-tuned checkpoint.
 
-    Prints its name.
+    Prints the name of the voice.
     """
     from storycore_tts.domain.stored_voices import StoredVoice
 
@@ -128,9 +128,9 @@ def add(
 
 
 def show(name: Name, where: Settings, reporting: Reporting) -> None:
-    """Show all that is known of a stored voice.
+    """Show the details of a stored voice.
 
-    A table on a terminal; otherwise one fact a line, with a tab after its name.
+    Prints a table on a terminal; otherwise one field per line, as name, tab and value.
     """
     facts = _as_json(_library(where).get(name))
     if reporting.as_json:
@@ -151,13 +151,13 @@ def show(name: Name, where: Settings, reporting: Reporting) -> None:
 def remove(
     name: Name,
     *,
-    yes: Annotated[bool, Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     where: Settings,
     reporting: Reporting,
 ) -> int:
-    """Remove a stored voice, its recording too.
+    """Remove a stored voice and its recording.
 
-    Asks first. Exit status 130 when the answer is no.
+    Asks for confirmation. The exit status is 130 if the answer is no.
     """
     library = _library(where)
     removed = yes or inputs.agreed(f"Remove the voice {name!r} from {library.folder}?")
@@ -173,7 +173,7 @@ for _function in (list_, add, show, remove):
 
 
 def _library(where: Settings) -> VoiceLibrary:
-    # Not from the container, which would import every backend's package first.
+    # Created without the container, whose import would make the command slow.
     from storycore_tts.services.voices import VoiceLibrary
 
     return VoiceLibrary(settings.load(where).config.voices_dir)
@@ -190,12 +190,12 @@ def _recording(
         return None
     if (words is None) != x_vector_only:
         raise InvalidRequest(
-            "A recording needs either its words or --x-vector-only.",
-            hint="With --ref-text it is cloned in timbre and manner, otherwise in timbre only.",
+            "A recording needs either its transcript or --x-vector-only.",
+            hint="With --ref-text, timbre and manner are cloned; otherwise only the timbre.",
         )
     recording = ReferenceAudio.from_file(file, transcript=words)
     if recording.transcript is None and not x_vector_only:
-        raise InvalidRequest("The recording's words are empty.", hint="Or use --x-vector-only.")
+        raise InvalidRequest("The transcript is empty.", hint="Or use --x-vector-only.")
     return recording
 
 
@@ -209,7 +209,7 @@ def _entry_as_json(entry: VoiceEntry) -> dict[str, Any]:
 
 
 def _as_json(voice: StoredVoice) -> dict[str, Any]:
-    """Return all that is known of a voice, without its samples; durations in seconds."""
+    """Return the details of a voice as JSON, without its samples; durations in seconds."""
     recording = voice.reference
     return {
         "name": voice.name,
