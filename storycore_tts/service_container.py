@@ -67,7 +67,7 @@ async def open_speech_service(
 
             def use() -> None:
                 change()
-                speech_service.usual = config.backend
+                speech_service.default_backend = config.backend
                 store.offer(backends.capacities)
 
             return use

@@ -16,7 +16,7 @@ from storycore_tts.sound.samples import SAMPLE_RATE, Samples, is_silent
 Result = TypeVar("Result")
 
 
-def passed(result: Result, request: object) -> Result:
+def checked(result: Result, request: object) -> Result:
     """Return a result if its audio is valid; results without audio always pass.
 
     Args:
@@ -52,7 +52,7 @@ class StreamGate:
         self._seconds, self._audible, self._backend = 0.0, False, ""
 
     def __call__(self, chunk: SpeechChunk) -> SpeechChunk:
-        """Return the chunk if it is valid; raise as ``passed`` does, except for silence."""
+        """Return the chunk if it is valid; raise as ``checked`` does, except for silence."""
         self._backend = chunk.backend
         _check_samples(chunk.samples, chunk.sample_rate, chunk.backend)
         self._seconds += chunk.duration

@@ -169,7 +169,7 @@ class Dispatcher:
             if _cancellations() > before:
                 raise asyncio.CancelledError from error
             raise
-        return with_warnings(audio_gate.passed(result, call.request), ignored)
+        return with_warnings(audio_gate.checked(result, call.request), ignored)
 
     async def status(self) -> BackendStatus:
         """See ``Adapter.status``."""

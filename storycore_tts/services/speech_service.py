@@ -124,7 +124,7 @@ class SpeechService:
         self.capacities = capacities
         self._store = store
         self._elsewhere = elsewhere
-        self.usual = next(iter(backends))
+        self.default_backend = next(iter(backends))
         """Name of the default backend."""
 
     async def queue(self) -> JobQueue:
@@ -144,7 +144,7 @@ class SpeechService:
         Raises:
             InvalidRequest: The backend is not available on this service.
         """
-        name = self.usual if backend is None else backend
+        name = self.default_backend if backend is None else backend
         if name not in self.backends:
             suggestion = did_you_mean(name, self.backends)
             raise InvalidRequest(
@@ -175,7 +175,7 @@ class SpeechService:
             BackendTimeout: The time limit was exceeded.
             TTSError: See ``TextToSpeech.speak``.
         """
-        tts, name = self.tts(backend), backend or self.usual
+        tts, name = self.tts(backend), backend or self.default_backend
 
         async def spoken() -> Outcome:
             async with self.capacities[name].place():
@@ -194,7 +194,7 @@ class SpeechService:
                 backend=name,
             ) from None
 
-    def flows(self, backend: str | None) -> bool:
+    def should_stream(self, backend: str | None) -> bool:
         """Return whether to stream a response even if no stream was requested.
 
         True if the backend can stream and is idle. A busy backend generates concurrent requests in
@@ -207,7 +207,7 @@ class SpeechService:
             InvalidRequest: The backend is not available on this service.
         """
         tts = self.tts(backend)
-        return tts.capabilities.streaming and self.capacities[backend or self.usual].idle
+        return tts.capabilities.streaming and self.capacities[backend or self.default_backend].idle
 
     async def stream(
         self, backend: str | None, request: SpeechRequest | CloneRequest, rendering: Rendering
@@ -226,7 +226,7 @@ class SpeechService:
             BackendOverloaded: Too many requests are waiting.
             TTSError: See ``TextToSpeech.speak``; may be raised after some pieces were delivered.
         """
-        chunks = self._chunks(self.tts(backend), backend or self.usual, request)
+        chunks = self._chunks(self.tts(backend), backend or self.default_backend, request)
         encoder, chunk = RenderedStream(rendering), None
         async with aclosing(chunks):  # type: ignore[type-var]
             async for chunk in chunks:
@@ -322,7 +322,7 @@ class SpeechService:
         return await queue.submit(
             JobSpec(
                 kind=kind,
-                backend=backend or self.usual,
+                backend=backend or self.default_backend,
                 details=to_json(request, rendering=rendering, reference=reference),
                 **asdict(terms),
             )
@@ -346,12 +346,12 @@ class SpeechService:
             return await tts.perform(request, on_progress=on_progress)
 
         async with self.capacities[spec.backend].place(patient=True):
-            result = await self._where_it_is(job_id, spec.backend, made)
+            result = await self._on_original_server(job_id, spec.backend, made)
         if isinstance(result, TrainedVoice):
             return Outcome(asdict(result))
         return await asyncio.to_thread(rendering.applied, result)
 
-    async def _where_it_is(
+    async def _on_original_server(
         self, job_id: str, backend: str, made: Callable[[TextToSpeech], Awaitable[T]]
     ) -> T:
         """Continue a job on the server where it was started, if that is not the configured one.

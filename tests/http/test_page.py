@@ -288,7 +288,7 @@ class TestCloning:
 
 
 class TestErrors:
-    def test_what_is_wrong_is_said_where_it_is_wrong(self, site, visit):
+    def test_what_is_wrong_is_said_on_original_server_wrong(self, site, visit):
         with visit(refusals=[422]) as page:
             speak(page, " *** … ")
             expect(alert(page)).to_contain_text("Nothing to speak")

@@ -68,7 +68,7 @@ async def speakers(
         for one in await asyncio.to_thread(tts.voices.entries)
         if one.kind is not None and not one.problem
     ]
-    name = backend or service.speech.usual
+    name = backend or service.speech.default_backend
     return SpeakerList(backend=name, default=tts.defaults.speaker, speakers=built_in + stored)
 
 
@@ -83,7 +83,7 @@ async def status(service: CurrentService, owner: CurrentOwner) -> StatusView:
     counts = await (await speech_service.queue()).counts()
     return StatusView(
         version=__version__,
-        usual=speech_service.usual,
+        usual=speech_service.default_backend,
         backends=await asyncio.gather(
             *(_backend(speech_service, name) for name in speech_service.backends)
         ),

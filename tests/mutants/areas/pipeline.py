@@ -15,7 +15,7 @@ MUTANTS = [
     ),
     (
         "storycore_tts/pipeline/calls.py",
-        "with_warnings(audio_gate.passed(result, call.request), ignored)",
+        "with_warnings(audio_gate.checked(result, call.request), ignored)",
         "with_warnings(result, ignored)",
         "what an adapter of a third party delivers is not judged",
         [f"{_TESTS}/test_audio_gate.py"],

@@ -47,7 +47,7 @@ def test_a_card_says_what_the_checkpoint_speaks(folder):
     assert card.hears_instruct
     card.check_language("Auto")
     card.check_language("English")
-    with pytest.raises(UnsupportedLanguage, match=r"not speak German.*Auto, English"):
+    with pytest.raises(UnsupportedLanguage, match=r"not support German.*Auto, English"):
         card.check_language("German")
     small = Checkpoint(str(folder(tts_model_size="0b6")), "custom_voice")
     assert not read_card(small).hears_instruct
@@ -56,7 +56,7 @@ def test_a_card_says_what_the_checkpoint_speaks(folder):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"tts_model_type": "base"}, "takes a 'custom_voice' one"),
+        ({"tts_model_type": "base"}, "a 'custom_voice' checkpoint is"),
         ({"talker_config": None}, "does not describe a Qwen3-TTS checkpoint"),
         ({"talker_config": {}}, "does not describe a Qwen3-TTS checkpoint"),
     ],

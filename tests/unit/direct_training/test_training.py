@@ -242,7 +242,7 @@ def test_a_training_that_comes_apart_says_so(tiny_models, train, tmp_path):
     tensors = weights(broken)
     tensors["talker.codec_head.weight"][:] = torch.nan
     save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(GenerationFailed, match="came apart in epoch 1: its loss is nan"):
+    with pytest.raises(GenerationFailed, match="diverged in epoch 1: the loss is nan"):
         train({"base_model": broken})
 
 

@@ -78,7 +78,7 @@ def test_a_disk_that_is_full_leaves_no_half_of_a_file(speech, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_device_that_takes_nothing_stays_where_it_is(speech, tmp_path):
+def test_a_device_that_takes_nothing_stays_on_original_server(speech, tmp_path):
     device = tmp_path / "device.wav"
     device.symlink_to("/dev/full")
     with pytest.raises(OSError, match=r"device\.wav"):

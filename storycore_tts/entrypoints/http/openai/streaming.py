@@ -79,7 +79,9 @@ async def answer(
             response can still have an error status.
     """
     how, rendering = asked.kind(request), asked.rendering
-    if how is None and not (rendering.format in _WITHOUT_LENGTH and speech_service.flows(backend)):
+    if how is None and not (
+        rendering.format in _WITHOUT_LENGTH and speech_service.should_stream(backend)
+    ):
         work = speech_service.speak(backend, wanted, JoinableRendering(**asdict(rendering)))
         outcome = await while_connected(request, work)
         return audio_answer(outcome.audio, outcome.media_type, outcome.facts)
