@@ -36,8 +36,8 @@ What calls what, function by function, in four cases. `python documentation/make
 this page while the command line runs against the stand-in ComfyUI; a test holds it to the code.
 
 A step is something that leaves the package: a request to ComfyUI, a row in the job database, an
-event for listeners, a file. Below it stand the functions that called each other on the way to it,
-without those that it shares with the step before. A task continues the trace of the function that
+event for listeners, a file. Under each step is the chain of calls that led to it,
+without the calls that it shares with the previous step. A task is shown under the function that
 started it.
 """
 Chain = tuple[tuple[str, str], ...]  # (file, function), from the outermost one

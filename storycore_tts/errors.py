@@ -78,7 +78,7 @@ class InvalidRequest(TTSError):
 
 
 class UnknownSpeaker(InvalidRequest):
-    """There is no voice of that name; the message lists the available ones."""
+    """There is no voice of that name; the hint lists the available ones."""
 
 
 class UnsupportedLanguage(InvalidRequest):

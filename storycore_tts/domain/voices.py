@@ -89,7 +89,7 @@ def find_speaker(wanted: str, offered: Iterable[str], *, backend: str) -> str:
         backend: Name of the backend, for the error message.
 
     Raises:
-        UnknownSpeaker: No offered name matches; the message lists them.
+        UnknownSpeaker: No offered name matches; the hint lists them.
     """
     names = list(offered)
     for name in names:

@@ -23,7 +23,7 @@ _QUEUED, _RUNNING = LIVE
 _BATCH = 500  # ids per query
 _LOST = Failure(
     "JobLost",
-    "The process that ran the job died each time, until the job was given up.",
+    "Every process that ran this job died, so the job was abandoned.",
     hint="Look in the service's log for the cause; most likely it ran out of memory.",
     retryable=False,
 )

@@ -228,7 +228,7 @@ def _value(key: str, value: object, *, usual: object, note: str = "") -> Step:
         if finding.line is not None:
             raise MigrationRefused(
                 f"{finding.path}, line {finding.line}: {finding.says}; phase 4 needs {wanted}.",
-                hint="What the settings say is yours to change: do it, and run this again.",
+                hint="Change this setting yourself, then run the command again.",
             )
         return Put(checkout.settings, [f"{key}: {wanted}  # {note}"], indent="    ")
 
