@@ -65,7 +65,7 @@ def _installed(path: tuple[str, ...]) -> Mapping[tuple[str, str], EntryPoint]:
     return {
         (group, point.name): point
         for group in (ADAPTER_GROUP, SETTINGS_GROUP)
-        for point in reversed(entry_points(group=group))
+        for point in reversed(tuple(entry_points(group=group)))  # the first one found wins
     }
 
 
