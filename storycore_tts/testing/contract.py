@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from storycore_tts.domain.parameters import parameters_of
 from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.domain.requests import (
     CloneRequest,
@@ -30,8 +31,9 @@ from storycore_tts.domain.requests import (
     SpeechRequest,
     TrainingRequest,
 )
-from storycore_tts.domain.sampling import Sampling
+from storycore_tts.domain.sampling import Sampling, SamplingParameters
 from storycore_tts.domain.speech import Speech
+from storycore_tts.domain.training import TrainingParameters
 from storycore_tts.errors import InvalidRequest, UnknownSpeaker, UnsupportedByBackend
 from storycore_tts.pipeline.calls import Call, Dispatcher
 from storycore_tts.ports import (
@@ -84,6 +86,10 @@ class AdapterContract:
         for operation in OPERATIONS:
             offered = bool(getattr(adapter.capabilities, operation.capability))
             assert isinstance(adapter, operation.port) >= offered, operation.name
+
+    async def test_the_parameters_that_it_names_exist(self, adapter: Adapter) -> None:
+        declared = (*parameters_of(SamplingParameters), *parameters_of(TrainingParameters))
+        assert set(adapter.capabilities.parameters or ()) <= {one.name for one in declared}
 
     async def test_its_status_says_that_it_is_reachable(self, adapter: Adapter) -> None:
         status = await adapter.status()
