@@ -28,7 +28,7 @@ from storycore_tts.ports import BackendStatus
 from storycore_tts.services.files import exists
 from storycore_tts.services.output import VoiceResult as VoiceResult
 from storycore_tts.services.voices import VoiceLibrary
-from storycore_tts.services.voicing import Asked
+from storycore_tts.services.voicing import VoicedRequest
 from storycore_tts.settings import QwenTTSConfig
 
 
@@ -283,7 +283,7 @@ class QwenTTSComfyUIClient:
         on_progress: OnProgress | None,
     ) -> VoiceResult:
         return await self._files.speak(
-            self._tts, Asked(request, ""), output_path, stem=stem, on_progress=on_progress
+            self._tts, VoicedRequest(request, ""), output_path, stem=stem, on_progress=on_progress
         )
 
     def _language(self, language: str | None) -> str:

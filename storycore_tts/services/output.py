@@ -24,7 +24,7 @@ from storycore_tts.sound.files import check_suffix
 from storycore_tts.sound.pace import resampled, semitones
 
 if TYPE_CHECKING:  # not imported at run time, for a fast start of the command line
-    from storycore_tts.services.voicing import Asked
+    from storycore_tts.services.voicing import VoicedRequest
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PROBE = bytes(4096)  # written to check that the disk is not full
@@ -136,7 +136,7 @@ class AudioFolder:
     async def speak(
         self,
         tts: TextToSpeech,
-        asked: Asked,
+        asked: VoicedRequest,
         output_path: str | os.PathLike[str] | None = None,
         *,
         stem: str,

@@ -88,7 +88,7 @@ class JobOptions:
 
 
 @dataclass(frozen=True)
-class Piece:
+class EncodedPiece:
     """A piece of a streamed sound file.
 
     Args:
@@ -211,7 +211,7 @@ class SpeechService:
 
     async def stream(
         self, backend: str | None, request: SpeechRequest | CloneRequest, rendering: Rendering
-    ) -> AsyncIterator[Piece]:
+    ) -> AsyncIterator[EncodedPiece]:
         """Generate speech directly, and yield the file piece by piece.
 
         Backends that cannot stream deliver sentence by sentence; see ``by_sentence``.
@@ -233,10 +233,10 @@ class SpeechService:
                 for samples in _blocks(chunk.samples, chunk.sample_rate):
                     data, seconds = await asyncio.to_thread(encoder.feed, samples)
                     if data:
-                        yield Piece(data, seconds, chunk)
+                        yield EncodedPiece(data, seconds, chunk)
         data, seconds = await asyncio.to_thread(encoder.finish)
         if data and chunk is not None:
-            yield Piece(data, seconds, chunk)
+            yield EncodedPiece(data, seconds, chunk)
 
     async def _chunks(
         self, tts: TextToSpeech, name: str, request: SpeechRequest | CloneRequest

@@ -28,7 +28,7 @@ _NO_INSTRUCT = "is cloned from a recording, and clones do not support it"
 
 
 @dataclass(frozen=True)
-class Asked:
+class VoicedRequest:
     """A request for a backend, and notes on the choice of the voice.
 
     Args:
@@ -49,7 +49,7 @@ async def request_for(
     *,
     cast: Casting | None = None,
     **how: Any,
-) -> Asked:
+) -> VoicedRequest:
     """Return the request for a line in the voice of a voice id or a character.
 
     Args:
@@ -132,7 +132,7 @@ async def request_in(
     instruct: str = "",
     notes: tuple[str, ...] = (),
     **how: Any,
-) -> Asked:
+) -> VoicedRequest:
     """Return the request for a line in a given voice.
 
     Args:
@@ -162,7 +162,7 @@ async def request_in(
         instruct=said,
         **how,
     )
-    return Asked(request, voice.voice, notes)
+    return VoicedRequest(request, voice.voice, notes)
 
 
 async def _choice(tts: TextToSpeech, voice: str) -> VoiceChoice:

@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.entrypoints.http.disconnects import ClientLeft, while_connected
 from storycore_tts.entrypoints.http.jobs import Events
-from storycore_tts.entrypoints.http.openai.streaming import Asked, _Streaming, answer
+from storycore_tts.entrypoints.http.openai.streaming import StreamOptions, _Streaming, answer
 from storycore_tts.entrypoints.http.problems import Refused
 from storycore_tts.entrypoints.http.rates import Rates, Shared
 from storycore_tts.entrypoints.http.security.connections import Connection
@@ -27,7 +27,7 @@ from storycore_tts.entrypoints.http.security.guard import Guard
 from storycore_tts.entrypoints.http.sending import SLOWEST_READER, within
 from storycore_tts.ports import SpeechChunk
 from storycore_tts.services.rendering import Rendering
-from storycore_tts.services.speech_service import Piece
+from storycore_tts.services.speech_service import EncodedPiece
 from storycore_tts.settings import ServerConfig
 
 pytestmark = pytest.mark.virtual_clock
@@ -290,14 +290,16 @@ async def test_a_stream_whose_request_is_cancelled_before_it_is_sent_ends_its_wo
     async def stream(*_):
         try:
             given.append(True)
-            yield Piece(b"speech", 0.1, SpeechChunk(np.zeros(2400, np.float32), 24_000, 0.0, 7))
+            yield EncodedPiece(
+                b"speech", 0.1, SpeechChunk(np.zeros(2400, np.float32), 24_000, 0.0, 7)
+            )
         finally:
             ended.append(True)
 
     pieces = stream()
     speech_service = SimpleNamespace(stream=lambda *_: pieces)
     wanted = SpeechRequest("Hello.", "Ryan")
-    how = Asked(Rendering("pcm"), stream_format=None, stream=True, characters=6)
+    how = StreamOptions(Rendering("pcm"), stream_format=None, stream=True, characters=6)
     asked = asyncio.ensure_future(answer(Request(SCOPE, never), speech_service, None, wanted, how))
     while not given:
         await asyncio.sleep(0)

@@ -10,7 +10,7 @@ from storycore_tts.adapters.queue import documents
 from storycore_tts.adapters.queue.claims import Claim
 from storycore_tts.adapters.queue.housekeeping import Housekeeping
 from storycore_tts.adapters.queue.waiting import Intervals
-from storycore_tts.adapters.queue.work import Work
+from storycore_tts.adapters.queue.work import JobRun
 from storycore_tts.domain.jobs import SUSPENDED, JobKind
 from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.errors import StorageFailed
@@ -53,7 +53,7 @@ def begun(memory, workshop):
     def begin(perform=workshop, time_limit=60.0, **details):
         claim = Claim("job", 1, "draft", documents.spec_to_json(spec(**details)))
         limits = {JobKind.SPEECH: time_limit}
-        work = Work(claim, limits, Intervals(), memory, in_thread, lambda: None)
+        work = JobRun(claim, limits, Intervals(), memory, in_thread, lambda: None)
         return work, asyncio.ensure_future(work.run(perform))
 
     return begin

@@ -19,9 +19,9 @@ from storycore_tts.adapters.comfyui.protocol import graphs
 from storycore_tts.adapters.comfyui.protocol.nodes import NodeSpec
 from storycore_tts.adapters.direct import DirectAdapter
 from storycore_tts.adapters.direct.checkpoints import Card
-from storycore_tts.adapters.direct.engine import Take
+from storycore_tts.adapters.direct.engine import GeneratedAudio
 from storycore_tts.adapters.direct.parameters import generation_options
-from storycore_tts.adapters.direct.speech_jobs import Line
+from storycore_tts.adapters.direct.speech_jobs import PreparedLine
 from storycore_tts.domain.parameters import parameters_of
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest, TrainingRequest
 from storycore_tts.domain.sampling import Sampling, SamplingOptions, SamplingParameters
@@ -95,7 +95,7 @@ class Engine:
 
     def speak(self, batch, seed):
         self.sent.append({**generation_options([job.line for job in batch]), "seed": seed})
-        return [Take(np.full(1920, 0.5, np.float32), 0.1, False) for _ in batch]
+        return [GeneratedAudio(np.full(1920, 0.5, np.float32), 0.1, False) for _ in batch]
 
 
 async def sent_by_direct(parameter):
@@ -151,7 +151,7 @@ def test_an_adapter_declares_nothing_else(adapter):
 
 @of_sampling
 def test_lines_that_differ_in_a_parameter_share_no_batch_on_the_direct_backend(parameter):
-    one = Line("Hi.", "Auto", Sampling(), 512)
+    one = PreparedLine("Hi.", "Auto", Sampling(), 512)
     other = replace(one, sampling=Sampling(**{parameter.name: another(parameter)}))
     is_the_lines_own = parameter.name in ("seed", "max_new_tokens")
     assert (one.batch_key == other.batch_key) is is_the_lines_own

@@ -48,7 +48,7 @@ _POLL_AFTER_NEWS = 0.25  # after a change; most short jobs end earlier and need 
 _POLL_AT_MOST_EVERY = 0.5  # since the server sends a status event at each change of its queue
 
 
-class FollowedJob(Protocol):
+class JobSubscription(Protocol):
     """A job to which a session passes events and queue snapshots; see ``runner.JobRunner``."""
 
     machine: JobMachine
@@ -101,7 +101,7 @@ class Session:
         self.closing = False
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
-        self._jobs: set[FollowedJob] = set()
+        self._jobs: set[JobSubscription] = set()
         self._background: set[asyncio.Task[Any]] = set()
         self._idle = asyncio.Event()  # no job is running
         self._idle.set()
@@ -169,7 +169,7 @@ class Session:
         self.lookups.forget(_MODELS)
 
     @contextmanager
-    def following(self, job: FollowedJob) -> Iterator[None]:
+    def following(self, job: JobSubscription) -> Iterator[None]:
         """Pass events and queue snapshots to a job."""
         self._jobs.add(job)
         self._idle.clear()

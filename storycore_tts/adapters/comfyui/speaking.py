@@ -37,7 +37,7 @@ from storycore_tts.sound.samples import Samples
 
 
 @dataclass(frozen=True)
-class Voice:
+class GraphVoice:
     """The node and the model for a job, as found on the server.
 
     Args:
@@ -86,7 +86,9 @@ def device_for(
     return device_to_send(config.device, offered=offered, there=there)
 
 
-async def look_at(session: Session, class_type: str, model: str, checkpoint: str | None) -> Voice:
+async def look_at(
+    session: Session, class_type: str, model: str, checkpoint: str | None
+) -> GraphVoice:
     """Check the server before a job is submitted.
 
     Args:
@@ -105,7 +107,7 @@ async def look_at(session: Session, class_type: str, model: str, checkpoint: str
         lacks = await checks.missing_model(session, model)
     else:
         await checks.check_checkpoint(session, checkpoint)
-    return Voice(spec, config, model, checkpoint, lacks, warnings)
+    return GraphVoice(spec, config, model, checkpoint, lacks, warnings)
 
 
 def plan_of(
@@ -113,7 +115,7 @@ def plan_of(
     request: SpeechRequest | CloneRequest,
     graph: Graph,
     job: str,
-    voice: Voice,
+    voice: GraphVoice,
 ) -> JobPlan:
     """Return the description of a speech job.
 
@@ -156,7 +158,7 @@ async def speak(
     session: Session,
     request: SpeechRequest | CloneRequest,
     plan: JobPlan,
-    voice: Voice,
+    voice: GraphVoice,
     report: OnProgress,
     restore: Callable[[], Awaitable[None]] | None = None,
 ) -> Spoken:
@@ -194,7 +196,7 @@ async def _run(
     session: Session,
     request: SpeechRequest | CloneRequest,
     plan: JobPlan,
-    voice: Voice,
+    voice: GraphVoice,
     report: OnProgress,
     restore: Callable[[], Awaitable[None]] | None,
 ) -> tuple[JobDone, bool]:

@@ -27,7 +27,7 @@ from storycore_tts.adapters.direct.lookups import SharedLookup
 from storycore_tts.adapters.direct.package import load_package
 from storycore_tts.adapters.direct.pool import Limits, ModelKey, Pool
 from storycore_tts.adapters.direct.prompts import PromptCache
-from storycore_tts.adapters.direct.speech_jobs import Line, PoolCall, Result, SpeechJob
+from storycore_tts.adapters.direct.speech_jobs import PoolCall, PreparedLine, Result, SpeechJob
 from storycore_tts.adapters.direct.turns import Clock
 from storycore_tts.domain.progress import OnProgress, Progress, forward_only
 from storycore_tts.domain.requests import (
@@ -196,14 +196,14 @@ class DirectAdapter:
 
     async def _checked(
         self, request: SpeechRequest | CloneRequest
-    ) -> tuple[ModelKey, Line, tuple[str, ...]]:
+    ) -> tuple[ModelKey, PreparedLine, tuple[str, ...]]:
         """Validate a request against its checkpoint without loading it; also returns warnings."""
         kind: Kind = "base" if isinstance(request, CloneRequest) else "custom_voice"
         own = request.checkpoint
         checkpoint = configured(self._config, kind) if own is None else Checkpoint(own, kind)
         card = await self._cards.get(checkpoint)
         card.check_language(request.language)
-        line = Line(request.text, request.language, request.sampling, request.token_budget)
+        line = PreparedLine(request.text, request.language, request.sampling, request.token_budget)
         if isinstance(request, CloneRequest):
             line = replace(line, reference=request.reference, x_vector_only=request.x_vector_only)
             unheard = (CLONE_INSTRUCT_UNHEARD,) if request.instruct else ()

@@ -19,7 +19,7 @@ from storycore_tts.adapters.direct.loading import load_model
 from storycore_tts.adapters.direct.package import load_package
 from storycore_tts.adapters.direct.parameters import generation_options
 from storycore_tts.adapters.direct.prompts import PromptCache, PromptKey
-from storycore_tts.adapters.direct.speech_jobs import Piece, SpeechJob
+from storycore_tts.adapters.direct.speech_jobs import SpeechJob, StreamedPiece
 from storycore_tts.adapters.direct.streaming import ChunkDecoder
 from storycore_tts.adapters.direct.watch import Abandoned, Watch
 from storycore_tts.domain.requests import ReferenceAudio
@@ -28,7 +28,7 @@ from storycore_tts.sound.samples import SAMPLE_RATE, Samples
 
 
 @dataclass(frozen=True)
-class Take:
+class GeneratedAudio:
     """The result of one row.
 
     Args:
@@ -73,7 +73,7 @@ class Engine:
                 attention=self.placement.attention,
             )
 
-    def speak(self, batch: Sequence[SpeechJob], seed: int) -> list[Take]:
+    def speak(self, batch: Sequence[SpeechJob], seed: int) -> list[GeneratedAudio]:
         """Generate a batch of lines that have the same sampling.
 
         Args:
@@ -104,7 +104,7 @@ class Engine:
             if stream is not None:
                 stream.finish()
         return [
-            Take(_clean(wave), watch.seconds(index), watch.ran_away(index))
+            GeneratedAudio(_clean(wave), watch.seconds(index), watch.ran_away(index))
             for index, wave in enumerate(waves)
         ]
 
@@ -160,7 +160,7 @@ class Engine:
 
         return ChunkDecoder(
             decode,
-            lambda samples: job.tell(Piece(samples, seed, job.warnings)),
+            lambda samples: job.tell(StreamedPiece(samples, seed, job.warnings)),
             first=self._streaming.first_chunk_frames,
             then=self._streaming.chunk_frames,
             before=() if spoken_before is None else list(spoken_before.to(device)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from storycore_tts.adapters.direct.speech_jobs import Line
+from storycore_tts.adapters.direct.speech_jobs import PreparedLine
 from storycore_tts.domain.parameters import parameters_of
 from storycore_tts.domain.sampling import Sampling, SamplingParameters
 
@@ -39,7 +39,7 @@ def sampling_options(sampling: Sampling) -> dict[str, Any]:
     return {"do_sample": True, "subtalker_dosample": True, **sent}
 
 
-def generation_options(lines: Sequence[Line]) -> dict[str, Any]:
+def generation_options(lines: Sequence[PreparedLine]) -> dict[str, Any]:
     """Return what the package is sent for lines of one ``Line.batch_key``, so of equal sampling."""
     return {
         "text": [line.text for line in lines],

@@ -20,7 +20,7 @@ from typing import Any
 from storycore_tts.adapters.direct import failures
 from storycore_tts.adapters.direct.batching import is_full, next_batch
 from storycore_tts.adapters.direct.checkpoints import Checkpoint
-from storycore_tts.adapters.direct.engine import Engine, Take, give_back_memory
+from storycore_tts.adapters.direct.engine import Engine, GeneratedAudio, give_back_memory
 from storycore_tts.adapters.direct.speech_jobs import Answering, PoolCall, Result, SpeechJob
 from storycore_tts.adapters.direct.turns import GENERATION, Clock, SystemClock, Turn
 from storycore_tts.domain.progress import Progress, Stage
@@ -394,7 +394,7 @@ class Pool:
             model.engine = engine
         return engine
 
-    def _settle(self, model: _Model, job: SpeechJob, take: Take, seed: int) -> None:
+    def _settle(self, model: _Model, job: SpeechJob, take: GeneratedAudio, seed: int) -> None:
         """Finish a job with its take, or queue it for another attempt."""
         if take.ran_away and job.try_again(seed):
             with self._changed:

@@ -20,7 +20,7 @@ _MOST_NEWS = 1000  # unread items; then new progress replaces the latest
 
 
 @dataclass(frozen=True)
-class Line:
+class PreparedLine:
     """A text to speak, and how.
 
     Args:
@@ -78,7 +78,7 @@ class Spoken:
 
 
 @dataclass(frozen=True)
-class Piece:
+class StreamedPiece:
     """Samples of a stream at 24 kHz, with the line's metadata so far."""
 
     samples: Samples
@@ -86,7 +86,7 @@ class Piece:
     warnings: tuple[str, ...]
 
 
-News: TypeAlias = Progress | Piece
+News: TypeAlias = Progress | StreamedPiece
 
 
 Result = TypeVar("Result")
@@ -172,7 +172,7 @@ class SpeechJob(PoolCall[Spoken]):
         streamed: Whether samples are delivered while they are generated.
     """
 
-    def __init__(self, line: Line, *, streamed: bool = False) -> None:
+    def __init__(self, line: PreparedLine, *, streamed: bool = False) -> None:
         super().__init__()
         self.line = line
         self.streamed = streamed

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from storycore_tts.adapters.draft.calls import BACKEND, WaitingLine, Work, closed_error
+from storycore_tts.adapters.draft.calls import BACKEND, EspeakCall, WaitingLine, closed_error
 from storycore_tts.adapters.draft.espeak import (
     EspeakError,
     EspeakUnavailable,
@@ -165,7 +165,7 @@ class DraftAdapter:
         self, text: str, voice: EspeakVoice, on_fraction: Callable[[float], None]
     ) -> tuple[Samples, str]:
         """Return the samples at 24 kHz and the model's name; reports progress on the event loop."""
-        work = Work(lambda: self._closed, on_fraction)
+        work = EspeakCall(lambda: self._closed, on_fraction)
         thread = threading.Thread(
             target=self._in_thread, args=(work, text, voice), name="storycore-tts-draft"
         )
@@ -177,7 +177,7 @@ class DraftAdapter:
             self._threads = [*(other for other in self._threads if other.is_alive()), thread]
         return await work.done()
 
-    def _in_thread(self, work: Work, text: str, voice: EspeakVoice) -> None:
+    def _in_thread(self, work: EspeakCall, text: str, voice: EspeakVoice) -> None:
         with work:
             work.end(_made(self._speak, text, voice, work))
 
@@ -215,7 +215,7 @@ def _warnings(request: SpeechRequest, language: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _made(speak: Speak, text: str, voice: EspeakVoice, work: Work) -> tuple[Samples, str]:
+def _made(speak: Speak, text: str, voice: EspeakVoice, work: EspeakCall) -> tuple[Samples, str]:
     """Speak and resample. Runs in its own thread."""
     model = f"{_MODEL} {_probe()}"
     try:

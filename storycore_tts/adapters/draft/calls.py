@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BACKEND = "draft"
 
 
-class Work:
+class EspeakCall:
     """The work of one call, done in a thread.
 
     Args:

@@ -25,7 +25,7 @@ from storycore_tts.adapters.queue.storage import SCHEMA_LOCK, Storage
 from storycore_tts.adapters.queue.uploads import Uploads
 from storycore_tts.adapters.queue.waiting import Intervals, Stopped, patiently
 from storycore_tts.adapters.queue.watching import Watching
-from storycore_tts.adapters.queue.work import Work
+from storycore_tts.adapters.queue.work import JobRun
 from storycore_tts.concurrency.waiting import all_ended, unbroken, wait_at_most
 from storycore_tts.domain.jobs import (
     SUSPENDED,
@@ -112,7 +112,7 @@ class DurableQueue:
         self._watching = Watching(
             self._look, lambda: self._works.keys(), self._found, intervals.look
         )
-        self._works: dict[str, Work] = {}
+        self._works: dict[str, JobRun] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._wanted = asyncio.Event()  # there may be a job to claim
         self._is_unsure = False  # the database may list jobs as ours that we do not run
@@ -398,7 +398,7 @@ class DurableQueue:
         if self._closing is not None or self._perform is None:
             return  # closing requeues it
         job_id = claim.job_id
-        work = Work(
+        work = JobRun(
             claim,
             self._time_limits,
             self._intervals,
@@ -412,7 +412,7 @@ class DurableQueue:
         self._watching.changed(job_id)
         self._watching.hurry()
 
-    def _done(self, work: Work) -> None:
+    def _done(self, work: JobRun) -> None:
         del self._works[work.job_id], self._running[work.job_id]
         self._is_unsure = self._is_unsure or not work.is_recorded
         self._wanted.set()

@@ -20,7 +20,7 @@ from storycore_tts.errors import BackendTimeout, StorageFailed, TTSError
 _logger = logging.getLogger(__name__)
 
 
-class Work:
+class JobRun:
     """A job that this process runs.
 
     Args:

@@ -56,7 +56,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Backend(Settings):
+class BackendFlags(Settings):
     """Options for the backend, which override the settings file."""
 
     backend: Annotated[
@@ -76,7 +76,7 @@ class Backend(Settings):
     ] = None
 
 
-def of_size(backend: Backend, model_choice: str, preset: str | None) -> Backend:
+def of_size(backend: BackendFlags, model_choice: str, preset: str | None) -> BackendFlags:
     """Return the options with the model size of a preset.
 
     Args:
@@ -134,7 +134,7 @@ class Output:
     ] = 0.0
 
 
-class SamplingOptions(GivenParameters):
+class SamplingFlags(GivenParameters):
     """Sampling parameters; omitted ones come from the settings."""
 
     declared = SamplingParameters
@@ -151,7 +151,7 @@ class SamplingOptions(GivenParameters):
         return config.generation.sampling(**self.values)
 
 
-class TrainingOptions(GivenParameters):
+class TrainingFlags(GivenParameters):
     """Training parameters; omitted ones come from the settings."""
 
     declared = TrainingParameters

@@ -92,7 +92,7 @@ class Conditions(BaseModel):
 
 
 @with_parameters(SamplingParameters, given=True)
-class Line(Conditions):
+class LineBody(Conditions):
     """A line to speak."""
 
     text: str = Field(description="Text to speak.", examples=[_A_LINE])
@@ -115,7 +115,7 @@ class Line(Conditions):
         return Rendering(self.format, self.speed, self.pitch)
 
 
-class SpeechBody(Line):
+class SpeechBody(LineBody):
     """A line for a built-in, stored or fine-tuned voice."""
 
     model_config = ConfigDict(
@@ -135,7 +135,7 @@ class SpeechBody(Line):
     )
 
 
-class CloneForm(Line):
+class CloneForm(LineBody):
     """A line for a voice cloned from a recording."""
 
     transcript: str | None = Field(

@@ -28,7 +28,7 @@ from storycore_tts.entrypoints.http.schemas import (
     CloneForm,
     Conditions,
     JobView,
-    Line,
+    LineBody,
     ReferenceForm,
     ReferenceView,
     SpeechBody,
@@ -242,7 +242,7 @@ async def _reference(
 async def _respond(
     request: Request,
     service: Service,
-    line: Line,
+    line: LineBody,
     wanted: SpeechRequest | CloneRequest,
     terms: JobOptions,
     prefer: str | None,

@@ -23,7 +23,7 @@ from storycore_tts.services.casting import Casting
 from storycore_tts.services.output import AudioFolder, VoiceResult, rendering
 from storycore_tts.services.speech import TextToSpeech
 from storycore_tts.services.voices import VoiceEntry
-from storycore_tts.services.voicing import Asked, request_for, request_in
+from storycore_tts.services.voicing import VoicedRequest, request_for, request_in
 from storycore_tts.settings import QwenTTSConfig, VoiceMapping
 
 ANY_LANGUAGE = "auto"
@@ -126,7 +126,7 @@ class SpeechFiles:
             sampling=config.generation.sampling(**sampling),
             strip_markup=config.strip_markup,
         )
-        tts, asked = self._speech.tts(model_choice), Asked(request, "")
+        tts, asked = self._speech.tts(model_choice), VoicedRequest(request, "")
         result = await self._files.speak(
             tts, asked, output_path, stem="clone", sample_rate=sample_rate
         )

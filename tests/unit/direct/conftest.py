@@ -13,9 +13,9 @@ import pytest
 from storycore_tts import QwenTTSConfig, Sampling
 from storycore_tts.adapters.direct import create
 from storycore_tts.adapters.direct.checkpoints import Checkpoint
-from storycore_tts.adapters.direct.engine import Take
+from storycore_tts.adapters.direct.engine import GeneratedAudio
 from storycore_tts.adapters.direct.pool import Limits, ModelKey, Pool
-from storycore_tts.adapters.direct.speech_jobs import Line, SpeechJob
+from storycore_tts.adapters.direct.speech_jobs import PreparedLine, SpeechJob
 from storycore_tts.adapters.direct.turns import Turn
 
 
@@ -178,8 +178,8 @@ class SpeechService:
             raise self.errors.pop(0)
         if self.runaways:
             self.runaways -= 1
-            return [Take(np.ones(8, np.float32), 1.5, True) for _ in batch]
-        return [Take(np.full(8, 0.5, np.float32), 0.5, False) for _ in batch]
+            return [GeneratedAudio(np.ones(8, np.float32), 1.5, True) for _ in batch]
+        return [GeneratedAudio(np.full(8, 0.5, np.float32), 0.5, False) for _ in batch]
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def workshop():
 
 
 def line(text="Hello.", **settings):
-    return Line(
+    return PreparedLine(
         **{"language": "Auto", "sampling": Sampling(), "budget": 512, **settings}, text=text
     )
 

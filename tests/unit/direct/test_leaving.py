@@ -14,8 +14,8 @@ import pytest
 from storycore_tts import BackendUnavailable, QwenTTSConfig, SpeechRequest
 from storycore_tts.adapters.direct import DirectAdapter
 from storycore_tts.adapters.direct.checkpoints import Card
-from storycore_tts.adapters.direct.engine import Take
-from storycore_tts.adapters.direct.speech_jobs import Piece
+from storycore_tts.adapters.direct.engine import GeneratedAudio
+from storycore_tts.adapters.direct.speech_jobs import StreamedPiece
 
 from .conftest import until
 
@@ -46,11 +46,11 @@ class SlowEngine:
             self.steps += 1
             for job in batch:
                 if job.streamed:
-                    job.tell(Piece(np.full(1920, 0.5, np.float32), seed, ()))
+                    job.tell(StreamedPiece(np.full(1920, 0.5, np.float32), seed, ()))
             if all(job.cancelled for job in batch):
                 self.abandoned += 1
                 return []
-        return [Take(np.full(1920, 0.5, np.float32), 0.1, False) for _ in batch]
+        return [GeneratedAudio(np.full(1920, 0.5, np.float32), 0.1, False) for _ in batch]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from storycore_tts import (
     Sampling,
     Stage,
 )
-from storycore_tts.adapters.direct.speech_jobs import Piece, PoolCall, SpeechJob
+from storycore_tts.adapters.direct.speech_jobs import PoolCall, SpeechJob, StreamedPiece
 
 from .conftest import line, outcome
 
@@ -313,7 +313,7 @@ async def test_cancelled_exclusive_work_leaves_the_line_for_the_turn(workshop):
 
 
 async def test_unread_progress_is_bounded_and_pieces_are_kept():
-    job, piece = SpeechJob(line(), streamed=True), Piece(np.ones(8, np.float32), 1, ())
+    job, piece = SpeechJob(line(), streamed=True), StreamedPiece(np.ones(8, np.float32), 1, ())
     job.tell(piece)
     for number in range(5000):
         job.tell(Progress(Stage.TRAINING, step=number))

@@ -10,7 +10,7 @@ from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.domain.speech import Speech
 from storycore_tts.errors import InvalidRequest, StorageFailed
 from storycore_tts.services.output import AudioFolder
-from storycore_tts.services.voicing import Asked
+from storycore_tts.services.voicing import VoicedRequest
 from storycore_tts.sound.files import decode
 
 
@@ -108,5 +108,5 @@ async def test_a_place_that_is_lost_while_a_line_is_spoken_is_a_typed_error(fold
 
     with pytest.raises(StorageFailed, match="Cannot write to"):
         await folder.speak(
-            Speaking(), Asked(SpeechRequest("Hello.", "Ryan"), ""), target, stem="voice"
+            Speaking(), VoicedRequest(SpeechRequest("Hello.", "Ryan"), ""), target, stem="voice"
         )

@@ -10,7 +10,7 @@ from typer import Option
 
 from storycore_tts.entrypoints.cli import console, settings
 from storycore_tts.entrypoints.cli.interrupts import run_async
-from storycore_tts.entrypoints.cli.options import Backend, Reporting
+from storycore_tts.entrypoints.cli.options import BackendFlags, Reporting
 
 if TYPE_CHECKING:
     from storycore_tts.services.casting import Casting, Part
@@ -35,7 +35,7 @@ def cast(
         bool,
         Option("--write", help="Add characters without an entry to the file, as shown."),
     ] = False,
-    backend: Backend,
+    backend: BackendFlags,
     reporting: Reporting,
 ) -> None:
     """Show the voices of the characters of a project.

@@ -10,12 +10,12 @@ from typer import Argument, Option
 from storycore_tts.domain.presets import CLONE_PRESETS, clone_preset
 from storycore_tts.entrypoints.cli import inputs, results, settings
 from storycore_tts.entrypoints.cli.options import (
-    Backend,
+    BackendFlags,
     Output,
     RefText,
     RefTextFile,
     Reporting,
-    SamplingOptions,
+    SamplingFlags,
     StripMarkup,
     TextFile,
     of_size,
@@ -64,8 +64,8 @@ def clone(
     ] = "",
     strip_markup: StripMarkup = None,
     output: Output,
-    sampling: SamplingOptions,
-    backend: Backend,
+    sampling: SamplingFlags,
+    backend: BackendFlags,
     reporting: Reporting,
 ) -> None:
     """Speak a text with a voice cloned from a recording.

@@ -13,7 +13,7 @@ from typer import Option
 from storycore_tts.__about__ import __version__
 from storycore_tts.entrypoints.cli import backends, console, failures, settings
 from storycore_tts.entrypoints.cli.interrupts import run_async
-from storycore_tts.entrypoints.cli.options import Backend, Reporting
+from storycore_tts.entrypoints.cli.options import BackendFlags, Reporting
 from storycore_tts.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class _Finding:
 
 
 def doctor(
-    backend: Backend,
+    backend: BackendFlags,
     *,
     show_settings: Annotated[
         bool, Option("--settings", help="Also list the settings in force and their sources.")

@@ -10,10 +10,10 @@ from storycore_tts.domain.presets import STYLES, style_instruct
 from storycore_tts.entrypoints.cli import inputs, results, settings
 from storycore_tts.entrypoints.cli.interrupts import run_async
 from storycore_tts.entrypoints.cli.options import (
-    Backend,
+    BackendFlags,
     Output,
     Reporting,
-    SamplingOptions,
+    SamplingFlags,
     StripMarkup,
     TextFile,
 )
@@ -56,8 +56,8 @@ def say(
     ] = None,
     strip_markup: StripMarkup = None,
     output: Output,
-    sampling: SamplingOptions,
-    backend: Backend,
+    sampling: SamplingFlags,
+    backend: BackendFlags,
     reporting: Reporting,
 ) -> None:
     """Speak a text with a built-in, stored or fine-tuned voice.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from storycore_tts.entrypoints.cli import console
-from storycore_tts.entrypoints.cli.options import Backend
+from storycore_tts.entrypoints.cli.options import BackendFlags
 from storycore_tts.entrypoints.cli.settings import load
 from storycore_tts.errors import BackendUnavailable
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def serve(
-    options: Backend,
+    options: BackendFlags,
     host: Annotated[
         str | None, Option("--host", metavar="ADDRESS", help="Address to listen on.")
     ] = None,

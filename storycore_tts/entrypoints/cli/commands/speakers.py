@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from storycore_tts.entrypoints.cli import console, settings
 from storycore_tts.entrypoints.cli.interrupts import run_async
-from storycore_tts.entrypoints.cli.options import Backend, Reporting
+from storycore_tts.entrypoints.cli.options import BackendFlags, Reporting
 from storycore_tts.errors import BackendUnavailable
 
 _NOT_CONFIRMED = "Showing the nine voices of the Qwen3-TTS models; the server may have others."
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from storycore_tts.settings import QwenTTSConfig
 
 
-def speakers(backend: Backend, reporting: Reporting) -> None:
+def speakers(backend: BackendFlags, reporting: Reporting) -> None:
     """List the built-in voices of the backend and stored voices.
 
     Prints a table on a terminal, otherwise tab-separated lines: name, language and description. If

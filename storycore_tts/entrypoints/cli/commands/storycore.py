@@ -10,7 +10,7 @@ from typer import Argument, Option, Typer
 from storycore_tts.entrypoints.cli import console, failures, settings
 from storycore_tts.entrypoints.cli.groups import add_command
 from storycore_tts.entrypoints.cli.interrupts import run_async
-from storycore_tts.entrypoints.cli.options import Backend, Reporting
+from storycore_tts.entrypoints.cli.options import BackendFlags, Reporting
 from storycore_tts.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def speak_scene(
             help="Sent to the engine as a bearer token.",
         ),
     ] = None,
-    backend: Backend,
+    backend: BackendFlags,
     reporting: Reporting,
 ) -> int:
     """Generate a dialogue, each line in its character's voice and its own file.

@@ -11,7 +11,7 @@ from typer import Argument, Option
 from storycore_tts.domain.presets import TRAINING_PRESETS, training_preset
 from storycore_tts.entrypoints.cli import console, progress, settings
 from storycore_tts.entrypoints.cli.interrupts import run_async
-from storycore_tts.entrypoints.cli.options import Backend, Reporting, TrainingOptions, of_size
+from storycore_tts.entrypoints.cli.options import BackendFlags, Reporting, TrainingFlags, of_size
 
 if TYPE_CHECKING:
     from storycore_tts.domain.requests import TrainingRequest
@@ -54,8 +54,8 @@ def train(
         bool,
         Option("--estimate", help="Only estimate the duration, from earlier training jobs."),
     ] = False,
-    training: TrainingOptions,
-    backend: Backend,
+    training: TrainingFlags,
+    backend: BackendFlags,
     reporting: Reporting,
 ) -> None:
     """Train a voice on recordings of one speaker.

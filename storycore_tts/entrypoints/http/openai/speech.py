@@ -17,7 +17,7 @@ from storycore_tts.domain.sampling import SamplingParameters
 from storycore_tts.entrypoints.http.documented import OF_BACKENDS, OF_RECORDINGS, documented
 from storycore_tts.entrypoints.http.openai.errors import OpenAIRoute, report_ignored
 from storycore_tts.entrypoints.http.openai.models import backend_of, is_known
-from storycore_tts.entrypoints.http.openai.streaming import STREAMED, Asked, answer
+from storycore_tts.entrypoints.http.openai.streaming import STREAMED, StreamOptions, answer
 from storycore_tts.entrypoints.http.schemas import as_left_out
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner
 from storycore_tts.entrypoints.http.service import CurrentService, Service
@@ -44,14 +44,14 @@ _OTHER_NAMES = {"speaker": "voice", "transcript": "ref_text"}
 _NONE = ("", "None")  # sent by clients for missing instructions
 
 
-class Voice(BaseModel):
+class VoiceId(BaseModel):
     """A voice as sent by newer clients."""
 
     id: str
 
 
 @with_parameters(SamplingParameters, given=True)
-class SpeechBody(BaseModel):
+class OpenAISpeechBody(BaseModel):
     """Fields of OpenAI and vLLM-Omni, and sampling. Others are ignored; null counts as missing."""
 
     model_config = ConfigDict(
@@ -65,7 +65,7 @@ class SpeechBody(BaseModel):
 
     input: str = Field(description="The text to speak.")
     model: str | None = Field(default=None, description="See /v1/models.")
-    voice: str | Voice | None = Field(
+    voice: str | VoiceId | None = Field(
         default=None,
         description='A built-in or stored voice, or an id of voice_map such as alloy. "", null '
         "and default select the default voice. Alias: speaker.",
@@ -104,7 +104,7 @@ class SpeechBody(BaseModel):
     @property
     def speaker(self) -> str | None:
         """Name of the voice; None for the default voice."""
-        name = self.voice.id if isinstance(self.voice, Voice) else self.voice or ""
+        name = self.voice.id if isinstance(self.voice, VoiceId) else self.voice or ""
         return None if name.strip().casefold() in ("", "default") else name
 
     @property
@@ -142,13 +142,13 @@ class SpeechBody(BaseModel):
 @router.post("/speech/", include_in_schema=False)
 @router.post("/speech", response_class=Response, responses=STREAMED | _OF_SPEECH)
 async def speech(
-    request: Request, body: SpeechBody, service: CurrentService, owner: CurrentOwner
+    request: Request, body: OpenAISpeechBody, service: CurrentService, owner: CurrentOwner
 ) -> Response:
     """Generate speech, as OpenAI's `audio.speech.create` does."""
     speech_service = service.speech
     backend = backend_of(body.model, speech_service)
     wanted = await _wanted(body, backend, service)
-    asked = Asked(
+    asked = StreamOptions(
         body.rendering,
         stream_format=body.stream_format,
         stream=bool(body.stream),
@@ -159,7 +159,7 @@ async def speech(
 
 
 async def _wanted(
-    body: SpeechBody, backend: str | None, service: Service
+    body: OpenAISpeechBody, backend: str | None, service: Service
 ) -> SpeechRequest | CloneRequest:
     tts = service.speech.tts(backend)
     if body.task_type == "VoiceDesign":

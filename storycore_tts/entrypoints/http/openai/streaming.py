@@ -20,7 +20,7 @@ from storycore_tts.entrypoints.http.problems import as_error, problem_of
 from storycore_tts.entrypoints.http.sending import SLOWEST_READER, within
 from storycore_tts.errors import TTSError
 from storycore_tts.services.rendering import JoinableRendering, Rendering
-from storycore_tts.services.speech_service import Piece, SpeechService
+from storycore_tts.services.speech_service import EncodedPiece, SpeechService
 
 _EVENTS = "text/event-stream"
 # Formats that are streamed even if no stream was requested. The headers of wav and flac files
@@ -36,7 +36,7 @@ STREAMED: dict[int | str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class StreamOptions:
     """The kind of response that a client requests.
 
     Args:
@@ -63,7 +63,7 @@ async def answer(
     speech_service: SpeechService,
     backend: str | None,
     wanted: SpeechRequest | CloneRequest,
-    asked: Asked,
+    asked: StreamOptions,
 ) -> Response:
     """Generate speech and respond in the requested form.
 
@@ -110,7 +110,7 @@ class _Streaming(StreamingResponse):
     def __init__(
         self,
         body: AsyncIterator[bytes | str],
-        work: AsyncIterator[Piece],
+        work: AsyncIterator[EncodedPiece],
         media_type: str,
         facts: dict[str, str],
     ) -> None:
@@ -127,19 +127,21 @@ class _Streaming(StreamingResponse):
                 await super().__call__(scope, receive, within(SLOWEST_READER, send))
 
 
-async def _first(pieces: AsyncIterator[Piece]) -> Piece:
+async def _first(pieces: AsyncIterator[EncodedPiece]) -> EncodedPiece:
     return await anext(pieces)
 
 
-async def _data(first: Piece, rest: AsyncIterator[Piece]) -> AsyncIterator[bytes]:
+async def _data(first: EncodedPiece, rest: AsyncIterator[EncodedPiece]) -> AsyncIterator[bytes]:
     yield first.data
     async for piece in rest:
         yield piece.data
 
 
-async def _events(first: Piece, rest: AsyncIterator[Piece], asked: Asked) -> AsyncIterator[str]:
+async def _events(
+    first: EncodedPiece, rest: AsyncIterator[EncodedPiece], asked: StreamOptions
+) -> AsyncIterator[str]:
     seconds = 0.0
-    piece: Piece | None = first
+    piece: EncodedPiece | None = first
     try:
         while piece is not None:
             seconds += piece.seconds
@@ -151,12 +153,12 @@ async def _events(first: Piece, rest: AsyncIterator[Piece], asked: Asked) -> Asy
     yield _event("speech.audio.done", usage=_usage(asked, seconds))
 
 
-def _delta(piece: Piece, response_format: str) -> str:
+def _delta(piece: EncodedPiece, response_format: str) -> str:
     audio = base64.b64encode(piece.data).decode()
     return _event("speech.audio.delta", audio=audio, response_format=response_format)
 
 
-def _usage(asked: Asked, seconds: float) -> dict[str, int]:
+def _usage(asked: StreamOptions, seconds: float) -> dict[str, int]:
     """Return characters and codec frames: the number of text tokens is not known here."""
     given, made = asked.characters, round(seconds * _FRAMES_A_SECOND)
     return {"input_tokens": given, "output_tokens": made, "total_tokens": given + made}
