@@ -96,7 +96,7 @@ async def test_where_the_model_does_not_listen_a_warning_says_so(standin_comfyui
     server = standin_comfyui_factory(instant=True)
     small = settings(backend="comfyui", model_choice="0.6B")
     told = await produced(small, ["Ryan"], tone="fearful", url=server.url)
-    assert "0.6B model does not listen" in told["Ryan"].warnings[0]
+    assert "0.6B model ignores instruct" in told["Ryan"].warnings[0]
     assert "cannot act" in (await produced(settings(), ["Ryan"], tone="Angry"))["Ryan"].warnings[0]
 
 

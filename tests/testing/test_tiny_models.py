@@ -246,7 +246,7 @@ def test_a_foreign_folder_is_left_alone_and_what_cannot_be_built_is_refused(tmp_
     precious = TinyModels(tmp_path).path("base")
     precious.mkdir()
     (precious / "model.safetensors").write_bytes(b"4 GB")
-    with pytest.raises(FileExistsError, match="no tiny model"):
+    with pytest.raises(FileExistsError, match="not a tiny model"):
         build_tiny_models(tmp_path)
     with pytest.raises(ValueError, match=r"there are: base 1\.7B"):
         TinyModels(tmp_path).path("voice_design", "0.6B")
