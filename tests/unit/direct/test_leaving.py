@@ -164,7 +164,7 @@ def test_a_program_that_forgets_everything_ends_at_once(forgotten):
     script = (
         "import asyncio, sys, time\n"
         "from storycore_tts.adapters.direct.checkpoints import Checkpoint\n"
-        "from storycore_tts.adapters.direct.speech_jobs import PoolCall, SpeechJob, Line\n"
+        "from storycore_tts.adapters.direct.speech_jobs import PoolCall, SpeechJob, PreparedLine\n"
         "from storycore_tts.adapters.direct.pool import Limits, ModelKey, Pool\n"
         "from storycore_tts.domain.sampling import Sampling\n"
         "loop = asyncio.new_event_loop()\n"
@@ -183,7 +183,7 @@ def test_a_program_that_forgets_everything_ends_at_once(forgotten):
         "async def main():\n"
         "    if sys.argv[1] == 'a training':\n"
         "        return pool.submit_exclusive(PoolCall(), train)\n"
-        "    line = Line('Hi', 'Auto', Sampling(), 99, speaker='ryan')\n"
+        "    line = PreparedLine('Hi', 'Auto', Sampling(), 99, speaker='ryan')\n"
         "    pool.submit(ModelKey(Checkpoint('x', 'custom_voice'), 1), SpeechJob(line))\n"
         "task = loop.create_task(main())\n"
         "loop.run_forever()\n"
