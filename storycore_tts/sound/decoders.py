@@ -148,6 +148,8 @@ def _by_ffmpeg(data: bytes, container: str) -> Blocks:
                 raise UndecodableAudio("it holds no sound")
             stream = file.streams.audio[0]
             codec = stream.codec_context
+            if codec is None:  # FFmpeg does not know it, or the header is damaged
+                raise UndecodableAudio(f"it holds an unknown codec in {container}")
             if codec.name not in _FFMPEG_CODECS:
                 raise UndecodableAudio(f"it holds {codec.name} in {container}")
             codec.thread_count = 1

@@ -195,6 +195,11 @@ def test_an_mp3_that_announces_more_than_it_holds_is_refused(recording):
         decoded(data[: int(len(data) * 0.7)])
 
 
+def test_an_m4a_whose_header_names_no_codec_is_refused(recorded):
+    with pytest.raises(UndecodableAudio, match="unknown codec"):
+        decoded(recorded("m4a").replace(b"stbl", b"rtbl"))
+
+
 def test_what_lies_before_and_behind_the_sound_is_passed_over(recording):
     data = recording()
     chunk = b"LIST" + struct.pack("<I", 60) + b"cos\nsystem\n(S'touch /tmp/x'\ntR.".ljust(60)
