@@ -1,14 +1,12 @@
 """Parameters: numbers of a request that are declared once.
 
-A parameter is a field of a dataclass: its type, its default and, as a ``Number``, its range and
-what it does::
+A parameter is a dataclass field with a type, a default and, as a ``Number``, its range and help::
 
     temperature: Annotated[float, Number(0.01, 5, "The higher, the more readings differ.")] = 1.0
 
-``SamplingParameters`` and ``TrainingParameters`` hold such fields. All else is made from them: the
-checks of a request, the blocks of the settings, the options of the command line, the fields of HTTP
-bodies and of the page, and their reference. An adapter says in ``Capabilities.parameters`` which of
-them it takes.
+``SamplingParameters`` and ``TrainingParameters`` declare them. Everything else is generated: the
+validation of requests, the settings, the command-line options, the fields of HTTP bodies and of the
+page, and the reference. An adapter lists the supported parameters in ``Capabilities.parameters``.
 """
 
 from __future__ import annotations
@@ -25,13 +23,13 @@ MAX_SEED = 2**64 - 1  # of the ComfyUI nodes and of torch.manual_seed
 
 @dataclass(frozen=True)
 class Number:
-    """What ``Annotated`` says of a field that is a parameter.
+    """Marks a field as a parameter, as metadata of ``Annotated``.
 
     Args:
-        low: Its smallest value.
-        high: Its largest value.
-        help: What it does, in a sentence that fits settings, command line and HTTP.
-        option: Its name on the command line; "" for the field's, as in ``--top-p``.
+        low: Minimum.
+        high: Maximum.
+        help: Description for settings, command line and HTTP.
+        option: Command-line option; "": derived from the field, as in ``--top-p``.
     """
 
     low: float
@@ -42,18 +40,17 @@ class Number:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter as it was declared.
+    """A declared parameter.
 
     Args:
-        name: In Python, in the settings and in JSON.
+        name: Name in Python, in the settings and in JSON.
         kind: ``int`` or ``float``.
-        optional: It may be None.
-        default: Its value where nothing is said; it never changes once it is released, because
-            documents leave it out.
-        low: Its smallest value.
-        high: Its largest value.
-        help: What it does.
-        option: Its name on the command line.
+        optional: Whether it may be None.
+        default: Default value; never changes after a release, because stored jobs omit it.
+        low: Minimum.
+        high: Maximum.
+        help: Description.
+        option: Command-line option.
     """
 
     name: str
@@ -67,14 +64,14 @@ class Parameter:
 
     @property
     def range(self) -> str:
-        """Its range, for people to read."""
+        """The range as text, for display."""
         return f"{self.low:g} to {'2**64-1' if self.high == MAX_SEED else f'{self.high:g}'}"
 
     def check(self, value: object) -> None:
-        """Hold a value against the declaration.
+        """Validate a value.
 
         Raises:
-            InvalidRequest: It is of another type, or out of the range.
+            InvalidRequest: It has the wrong type or is out of range.
         """
         if value is not None or not self.optional:
             check_range(self.name, value, self.low, self.high, whole=self.kind is int)
@@ -82,10 +79,10 @@ class Parameter:
 
 @cache
 def parameters_of(declared: type) -> tuple[Parameter, ...]:
-    """Return the parameters that a dataclass declares, in their order.
+    """Return the parameters that a dataclass declares, in order.
 
     Args:
-        declared: ``SamplingParameters``, ``TrainingParameters``, or a class that is made of them.
+        declared: ``SamplingParameters``, ``TrainingParameters``, or a subclass.
     """
     hints = get_type_hints(declared, include_extras=True)
     found = []
@@ -110,25 +107,22 @@ def parameters_of(declared: type) -> tuple[Parameter, ...]:
 
 
 def check_parameters(values: object, declared: type) -> None:
-    """Hold the values of a request against their declarations.
+    """Validate the parameters of a request.
 
     Raises:
-        InvalidRequest: One is of another type, or out of its range.
+        InvalidRequest: A value has the wrong type or is out of range.
     """
     for parameter in parameters_of(declared):
         parameter.check(getattr(values, parameter.name))
 
 
 def ignored_parameters(values: object, declared: type, taken: Collection[str]) -> list[str]:
-    """Return the names of parameters that were set and make no difference.
+    """Return the names of unsupported parameters that differ from their default.
 
     Args:
-        values: A request's numbers.
-        declared: The class that declares them.
-        taken: Names of those that make one.
-
-    Returns:
-        Those that differ from their default and are not taken.
+        values: An instance of ``declared``.
+        declared: The class that declares the parameters.
+        taken: Names of the supported parameters.
     """
     return [
         parameter.name

@@ -1,4 +1,4 @@
-"""How a voice is trained."""
+"""Training parameters."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from storycore_tts.domain.parameters import Number
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingParameters:
-    """The hyper-parameters of a training, each declared here and nowhere else.
+    """The training parameters, the single place where each is declared.
 
-    A new one also needs a line in ``TrainingOptions`` below, and an adapter that takes it.
+    A new one also needs a line in ``TrainingOptions`` below, and an adapter that uses it.
     """
 
     learning_rate: Annotated[float, Number(1e-7, 1e-3, "Size of the optimizer's steps.")] = 2e-5
@@ -28,7 +28,7 @@ class TrainingParameters:
 
 
 class TrainingOptions(TypedDict, total=False):
-    """Hyper-parameters as keyword arguments; None, or left out: as configured."""
+    """Training parameters as keyword arguments; None or omitted: as configured."""
 
     learning_rate: float | None
     num_epochs: int | None

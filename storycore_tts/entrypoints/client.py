@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
 
 from typing_extensions import Unpack
 
+from storycore_tts.concurrency.closing import AsyncCloseable
 from storycore_tts.container import Container
 from storycore_tts.domain.progress import OnProgress
 from storycore_tts.domain.requests import (
@@ -32,7 +32,7 @@ from storycore_tts.services.voicing import VoicedRequest
 from storycore_tts.settings import QwenTTSConfig
 
 
-class QwenTTSComfyUIClient:
+class QwenTTSComfyUIClient(AsyncCloseable):
     """Generates, clones and trains voices on a ComfyUI server.
 
     Use it as an async context manager, or call ``aclose``; otherwise its connections are closed
@@ -63,17 +63,6 @@ class QwenTTSComfyUIClient:
         container = Container(config=self.config)
         self._tts = container.service()
         self._files = container.audio_folder()
-
-    async def __aenter__(self) -> QwenTTSComfyUIClient:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     @property
     def voices(self) -> VoiceLibrary:

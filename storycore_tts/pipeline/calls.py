@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from storycore_tts.domain.progress import OnProgress
 from storycore_tts.errors import TTSError
 from storycore_tts.pipeline import audio_gate
-from storycore_tts.pipeline.ignored import ignored_by, with_warnings
+from storycore_tts.pipeline.ignored import ignored_by
 from storycore_tts.ports import Adapter, BackendStatus, Capabilities, SpeechChunk
 from storycore_tts.ports.operations import Operation
 
@@ -178,6 +178,20 @@ class Dispatcher:
     async def aclose(self) -> None:
         """See ``Adapter.aclose``."""
         await self._adapter.aclose()
+
+
+def with_warnings(result: Any, warnings: tuple[str, ...]) -> Any:
+    """Return speech, a chunk, a trained voice or a stream of chunks with added warnings.
+
+    Any other result, such as a list of speakers, has no warnings and is returned unchanged.
+    """
+    if not warnings:
+        return result
+    if isinstance(result, StartedStream):
+        return result.each(lambda chunk: with_warnings(chunk, warnings))
+    if not hasattr(result, "warnings"):
+        return result
+    return replace(result, warnings=(*result.warnings, *warnings))
 
 
 def backend_of(adapter: Adapter | Backend, name: str) -> Backend:

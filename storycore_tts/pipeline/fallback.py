@@ -6,11 +6,9 @@ import copy
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import Any
 
 from storycore_tts.domain.events import FellBack, Listener
-from storycore_tts.domain.speech import Speech, TrainedVoice
 from storycore_tts.errors import (
     BackendUnavailable,
     ConfigurationError,
@@ -20,7 +18,7 @@ from storycore_tts.errors import (
     UnknownSpeaker,
     UnsupportedLanguage,
 )
-from storycore_tts.pipeline.calls import Backend, Call, ClosableMiddleware, Send, StartedStream
+from storycore_tts.pipeline.calls import Backend, Call, ClosableMiddleware, Send, with_warnings
 
 # The backend never started the job; a path, for example, may be valid only on another backend.
 _REFUSALS = (BackendUnavailable, InvalidRequest, ConfigurationError)
@@ -84,7 +82,7 @@ class Fallback(ClosableMiddleware):
                     continue
                 before, why = list(failed.items())[-1]
                 self._tell(FellBack(call.operation.name, before, name, why))
-                return _with_warning(await other.send(call), _warning(name, failed))
+                return with_warnings(await other.send(call), (_warning(name, failed),))
             except TTSError as error:
                 failed[name] = error
                 if closings != self.closings or not _is_refusal(error):
@@ -130,13 +128,3 @@ def _told(first: str, failed: Mapping[str, TTSError]) -> str:
 def _warning(name: str, failed: Mapping[str, TTSError]) -> str:
     first, error = next(iter(failed.items()))
     return _told(f"{name} was used because {first} was unavailable: {error.message}", failed)
-
-
-def _with_warning(result: Any, warning: str) -> Any:
-    def warned(it: Any) -> Any:
-        return replace(it, warnings=(*it.warnings, warning))
-
-    if isinstance(result, StartedStream):
-        return result.each(warned)
-    # A list of speakers has no warnings.
-    return warned(result) if isinstance(result, Speech | TrainedVoice) else result

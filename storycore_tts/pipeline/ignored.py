@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, TypeVar, cast
-
 from storycore_tts.domain.parameters import ignored_parameters
 from storycore_tts.domain.sampling import SamplingParameters
 from storycore_tts.domain.training import TrainingParameters
 from storycore_tts.ports import Capabilities
-
-Result = TypeVar("Result")
 
 
 def ignored_by(name: str, capabilities: Capabilities, request: object) -> tuple[str, ...]:
@@ -30,11 +25,3 @@ def ignored_by(name: str, capabilities: Capabilities, request: object) -> tuple[
     elif sampling is not None:  # seeds are covered by ``Capabilities.seeds``
         ignored = ignored_parameters(sampling, SamplingParameters, taken | {"seed"})
     return (f"{name} ignores {', '.join(ignored)}: it has no such parameter",) if ignored else ()
-
-
-def with_warnings(result: Result, warnings: tuple[str, ...]) -> Result:
-    """Return speech, a chunk or a trained voice with added warnings."""
-    if not warnings:
-        return result
-    told: Any = result
-    return cast(Result, replace(told, warnings=(*told.warnings, *warnings)))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 
 from storycore_tts.adapters.audio_intake.child import DECODER, Child, IntakeLimits, unreadable
+from storycore_tts.concurrency.closing import AsyncCloseable
 from storycore_tts.domain.requests import ReferenceAudio
 from storycore_tts.errors import (
     BackendOverloaded,
@@ -18,7 +18,7 @@ from storycore_tts.errors import (
 _RETRY_AFTER = 2.0  # s
 
 
-class RecordingReader:
+class RecordingReader(AsyncCloseable):
     """Reads recordings from untrusted sources.
 
     Each is decoded in its own process with resource limits, so a file that makes the decoder crash,
@@ -54,14 +54,6 @@ class RecordingReader:
     async def __aenter__(self) -> RecordingReader:
         self._keep_a_spare()
         return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     async def read(self, data: bytes, *, transcript: str | None = None) -> ReferenceAudio:
         """Decode a recording. Cancelling the task kills its process.

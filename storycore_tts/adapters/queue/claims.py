@@ -15,12 +15,11 @@ import sqlalchemy as sa
 from storycore_tts.adapters.queue import documents, tables
 from storycore_tts.adapters.queue.documents import Document, now
 from storycore_tts.adapters.queue.repository import LIVE
-from storycore_tts.adapters.queue.storage import Storage
+from storycore_tts.adapters.queue.storage import Storage, batches
 from storycore_tts.adapters.queue.tables import jobs, results
 from storycore_tts.domain.jobs import Failure
 
 _QUEUED, _RUNNING = LIVE
-_BATCH = 500  # ids per query
 _LOST = Failure(
     "JobLost",
     "Every process that ran this job died, so the job was abandoned.",
@@ -152,14 +151,13 @@ class Claims:
 
     def look(self, job_ids: Collection[str]) -> dict[str, Standing]:
         """Return the state of some jobs."""
-        ids, found = list(job_ids), {}
+        found = {}
         columns = sa.select(
             jobs.c.id, jobs.c.state, jobs.c.attempts, jobs.c.worker, jobs.c.progress
         )
         with self._storage.reading() as connection:
-            for start in range(0, len(ids), _BATCH):
-                wanted = columns.where(jobs.c.id.in_(ids[start : start + _BATCH]))
-                for row in connection.execute(wanted):
+            for ids in batches(job_ids):
+                for row in connection.execute(columns.where(jobs.c.id.in_(ids))):
                     found[row.id] = Standing(
                         row.state, row.attempts, row.worker in (None, self._worker), row.progress
                     )

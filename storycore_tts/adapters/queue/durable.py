@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -26,6 +25,7 @@ from storycore_tts.adapters.queue.uploads import Uploads
 from storycore_tts.adapters.queue.waiting import Intervals, Stopped, patiently
 from storycore_tts.adapters.queue.watching import Watching
 from storycore_tts.adapters.queue.work import JobRun
+from storycore_tts.concurrency.closing import AsyncCloseable
 from storycore_tts.concurrency.waiting import all_ended, unbroken, wait_at_most
 from storycore_tts.domain.jobs import (
     SUSPENDED,
@@ -54,7 +54,7 @@ _THREADS = 8
 _logger = logging.getLogger(__name__)
 
 
-class DurableQueue:
+class DurableQueue(AsyncCloseable):
     """A ``JobQueue`` in a database; this process is one of its workers.
 
     With PostgreSQL, any number of processes share the work; with a folder, one process does it. The
@@ -125,17 +125,6 @@ class DurableQueue:
         self._closed = asyncio.Event()  # no more database calls are made
         self.uploads = Uploads(self.check_open, self.in_thread, self._storage, self._identifiers)
         self.affinities = JobAffinities(self.patiently, self._storage)
-
-    async def __aenter__(self) -> DurableQueue:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     async def start(self, perform: JobHandler) -> None:
         """Start running jobs; see ``JobQueue.start``."""

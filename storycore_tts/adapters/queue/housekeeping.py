@@ -13,14 +13,12 @@ import sqlalchemy as sa
 from storycore_tts.adapters.queue.documents import now
 from storycore_tts.adapters.queue.identifiers import uploads_in
 from storycore_tts.adapters.queue.repository import LIVE
-from storycore_tts.adapters.queue.storage import SUBMISSION_LOCK, Storage
+from storycore_tts.adapters.queue.storage import BATCH, SUBMISSION_LOCK, Storage, batches
 from storycore_tts.adapters.queue.tables import affinities, jobs, results, uploads
 from storycore_tts.adapters.queue.uploads import touch
 from storycore_tts.adapters.queue.waiting import InThread
 from storycore_tts.domain.logs import log_event
 from storycore_tts.errors import StorageFailed
-
-_BATCH = 500
 
 _logger = logging.getLogger(__name__)
 
@@ -43,7 +41,7 @@ class Housekeeping:
     def sweep(self) -> None:
         """Remove expired jobs and uploads. Blocks."""
         old = sa.select(jobs.c.id).where(jobs.c.ended < now() - int(self._keep_jobs * 1000))
-        while job_ids := self._ids(old.limit(_BATCH)):
+        while job_ids := self._ids(old.limit(BATCH)):
             self.remove(job_ids)
         self._sweep_uploads(now() - int(self._keep_uploads * 1000))
 
@@ -65,10 +63,8 @@ class Housekeeping:
                 needed = uploads_in(json.loads(spec)["details"]) & old
                 touch(connection, needed)
                 old -= needed
-            unused = sorted(old)
-            for start in range(0, len(unused), _BATCH):
-                some = uploads.c.id.in_(unused[start : start + _BATCH])
-                connection.execute(uploads.delete().where(some, is_old))
+            for unused in batches(sorted(old)):
+                connection.execute(uploads.delete().where(uploads.c.id.in_(unused), is_old))
 
     def _ids(self, wanted: sa.Select[Any]) -> list[str]:
         with self._storage.reading() as connection:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from storycore_tts.adapters.queue import documents, tables
 from storycore_tts.adapters.queue.documents import Document
 from storycore_tts.adapters.queue.members import try_lock, unlock
-from storycore_tts.adapters.queue.storage import SCHEMA_LOCK, Storage
+from storycore_tts.adapters.queue.storage import SCHEMA_LOCK, Storage, batches
 from storycore_tts.adapters.queue.tables import jobs, results
 from storycore_tts.domain.jobs import Failure, JobState
 from storycore_tts.errors import StorageFailed
@@ -125,9 +125,8 @@ def _row(row: Any, spec: Document, outcome: Document | None) -> Document:
 
 def _delete(source: sa.Connection, schema: str | None, job_ids: list[str]) -> None:
     for table in (_old_table(name, schema) for name in _OLD_TABLES):
-        for start in range(0, len(job_ids), 500):
-            some = table.c.workflow_uuid.in_(job_ids[start : start + 500])
-            source.execute(sa.delete(table).where(some))
+        for some in batches(job_ids):
+            source.execute(sa.delete(table).where(table.c.workflow_uuid.in_(some)))
 
 
 def _old_table(name: str, schema: str | None) -> sa.TableClause:

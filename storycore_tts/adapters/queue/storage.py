@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from storycore_tts.errors import ConfigurationError, StorageFailed
 
+BATCH = 500  # ids per query
 _BUSY = 30_000  # ms that a writer waits for a lock
 SCHEMA_LOCK = 7_301_866_112_044_021  # PostgreSQL: held while creating the tables
 SUBMISSION_LOCK = 7_301_866_112_044_022  # held while counting queued jobs and adding one
@@ -41,6 +42,13 @@ _NOTICING = (
     "SET tcp_user_timeout = 11000",
     "SET idle_in_transaction_session_timeout = 60000",
 )
+
+
+def batches(ids: Collection[str]) -> Iterator[list[str]]:
+    """Split ids into lists that are short enough for the parameters of one query."""
+    found = list(ids)
+    for start in range(0, len(found), BATCH):
+        yield found[start : start + BATCH]
 
 
 class Storage:

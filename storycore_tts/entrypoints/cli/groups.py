@@ -18,10 +18,10 @@ from storycore_tts.entrypoints.cli.failures import guarded
 
 
 class GivenParameters:
-    """The parameters that were given as options; a subclass names the class that declares them.
+    """Parameters given as options. A subclass sets ``declared``.
 
     Args:
-        **values: By their names; None where an option was not given.
+        **values: Values by parameter name; None for omitted options.
     """
 
     declared: ClassVar[type]

@@ -6,9 +6,9 @@ import logging
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
+from storycore_tts.concurrency.closing import AsyncCloseable
 from storycore_tts.domain.logs import log_event
 from storycore_tts.entrypoints.sizes import SpeechBySize
 from storycore_tts.entrypoints.storycore import lines
@@ -59,7 +59,7 @@ class TTSResult:
     warnings: tuple[str, ...] = ()
 
 
-class QwenComfyUITTSService:
+class QwenComfyUITTSService(AsyncCloseable):
     """Drop-in replacement for ``AIVideoEditorService.tts``, on the configured backend.
 
     Errors are the exceptions of ``storycore_tts.errors``. Use it as an async context
@@ -86,17 +86,6 @@ class QwenComfyUITTSService:
         self._speech = SpeechBySize(config)
         own = ai_config.temp_dir if ai_config is not None else self._speech.config.output_dir
         self._files = lines.SpeechFiles(self._speech, own)
-
-    async def __aenter__(self) -> QwenComfyUITTSService:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     async def load_model(self, model_type: str | None = None) -> None:
         """Check that a backend is available.

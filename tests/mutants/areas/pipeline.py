@@ -126,7 +126,7 @@ MUTANTS = [
         ["tests/unit/pipeline/test_ignored.py"],
     ),
     (
-        "storycore_tts/pipeline/ignored.py",
+        "storycore_tts/pipeline/calls.py",
         "    if not warnings:\n",
         "    if warnings:\n",
         "a parameter that a backend ignores is ignored in silence",

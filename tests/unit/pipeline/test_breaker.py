@@ -18,7 +18,7 @@ from storycore_tts.pipeline.breaker import Breaker
 from storycore_tts.settings import BreakerConfig
 
 HELLO = SpeechRequest("Hello.", "Ryan")
-DOWN = BackendUnavailable("Nobody there.", hint="Start it.", retryable=True)
+DOWN = BackendUnavailable("No server there.", hint="Start it.", retryable=True)
 POLICY = BreakerConfig(failures=3, probe_seconds=1000.0)
 
 pytestmark = pytest.mark.virtual_clock
@@ -54,7 +54,7 @@ async def test_after_some_failures_in_a_row_nobody_asks_and_the_error_says_why(
         await layer.speakers()
     assert breaker.is_open
     assert heard == [AvailabilityChanged("", "comfyui", available=False, error=DOWN)]
-    said = r"^comfyui is unavailable \(next probe in 1000 s\)\. Last error: Nobody there"
+    said = r"^comfyui is unavailable \(next probe in 1000 s\)\. Last error: No server there"
     with pytest.raises(BackendUnavailable, match=said) as caught:
         await layer.synthesize(HELLO)
     with pytest.raises(BackendUnavailable, match="is unavailable"):

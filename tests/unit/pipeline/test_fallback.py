@@ -40,7 +40,7 @@ pytestmark = pytest.mark.virtual_clock
 HELLO = SpeechRequest("Hello.", "Ryan")
 CLONE = CloneRequest("Hello.", ReferenceAudio(np.ones(24_000, np.float32), transcript="Ah."))
 TRAINING = TrainingRequest("/data", "/out", "mia")
-DOWN = BackendUnavailable("Nobody at :8188.", hint="Start ComfyUI.", backend="comfyui")
+DOWN = BackendUnavailable("No server at :8188.", hint="Start ComfyUI.", backend="comfyui")
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ async def test_the_other_one_is_made_when_first_needed_and_once(scripted, fallin
     layer = falling_back(first, direct=make)
     await layer.synthesize(HELLO)
     assert made == []
-    with pytest.raises(BackendUnavailable, match=r"Nobody at :8188\..*Its package is missing"):
+    with pytest.raises(BackendUnavailable, match=r"No server at :8188\..*Its package is missing"):
         await layer.synthesize(HELLO)
     await layer.synthesize(HELLO)
     await layer.synthesize(HELLO)
@@ -300,7 +300,7 @@ async def test_each_fallback_has_its_turn_and_the_result_says_why(scripted, fall
     speech = await layer.synthesize(HELLO)
     assert speech.backend == "draft"
     assert speech.warnings == (
-        "draft was used because comfyui was unavailable: Nobody at :8188. "
+        "draft was used because comfyui was unavailable: No server at :8188. "
         "The fallback direct failed too: No torch.",
     )
     assert heard == [
@@ -323,7 +323,9 @@ async def test_one_that_lacks_the_port_is_passed_over(scripted, falling_back, he
 async def test_one_that_tried_and_failed_is_the_last(scripted, falling_back):
     direct, draft = scripted("direct", OutOfMemory("No memory.")), scripted("draft")
     layer = falling_back(scripted("comfyui", DOWN), direct=direct, draft=draft)
-    with pytest.raises(OutOfMemory, match=r"Nobody at :8188\. The fallback direct failed too: No"):
+    with pytest.raises(
+        OutOfMemory, match=r"No server at :8188\. The fallback direct failed too: No"
+    ):
         await layer.synthesize(HELLO)
     assert draft.calls == []
 
@@ -334,7 +336,7 @@ async def test_when_all_refuse_the_error_is_the_first_one_and_tells_of_all(scrip
     with pytest.raises(BackendUnavailable) as caught:
         await falling_back(scripted("comfyui", DOWN), direct=direct, draft=draft).synthesize(HELLO)
     assert caught.value.message == (
-        "Nobody at :8188. The fallback direct failed too: No torch. "
+        "No server at :8188. The fallback direct failed too: No torch. "
         "The fallback draft failed too: No checkpoints here."
     )
     assert caught.value.hint == "Start ComfyUI."

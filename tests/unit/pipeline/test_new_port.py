@@ -74,7 +74,7 @@ class Designer:
 
 
 async def test_it_is_retried_falls_back_and_is_told_of(heard):
-    down = Designer("comfyui", *[BackendUnavailable("Nobody.")] * 9)
+    down = Designer("comfyui", *[BackendUnavailable("No server.")] * 9)
     spare = Designer("direct", 0.0)
     tell = heard.append
 

@@ -30,7 +30,7 @@ SEEDED = replace(HELLO, sampling=Sampling(seed=7))
 TRAINING = TrainingRequest("/data", "/out", "mia")
 USUAL = RetryConfig(attempts=3, initial_seconds=1.0, longest_seconds=8.0)
 
-DOWN = BackendUnavailable("Nobody there.")
+DOWN = BackendUnavailable("No server there.")
 RUNAWAY = RunawayGeneration("It did not stop.", partial_duration=9.0)
 
 
@@ -164,7 +164,7 @@ async def test_closing_ends_a_pause_or_an_attempt_and_nothing_is_asked_after_it(
     calling = asyncio.ensure_future(layer.synthesize(HELLO))
     await until(lambda: heard)
     await layer.aclose()
-    with pytest.raises(BackendUnavailable, match="Nobody there"):
+    with pytest.raises(BackendUnavailable, match="No server there"):
         await calling
     assert (len(adapter.calls), adapter.closed) == (1, 1)
     assert asyncio.get_running_loop().time() == 0.0

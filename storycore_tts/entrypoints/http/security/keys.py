@@ -13,7 +13,7 @@ from storycore_tts.entrypoints.http.problems import ProblemRoute, Refused
 from storycore_tts.entrypoints.http.security.bodies import check_body
 from storycore_tts.entrypoints.http.service import Service
 
-ANONYMOUS = "anybody"
+ANONYMOUS = "anybody"  # the owner of stored jobs and uploads: a new value would lose them
 """Owner of requests without a key, and of everything if no keys are configured."""
 
 _bearer = HTTPBearer(auto_error=False, description="Create a key with `storycore-tts keys new`.")
