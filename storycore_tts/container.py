@@ -31,6 +31,7 @@ from storycore_tts.pipeline.rollout import Rollout
 from storycore_tts.pipeline.sharing import SharedBackends
 from storycore_tts.pipeline.switching import Switching
 from storycore_tts.ports import Adapter
+from storycore_tts.services.marking import Marking, MarkingPolicy
 from storycore_tts.services.output import AudioFolder
 from storycore_tts.services.speech import Defaults, TextToSpeech
 from storycore_tts.services.voices import VoiceLibrary
@@ -87,6 +88,22 @@ def _defaults(config: QwenTTSConfig) -> Defaults:
             name: VoiceChoice(one.speaker, one.language) for name, one in config.voice_map.items()
         },
         strip_markup=config.strip_markup,
+    )
+
+
+def marking_for(config: QwenTTSConfig) -> Marking:
+    """Return what marks sound files as synthetic, as the settings say.
+
+    Args:
+        config: The settings.
+    """
+    marking = config.marking
+    return Marking(
+        MarkingPolicy(
+            enabled=marking.off_because is None,
+            publish_text="text" in marking.publish,
+            publish_voice="voice" in marking.publish,
+        )
     )
 
 
@@ -213,6 +230,7 @@ class ConfiguredSpeech(TextToSpeech):
             defaults=_defaults(self.config),
             listeners=listeners,
             voices=voices,
+            marking=marking_for(self.config),
         )
         _tell_of_rollout(self.config)
         settings.follow(self.prepare)
@@ -265,12 +283,14 @@ class ConfiguredSpeech(TextToSpeech):
             TTSError: See ``reload``.
         """
         backend = self._assembled(config)
+        marking = marking_for(config)
 
         def use() -> None:
             self._switching.switch(backend)
             if config.voices_dir != self.config.voices_dir:
                 self._voices = VoiceLibrary(config.voices_dir)
             self.config = config
+            self._marking = marking
             self._name, self.defaults = config.backend, _defaults(config)
             _tell_of_rollout(config)
             if tell:

@@ -22,6 +22,7 @@
     │   ├── SilentAudio
     │   └── JobLost
     ├── StorageFailed           a local file or folder is inaccessible or damaged
+    ├── MarkingFailed           a sound file cannot be signed or watermarked
     ├── AuthenticationFailed
     └── JobCancelled
 
@@ -259,6 +260,10 @@ class JobLost(GenerationFailed):
 
 class StorageFailed(TTSError):
     """A local file or folder cannot be read or written, or its contents are damaged."""
+
+
+class MarkingFailed(TTSError):
+    """A sound file cannot be marked as synthetic speech: no signature or no watermark."""
 
 
 class AuthenticationFailed(TTSError):

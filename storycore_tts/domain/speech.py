@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Protocol
 
+from storycore_tts.domain.provenance import SourceType, tags_for
+from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.sound.files import check_suffix, encode
 from storycore_tts.sound.pace import pitched, stretched
 from storycore_tts.sound.samples import Samples
+
+
+class Marker(Protocol):
+    """Turns speech into sound files that say that it is synthetic."""
+
+    def encode(self, speech: Speech, suffix: str) -> bytes:
+        """Return the sound file; see ``Speech.encode``. Blocks.
+
+        Args:
+            speech: The speech.
+            suffix: See ``Speech.encode``.
+
+        Raises:
+            InvalidRequest: The suffix is not supported, or its encoder is not installed.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -46,6 +66,10 @@ class Speech:
         warnings: Warnings about the result, for display.
         cutoff: Seconds of audio at which the backend would have cut it off; None: unknown, so that
             the token budget of the request applies.
+        source_type: Whether a trained model or a rule-based synthesizer made it; files say so.
+        created: When it was made, with a time zone.
+        request: The request that it answers; None if it was not made by a service.
+        marker: Writes its sound files; None: files with tags, neither signed nor recorded.
     """
 
     samples: Samples
@@ -61,6 +85,10 @@ class Speech:
     job_id: str = ""
     warnings: tuple[str, ...] = ()
     cutoff: float | None = None
+    source_type: SourceType = "trainedAlgorithmicMedia"
+    created: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    request: SpeechRequest | CloneRequest | None = field(default=None, repr=False)
+    marker: Marker | None = field(default=None, repr=False)
 
     @property
     def duration(self) -> float:
@@ -70,6 +98,8 @@ class Speech:
     def encode(self, suffix: str = ".wav") -> bytes:
         """Return the audio as the bytes of a sound file; blocks while it encodes.
 
+        The file says that it is synthetic speech, except for .pcm, which has no place for it.
+
         Args:
             suffix: ".wav", ".flac" or ".pcm" (16-bit), ".mp3", ".ogg", ".opus", or ".aac", which
                 needs the extra ``media``.
@@ -77,7 +107,11 @@ class Speech:
         Raises:
             InvalidRequest: The suffix is not supported, or its encoder is not installed.
         """
-        return encode(self.samples, self.sample_rate, suffix)
+        if self.marker is not None:
+            return self.marker.encode(self, suffix)
+        job = self.request.job_id if self.request else None
+        tags = tags_for(self.source_type, self.created, model=self.model, job_id=job or self.job_id)
+        return encode(self.samples, self.sample_rate, suffix, tags=tags)
 
     def stretched(self, speed: float) -> Speech:
         """Return the speech at another speed with unchanged pitch; see ``sound.pace``.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from storycore_tts.domain.progress import OnProgress
+from storycore_tts.domain.provenance import SourceType
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.sound.samples import Samples
 
@@ -23,6 +24,7 @@ class SpeechChunk:
         backend: Name of the adapter.
         warnings: Warnings for users; the same in each chunk.
         model: The model or checkpoint; "" if not known yet.
+        source_type: See ``Speech.source_type``.
     """
 
     samples: Samples
@@ -32,6 +34,7 @@ class SpeechChunk:
     backend: str = ""
     warnings: tuple[str, ...] = ()
     model: str = ""
+    source_type: SourceType = "trainedAlgorithmicMedia"
 
     @property
     def duration(self) -> float:

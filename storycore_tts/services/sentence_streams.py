@@ -61,6 +61,7 @@ async def by_sentence(
                 backend=speech.backend,
                 warnings=speech.warnings,
                 model=speech.model,
+                source_type=speech.source_type,
             )
             start += len(samples) / speech.sample_rate
     finally:

@@ -35,6 +35,7 @@ from storycore_tts.ports.operations import (
     Request,
     operation_for,
 )
+from storycore_tts.services.marking import Marking
 from storycore_tts.services.training_times import (
     DatasetSize,
     StepClock,
@@ -77,6 +78,7 @@ class TextToSpeech:
         listeners: Receive events about calls.
         voices: Library of stored voices; None: the user's library.
         times: Records of training times; None: the user's records.
+        marking: Marks the sound files; None: with tags only.
     """
 
     def __init__(
@@ -88,12 +90,14 @@ class TextToSpeech:
         listeners: Listeners | None = None,
         voices: VoiceLibrary | None = None,
         times: TrainingTimes | None = None,
+        marking: Marking | None = None,
     ) -> None:
         self._backend = backend_of(adapter, name)
         self._times = times or TrainingTimes()
         self._name = name
         self._listeners = listeners or Listeners()
         self._voices = voices or VoiceLibrary()
+        self._marking = marking or Marking()
         self.defaults = defaults
 
     @property
@@ -110,6 +114,11 @@ class TextToSpeech:
     def capabilities(self) -> Capabilities:
         """The backend's capabilities."""
         return self._backend.capabilities
+
+    @property
+    def marking(self) -> Marking:
+        """Marks sound files as synthetic speech; streams are encoded with its tags."""
+        return self._marking
 
     @property
     def voices(self) -> VoiceLibrary:
@@ -260,6 +269,7 @@ class TextToSpeech:
         except UnknownSpeaker as error:
             await self._mention_stored_voices(error, request)
             raise
+        speech = replace(speech, request=request, marker=self._marking)
         return _with_warnings(speech, markup_warnings(request.text))
 
     async def synthesize(

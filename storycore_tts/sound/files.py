@@ -14,6 +14,7 @@ from storycore_tts.errors import InvalidRequest
 from storycore_tts.sound.decoders import SNDFILE, UndecodableAudio, decoded, decoder_of
 from storycore_tts.sound.ffmpeg import FFmpegEncoder, pyav, unfit_rate
 from storycore_tts.sound.samples import Samples
+from storycore_tts.sound.tags import Tags
 
 _AAC_BIT_RATE = 64_000  # bit/s; more than speech needs
 
@@ -67,7 +68,7 @@ def check_suffix(path: str | Path) -> str:
     return suffix
 
 
-def encode(samples: Samples, sample_rate: int, suffix: str) -> bytes:
+def encode(samples: Samples, sample_rate: int, suffix: str, *, tags: Tags | None = None) -> bytes:
     """Encode mono samples in the format of ``suffix``. Blocks.
 
     Args:
@@ -75,6 +76,8 @@ def encode(samples: Samples, sample_rate: int, suffix: str) -> bytes:
         sample_rate: Sample rate in Hz.
         suffix: ".wav", ".flac" or ".pcm" (16-bit), ".mp3", ".ogg", ".opus", or ".aac", which
             needs the extra ``media``.
+        tags: What the file says of itself; a .pcm file cannot say anything. None: nothing, which
+            is for files that are not generated speech, such as references.
 
     Raises:
         InvalidRequest: There is no encoder for the suffix, it is not installed, or it does not
@@ -85,14 +88,19 @@ def encode(samples: Samples, sample_rate: int, suffix: str) -> bytes:
         return _aac(samples, sample_rate)
     buffer = io.BytesIO()
     try:
-        soundfile.write(
+        with soundfile.SoundFile(
             buffer,
-            samples,
+            "w",
             sample_rate,
+            channels=1,
             format=known.container,
             subtype=known.encoding,
             endian="LITTLE" if known.container == "RAW" else None,
-        )
+        ) as file:
+            if tags is not None and known.container != "RAW":
+                file.software, file.date = tags.generator, tags.created
+                file.comment = tags.comment
+            file.write(samples)
     except soundfile.LibsndfileError:
         raise unfit_rate(suffix, sample_rate) from None
     return buffer.getvalue()

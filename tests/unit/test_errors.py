@@ -30,7 +30,7 @@ NOT_RETRYABLE = {
     "TTSError", "InvalidRequest", "UnknownSpeaker", "UnsupportedLanguage", "UnsupportedByBackend",
     "InvalidReferenceAudio", "RecordingTooLarge", "UnsupportedRecording", "InvalidDataset",
     "ConfigurationError", "NodePackMissing", "GenerationFailed", "OutOfMemory",
-    "AuthenticationFailed", "JobCancelled", "StorageFailed",
+    "AuthenticationFailed", "JobCancelled", "StorageFailed", "MarkingFailed",
 }  # fmt: skip
 
 

@@ -131,6 +131,7 @@ class DraftAdapter:
                 queued=started - called, generating=ended - started, total=ended - called
             ),
             warnings=(*doubts, *_warnings(request, language)),
+            source_type="algorithmicMedia",
         )
 
     async def speakers(self) -> list[Speaker]:

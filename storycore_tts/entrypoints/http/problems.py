@@ -45,6 +45,7 @@ _STATUS: tuple[tuple[type[TTSError], HTTPStatus], ...] = (
     (errors.AuthenticationFailed, HTTPStatus.BAD_GATEWAY),
     (errors.JobCancelled, HTTPStatus.CONFLICT),
     (errors.StorageFailed, HTTPStatus.SERVICE_UNAVAILABLE),
+    (errors.MarkingFailed, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
 

@@ -1,0 +1,133 @@
+"""Makes the sound files of speech, marked as synthetic: the only way out for generated audio.
+
+In this order: watermark, encoding with tags, signature, record.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+from storycore_tts.domain.logs import log_event
+from storycore_tts.domain.provenance import tags_for
+from storycore_tts.domain.requests import SpeechRequest
+from storycore_tts.domain.speech import Speech
+from storycore_tts.errors import MarkingFailed
+from storycore_tts.ports.marking import GenerationRecords, Signer, Watermark
+from storycore_tts.sound.files import check_suffix, encode
+from storycore_tts.sound.tags import Tags
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MarkingPolicy:
+    """What is marked, and how.
+
+    Args:
+        enabled: Whether files are marked at all.
+        publish_text: Whether tags contain the spoken text.
+        publish_voice: Whether tags contain the voice's name.
+        watermark_all: Whether all files get a watermark; otherwise only those that cannot be
+            signed.
+        strict: Whether a failing watermark or signature is an error; otherwise it is logged, and
+            the file is made without it.
+    """
+
+    enabled: bool = True
+    publish_text: bool = False
+    publish_voice: bool = False
+    watermark_all: bool = False
+    strict: bool = False
+
+
+class Marking:
+    """Makes marked sound files; see ``domain.provenance.Marker``.
+
+    Args:
+        policy: What is marked, and how.
+        signer: Signs files; None: they are not signed.
+        watermark: Marks samples; None: they are not marked.
+        records: Keeps a record of each file; None: there are no records.
+    """
+
+    def __init__(
+        self,
+        policy: MarkingPolicy | None = None,
+        *,
+        signer: Signer | None = None,
+        watermark: Watermark | None = None,
+        records: GenerationRecords | None = None,
+    ) -> None:
+        self.policy = policy or MarkingPolicy()
+        self._signer = signer
+        self._watermark = watermark
+        self._records = records
+
+    def encode(self, speech: Speech, suffix: str) -> bytes:
+        """Return the sound file; see ``Speech.encode``. Blocks.
+
+        Args:
+            speech: The speech.
+            suffix: See ``Speech.encode``.
+
+        Raises:
+            InvalidRequest: The suffix is not supported, or its encoder is not installed.
+            MarkingFailed: The file cannot be marked, and the policy is strict.
+            StorageFailed: The record cannot be written.
+        """
+        check_suffix(f"audio{suffix}")
+        tags = self.tags(speech)
+        signer = self._signer if tags and self._signer and self._signer.signs(suffix) else None
+        if tags and (self.policy.watermark_all or signer is None):
+            speech = self._watermarked(speech)
+        data = encode(speech.samples, speech.sample_rate, suffix, tags=tags)
+        if tags and signer is not None:
+            data = self._signed(signer, data, suffix, speech, tags)
+        if self._records is not None:
+            self._records.append(speech, sha256(data).hexdigest(), suffix)
+        return data
+
+    def tags(self, speech: Speech) -> Tags | None:
+        """Return what the file of this speech says of itself; None if marking is off.
+
+        Args:
+            speech: The speech.
+        """
+        if not self.policy.enabled:
+            return None
+        request = speech.request
+        speaker = request.speaker if isinstance(request, SpeechRequest) else speech.speaker
+        return tags_for(
+            speech.source_type,
+            speech.created,
+            model=speech.model,
+            job_id=(request.job_id if request else None) or speech.job_id,
+            voice=speaker if self.policy.publish_voice else "",
+            text=request.text if request and self.policy.publish_text else "",
+        )
+
+    def _watermarked(self, speech: Speech) -> Speech:
+        if self._watermark is None:
+            return speech
+        try:
+            samples = self._watermark.embed(speech.samples, speech.sample_rate)
+        except MarkingFailed as error:
+            self._tolerate(error)
+            return speech
+        return replace(speech, samples=samples)
+
+    def _signed(
+        self, signer: Signer, data: bytes, suffix: str, speech: Speech, tags: Tags
+    ) -> bytes:
+        try:
+            return signer.sign(data, suffix, speech, tags)
+        except MarkingFailed as error:
+            self._tolerate(error)
+            return data
+
+    def _tolerate(self, error: MarkingFailed) -> None:
+        if self.policy.strict:
+            raise error
+        log_event(_log, logging.WARNING, "marking.failed", reason=str(error))
