@@ -23,6 +23,22 @@ def test_each_operation_and_each_answer_is_described_by_example():
                     assert has_example(document, kind, content), (path, status, kind)
 
 
+def test_each_field_and_each_parameter_is_described():
+    document = create_app(config(Path("/nowhere"))).openapi()
+    fields = {
+        f"{name}.{field}": schema
+        for name, of in document["components"]["schemas"].items()
+        for field, schema in of.get("properties", {}).items()
+    }
+    parameters = {
+        f"{path} {parameter['name']}": parameter
+        for path, methods in document["paths"].items()
+        for operation in methods.values()
+        for parameter in operation.get("parameters", [])
+    }
+    assert [name for name, it in (fields | parameters).items() if not it.get("description")] == []
+
+
 def has_example(document, kind, content):
     """Sound files and event streams have none; everything else has one, here or in its schema."""
     name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]

@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 from starlette.types import Receive, Scope, Send
@@ -22,6 +22,8 @@ from storycore_tts.entrypoints.http.sending import SLOWEST_READER
 from storycore_tts.entrypoints.http.service import CurrentService
 
 router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"], route_class=KeyedRoute)
+
+JobId = Annotated[str, Path(description="Id of the job.")]
 
 _PING = 15  # s; shorter than the idle timeouts of proxies
 _OF_A_LIST = documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -65,9 +67,9 @@ async def jobs(
     request: Request,
     service: CurrentService,
     owner: CurrentOwner,
-    state: JobState | None = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+    state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
+    limit: Annotated[int, Query(ge=1, le=500, description="Maximum number of jobs.")] = 50,
+    offset: Annotated[int, Query(ge=0, le=1_000_000, description="Jobs to skip.")] = 0,
 ) -> JobList:
     """List your jobs, newest first."""
     queue = await service.speech.queue()
@@ -82,7 +84,7 @@ async def jobs(
     responses=_OF_A_JOB,
 )
 async def job(
-    request: Request, job_id: str, service: CurrentService, owner: CurrentOwner
+    request: Request, job_id: JobId, service: CurrentService, owner: CurrentOwner
 ) -> Response:
     """Return the state of a job."""
     queue = await service.speech.queue()
@@ -97,7 +99,7 @@ async def job(
 )
 async def cancel(
     request: Request,
-    job_id: str,
+    job_id: JobId,
     service: CurrentService,
     owner: CurrentOwner,
     remove: Annotated[
@@ -112,7 +114,7 @@ async def cancel(
 
 @router.get("/{job_id}/events", response_class=EventSourceResponse, responses=_EVENTS | _OF_A_JOB)
 async def events(
-    request: Request, job_id: str, service: CurrentService, owner: CurrentOwner
+    request: Request, job_id: JobId, service: CurrentService, owner: CurrentOwner
 ) -> Response:
     """Follow a job as server-sent events."""
     queue = await service.speech.queue()
@@ -129,12 +131,18 @@ async def events(
 
 @router.get("/{job_id}/audio", response_class=Response, responses=AUDIO | _PARTIAL | _OF_AUDIO)
 async def audio(
-    job_id: str,
+    job_id: JobId,
     service: CurrentService,
     owner: CurrentOwner,
-    range_: Annotated[str | None, Header(alias="Range")] = None,
-    if_range: Annotated[str | None, Header()] = None,
-    if_none_match: Annotated[str | None, Header()] = None,
+    range_: Annotated[
+        str | None, Header(alias="Range", description="Bytes to return, as in RFC 9110.")
+    ] = None,
+    if_range: Annotated[
+        str | None, Header(description="Return the range only if this ETag is current.")
+    ] = None,
+    if_none_match: Annotated[
+        str | None, Header(description="Return 304 if this ETag is current.")
+    ] = None,
 ) -> Response:
     """Return the sound file of a job, or a part of it."""
     queue = await service.speech.queue()

@@ -60,22 +60,24 @@ class FieldProblem(BaseModel):
     """A validation error of one field."""
 
     loc: list[str | int] = Field(description="Path of the field, outermost part first.")
-    msg: str
+    msg: str = Field(description="What is wrong with it.")
 
 
 class Problem(BaseModel):
     """A problem document."""
 
     type: str = Field(description="Machine-readable kind of the problem.")
-    title: str
-    status: int
+    title: str = Field(description="The kind in words.")
+    status: int = Field(description="Status of the response.")
     detail: str = Field(description="What went wrong, and on which side.")
     hint: str | None = Field(default=None, description="What to do next.")
     retryable: bool = Field(
         default=False, description="Whether the same request may succeed later."
     )
     backend: str | None = Field(default=None, description="Backend that raised it.")
-    errors: list[FieldProblem] | None = None
+    errors: list[FieldProblem] | None = Field(
+        default=None, description="The invalid fields, if the request has such."
+    )
 
 
 class Refused(Exception):

@@ -55,6 +55,12 @@ _A_JOB = {
 }
 
 
+class View(BaseModel):
+    """A part of a response; the docstrings of its attributes are their descriptions."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
 def by_example(*examples: dict[str, Any]) -> ConfigDict:
     """Return a model configuration with examples for OpenAPI."""
     return ConfigDict(json_schema_extra={"examples": list(examples)})
@@ -85,7 +91,9 @@ class Conditions(BaseModel):
         default=None, description="Backend to use; see /status for those available."
     )
     project: str = Field(default="", description="Name of the project, for a gradual rollout.")
-    priority: Annotated[int, Field(ge=PRIORITIES[0], le=PRIORITIES[1])] = 0
+    priority: Annotated[int, Field(ge=PRIORITIES[0], le=PRIORITIES[1])] = Field(
+        default=0, description="Jobs with higher priority run first."
+    )
     time_limit: Annotated[float, Field(ge=0.1, le=31_536_000)] | None = Field(
         default=None, description="Time limit of a job, in seconds."
     )
@@ -103,7 +111,7 @@ class LineBody(Conditions):
         default=None,
         description="Remove Markdown, tags such as `[laugh]` and emoji; null: as configured.",
     )
-    format: AudioFormat = "wav"
+    format: AudioFormat = Field(default="wav", description="Format of the sound file.")
     speed: Annotated[float, Field(ge=0.25, le=4)] = Field(
         default=1.0, description="Speed factor, at the same pitch."
     )
@@ -181,11 +189,13 @@ class TrainingBody(Conditions):
     preset: TrainingPresetName | None = Field(
         default=None, description="Sets size, epochs and learning rate; explicit values win."
     )
-    language: str = "English"
-    model_choice: Literal["0.6B", "1.7B"] | None = None
+    language: str = Field(default="English", description="Language of the recordings.")
+    model_choice: Literal["0.6B", "1.7B"] | None = Field(
+        default=None, description="Size of the model; null: that of the preset or the settings."
+    )
 
 
-class ReferenceView(BaseModel):
+class ReferenceView(View):
     """An uploaded recording."""
 
     model_config = by_example(
@@ -193,51 +203,75 @@ class ReferenceView(BaseModel):
     )
 
     id: str
+    """Id for `reference_id`."""
     duration: float = Field(description="In seconds.")
     sample_rate: int = Field(description="In Hz.")
     warnings: list[str] = Field(description="Possible problems for the quality of clones.")
 
 
-class ProgressView(BaseModel):
+class ProgressView(View):
     """Progress of a job."""
 
     stage: Stage
+    """What the backend is doing."""
     fraction: float | None = None
+    """Share of the stage that is done, 0..1; null if unknown."""
     message: str = ""
+    """Further details in words."""
     queue_position: int | None = None
+    """Number of jobs ahead in the queue of the backend."""
     epoch: int | None = None
+    """Epoch of a training, from 1."""
     step: int | None = None
+    """Step of a training."""
     total_steps: int | None = None
+    """Number of steps of a training."""
     loss: float | None = None
+    """Loss of the last step."""
 
 
-class Links(BaseModel):
+class Links(View):
     """Related URLs of a job, as paths on the server."""
 
     self: str
+    """The job."""
     events: str
+    """Its server-sent events."""
     audio: str | None = None
+    """Its sound file; null until there is one."""
 
 
-class JobView(BaseModel):
+class JobView(View):
     """Current state of a job."""
 
     model_config = by_example(_A_JOB)
 
     id: str
+    """Id of the job."""
     kind: JobKind
+    """Kind of the job."""
     state: JobState
+    """State of the job; the last three are final."""
     backend: str
+    """Backend of the job."""
     text: str = Field(description="Text of the line; for training, of the validation samples.")
     speaker: str = ""
+    """Voice of the line, or name of the trained voice; empty for a clone."""
     priority: int
+    """Jobs with higher priority run first."""
     created: datetime
+    """When it was accepted."""
     started: datetime | None = None
+    """When it started; null while it waits."""
     ended: datetime | None = None
+    """When it ended; null before."""
     progress: ProgressView | None = None
+    """Latest progress; null before the first."""
     result: dict[str, Any] | None = Field(default=None, description="Details of the result.")
     problem: Problem | None = None
+    """Why it failed; null if it did not."""
     links: Links
+    """Related URLs."""
 
     @classmethod
     def of(cls, job: Job, base: str) -> JobView:
@@ -271,24 +305,29 @@ class JobView(BaseModel):
         )
 
 
-class JobList(BaseModel):
+class JobList(View):
     """Jobs, newest first."""
 
     model_config = by_example({"jobs": [_A_JOB]})
 
     jobs: list[JobView]
+    """The jobs."""
 
 
-class SpeakerView(BaseModel):
+class SpeakerView(View):
     """A voice that requests can use by name."""
 
     name: str
+    """Name of the voice, in the spelling of the backend."""
     kind: Literal["built-in", "clone", "checkpoint"]
+    """Built in, or stored as a recording or checkpoint."""
     description: str = ""
+    """The voice in words; empty if unknown."""
     language: str = ""
+    """Its native or default language; empty if there is none."""
 
 
-class SpeakerList(BaseModel):
+class SpeakerList(View):
     """The voices of a backend, and the stored voices."""
 
     model_config = by_example(
@@ -308,20 +347,30 @@ class SpeakerList(BaseModel):
     )
 
     backend: str
+    """The backend."""
     default: str
+    """The default voice."""
     speakers: list[SpeakerView]
+    """The voices."""
 
 
-class CapabilitiesView(BaseModel):
+class CapabilitiesView(View):
     """Capabilities of a backend."""
 
     speech: bool
+    """Whether it speaks with built-in voices."""
     cloning: bool
+    """Whether it clones voices."""
     training: bool
+    """Whether it trains voices."""
     checkpoints: bool
+    """Whether it supports fine-tuned checkpoints."""
     instruct: bool
+    """Whether style instructions have an effect."""
     seeds: bool
+    """Whether the same seed gives the same audio."""
     streaming: bool
+    """Whether it streams speech while it generates."""
     parameters: list[str] | None = Field(
         default=None,
         description="Supported parameters of lines and training; null: not declared.",
@@ -334,37 +383,52 @@ class CapabilitiesView(BaseModel):
         return cls(**{**vars(capabilities), "parameters": None if taken is None else sorted(taken)})
 
 
-class BackendProblem(BaseModel):
+class BackendProblem(View):
     """A problem that affects a backend."""
 
     message: str
+    """What is wrong."""
     advice: str
+    """What to do about it."""
 
 
-class BackendView(BaseModel):
+class BackendView(View):
     """Current status of a backend."""
 
     name: str
+    """Name of the backend."""
     reachable: bool
+    """Whether it answers and accepts requests."""
     version: str
+    """Version of the server or library; empty if unknown."""
     device: str
+    """The compute device; empty if unknown."""
     models: list[str]
+    """Models that it would use."""
     queue_length: int | None
+    """Jobs of all clients, queued and running; null if it has no queue."""
     details: dict[str, str]
+    """Further information, by name."""
     problems: list[BackendProblem]
+    """Problems found, with advice."""
     capabilities: CapabilitiesView
+    """What it supports."""
     concurrency: int
+    """Requests that this service sends to it at the same time."""
     waiting: int
+    """Requests that wait for it."""
 
 
-class JobCounts(BaseModel):
+class JobCounts(View):
     """Number of jobs of all owners."""
 
     queued: int
+    """Jobs that wait."""
     running: int
+    """Jobs that run."""
 
 
-class StatusView(BaseModel):
+class StatusView(View):
     """Current status of the service."""
 
     model_config = by_example(
@@ -401,16 +465,20 @@ class StatusView(BaseModel):
     )
 
     version: str
+    """Version of the service."""
     usual: str = Field(description="Default backend of requests.")
     backends: list[BackendView]
+    """The backends."""
     jobs: JobCounts
+    """Jobs of all owners, by state."""
     authentication: bool = Field(description="Whether requests need an API key.")
 
 
-class Readiness(BaseModel):
+class Readiness(View):
     """Whether the service can generate speech."""
 
     model_config = by_example({"ready": True, "backends": {"comfyui": True, "draft": True}})
 
     ready: bool
+    """Whether any backend and the job database are available."""
     backends: dict[str, bool] = Field(description="Whether each backend can be reached.")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
 from storycore_tts.__about__ import __version__
@@ -29,6 +29,8 @@ from storycore_tts.entrypoints.http.service import CurrentService
 from storycore_tts.services.speech_service import SpeechService
 
 voices = APIRouter(tags=["status"], route_class=KeyedRoute)
+ChosenBackend = Annotated[str | None, Query(description="Backend; default: the default one.")]
+
 router = APIRouter(tags=["status"], route_class=KeyedRoute)
 _open = APIRouter(route_class=ProblemRoute)
 """Routes without authentication, for load balancers."""
@@ -53,7 +55,7 @@ _METRICS: dict[int | str, dict[str, Any]] = {
 
 @voices.get(f"{PREFIX}/speakers", response_description="The voices.", responses=_OF_SPEAKERS)
 async def speakers(
-    service: CurrentService, owner: CurrentOwner, backend: str | None = None
+    service: CurrentService, owner: CurrentOwner, backend: ChosenBackend = None
 ) -> SpeakerList:
     """List the available voices: those of the backend and stored ones."""
     tts = service.speech.tts(backend)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from functools import cache
 from http import HTTPStatus
+from typing import Annotated
 
-from fastapi import APIRouter
-from pydantic import BaseModel
+from fastapi import APIRouter, Path
 
 from storycore_tts.entrypoints.http.documented import documented
 from storycore_tts.entrypoints.http.openai.errors import ListRoute
 from storycore_tts.entrypoints.http.problems import Refused
-from storycore_tts.entrypoints.http.schemas import by_example
+from storycore_tts.entrypoints.http.schemas import View, by_example
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner
 from storycore_tts.entrypoints.http.service import CurrentService
 from storycore_tts.services.speech_service import SpeechService
 from storycore_tts.settings import adapter_names
 
 router = APIRouter(prefix="/v1", tags=["openai"], route_class=ListRoute)
+
+ModelName = Annotated[str, Path(description="Id of the model; see /v1/models.")]
 
 USUAL = "qwen3-tts"
 _OURS = "storycore-tts"
@@ -28,32 +30,39 @@ _MEANING_USUAL = ("tts-1", "gpt-4o-mini-tts", "kokoro", "chatterbox", USUAL, f"q
 _A_MODEL = {"id": USUAL, "object": "model", "created": 0, "owned_by": _OURS}
 
 
-class ModelView(BaseModel):
+class ModelView(View):
     """A model."""
 
     model_config = by_example(_A_MODEL)
 
     id: str
+    """Value for `model`."""
     object: str = "model"
+    """Always `model`."""
     created: int = 0
+    """Always 0."""
     owned_by: str = _OURS
+    """Always this package."""
 
 
-class ModelList(BaseModel):
+class ModelList(View):
     """A list of models."""
 
     model_config = by_example({"object": "list", "data": [_A_MODEL]})
 
     object: str = "list"
+    """Always `list`."""
     data: list[ModelView]
+    """The models."""
 
 
-class ModelNames(BaseModel):
+class ModelNames(View):
     """A list of model names."""
 
     model_config = by_example({"models": [{"id": USUAL}]})
 
     models: list[dict[str, str]]
+    """The models, by id."""
 
 
 def backend_of(model: str | None, speech_service: SpeechService) -> str | None:
@@ -100,7 +109,7 @@ async def models(service: CurrentService, owner: CurrentOwner) -> ModelList:
     response_description="The model.",
     responses=documented(HTTPStatus.NOT_FOUND),
 )
-async def model(model: str, service: CurrentService, owner: CurrentOwner) -> ModelView:
+async def model(model: ModelName, service: CurrentService, owner: CurrentOwner) -> ModelView:
     """Describe a model."""
     if not is_known(model, service.speech):
         raise _unknown(service.speech)

@@ -18,7 +18,7 @@ from storycore_tts.entrypoints.http.documented import OF_BACKENDS, OF_RECORDINGS
 from storycore_tts.entrypoints.http.openai.errors import OpenAIRoute, report_ignored
 from storycore_tts.entrypoints.http.openai.models import backend_of, is_known
 from storycore_tts.entrypoints.http.openai.streaming import STREAMED, StreamOptions, answer
-from storycore_tts.entrypoints.http.schemas import as_left_out
+from storycore_tts.entrypoints.http.schemas import View, as_left_out
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner
 from storycore_tts.entrypoints.http.service import CurrentService, Service
 from storycore_tts.errors import (
@@ -44,10 +44,11 @@ _OTHER_NAMES = {"speaker": "voice", "transcript": "ref_text"}
 _NONE = ("", "None")  # sent by clients for missing instructions
 
 
-class VoiceId(BaseModel):
+class VoiceId(View):
     """A voice as sent by newer clients."""
 
     id: str
+    """Name of the voice."""
 
 
 @with_parameters(SamplingParameters, given=True)
@@ -71,10 +72,15 @@ class OpenAISpeechBody(BaseModel):
         "and default select the default voice. Alias: speaker.",
     )
     instructions: str | None = Field(default=None, description="How to speak it, in words.")
-    response_format: Literal["mp3", "opus", "aac", "flac", "wav", "pcm"] | None = "mp3"
-    speed: Annotated[float, Field(ge=0.25, le=4)] | None = 1.0
-    stream_format: Literal["sse", "audio"] | None = None
-
+    response_format: Literal["mp3", "opus", "aac", "flac", "wav", "pcm"] | None = Field(
+        default="mp3", description="Format of the sound file."
+    )
+    speed: Annotated[float, Field(ge=0.25, le=4)] | None = Field(
+        default=1.0, description="Speed factor, at the same pitch."
+    )
+    stream_format: Literal["sse", "audio"] | None = Field(
+        default=None, description="Stream the file, as it is or in server-sent events."
+    )
     stream: bool | None = Field(
         default=None,
         description="Selects stream_format audio, or sse if the request accepts text/event-stream.",
@@ -82,7 +88,9 @@ class OpenAISpeechBody(BaseModel):
     language: str | None = Field(
         default=None, description="Name, code or locale; unsupported languages are ignored."
     )
-    task_type: Literal["CustomVoice", "Base", "VoiceDesign"] | None = None
+    task_type: Literal["CustomVoice", "Base", "VoiceDesign"] | None = Field(
+        default=None, description="Kind of model, of vLLM-Omni; VoiceDesign is not supported."
+    )
     ref_audio: str | None = Field(
         default=None, description="A recording to clone, as a base64 data: URL."
     )

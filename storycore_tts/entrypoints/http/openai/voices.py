@@ -6,7 +6,7 @@ import asyncio
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Form, Response, UploadFile
+from fastapi import APIRouter, Form, Path, Query, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from storycore_tts.domain.stored_voices import StoredVoice
@@ -16,9 +16,9 @@ from storycore_tts.entrypoints.http.openai.errors import (
     OpenAIRoute,
     report_ignored,
 )
-from storycore_tts.entrypoints.http.openai.models import backend_of
+from storycore_tts.entrypoints.http.openai.models import ModelName, backend_of
 from storycore_tts.entrypoints.http.problems import Refused
-from storycore_tts.entrypoints.http.schemas import as_left_out, by_example
+from storycore_tts.entrypoints.http.schemas import View, as_left_out, by_example
 from storycore_tts.entrypoints.http.security.keys import ANONYMOUS, CurrentOwner
 from storycore_tts.entrypoints.http.service import CurrentService, Service
 from storycore_tts.errors import InvalidRequest
@@ -26,6 +26,8 @@ from storycore_tts.services.voices import VoiceLibrary
 
 router = APIRouter(prefix="/v1/audio/voices", tags=["openai"], route_class=OpenAIRoute)
 lists = APIRouter(prefix="/v1/audio/voices", tags=["openai"], route_class=ListRoute)
+
+PlainNames = Annotated[bool, Query(description="List `voices` as plain names.")]
 
 _OF_A_LIST = documented(*OF_BACKENDS)
 _OF_A_VOICE = documented(
@@ -64,7 +66,7 @@ class VoiceForm(BaseModel):
         "transcript.",
     )
     language: str | None = Field(default=None, description="Default language of the voice.")
-    type: Literal["audio_sample"] = "audio_sample"
+    type: Literal["audio_sample"] = Field(default="audio_sample", description="The only type.")
 
     @model_validator(mode="before")
     @classmethod
@@ -72,36 +74,50 @@ class VoiceForm(BaseModel):
         return as_left_out(form, {"transcript": "ref_text"})
 
 
-class UploadedVoice(BaseModel):
+class UploadedVoice(View):
     """A stored voice in vLLM-Omni's format."""
 
     name: str
+    """Name of the voice."""
     consent: str
+    """Who agreed to its use, and when."""
     created_at: int
+    """When it was stored, in seconds since 1970."""
     mime_type: str = "audio/wav"
+    """Media type of the recording."""
     ref_text: str | None = None
+    """Transcript of the recording."""
 
 
-class VoiceView(BaseModel):
+class VoiceView(View):
     """A voice in OpenAI's format."""
 
     id: str
+    """Value for `voice`."""
     name: str
+    """The same name."""
     object: Literal["audio.voice"] = "audio.voice"
+    """Always `audio.voice`."""
     type: Literal["audio_sample", "checkpoint", "built_in"]
+    """Recording, checkpoint or built-in voice."""
     created_at: int = 0
+    """When it was stored, in seconds since 1970; 0 if unknown."""
 
 
-class VoiceName(BaseModel):
+class VoiceName(View):
     """The name of a voice, under the keys that various clients read."""
 
     id: str
+    """Name of the voice."""
     name: str
+    """The same name."""
     value: str
+    """The same name."""
     label: str
+    """The same name."""
 
 
-class VoiceList(BaseModel):
+class VoiceList(View):
     """All voices, in the formats of several services."""
 
     model_config = by_example(
@@ -114,9 +130,13 @@ class VoiceList(BaseModel):
     )
 
     voices: list[VoiceName] | list[str]
+    """All voices; as plain names with `legacy`."""
     uploaded_voices: list[UploadedVoice]
+    """Stored recordings."""
     object: Literal["list"] = "list"
+    """Always `list`."""
     data: list[VoiceView]
+    """All voices, with details."""
 
 
 class CreatedVoice(VoiceView):
@@ -125,10 +145,12 @@ class CreatedVoice(VoiceView):
     model_config = by_example({**_VOICE, "success": True, "voice": _UPLOADED})
 
     success: Literal[True] = True
+    """Always true."""
     voice: UploadedVoice
+    """The voice, in the format of vLLM-Omni."""
 
 
-class DeletedVoice(BaseModel):
+class DeletedVoice(View):
     """A voice that was deleted."""
 
     model_config = by_example(
@@ -142,10 +164,15 @@ class DeletedVoice(BaseModel):
     )
 
     success: Literal[True] = True
+    """Always true."""
     message: str
+    """Confirmation, for display."""
     id: str
+    """Name of the voice."""
     object: Literal["audio.voice.deleted"] = "audio.voice.deleted"
+    """Always `audio.voice.deleted`."""
     deleted: Literal[True] = True
+    """Always true."""
 
 
 @lists.get(
@@ -154,7 +181,9 @@ class DeletedVoice(BaseModel):
     response_description="The voices.",
     responses=_OF_A_LIST,
 )
-async def voices(service: CurrentService, owner: CurrentOwner, legacy: bool = False) -> VoiceList:
+async def voices(
+    service: CurrentService, owner: CurrentOwner, legacy: PlainNames = False
+) -> VoiceList:
     """List the voices of the default backend and stored voices; as strings with `legacy`."""
     return await _listed(service, owner, None, legacy=legacy)
 
@@ -166,7 +195,7 @@ async def voices(service: CurrentService, owner: CurrentOwner, legacy: bool = Fa
     responses=_OF_A_LIST | documented(HTTPStatus.NOT_FOUND),
 )
 async def voices_of_a_model(
-    model: str, service: CurrentService, owner: CurrentOwner, legacy: bool = False
+    model: ModelName, service: CurrentService, owner: CurrentOwner, legacy: PlainNames = False
 ) -> VoiceList:
     """List the voices of a model and stored voices."""
     return await _listed(service, owner, backend_of(model, service.speech), legacy=legacy)
@@ -200,7 +229,11 @@ async def keep(
     response_description="The voice was deleted.",
     responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
 )
-async def forget(name: str, service: CurrentService, owner: CurrentOwner) -> DeletedVoice:
+async def forget(
+    name: Annotated[str, Path(description="Name of the voice.")],
+    service: CurrentService,
+    owner: CurrentOwner,
+) -> DeletedVoice:
     """Delete a stored voice."""
     try:
         await asyncio.to_thread(service.speech.tts().voices.remove, name)
