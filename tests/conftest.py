@@ -89,6 +89,16 @@ def pytest_collection():
         gc.enable()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def garbage_of_the_file():
+    """Collect garbage at the end of each file: a connection left open is reported there.
+
+    Otherwise it would be reported in whichever later test the collector happens to run.
+    """
+    yield
+    gc.collect()
+
+
 def pytest_report_header() -> str:
     return f"{FAULT_SEED}={os.environ[FAULT_SEED]}"
 
