@@ -136,7 +136,7 @@ class Breaker(ClosableMiddleware):
             f"Last error: {error.message}",
             hint=error.hint,
             backend=self._name,
-            retryable=False,
+            retryable=False,  # by ``Retry``; ``Fallback`` tells the caller to retry later
             retry_after=seconds,
         )
 

@@ -88,6 +88,8 @@ class Fallback(ClosableMiddleware):
                 if closings != self.closings or not _is_refusal(error):
                     break
         first, *others = failed.values()
+        if getattr(first, "retry_after", None) is not None:
+            first.retryable = True  # the breaker's rejections are final for ``Retry`` only
         if not others:
             raise first
         raise self._error(first, others[-1], failed) from others[-1]

@@ -6,6 +6,7 @@ import httpx
 import openai
 import pytest
 
+from storycore_tts.settings import BreakerConfig
 from storycore_tts.testing.comfyui import NodeError, StandInComfyUI
 
 from .serving import ASYNC, GENERATE, ended, on_comfyui, serving
@@ -110,6 +111,21 @@ def test_a_backend_that_is_away_is_said_to_be(tmp_path):
                 pass
             assert (refused.value.status_code, refused.value.type) == (503, "server_error")
             assert refused.value.response.headers["x-should-retry"] == "true"
+
+
+def test_a_backend_that_counts_as_down_may_be_asked_again_later(tmp_path):
+    at = settings(tmp_path, AWAY, fallback="draft", checkpoint_roots=[str(tmp_path)])
+    down = at.model_copy(update={"breaker": BreakerConfig(failures=1, probe_seconds=600.0)})
+    (tmp_path / "mia").mkdir()
+    mine = {**LINE, "speaker": "Mia", "checkpoint": "mia"}  # draft has no checkpoints
+    with serving(down) as url, httpx.Client(base_url=url, timeout=60) as http:
+        http.post(GENERATE, json=mine)
+        answer = http.post(GENERATE, json=mine)
+    problem = answer.json()
+    assert (answer.status_code, problem["retryable"]) == (503, True), problem
+    assert "next probe in 600 s" in problem["detail"]
+    told = (answer.headers["retry-after"], answer.headers["x-should-retry"])
+    assert told == ("600", "true")
 
 
 def test_another_backend_speaks_while_one_is_away(tmp_path):

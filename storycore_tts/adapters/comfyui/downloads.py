@@ -45,7 +45,7 @@ async def fetch_audio(session: Session, file: StoredFile) -> Samples:
             if tries == _TRIES:
                 raise _damaged(error) from error
         except BackendUnavailable as error:
-            error.retryable = False
+            error.retryable, error.retry_after = False, None
             if reachable.is_set():
                 tries, over = tries + 1, None
             else:

@@ -8,6 +8,7 @@ import pytest
 
 from storycore_tts import (
     AuthenticationFailed,
+    BackendOverloaded,
     BackendTimeout,
     BackendUnavailable,
     InvalidDataset,
@@ -244,6 +245,18 @@ def test_three_submissions_are_enough(job):
         job.wait(1).withdrawn()
     assert job.machine.error is BROKE
     assert not job.machine.error.retryable
+
+
+def test_of_a_job_that_may_live_no_retry_is_suggested(job):
+    busy = BackendOverloaded("Busy.", retry_after=3.0)
+    job.start()
+    for _ in range(3):
+        job.uncertain(busy)
+        for _ in range(3):
+            job.absent()
+        job.wait(1)
+    assert job.machine.error is busy
+    assert (busy.retryable, busy.retry_after) == (False, None)
 
 
 def test_a_snapshot_from_before_the_doubt_says_nothing(job):

@@ -283,6 +283,25 @@ async def test_retries_do_not_multiply(scripted, ports, heard):
     await layer.aclose()
 
 
+async def test_while_the_breaker_is_open_callers_may_retry_later_even_if_the_fallback_fails_too(
+    scripted, ports, heard
+):
+    first, draft = scripted("comfyui", DOWN), scripted("draft", *[InvalidRequest("No.")] * 2)
+    tell, policy = heard.append, BreakerConfig(failures=1, probe_seconds=7.0)
+    layer = ports(
+        first,
+        Fallback("comfyui", {"draft": lambda: Dispatcher(draft, "draft")}, tell=tell),
+        Retry("comfyui", policy=RetryConfig(attempts=3), tell=tell),
+        Breaker("comfyui", probe=first.status, policy=policy, tell=tell),
+    )
+    for asked in (SpeechRequest("Hello.", "Ryan"), HELLO):
+        with pytest.raises(BackendUnavailable, match=r"next probe in 7 s.*draft failed too") as told:
+            await layer.synthesize(asked)
+        assert (told.value.retryable, told.value.retry_after) == (True, 7.0)
+    assert len(first.calls) == 1
+    await layer.aclose()
+
+
 # Several, in their order
 
 

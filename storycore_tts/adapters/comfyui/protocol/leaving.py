@@ -19,7 +19,7 @@ from storycore_tts.adapters.comfyui.protocol.plan import Command, JobDone, JobPl
 from storycore_tts.adapters.comfyui.protocol.run import MAX_POLLS, Run
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.progress import Progress
-from storycore_tts.errors import TTSError
+from storycore_tts.errors import BackendUnavailable, TTSError
 
 _log = logging.getLogger(__name__)
 
@@ -141,6 +141,8 @@ class ServerJob:
     def _fail(self, error: TTSError, now: float) -> None:
         # If the server may have the job, a retry might run it twice.
         error.retryable = error.retryable and not self.may_live
+        if isinstance(error, BackendUnavailable) and not error.retryable:
+            error.retry_after = None
         self.error = error
         self._log_event(logging.WARNING, "job.failed", error=type(error).__name__)
         self._log_event(logging.DEBUG, "job.failed", message=error.message)
