@@ -219,6 +219,59 @@ async def test_a_job_that_cannot_be_read_fails_and_holds_up_no_other(queue, work
         await queue.get("ann", broken.id)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"state": "paused"},
+        {"progress": '{"stage":"dancing"}'},
+        {"progress": "no JSON"},
+        {"spec": "{"},
+        {"created": 10**18},
+        {"document": '{"failure":{"error":"New","message":"It broke.","advice":"Wait."}}'},
+        {"document": "[1]"},
+    ],
+    ids=str,
+)
+async def test_what_cannot_be_read_is_said_to_be_so(queue, damage):
+    broken = await ended(queue, await queue.submit(replace(spec(), idempotency_key="a key")))
+    table, of_it = tables.jobs, tables.jobs.c.id == broken.id
+    if "document" in damage:
+        table, of_it = tables.results, tables.results.c.job_id == broken.id
+    with queue._storage.writing() as connection:
+        connection.execute(table.update().where(of_it).values(damage))
+    again = queue.submit(replace(spec(), idempotency_key="a key"))
+    for asking in (queue.get("ann", broken.id), queue.jobs("ann"), again):
+        with pytest.raises(StorageFailed, match="damaged, or another version"):
+            await asking
+
+
+async def test_a_state_of_another_version_stops_its_job_and_no_other(queue, workshop):
+    first, second = [await queue.submit(spec(hold="gate")) for _ in range(2)]
+    await workshop.begun[second.id].wait()
+    with queue._storage.writing() as connection:
+        is_it = tables.jobs.c.id == first.id
+        connection.execute(tables.jobs.update().where(is_it).values(state="paused"))
+    await workshop.ended[first.id].wait()
+    await queue.cancel("ann", second.id)
+    await workshop.ended[second.id].wait()
+    third = await queue.submit(spec(hold="another gate"))
+    await workshop.begun[third.id].wait()
+    with queue._storage.writing() as connection:  # as another process does
+        is_it = tables.jobs.c.id == third.id
+        connection.execute(tables.jobs.update().where(is_it).values(state="cancelled"))
+    await workshop.ended[third.id].wait()
+
+
+async def test_a_damaged_job_of_a_newer_version_does_not_end_the_sweeping(queue, workshop):
+    await queue.uploads.put("ann", b"a recording")
+    await workshop.begun[(await queue.submit(spec(hold="gate"))).id].wait()
+    with queue._storage.writing() as connection:
+        connection.execute(tables.uploads.update().values(used=0))
+        connection.execute(tables.jobs.update().values(spec="[]", format=2))
+    with pytest.raises(StorageFailed, match="damaged"):  # which is logged, and tried again later
+        await queue.in_thread(queue._housekeeping.sweep)
+
+
 async def test_a_backend_that_is_offered_later_gets_its_jobs_done(queue, workshop):
     late = replace(spec(), backend="comfyui")
     with pytest.raises(InvalidRequest):

@@ -103,6 +103,28 @@ async def test_a_takeover_that_is_interrupted_goes_on_where_it_was(
     assert await queue.jobs("ann") == before
 
 
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("UPDATE workflow_input SET inputs = NULL", "jobs.sqlite are damaged"),
+        ('UPDATE workflow_input SET inputs = \'{"args": [{"created": 5}]}\'', "are damaged"),
+        ("UPDATE workflow_output SET output = '{'", "are damaged"),
+        (None, r"jobs\.sqlite\) fails: file is not a database"),
+    ],
+)
+async def test_damaged_jobs_of_an_earlier_version_are_said_to_be_so(
+    folder, workshop, opened, damage, said
+):
+    folder["state_dir"].mkdir()
+    file = folder["state_dir"] / "jobs.sqlite"
+    if damage is None:
+        file.write_bytes(b"no database" * 100)
+    else:
+        sqlite3.connect(file).executescript(f"{JOBS};{damage}").connection.close()
+    with pytest.raises(StorageFailed, match=said):
+        await opened(folder, workshop)
+
+
 async def test_a_process_of_an_earlier_version_must_be_stopped_first(shared, workshop, opened):
     """It would do jobs that are moved away from under it."""
     write(shared)

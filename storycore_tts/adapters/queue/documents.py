@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any, TypeAlias
@@ -14,6 +15,8 @@ from storycore_tts.domain.progress import Progress, Stage
 from storycore_tts.errors import InvalidRequest, StorageFailed
 
 Document: TypeAlias = dict[str, Any]
+
+_DAMAGED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 
 
 def now() -> int:
@@ -47,22 +50,39 @@ def spec_from_json(text: str) -> JobSpec:
     """Parse a job's spec.
 
     Raises:
-        StorageFailed: It was written by a version of this package with different fields.
+        StorageFailed: See ``reading``.
     """
-    try:
+    with reading():
         fields = json.loads(text)
         return JobSpec(**fields | {"kind": JobKind(fields["kind"])})
-    except (ValueError, TypeError, KeyError, InvalidRequest) as error:
-        raise StorageFailed(
-            "A job in the database cannot be read: another version of storycore-tts wrote it.",
-            hint="Run the newest version that uses this database.",
-        ) from error
 
 
 def same_spec(one: str, other: str) -> bool:
-    """Return whether two specs are equal."""
-    first, second = (json.dumps(json.loads(each), sort_keys=True) for each in (one, other))
+    """Return whether two specs are equal.
+
+    Raises:
+        StorageFailed: See ``reading``.
+    """
+    with reading():
+        first, second = (json.dumps(json.loads(each), sort_keys=True) for each in (one, other))
     return first == second  # as text, since 1 is not True
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Convert the errors of parsing a job's row.
+
+    Raises:
+        StorageFailed: The row is damaged, or a version of this package with other fields wrote it.
+    """
+    try:
+        yield
+    except (*_DAMAGED, InvalidRequest) as error:
+        raise StorageFailed(
+            "A job in the database cannot be read: it is damaged, or another version of "
+            "storycore-tts wrote it.",
+            hint="Run the newest version that uses this database.",
+        ) from error
 
 
 def of_success(outcome: Outcome) -> Document:
@@ -98,7 +118,15 @@ def job_from_row(row: Any) -> Job:
     """Build a job from a row of ``tables.jobs`` with the ``document`` of its result.
 
     Timestamps are made monotonic, since the clocks of several machines may differ.
+
+    Raises:
+        StorageFailed: See ``reading``.
     """
+    with reading():
+        return _job(row)
+
+
+def _job(row: Any) -> Job:
     started = None if row.started is None else max(row.started, row.created)
     ended = None if row.ended is None else max(row.ended, started or row.created)
     outcome = json.loads(row.document) if row.document else {}

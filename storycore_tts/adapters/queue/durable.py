@@ -19,7 +19,7 @@ from storycore_tts.adapters.queue.claims import Claim, Claims, Standing
 from storycore_tts.adapters.queue.housekeeping import Housekeeping
 from storycore_tts.adapters.queue.identifiers import Identifiers
 from storycore_tts.adapters.queue.members import Membership
-from storycore_tts.adapters.queue.repository import JobRepository
+from storycore_tts.adapters.queue.repository import LIVE, JobRepository
 from storycore_tts.adapters.queue.storage import SCHEMA_LOCK, Storage
 from storycore_tts.adapters.queue.uploads import Uploads
 from storycore_tts.adapters.queue.waiting import Intervals, Stopped, patiently
@@ -417,7 +417,7 @@ class DurableQueue(AsyncCloseable):
         work = self._works.get(job_id)
         if work is None:
             return
-        if standing is None or JobState(standing.state).ended:
+        if standing is None or standing.state not in LIVE:
             work.stop("cancelled")
         elif not standing.is_ours:
             work.stop(SUSPENDED)  # another process considered us dead and runs it now

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
 from typing import Any
 
 import sqlalchemy as sa
 
+from storycore_tts.adapters.queue import documents
 from storycore_tts.adapters.queue.documents import now
 from storycore_tts.adapters.queue.identifiers import uploads_in
 from storycore_tts.adapters.queue.repository import LIVE
@@ -60,7 +60,7 @@ class Housekeeping:
         with self._storage.writing(SUBMISSION_LOCK) as connection:
             old = set(connection.execute(sa.select(uploads.c.id).where(is_old)).scalars())
             for spec in connection.execute(specs).scalars():
-                needed = uploads_in(json.loads(spec)["details"]) & old
+                needed = uploads_in(documents.spec_from_json(spec).details) & old
                 touch(connection, needed)
                 old -= needed
             for unused in batches(sorted(old)):

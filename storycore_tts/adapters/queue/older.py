@@ -8,6 +8,8 @@ lost if this is interrupted, and a second run finds rows that an old process has
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -40,7 +42,8 @@ def take_over(storage: Storage) -> None:
         storage: A database with our tables. This process must hold a folder's lock.
 
     Raises:
-        StorageFailed: A process of an earlier version still runs jobs in the database.
+        StorageFailed: A process of an earlier version still runs jobs in the database, or its jobs
+            cannot be read.
     """
     if storage.is_postgres:
         with storage.writing(SCHEMA_LOCK) as connection:
@@ -49,7 +52,7 @@ def take_over(storage: Storage) -> None:
                 _delete(connection, _SCHEMA, _move(storage, connection, _SCHEMA, connection))
     elif (file := storage.state_dir / "jobs.sqlite").exists():
         old = sa.create_engine(f"sqlite:///{file}", poolclass=sa.NullPool)
-        with storage.failures(), old.begin() as source:
+        with storage.failures(old.url), old.begin() as source:
             if not sa.inspect(source).has_table("workflow_status"):
                 return
             with storage.writing() as connection:
@@ -79,16 +82,33 @@ def _move(
         .join_from(old, inputs, old.c.workflow_uuid == inputs.c.workflow_uuid, isouter=True)
         .join(outputs, old.c.workflow_uuid == outputs.c.workflow_uuid, isouter=True)
     )
-    found = [(row, json.loads(row.inputs)["args"][0]) for row in source.execute(wanted)]
-    for row, spec in sorted(found, key=lambda each: each[1]["created"]):
-        is_it = results.c.job_id == row.workflow_uuid
-        kept = target.execute(sa.select(results.c.document).where(is_it)).scalar()
-        outcome = _outcome(row, kept)
-        new = storage.insert(jobs).values(_row(row, spec, outcome)).on_conflict_do_nothing()
-        if target.execute(new).rowcount and outcome is not None and kept is None:
-            result = {"job_id": row.workflow_uuid, "document": json.dumps(outcome)}
-            target.execute(results.insert(), result | {"media_type": "", "etag": "", "audio": b""})
+    with _reading(schema):
+        found = [(row, json.loads(row.inputs)["args"][0]) for row in source.execute(wanted)]
+        for row, spec in sorted(found, key=lambda each: each[1]["created"]):
+            _write(storage, target, row, spec)
     return [row.workflow_uuid for row, _ in found]
+
+
+def _write(storage: Storage, target: sa.Connection, row: Any, spec: Document) -> None:
+    is_it = results.c.job_id == row.workflow_uuid
+    kept = target.execute(sa.select(results.c.document).where(is_it)).scalar()
+    outcome = _outcome(row, kept)
+    new = storage.insert(jobs).values(_row(row, spec, outcome)).on_conflict_do_nothing()
+    if target.execute(new).rowcount and outcome is not None and kept is None:
+        result = {"job_id": row.workflow_uuid, "document": json.dumps(outcome)}
+        target.execute(results.insert(), result | {"media_type": "", "etag": "", "audio": b""})
+
+
+@contextmanager
+def _reading(schema: str | None) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError, LookupError) as error:
+        place = "the file jobs.sqlite" if schema is None else f"the schema {schema}"
+        raise StorageFailed(
+            f"Jobs of an earlier version in {place} are damaged and cannot be read.",
+            hint="To start without them, rename it.",
+        ) from error
 
 
 def _outcome(row: Any, kept: str | None) -> Document | None:

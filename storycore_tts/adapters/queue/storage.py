@@ -164,17 +164,22 @@ class Storage:
             self._lock = None
 
     @contextmanager
-    def failures(self) -> Iterator[None]:
-        """Convert database errors into ``StorageFailed``, without the password or any data."""
+    def failures(self, url: URL | None = None) -> Iterator[None]:
+        """Convert database errors into ``StorageFailed``, without the password or any data.
+
+        Args:
+            url: The database, for the message; None: this one.
+        """
         try:
             yield
         except _REFUSALS as error:
             raise StorageFailed(
-                f"The database of jobs ({self._url.render_as_string()}) fails: "
+                f"The database of jobs ({(url or self._url).render_as_string()}) fails: "
                 f"{self._reason(error)}.",
                 hint="Check that it is running, accepts connections and has free space."
                 if self.is_postgres
-                else "Check that the disk has free space and this user may write there.",
+                else "Check that the disk has free space, the file is not damaged, and this user "
+                "may write there.",
             ) from None
 
     def _reason(self, error: Exception) -> str:
