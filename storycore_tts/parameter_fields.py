@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import (
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    create_model,
+)
+from pydantic_core import PydanticCustomError
 
 from storycore_tts.domain.parameters import Parameter, parameters_of
 
@@ -46,8 +54,25 @@ def given_in(body: BaseModel, declared: type) -> dict[str, Any]:
 
 
 def _field(parameter: Parameter, given: bool) -> tuple[Any, Any]:
-    kind: Any = Annotated[parameter.kind, Field(ge=parameter.low, le=parameter.high)]
+    in_range = Field(ge=parameter.low, le=parameter.high)
+    kind: Any = Annotated[parameter.kind, in_range, _named_range(parameter)]
     default = None if given else parameter.default
     if given or parameter.optional:
         kind = kind | None
     return kind, Field(default=default, description=parameter.help)
+
+
+def _named_range(parameter: Parameter) -> WrapValidator:
+    """Return a validator whose error names the whole range, and that rejects booleans."""
+
+    def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            if not isinstance(value, bool):
+                return handler(value)
+        except ValidationError:
+            pass
+        raise PydanticCustomError(
+            "parameter", "Input should be {wanted}", {"wanted": parameter.wanted}
+        )
+
+    return WrapValidator(check)

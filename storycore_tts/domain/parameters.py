@@ -67,6 +67,11 @@ class Parameter:
         """The range as text, for display."""
         return f"{self.low:g} to {'2**64-1' if self.high == MAX_SEED else f'{self.high:g}'}"
 
+    @property
+    def wanted(self) -> str:
+        """The valid values, for error messages."""
+        return f"{'a whole number' if self.kind is int else 'a number'} from {self.range}"
+
     def check(self, value: object) -> None:
         """Validate a value.
 

@@ -246,6 +246,16 @@ def test_what_cannot_be_done_is_refused(client, more, status, words):
     assert refused.value.type == "invalid_request_error"
 
 
+@pytest.mark.parametrize("value", [0, 6, float("nan"), True, "hot", [1]], ids=str)
+def test_a_parameter_out_of_range_is_named_with_its_range(url, value):
+    told = "body.temperature: Input should be a number from 0.01 to 5"
+    body = json.dumps({"voice": "Ryan", "input": LINE, "temperature": value})
+    json_type = {"Content-Type": "application/json"}
+    answer = httpx.post(f"{url}/v1/audio/speech", content=body, headers=json_type)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["message"], error["param"]) == (400, told, "temperature")
+
+
 # --- models
 
 

@@ -295,7 +295,9 @@ async def test_while_the_breaker_is_open_callers_may_retry_later_even_if_the_fal
         Breaker("comfyui", probe=first.status, policy=policy, tell=tell),
     )
     for asked in (SpeechRequest("Hello.", "Ryan"), HELLO):
-        with pytest.raises(BackendUnavailable, match=r"next probe in 7 s.*draft failed too") as told:
+        with pytest.raises(
+            BackendUnavailable, match=r"next probe in 7 s.*draft failed too"
+        ) as told:
             await layer.synthesize(asked)
         assert (told.value.retryable, told.value.retry_after) == (True, 7.0)
     assert len(first.calls) == 1
