@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.domain.speech import Speech
 from storycore_tts.domain.text import TOKENS_PER_SECOND
 from storycore_tts.errors import GenerationFailed, RunawayGeneration, SilentAudio
@@ -24,11 +25,13 @@ def checked(result: Result, request: object) -> Result:
         request: The request.
 
     Raises:
-        GenerationFailed: The samples do not have the shape, type and rate that ``Speech``
-            requires, or are not finite.
+        GenerationFailed: The result of a line is not a ``Speech``, or its samples do not have the
+            shape, type and rate that ``Speech`` requires, or are not finite.
         SilentAudio: There are no samples, or all are silent.
         RunawayGeneration: The audio fills the token budget: the model never stopped.
     """
+    if isinstance(request, SpeechRequest | CloneRequest):
+        _check_type(result, Speech)
     if isinstance(result, Speech):
         _check_samples(result.samples, result.sample_rate, result.backend)
         limit = _limit(result.seed, request) if result.cutoff is None else result.cutoff
@@ -53,6 +56,7 @@ class StreamGate:
 
     def __call__(self, chunk: SpeechChunk) -> SpeechChunk:
         """Return the chunk if it is valid; raise as ``checked`` does, except for silence."""
+        _check_type(chunk, SpeechChunk)
         self._backend = chunk.backend
         _check_samples(chunk.samples, chunk.sample_rate, chunk.backend)
         self._seconds += chunk.duration
@@ -79,6 +83,11 @@ def _limit(seed: int | None, request: object) -> float | None:
     if seed is None or tokens is None:
         return None
     return float((tokens - 1) / TOKENS_PER_SECOND)  # the last token produces no frame
+
+
+def _check_type(result: object, wanted: type) -> None:
+    if not isinstance(result, wanted):  # unchecked in third-party adapters
+        raise _malformed(f"{type(result).__name__} instead of {wanted.__name__}", "")
 
 
 def _check_samples(samples: Samples, sample_rate: int, backend: str) -> None:

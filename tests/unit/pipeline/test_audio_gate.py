@@ -74,6 +74,24 @@ async def test_bad_audio_is_an_error(scripted, ports, samples, facts, kind, said
     assert raised.value.retryable is (kind is not GenerationFailed)
 
 
+@pytest.mark.parametrize("result", [0, b"RIFF", SECOND], ids=lambda one: type(one).__name__)
+async def test_what_is_no_speech_at_all_is_an_error_of_the_adapter(scripted, ports, result):
+    other = Other(scripted)
+
+    async def synthesize(request, *, on_progress=None):
+        return result
+
+    async def synthesize_stream(request, *, on_progress=None):
+        yield result
+
+    other.synthesize, other.synthesize_stream = synthesize, synthesize_stream
+    said = f"{type(result).__name__} instead of Speech"
+    with pytest.raises(GenerationFailed, match=said):
+        await ports(other).synthesize(HELLO)
+    with pytest.raises(GenerationFailed, match=f"{said}Chunk"):
+        [_ async for _ in ports(other).synthesize_stream(HELLO)]
+
+
 @pytest.mark.parametrize(("samples", "facts"), GOOD)
 async def test_speech_passes(scripted, ports, samples, facts):
     speech = await ports(Other(scripted, (samples, facts))).synthesize(HELLO)
