@@ -65,10 +65,17 @@ def make_adapter(name: str, config: QwenTTSConfig) -> Adapter:
             value=name,
             hint="Is storycore-tts itself installed? pip install storycore-tts",
         )
+    package = point.dist.name if point.dist else "storycore-tts"
     try:
         factory = point.load()
+    except AttributeError as error:
+        raise BackendUnavailable(
+            f"The adapter {name!r} cannot be loaded: {error}.",
+            hint=f"Install {package} again, or remove it.",
+            backend=name,
+            retryable=False,
+        ) from error
     except ImportError as error:
-        package = point.dist.name if point.dist else "storycore-tts"
         extra = f"'{package}[{name}]'" if package == "storycore-tts" else package
         raise BackendUnavailable(
             f"The backend {name!r} needs a package that is not installed: {error}.",

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from storycore_tts import QwenTTSConfig
+from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.entrypoints.cli import inputs
-from storycore_tts.errors import InvalidRequest
+from storycore_tts.entrypoints.cli.backends import with_draft_hint
+from storycore_tts.errors import BackendUnavailable, InvalidRequest
 from storycore_tts.sound.files import decode
 from storycore_tts.sound.samples import peak
 
@@ -219,6 +222,13 @@ def test_tries_are_counted_in_one_line_and_one_remedy_is_given(cli, monkeypatch)
     )
     assert hint.startswith("hint: Start ComfyUI")
     assert "pip install" not in answer.err
+
+
+def test_the_remedy_begins_a_sentence_after_a_message_without_a_full_stop():
+    config = QwenTTSConfig(fallback="none")
+    line = SpeechRequest(LINE, "Ryan")
+    said = with_draft_hint(BackendUnavailable("acme is down"), line, config).message
+    assert said == "acme is down. Available on this machine: draft (use --backend draft)."
 
 
 def test_a_name_that_does_not_exist_is_tried_once(cli, monkeypatch):

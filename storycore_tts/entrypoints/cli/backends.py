@@ -32,7 +32,7 @@ def container_of(config: QwenTTSConfig, *, debug: bool) -> Container:
 
 
 async def status_of(name: str, config: QwenTTSConfig) -> BackendStatus:
-    """Return the status of a backend; if its adapter cannot be created, that is its problem.
+    """Return the status of a backend; if its adapter fails, that is its problem.
 
     Args:
         name: Name of the backend.
@@ -43,13 +43,16 @@ async def status_of(name: str, config: QwenTTSConfig) -> BackendStatus:
 
     try:
         adapter = make_adapter(name, config)
+        try:
+            return await adapter.status()
+        finally:
+            await adapter.aclose()
     except TTSError as error:
         problem = Problem(error.message, error.hint or _CHECK_LOG)
-        return BackendStatus(name, reachable=False, problems=(problem,))
-    try:
-        return await adapter.status()
-    finally:
-        await adapter.aclose()
+    except Exception as error:  # noqa: BLE001 - a bug of one adapter must not hide the others
+        what = f"This is a bug of the adapter {name!r}: {type(error).__name__}: {error}."
+        problem = Problem(what, "Report it to its authors.")
+    return BackendStatus(name, reachable=False, problems=(problem,))
 
 
 def with_draft_hint(
@@ -69,6 +72,8 @@ def with_draft_hint(
     if not would_do or _LAST_RESORT in asked or not run_async(_is_ready(config)):
         return error
     error = copy.copy(error)
+    ended = error.message.endswith((".", "!", "?"))
+    error.message += "" if ended else "."
     error.message += f" Available on this machine: {_LAST_RESORT} (use --backend {_LAST_RESORT})."
     error.args = (error.message,)
     return error
