@@ -124,10 +124,11 @@ class Breaker(ClosableMiddleware):
     async def _probe_until_back(self) -> None:
         while self._last_error is not None:
             await asyncio.sleep(self._policy.probe_seconds * random.uniform(0.75, 1.0))
-            if (await self._probe()).reachable:
-                with self._lock:
-                    self._failures, self._last_error = 0, None
-                self._tell(AvailabilityChanged("", self._name, available=True))
+            with suppress(TTSError):  # a status should not raise, but third-party adapters may
+                if (await self._probe()).reachable:
+                    with self._lock:
+                        self._failures, self._last_error = 0, None
+                    self._tell(AvailabilityChanged("", self._name, available=True))
 
     def _refusal(self, error: BackendUnavailable) -> BackendUnavailable:
         seconds = self._policy.probe_seconds

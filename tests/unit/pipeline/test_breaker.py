@@ -82,6 +82,25 @@ async def test_it_looks_now_and_then_and_closes_when_the_backend_is_back(scripte
     assert adapter.looks == looks
 
 
+async def test_a_status_that_raises_while_the_backend_is_down_does_not_end_the_probing(
+    scripted, guarded, heard
+):
+    adapter = scripted("comfyui", *[DOWN] * 3)
+    status, down = adapter.status, [DOWN] * 3
+
+    async def raising():
+        if down:
+            raise down.pop()
+        return await status()
+
+    adapter.status = raising
+    layer, breaker = guarded(adapter)
+    await fail(layer, 3)
+    await asyncio.sleep(10_000)
+    assert not breaker.is_open
+    assert heard[-1] == AvailabilityChanged("", "comfyui", available=True)
+
+
 async def test_a_cancellation_while_it_closes_is_not_lost(scripted, guarded, heard):
     adapter = scripted("comfyui", *[DOWN] * 3)
     hurry, status = asyncio.Event(), adapter.status
