@@ -66,8 +66,7 @@ class TTSError(Exception):
     def __str__(self) -> str:
         if not self.hint:
             return self.message
-        ended = self.message.endswith((".", "!", "?"))
-        return f"{self.message}{'' if ended else '.'} {self.hint}"
+        return f"{as_sentence(self.message)} {self.hint}"
 
     def __reduce__(self) -> tuple[object, ...]:
         """Support pickling: by default, exceptions keep positional arguments only."""
@@ -289,6 +288,11 @@ def shown(value: object) -> str:
         return _brief.repr(value)
     except ValueError:  # an integer with thousands of digits
         return "a number that is too long to display"
+
+
+def as_sentence(message: str) -> str:
+    """Return a message with a full stop, unless it ends with one or with another mark."""
+    return message if message.endswith((".", "!", "?")) else f"{message}."
 
 
 def check_range(name: str, value: object, low: float, high: float, *, whole: bool = False) -> None:

@@ -17,6 +17,7 @@ from storycore_tts.errors import (
     TTSError,
     UnknownSpeaker,
     UnsupportedLanguage,
+    as_sentence,
 )
 from storycore_tts.pipeline.calls import Backend, Call, ClosableMiddleware, Send, with_warnings
 
@@ -123,8 +124,8 @@ def _is_refusal(error: TTSError) -> bool:
 
 def _told(first: str, failed: Mapping[str, TTSError]) -> str:
     _, *others = failed.items()
-    also = (f"The fallback {name} failed too: {error.message}" for name, error in others)
-    return " ".join([first, *also])
+    also = [f"The fallback {name} failed too: {error.message}" for name, error in others]
+    return " ".join([as_sentence(first), *map(as_sentence, also)]) if also else first
 
 
 def _warning(name: str, failed: Mapping[str, TTSError]) -> str:

@@ -6,7 +6,7 @@ import copy
 from typing import TYPE_CHECKING
 
 from storycore_tts.entrypoints.cli.interrupts import run_async
-from storycore_tts.errors import BackendUnavailable, TTSError
+from storycore_tts.errors import BackendUnavailable, TTSError, as_sentence
 
 if TYPE_CHECKING:
     from storycore_tts.container import Container
@@ -72,9 +72,8 @@ def with_draft_hint(
     if not would_do or _LAST_RESORT in asked or not run_async(_is_ready(config)):
         return error
     error = copy.copy(error)
-    ended = error.message.endswith((".", "!", "?"))
-    error.message += "" if ended else "."
-    error.message += f" Available on this machine: {_LAST_RESORT} (use --backend {_LAST_RESORT})."
+    could = f"Available on this machine: {_LAST_RESORT} (use --backend {_LAST_RESORT})."
+    error.message = f"{as_sentence(error.message)} {could}"
     error.args = (error.message,)
     return error
 

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from storycore_tts import errors
 from storycore_tts.domain import jobs
 from storycore_tts.entrypoints.http.disconnects import ClientLeft
-from storycore_tts.errors import TTSError
+from storycore_tts.errors import TTSError, as_sentence
 
 MEDIA_TYPE = "application/problem+json"
 _PREFIX = "urn:storycore-tts:problem:"
@@ -231,7 +231,7 @@ class ProblemRoute(APIRoute):
 
 
 def _said(problem: Problem) -> str:
-    return problem.detail if problem.hint is None else f"{problem.detail} {problem.hint}"
+    return problem.detail if not problem.hint else f"{as_sentence(problem.detail)} {problem.hint}"
 
 
 def _problem(

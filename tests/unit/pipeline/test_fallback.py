@@ -332,6 +332,15 @@ async def test_each_fallback_has_its_turn_and_the_result_says_why(scripted, fall
     assert (first.closed, direct.closed, draft.closed) == (1, 1, 1)
 
 
+async def test_messages_of_third_parties_without_full_stops_are_sentences(scripted, falling_back):
+    down, broken = BackendUnavailable("acme is down"), BackendUnavailable("and so is draft")
+    layer = falling_back(scripted("acme", down), draft=scripted("draft", broken))
+    with pytest.raises(BackendUnavailable) as caught:
+        await layer.synthesize(HELLO)
+    said = "acme is down. The fallback draft failed too: and so is draft."
+    assert caught.value.message == said
+
+
 async def test_one_that_lacks_the_port_is_passed_over(scripted, falling_back, heard):
     draft = scripted("draft")
     draft.capabilities = Capabilities(speech=True)
