@@ -76,14 +76,21 @@ def make_adapter(name: str, config: QwenTTSConfig) -> Adapter:
             retryable=False,
         ) from error
     except ImportError as error:
-        extra = f"'{package}[{name}]'" if package == "storycore-tts" else package
-        raise BackendUnavailable(
-            f"The backend {name!r} needs a package that is not installed: {error}.",
-            hint=f"pip install {extra}",
-            backend=name,
-            retryable=False,
-        ) from error
-    return cast(Adapter, factory(config))
+        raise _incomplete(name, package, error) from error
+    try:
+        return cast(Adapter, factory(config))
+    except ImportError as error:  # it imports what it needs now
+        raise _incomplete(name, package, error) from error
+
+
+def _incomplete(name: str, package: str, error: ImportError) -> BackendUnavailable:
+    extra = f"'{package}[{name}]'" if package == "storycore-tts" else package
+    return BackendUnavailable(
+        f"The backend {name!r} needs a package that is not installed: {error}.",
+        hint=f"pip install {extra}",
+        backend=name,
+        retryable=False,
+    )
 
 
 def _defaults(config: QwenTTSConfig) -> Defaults:

@@ -111,11 +111,12 @@ def test_what_is_not_installed_and_what_cannot_be_loaded():
 
 
 def test_a_bug_of_one_adapter_is_named_and_the_others_are_examined_all_the_same(tmp_path):
-    (tmp_path / "acme.py").write_text("def create(config):\n    return [][0]\n")
+    needy = "def needy(config):\n    import package_that_is_missing\n"
+    (tmp_path / "acme.py").write_text(f"def create(config):\n    return [][0]\n\n\n{needy}")
     information = tmp_path / "acme-1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\n")
-    points = "[storycore_tts.adapters]\nacme = acme:create\ntypo = acme:creat\n"
+    points = "[storycore_tts.adapters]\nacme = acme:create\ntypo = acme:creat\nneedy = acme:needy\n"
     (information / "entry_points.txt").write_text(points)
     code = (
         "import sys; from storycore_tts.entrypoints.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -126,12 +127,14 @@ def test_a_bug_of_one_adapter_is_named_and_the_others_are_examined_all_the_same(
     done = subprocess.run(run, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     backends = json.loads(done.stdout)["backends"]
-    said = {name: backends[name]["problems"][0]["message"] for name in ("acme", "typo")}
+    said = {name: backends[name]["problems"][0]["message"] for name in ("acme", "typo", "needy")}
     assert said["acme"] == (
         "This is a bug of the adapter 'acme': IndexError: list index out of range."
     )
     assert "'typo' cannot be loaded: module 'acme' has no attribute 'creat'" in said["typo"]
     assert backends["typo"]["problems"][0]["advice"] == "Install acme again, or remove it."
+    assert "needs a package that is not installed: No module named" in said["needy"]
+    assert backends["needy"]["problems"][0]["advice"] == "pip install acme"
 
 
 def test_a_narrow_terminal(there, terminal):
