@@ -154,8 +154,10 @@ class QwenTTSConfig(QwenTTSModelConfig):
     @classmethod
     def _fallbacks_are_installed(cls, value: Any) -> Any:
         names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+        if value is None:
+            return None
         if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-            return value
+            raise ValueError("a name, a list of names, or none")
         if list(names) in (["none"], []):
             return None
         installed = adapter_names()

@@ -24,6 +24,13 @@ REFUSALS = [
     ("precision: fp16", "precision", "fp16", "one of bf16, fp32. Did you mean 'bf16'?"),
     ("attention: flash", "attention", "flash", "one of auto, sdpa, flash_attn"),
     ("backend: comfyuii", "backend", "comfyuii", "Did you mean 'comfyui'?"),
+    (
+        "fallback: {direct: draft}",
+        "fallback",
+        {"direct": "draft"},
+        "a name, a list of names, or none",
+    ),
+    ("fallback: [draft, 5]", "fallback", ["draft", 5], "a name, a list of names, or none"),
     ("default_language: Germn", "default_language", "Germn", "Did you mean 'German'?"),
     ("default_speaker: ''", "default_speaker", "", "at least 1 character"),
     ("default_speaker: 5", "default_speaker", 5, "a valid string"),
