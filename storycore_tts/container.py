@@ -68,15 +68,15 @@ def make_adapter(name: str, config: QwenTTSConfig) -> Adapter:
     package = point.dist.name if point.dist else "storycore-tts"
     try:
         factory = point.load()
-    except AttributeError as error:
+    except ImportError as error:
+        raise _incomplete(name, package, error) from error
+    except Exception as error:  # importing runs any code of another package
         raise BackendUnavailable(
             f"The adapter {name!r} cannot be loaded: {error}.",
             hint=f"Install {package} again, or remove it.",
             backend=name,
             retryable=False,
         ) from error
-    except ImportError as error:
-        raise _incomplete(name, package, error) from error
     try:
         return cast(Adapter, factory(config))
     except ImportError as error:  # it imports what it needs now

@@ -83,7 +83,7 @@ def declared_settings(name: str) -> type[AdapterSettings] | None:
         return None
     try:
         declared = point.load()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # importing runs any code of another package
         raise _unusable(point, str(error)) from error
     if not (isinstance(declared, type) and issubclass(declared, AdapterSettings)):
         raise _unusable(point, f"{point.value} is not a subclass of AdapterSettings")

@@ -117,6 +117,8 @@ def test_a_bug_of_one_adapter_is_named_and_the_others_are_examined_all_the_same(
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\n")
     points = "[storycore_tts.adapters]\nacme = acme:create\ntypo = acme:creat\nneedy = acme:needy\n"
+    points += "broken = broken_acme:create\n"
+    (tmp_path / "broken_acme.py").write_text("def (:")
     (information / "entry_points.txt").write_text(points)
     code = (
         "import sys; from storycore_tts.entrypoints.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -127,11 +129,15 @@ def test_a_bug_of_one_adapter_is_named_and_the_others_are_examined_all_the_same(
     done = subprocess.run(run, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     backends = json.loads(done.stdout)["backends"]
-    said = {name: backends[name]["problems"][0]["message"] for name in ("acme", "typo", "needy")}
+    said = {
+        name: backends[name]["problems"][0]["message"]
+        for name in ("acme", "typo", "needy", "broken")
+    }
     assert said["acme"] == (
         "This is a bug of the adapter 'acme': IndexError: list index out of range."
     )
     assert "'typo' cannot be loaded: module 'acme' has no attribute 'creat'" in said["typo"]
+    assert "'broken' cannot be loaded: invalid syntax (broken_acme.py, line 1)" in said["broken"]
     assert backends["typo"]["problems"][0]["advice"] == "Install acme again, or remove it."
     assert "needs a package that is not installed: No module named" in said["needy"]
     assert backends["needy"]["problems"][0]["advice"] == "pip install acme"

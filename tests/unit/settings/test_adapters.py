@@ -106,9 +106,12 @@ def test_settings_without_a_default_are_asked_for_when_the_adapter_is_made(insta
         config.block("acme", AdapterSettings)
 
 
-@pytest.mark.parametrize("declared", ["a_package_that_nobody_has:A", "create", "Missing"])
-def test_a_declaration_that_is_none_names_its_package(install, load, declared):
+@pytest.mark.parametrize(
+    "declared", ["a_package_that_nobody_has:A", "create", "Missing", "broken_acme:A"]
+)
+def test_a_declaration_that_is_none_names_its_package(install, load, tmp_path, declared):
     install(declared)
+    (tmp_path / declared / "broken_acme.py").write_text("def (:")
     with pytest.raises(ConfigurationError, match="settings of the adapter 'acme' cannot") as caught:
         load("tts: {qwen: {acme: {voice: x}}}")
     assert "storycore-tts-acme" in caught.value.hint
