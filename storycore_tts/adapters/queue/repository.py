@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import sqlalchemy as sa
 
 from storycore_tts.adapters.queue import documents, tables
@@ -20,6 +22,10 @@ from storycore_tts.domain.jobs import (
     StoredAudio,
     TooManyJobs,
 )
+from storycore_tts.domain.logs import log_event
+from storycore_tts.errors import StorageFailed
+
+_log = logging.getLogger(__name__)
 
 LIVE = (JobState.QUEUED.value, JobState.RUNNING.value)
 _WITH_RESULTS = sa.select(jobs, results.c.document).join_from(
@@ -98,7 +104,7 @@ class JobRepository:
         return documents.job_from_row(row)
 
     def page(self, owner: str, state: JobState | None, limit: int, offset: int) -> list[Job]:
-        """Return an owner's jobs, newest first."""
+        """Return an owner's jobs, newest first. Those that cannot be read are logged instead."""
         if limit <= 0:
             return []
         wanted = _WITH_RESULTS.where(jobs.c.owner == self._identifiers.owner(owner))
@@ -106,7 +112,14 @@ class JobRepository:
             wanted = wanted.where(jobs.c.state == state.value)
         wanted = wanted.order_by(jobs.c.number.desc()).limit(limit).offset(offset)
         with self._storage.reading() as connection:
-            return [documents.job_from_row(row) for row in connection.execute(wanted)]
+            rows = connection.execute(wanted).all()
+        found = []
+        for row in rows:
+            try:
+                found.append(documents.job_from_row(row))
+            except StorageFailed as error:
+                log_event(_log, logging.ERROR, "job.unreadable", job=row.id, reason=error.message)
+        return found
 
     def cancel(self, owner: str, job_id: str, progress: str | None) -> bool:
         """Cancel a job, unless it has ended.
