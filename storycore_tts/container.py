@@ -246,7 +246,7 @@ class ConfiguredSpeech(TextToSpeech):
             voices=voices,
             marking=marking_for(self.config),
         )
-        _tell_of_rollout(self.config)
+        _tell_of_notices(self.config)
         settings.follow(self.prepare)
 
     @property
@@ -306,7 +306,7 @@ class ConfiguredSpeech(TextToSpeech):
             self.config = config
             self._marking = marking
             self._name, self.defaults = config.backend, _defaults(config)
-            _tell_of_rollout(config)
+            _tell_of_notices(config)
             if tell:
                 self._listeners.tell(Reloaded("", config.backend))
 
@@ -394,9 +394,11 @@ async def open_tts(
         await service.end()
 
 
-def _tell_of_rollout(config: QwenTTSConfig) -> None:
+def _tell_of_notices(config: QwenTTSConfig) -> None:
     if notice := rollout_notice(config):
         log_event(_log, logging.WARNING, "rollout.overrides_backend", notice=notice)
+    if reason := config.marking.off_because:
+        log_event(_log, logging.WARNING, "marking.off", backend=config.backend, reason=reason)
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from pathlib import PureWindowsPath
 from typing import Literal, TypeAlias
 
 from storycore_tts.__about__ import __version__
@@ -19,6 +20,7 @@ def tags_for(
     created: datetime,
     *,
     model: str = "",
+    checkpoint: str | None = None,
     job_id: str | None = None,
     voice: str = "",
     text: str = "",
@@ -28,12 +30,15 @@ def tags_for(
     Args:
         source_type: How the speech was made.
         created: When, with a time zone.
-        model: Model or checkpoint; "" if unknown.
+        model: Model or checkpoint; "" if unknown. The file never names a folder of the user.
+        checkpoint: Folder of a fine-tuned model, if one was used.
         job_id: Id of the job; None if there was none.
         voice: Name of the voice, only if the user asked to publish it.
         text: The spoken text, only if the user asked to publish it.
     """
     moment = created.astimezone(timezone.utc).isoformat(timespec="seconds")
+    if checkpoint or PureWindowsPath(model).root:  # "/models/mine" or "C:\\mine"
+        model = "custom"
     facts = (("model", model), ("job", job_id or ""), ("voice", voice), ("text", text))
     known = tuple((name, value) for name, value in facts if value)
     return Tags(source_type, GENERATOR, moment, known)

@@ -17,12 +17,13 @@ from storycore_tts.sound.samples import Samples
 class Marker(Protocol):
     """Turns speech into sound files that say that it is synthetic."""
 
-    def encode(self, speech: Speech, suffix: str) -> bytes:
+    def encode(self, speech: Speech, suffix: str, *, joinable: bool = False) -> bytes:
         """Return the sound file; see ``Speech.encode``. Blocks.
 
         Args:
             speech: The speech.
             suffix: See ``Speech.encode``.
+            joinable: See ``Speech.encode``.
 
         Raises:
             InvalidRequest: The suffix is not supported, or its encoder is not installed.
@@ -95,23 +96,29 @@ class Speech:
         """Duration in seconds."""
         return len(self.samples) / self.sample_rate
 
-    def encode(self, suffix: str = ".wav") -> bytes:
+    def encode(self, suffix: str = ".wav", *, joinable: bool = False) -> bytes:
         """Return the audio as the bytes of a sound file; blocks while it encodes.
 
         The file says that it is synthetic speech, except for .pcm, which has no place for it.
 
         Args:
-            suffix: ".wav", ".flac" or ".pcm" (16-bit), ".mp3", ".ogg", ".opus", or ".aac", which
-                needs the extra ``media``.
+            suffix: ".wav", ".flac" or ".pcm" (16-bit), ".mp3", ".ogg", ".opus", or ".aac" and
+                ".m4a", which need the extra ``media``.
+            joinable: Whether .mp3 files can be concatenated; see ``sound.files.encode``.
 
         Raises:
             InvalidRequest: The suffix is not supported, or its encoder is not installed.
         """
         if self.marker is not None:
-            return self.marker.encode(self, suffix)
-        job = self.request.job_id if self.request else None
-        tags = tags_for(self.source_type, self.created, model=self.model, job_id=job or self.job_id)
-        return encode(self.samples, self.sample_rate, suffix, tags=tags)
+            return self.marker.encode(self, suffix, joinable=joinable)
+        tags = tags_for(
+            self.source_type,
+            self.created,
+            model=self.model,
+            checkpoint=self.request.checkpoint if self.request else None,
+            job_id=(self.request.job_id if self.request else None) or self.job_id,
+        )
+        return encode(self.samples, self.sample_rate, suffix, tags=tags, joinable=joinable)
 
     def stretched(self, speed: float) -> Speech:
         """Return the speech at another speed with unchanged pitch; see ``sound.pace``.

@@ -92,7 +92,8 @@ class QwenTTSComfyUIClient(AsyncCloseable):
             instruct: Style instruction in natural language; ignored by the 0.6B model, and invalid
                 for a voice cloned from a recording.
             strip_markup: Remove Markdown, tags and emoji from the text; None: as configured.
-            output_path: .wav, .flac, .mp3, .ogg, .opus or .aac file to write; None: a new .wav.
+            output_path: .wav, .flac, .mp3, .ogg, .opus, .aac or .m4a file to write; None: a new
+                .wav.
             on_progress: Progress callback.
             **sampling: See ``SamplingOptions``.
 
@@ -132,7 +133,8 @@ class QwenTTSComfyUIClient(AsyncCloseable):
             language: Language name, code or locale; None: the configured one.
             instruct: Style instruction in natural language; ignored by the 0.6B model.
             strip_markup: Remove Markdown, tags and emoji from the text; None: as configured.
-            output_path: .wav, .flac, .mp3, .ogg, .opus or .aac file to write; None: a new .wav.
+            output_path: .wav, .flac, .mp3, .ogg, .opus, .aac or .m4a file to write; None: a new
+                .wav.
             on_progress: Progress callback.
             **sampling: See ``SamplingOptions``.
 
@@ -181,7 +183,8 @@ class QwenTTSComfyUIClient(AsyncCloseable):
             instruct: Style instruction in natural language. If the node ignores it, the result has
                 a warning.
             strip_markup: Remove Markdown, tags and emoji from the text; None: as configured.
-            output_path: .wav, .flac, .mp3, .ogg, .opus or .aac file to write; None: a new .wav.
+            output_path: .wav, .flac, .mp3, .ogg, .opus, .aac or .m4a file to write; None: a new
+                .wav.
             on_progress: Progress callback.
             **sampling: See ``SamplingOptions``.
 

@@ -65,12 +65,13 @@ class Marking:
         self._watermark = watermark
         self._records = records
 
-    def encode(self, speech: Speech, suffix: str) -> bytes:
+    def encode(self, speech: Speech, suffix: str, *, joinable: bool = False) -> bytes:
         """Return the sound file; see ``Speech.encode``. Blocks.
 
         Args:
             speech: The speech.
             suffix: See ``Speech.encode``.
+            joinable: See ``Speech.encode``.
 
         Raises:
             InvalidRequest: The suffix is not supported, or its encoder is not installed.
@@ -82,12 +83,26 @@ class Marking:
         signer = self._signer if tags and self._signer and self._signer.signs(suffix) else None
         if tags and (self.policy.watermark_all or signer is None):
             speech = self._watermarked(speech)
-        data = encode(speech.samples, speech.sample_rate, suffix, tags=tags)
+        data = encode(speech.samples, speech.sample_rate, suffix, tags=tags, joinable=joinable)
         if tags and signer is not None:
             data = self._signed(signer, data, suffix, speech, tags)
         if self._records is not None:
             self._records.append(speech, sha256(data).hexdigest(), suffix)
         return data
+
+    def stream_ended(self, speech: Speech, data_sha256: str, suffix: str) -> None:
+        """Record a stream that was delivered whole. Blocks.
+
+        Args:
+            speech: What was in it, without samples.
+            data_sha256: Hash of all its bytes, in hexadecimal digits.
+            suffix: Its suffix, such as ".wav".
+
+        Raises:
+            StorageFailed: The record cannot be written.
+        """
+        if self._records is not None:
+            self._records.append(speech, data_sha256, suffix)
 
     def tags(self, speech: Speech) -> Tags | None:
         """Return what the file of this speech says of itself; None if marking is off.
@@ -103,6 +118,7 @@ class Marking:
             speech.source_type,
             speech.created,
             model=speech.model,
+            checkpoint=request.checkpoint if request else None,
             job_id=(request.job_id if request else None) or speech.job_id,
             voice=speaker if self.policy.publish_voice else "",
             text=request.text if request and self.policy.publish_text else "",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from storycore_tts.domain.jobs import Outcome
+from storycore_tts.domain.provenance import GENERATOR
 from storycore_tts.domain.speech import Speech
 from storycore_tts.errors import InvalidRequest, check_range
 from storycore_tts.sound.files import FORMATS, check_suffix
 from storycore_tts.sound.pace import Changer
 from storycore_tts.sound.samples import SAMPLE_RATE, Samples
 from storycore_tts.sound.stream_encoder import StreamEncoder
+from storycore_tts.sound.tags import Tags
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class Rendering:
     """Output format, speed and pitch of speech.
 
     Args:
-        format: "wav", "flac", "mp3", "ogg", "opus", "aac" or "pcm".
+        format: "wav", "flac", "mp3", "ogg", "opus", "aac", "m4a" or "pcm".
         speed: Speed factor, 0.25..4, at the same pitch; 1 changes nothing.
         pitch: Shift in semitones, −12..12, at the same speed; 0 changes nothing.
 
@@ -81,10 +84,7 @@ class JoinableRendering(Rendering):
 
     def encode(self, speech: Speech) -> bytes:
         """See ``Rendering.encode``; an .mp3 needs the extra ``media``."""
-        if self.suffix != ".mp3":
-            return super().encode(speech)
-        encoder = StreamEncoder(self.suffix, speech.sample_rate)
-        return encoder.feed(speech.samples) + encoder.finish()
+        return speech.encode(self.suffix, joinable=True)
 
 
 class RenderedStream:
@@ -103,6 +103,17 @@ class RenderedStream:
         self._encoder = StreamEncoder(rendering.suffix, sample_rate)
         self._rate = sample_rate
         self._samples = 0  # encoded, but not yet reported
+        self._hash = sha256()
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the bytes returned so far, in hexadecimal digits."""
+        return self._hash.hexdigest()
+
+    def tag(self, tags: Tags | None) -> None:
+        """Let the file say this of itself; None: nothing. Call it before ``feed``."""
+        if tags is not None:
+            self._encoder.tag(tags)
 
     def feed(self, samples: Samples) -> tuple[bytes, float]:
         """Return the encoded bytes that are ready (possibly none) and their duration in seconds."""
@@ -120,6 +131,7 @@ class RenderedStream:
     def _given(self, data: bytes) -> tuple[bytes, float]:
         if not data:
             return data, 0.0
+        self._hash.update(data)
         seconds, self._samples = self._samples / self._rate, 0
         return data, seconds
 
@@ -135,6 +147,8 @@ def facts(speech: Speech) -> dict[str, Any]:
         "language": speech.language,
         "seed": speech.seed,
         "x_vector_only": speech.x_vector_only,
+        "source_type": speech.source_type,
+        "generator": GENERATOR,
         "queued_seconds": round(speech.timings.queued, 4),
         "generating_seconds": round(speech.timings.generating, 4),
         "warnings": list(speech.warnings),

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TypeAlias, TypeVar
 
+import numpy as np
+
 from storycore_tts.concurrency.waiting import within
 from storycore_tts.domain.endpoints import BackendEndpoint
 from storycore_tts.domain.jobs import Job, JobSpec, Outcome
@@ -224,17 +226,25 @@ class SpeechService:
         Raises:
             InvalidRequest: The format cannot be streamed.
             BackendOverloaded: Too many requests are waiting.
+            StorageFailed: The record of the stream cannot be written; its end is not delivered.
             TTSError: See ``TextToSpeech.speak``; may be raised after some pieces were delivered.
         """
-        chunks = self._chunks(self.tts(backend), backend or self.default_backend, request)
-        encoder, chunk = RenderedStream(rendering), None
+        tts = self.tts(backend)
+        chunks = self._chunks(tts, backend or self.default_backend, request)
+        encoder, speech, chunk = RenderedStream(rendering), None, None
         async with aclosing(chunks):  # type: ignore[type-var]
             async for chunk in chunks:
+                if speech is None:
+                    speech = _without_samples(chunk, request)
+                    encoder.tag(tts.marking.tags(speech))
                 for samples in _blocks(chunk.samples, chunk.sample_rate):
                     data, seconds = await asyncio.to_thread(encoder.feed, samples)
                     if data:
                         yield EncodedPiece(data, seconds, chunk)
         data, seconds = await asyncio.to_thread(encoder.finish)
+        if speech is not None:
+            whole = (speech, encoder.sha256, rendering.suffix)
+            await asyncio.to_thread(tts.marking.stream_ended, *whole)
         if data and chunk is not None:
             yield EncodedPiece(data, seconds, chunk)
 
@@ -374,6 +384,21 @@ class SpeechService:
         if begun != here:
             await affinities.note(job_id, here)
         return await made(tts)
+
+
+def _without_samples(chunk: SpeechChunk, request: SpeechRequest | CloneRequest) -> Speech:
+    """Return what is known of a streamed line at its first chunk."""
+    return Speech(
+        np.zeros(0, np.float32),
+        chunk.sample_rate,
+        backend=chunk.backend,
+        model=chunk.model,
+        language=request.language,
+        seed=chunk.seed,
+        warnings=chunk.warnings,
+        source_type=chunk.source_type,
+        request=request,
+    )
 
 
 def _blocks(samples: Samples, sample_rate: int) -> Iterator[Samples]:

@@ -16,3 +16,10 @@ class MarkingConfig(SettingsBlock):
     """Reason for not marking files at all, which is logged; None: files are marked."""
     publish: list[Literal["text", "voice"]] = Field(default_factory=list)
     """What files may tell besides how they were made: text, voice, or both."""
+
+    @property
+    def notice(self) -> str | None:
+        """What to tell users if files are not marked; None if they are."""
+        if self.off_because is None:
+            return None
+        return f"Sound files are not marked as synthetic speech: {self.off_because}"

@@ -152,7 +152,7 @@ def _promised(file: soundfile.SoundFile, data: bytes) -> int:
     first_frame = data[start : start + 200]
     if file.format == "MP3" and not any(index in first_frame for index in _MP3_INDEXES):
         return 0
-    return file.frames
+    return int(file.frames)
 
 
 def _by_ffmpeg(data: bytes, container: str) -> Blocks:

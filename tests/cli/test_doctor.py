@@ -62,6 +62,15 @@ def test_the_node_pack_is_missing(there, server):
     assert all(problem["advice"] for problem in comfyui["problems"])
 
 
+def test_marking_that_is_off_is_told_with_its_reason(cli, tmp_path):
+    file = tmp_path / "settings.yaml"
+    reason = "the film is marked when it is mixed"
+    file.write_text(f"tts: {{qwen: {{backend: draft, marking: {{off_because: {reason}}}}}}}")
+    assert reason in cli("doctor", "--config", str(file), "--json").json["notice"]
+    said = cli("doctor", "--config", str(file)).out
+    assert f"not marked as synthetic speech: {reason}" in " ".join(said.split())
+
+
 def test_a_rollout_that_overrides_the_backend_is_told(cli, tmp_path):
     file = tmp_path / "mine.yaml"
     for rollout, said in ((0.0, "0% of the requests go to comfyui"), ("null", None)):

@@ -12,12 +12,12 @@ FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
 TYPES = {kind: f"audio/{kind}" for kind in (*FORMATS, "ogg")}
 TYPES |= {"mp3": "audio/mpeg", "opus": "audio/ogg; codecs=opus"}
 RATES = dict.fromkeys(FORMATS, 24_000) | {"opus": 48_000}  # what opus decodes to, always
-# The letters that a file begins with; of aac, the sync word of a frame.
+# The letters that a file begins with; of an mp3 and an aac, those of a tag or a frame.
 BEGINNINGS = {
     "mp3": (b"ID3", b"\xff\xfb", b"\xff\xf3"),
     "opus": (b"OggS",),
     "ogg": (b"OggS",),
-    "aac": (b"\xff\xf1",),
+    "aac": (b"ID3", b"\xff\xf1"),
     "flac": (b"fLaC",),
     "wav": (b"RIFF",),
 }

@@ -109,7 +109,7 @@ class TestSpeaking:
             audio = plays(player)
             assert audio.evaluate("(audio) => audio.duration") == pytest.approx(duration, abs=0.01)
             assert download.suggested_filename == "The-lighthouse-keeper-climbed-the-stairs.wav"
-            for kind in ("flac", "mp3", "opus", "aac", "pcm"):
+            for kind in ("flac", "mp3", "opus", "aac", "m4a", "pcm"):
                 page.get_by_label("File format").select_option(kind)
                 player, download = heard(page, another(page, f"Now as {kind}."))
                 assert download.suggested_filename == f"Now-as-{kind}.{kind}"

@@ -116,8 +116,8 @@ class Output:
             "--out",
             "-o",
             metavar="FILE|FOLDER|-",
-            help="A .wav, .flac, .mp3, .ogg, .opus, .aac or .pcm file; a folder, for a new file "
-            'named after the text; or "-" for stdout.  [default: a new wav file]',
+            help="A .wav, .flac, .mp3, .ogg, .opus, .aac, .m4a or .pcm file; a folder, for a new "
+            'file named after the text; or "-" for stdout.  [default: a new wav file]',
         ),
     ] = None
     format: Annotated[

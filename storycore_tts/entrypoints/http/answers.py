@@ -26,6 +26,7 @@ AUDIO: dict[int | str, dict[str, Any]] = {
                 "audio/mpeg",
                 "audio/ogg",
                 "audio/aac",
+                "audio/mp4",
                 "audio/pcm",
             )
         },
@@ -35,6 +36,15 @@ AUDIO: dict[int | str, dict[str, Any]] = {
             "Speech-Seed": {"schema": {"type": "integer"}},
             "Speech-Backend": {"schema": {"type": "string"}},
             "Speech-Model": {"schema": {"type": "string"}},
+            "Speech-Source-Type": {
+                "schema": {"type": "string"},
+                "description": "IPTC's digital source type: trainedAlgorithmicMedia is speech of a "
+                "model, algorithmicMedia that of a rule-based synthesizer.",
+            },
+            "Speech-Generator": {
+                "schema": {"type": "string"},
+                "description": "Program and version that made it.",
+            },
             "Speech-Warnings": {"schema": {"type": "string"}, "description": "A JSON list."},
         },
     }
@@ -46,6 +56,8 @@ _HEADERS = {
     "seed": "Speech-Seed",
     "backend": "Speech-Backend",
     "model": "Speech-Model",
+    "source_type": "Speech-Source-Type",
+    "generator": "Speech-Generator",
 }
 
 

@@ -13,7 +13,13 @@ from sse_starlette.sse import SendTimeoutError
 from starlette.types import Receive, Scope, Send
 
 from storycore_tts.domain.jobs import JobState
-from storycore_tts.entrypoints.http.answers import AUDIO, PREFIX, job_answer, jobs_path
+from storycore_tts.entrypoints.http.answers import (
+    AUDIO,
+    PREFIX,
+    job_answer,
+    jobs_path,
+    speech_headers,
+)
 from storycore_tts.entrypoints.http.documented import documented
 from storycore_tts.entrypoints.http.ranges import ranged
 from storycore_tts.entrypoints.http.schemas import JobList, JobView
@@ -146,5 +152,8 @@ async def audio(
 ) -> Response:
     """Return the sound file of a job, or a part of it."""
     queue = await service.speech.queue()
+    facts = (await queue.get(owner, job_id)).facts
     stored = await queue.audio(owner, job_id)
-    return ranged(stored, range_, if_range=if_range, if_none_match=if_none_match)
+    answer = ranged(stored, range_, if_range=if_range, if_none_match=if_none_match)
+    answer.headers.update(speech_headers(facts))
+    return answer

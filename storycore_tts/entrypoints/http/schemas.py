@@ -18,7 +18,7 @@ from storycore_tts.parameter_fields import with_parameters
 from storycore_tts.ports import Capabilities
 from storycore_tts.services.rendering import Rendering
 
-AudioFormat = Literal["wav", "flac", "mp3", "ogg", "opus", "aac", "pcm"]
+AudioFormat = Literal["wav", "flac", "mp3", "ogg", "opus", "aac", "m4a", "pcm"]
 
 Style = Literal[
     "warm_friendly",

@@ -160,7 +160,7 @@ class Qwen3TTSIntegration:
 
         Args:
             text: Text to speak.
-            output_path: .wav, .flac, .mp3, .ogg, .opus or .aac file to write.
+            output_path: .wav, .flac, .mp3, .ogg, .opus, .aac or .m4a file to write.
             voice_params: See ``VoiceParams``; also accepts the parameters of ``Sampling``, such as
                 ``seed`` and ``temperature``.
 
@@ -180,7 +180,7 @@ class Qwen3TTSIntegration:
         Args:
             reference_audio_path: Path of a local recording.
             text: Text to speak.
-            output_path: .wav, .flac, .mp3, .ogg, .opus or .aac file to write.
+            output_path: .wav, .flac, .mp3, .ogg, .opus, .aac or .m4a file to write.
 
         Returns:
             Whether the file was written; if not, ``last_error`` holds the error.

@@ -135,8 +135,8 @@ class QwenComfyUITTSService(AsyncCloseable):
                 from ``cast.yaml`` or chosen and stored. None: the engine's default.
             speed: 0.25..4; 2 is twice as fast, at the same pitch.
             pitch: 0.5..2; 2 is an octave up, at the same speed.
-            output_path: .wav, .flac, .mp3, .ogg, .opus or .aac file to write; None: a new .wav
-                in the engine's ``temp_dir``.
+            output_path: .wav, .flac, .mp3, .ogg, .opus, .aac or .m4a file to write; None: a new
+                .wav in the engine's ``temp_dir``.
 
         Raises:
             TTSError: See ``storycore_tts.errors``.

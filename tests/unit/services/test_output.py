@@ -50,7 +50,7 @@ def test_without_a_folder_one_is_made_when_it_is_first_needed(tmp_path, monkeypa
     assert first.parent.parent == tmp_path
 
 
-@pytest.mark.parametrize("name", ["line", "line.m4a", "", ".wav", "line.wav/"])
+@pytest.mark.parametrize("name", ["line", "line.webm", "", ".wav", "line.wav/"])
 def test_another_suffix_is_refused_before_anything_is_made(name, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     wanted = f"new/{name}" if name != "line.wav/" else "new/line.wav/x"

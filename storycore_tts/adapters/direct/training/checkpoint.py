@@ -29,9 +29,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from storycore_tts.adapters.direct.failures import BACKEND
 from storycore_tts.adapters.direct.training.voice import SLOT
+from storycore_tts.domain.speech import Speech
 from storycore_tts.errors import InvalidRequest, shown
-from storycore_tts.sound.files import encode
 from storycore_tts.sound.samples import SAMPLE_RATE, Samples
 
 if TYPE_CHECKING:
@@ -137,7 +138,9 @@ class OutputFolder:
             )
             _write_config(folder / "config.json", speaker)
             self._write(folder, weights, losses)
-            (folder / "validation.wav").write_bytes(encode(sample, SAMPLE_RATE, ".wav"))
+            Speech(sample, SAMPLE_RATE, backend=BACKEND, model="custom").save(
+                folder / "validation.wav"
+            )
         return target
 
     def write_state(

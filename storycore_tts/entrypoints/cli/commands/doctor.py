@@ -70,7 +70,8 @@ def doctor(
     shown = list(_settings(loaded))
     findings = run_async(_examine(loaded.config))
     usable = any(f.usable for f in findings if f.name == loaded.config.backend)
-    notice = rollout_notice(loaded.config)
+    notices = (rollout_notice(loaded.config), loaded.config.marking.notice)
+    notice = " ".join(filter(None, notices)) or None
     if reporting.as_json:
         answer = _as_json(loaded.config.backend, usable, shown, findings)
         console.answer_json({**answer, "notice": notice})

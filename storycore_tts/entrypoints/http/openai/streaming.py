@@ -13,6 +13,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from storycore_tts.domain.provenance import GENERATOR
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.entrypoints.http.answers import AUDIO, audio_answer, speech_headers
 from storycore_tts.entrypoints.http.disconnects import while_connected
@@ -91,7 +92,7 @@ async def answer(
         # Until the first piece arrives, the response can still have an error status.
         first = await while_connected(request, _first(pieces))
         unless_sent.pop_all()  # from here on, the response closes the generator
-    facts = speech_headers(vars(first.chunk))
+    facts = speech_headers({**vars(first.chunk), "generator": GENERATOR})
     if how == "sse":
         return _Streaming(_events(first, pieces, asked), pieces, _EVENTS, facts)
     return _Streaming(_data(first, pieces), pieces, rendering.media_type, facts)

@@ -7,6 +7,7 @@ const EXTENSIONS = {
   "audio/mpeg": "mp3",
   "audio/ogg": "ogg",
   "audio/aac": "aac",
+  "audio/mp4": "m4a",
   "audio/pcm": "pcm",
 };
 const PCM_RATE = 24_000; // Hz; .pcm files have no header, and the service uses this rate
