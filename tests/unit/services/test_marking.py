@@ -35,6 +35,14 @@ class Records:
         self.kept.append((speech, data_sha256, suffix))
 
 
+class Signer:
+    def signs(self, suffix):
+        return True
+
+    def sign(self, data, suffix, speech, tags):
+        return b"signed " + data
+
+
 class FullDisk:
     def append(self, speech, data_sha256, suffix):
         raise StorageFailed("The disk is full.")
@@ -108,6 +116,14 @@ async def test_joinable_files_pass_the_same_door(speaking):
     data = JoinableRendering("mp3").encode(speech)
     assert read_tags(data)["job"] == HELLO.job_id
     assert [kept[1:] for kept in records.kept] == [(sha256(data).hexdigest(), ".mp3")]
+
+
+async def test_joinable_mp3s_are_not_signed(speaking):
+    speech = await speaking(Marking(signer=Signer())).speak(HELLO)
+    signed = {kind: JoinableRendering(kind).encode(speech)[:6] for kind in ("wav", "mp3")}
+    assert signed["wav"] == b"signed"
+    assert signed["mp3"][:3] == b"ID3"
+    assert speech.encode(".mp3")[:6] == b"signed"
 
 
 @pytest.mark.parametrize("kind", ["wav", "mp3", "flac", "opus", "aac"])
