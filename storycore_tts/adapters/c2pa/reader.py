@@ -72,6 +72,8 @@ class Manifest:
         created: Time of the first action, as the signer says, in ISO 8601.
         model: Model that generated the sound, as the signer says.
         actions: What was done, in order, such as "c2pa.created".
+        ingredients: What it was made from, such as "inputTo: Recording of the cloned voice,
+            sha256:9f86…".
         assertions: All statements by label, as JSON.
         problems: Why it is not valid or not trusted.
     """
@@ -87,6 +89,7 @@ class Manifest:
     created: str = ""
     model: str = ""
     actions: tuple[str, ...] = ()
+    ingredients: tuple[str, ...] = ()
     assertions: Mapping[str, Any] | None = None
     problems: tuple[Problem, ...] = ()
 
@@ -157,6 +160,7 @@ def _manifest(store: Mapping[str, Any], report: Mapping[str, Any]) -> Manifest:
         created=_first(actions, "when"),
         model=str(disclosure.get("modelName", "")) if isinstance(disclosure, dict) else "",
         actions=tuple(str(action.get("action", "")) for action in actions),
+        ingredients=tuple(_ingredient(one) for one in active.get("ingredients") or ()),
         assertions=assertions,
         problems=tuple(_problem(failure) for failure in failures),
     )
@@ -170,6 +174,11 @@ def _actions(assertions: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _first(actions: list[dict[str, Any]], key: str) -> str:
     return next((str(action[key]) for action in actions if action.get(key)), "")
+
+
+def _ingredient(ingredient: Mapping[str, Any]) -> str:
+    parts = (ingredient.get(key) for key in ("title", "instance_id"))
+    return f"{ingredient.get('relationship')}: {', '.join(str(part) for part in parts if part)}"
 
 
 def _name(parts: Mapping[str, Any]) -> str:
