@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from storycore_tts.adapters.c2pa.package import c2pa_package
 from storycore_tts.errors import ConfigurationError, MarkingFailed
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ def create(config: MarkingConfig, *, folder: Path, lock: Lock) -> C2paSigner | N
             certificate is set; or the certificate cannot be used.
     """
     why = _why_off(config)
-    asked_for = config.sign == "required" or config.certificate is not None
-    if why and not (why == _EXTRA and asked_for):  # then, what follows raises
+    if why == _EXTRA and (config.sign == "required" or config.certificate is not None):
+        c2pa_package()  # raises
+    if why:
         return None
     from storycore_tts.adapters.c2pa.credentials import OwnCredentials
     from storycore_tts.adapters.c2pa.signer import C2paSigner

@@ -16,6 +16,7 @@ from storycore_tts.adapters.c2pa.manifests import manifest_of
 from storycore_tts.adapters.c2pa.package import c2pa_package
 from storycore_tts.adapters.c2pa.time_authority import TimeAuthority
 from storycore_tts.domain.logs import log_event
+from storycore_tts.domain.provenance import tags_for
 from storycore_tts.domain.speech import Speech
 from storycore_tts.errors import MarkingFailed
 from storycore_tts.sound.files import encode
@@ -87,7 +88,7 @@ class C2paSigner:
             MarkingFailed: The certificate cannot sign sound files.
         """
         silence = Speech(np.zeros(240, np.float32), 24_000, "", "")
-        tags = Tags("algorithmicMedia", "", silence.created.isoformat())
+        tags = tags_for("algorithmicMedia", silence.created)
         data = encode(silence.samples, silence.sample_rate, ".wav")
         self._signed(data, ".wav", manifest_of(silence, tags), self._credentials(), None)
 
