@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from storycore_tts import QwenTTSConfig
 from storycore_tts.domain.requests import SpeechRequest
@@ -32,8 +33,7 @@ def test_the_format_is_that_of_the_suffix(cli, tmp_path, suffix):
     out = tmp_path / "new" / f"line{suffix}"
     answer = cli("say", LINE, "--backend", "draft", "--out", out)
     assert (answer.status, answer.path) == (0, str(out))
-    magic = {".flac": b"fLaC", ".mp3": b"\xff"}[suffix]
-    assert out.read_bytes().startswith(magic)
+    assert soundfile.info(out).format == suffix[1:].upper()
     assert 1.5 < heard(out) < 5
 
 
@@ -149,7 +149,7 @@ DRAFT = ("--backend", "draft")
 def test_stdout_takes_the_audio_and_nothing_else(command, cli):
     how = {"capture_output": True, "check": True}
     run = [*COMMAND, "say", LINE, *DRAFT, "-o", "-", "--format"]
-    for name, magic in (("wav", b"RIFF"), ("mp3", b"\xff")):
+    for name, magic in (("wav", b"RIFF"), ("mp3", b"ID3")):
         done = subprocess.run([*run, name], **how)
         assert done.stdout.startswith(magic)
         assert 1.5 < len(decode(done.stdout)[0]) / decode(done.stdout)[1] < 5

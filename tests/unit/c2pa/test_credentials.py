@@ -18,8 +18,10 @@ from storycore_tts.adapters.c2pa.credentials import OwnCredentials, parsed
 from storycore_tts.adapters.c2pa.own_certificate import made
 from storycore_tts.adapters.c2pa.reader import read_manifest
 from storycore_tts.adapters.c2pa.signer import C2paSigner
+from storycore_tts.container import Container
 from storycore_tts.errors import ConfigurationError, MarkingFailed
 from storycore_tts.services.files import locked
+from storycore_tts.settings import QwenTTSConfig
 from storycore_tts.settings.marking import MarkingConfig
 
 NOW = datetime(2027, 1, 1, tzinfo=timezone.utc)
@@ -210,7 +212,7 @@ def test_a_certificate_that_expires_meanwhile_is_said(own, speech, file_of, tags
     later = credentials.expires + timedelta(seconds=1)
     signer = C2paSigner(lambda: credentials, now=lambda: later)
     tags = tags_of(speech)
-    with pytest.raises(MarkingFailed, match="expired on .* cannot be signed"):
+    with pytest.raises(MarkingFailed, match=r"expired on .* cannot be signed"):
         signer.sign(file_of(".wav", tags), ".wav", speech, tags)
 
 
@@ -237,6 +239,14 @@ def test_yaml_reads_off_as_false():
 def test_settings_that_contradict_are_refused(values, said):
     with pytest.raises(ConfigurationError, match=said):
         MarkingConfig(**values)
+
+
+def test_nothing_is_spoken_if_the_certificate_cannot_be_used(company):
+    certificate, private_key = company(days=(-9, -1))
+    marking = {"certificate": certificate, "private_key": private_key}
+    config = QwenTTSConfig(backend="draft", marking=marking)
+    with pytest.raises(ConfigurationError, match="expired on"):
+        Container(config=config).service()
 
 
 class TestWithoutTheExtra:
