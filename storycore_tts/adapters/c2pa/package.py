@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import ModuleType
 
 from storycore_tts.errors import ConfigurationError
@@ -14,10 +15,9 @@ def c2pa_package() -> ModuleType:
         ConfigurationError: The extra ``trust`` is not installed.
     """
     try:
-        import c2pa
+        return import_module("c2pa")
     except ImportError as error:
         raise ConfigurationError(
             f"Signatures in sound files need a package that is not installed: {error}.",
             hint="Run: pip install 'storycore-tts[trust]'",
         ) from None
-    return c2pa

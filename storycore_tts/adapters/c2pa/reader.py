@@ -141,12 +141,12 @@ def _unreadable(data: bytes, reason: str) -> Manifest | None:
 def _manifest(store: Mapping[str, Any], report: Mapping[str, Any]) -> Manifest:
     label, state = store.get("active_manifest"), store.get("validation_state")
     active = store.get("manifests", {}).get(label, {})
-    detail = next((one for one in report.get("manifests", ()) if one.get("label") == label), {})
-    certificate = detail.get("signature", {}).get("certificateInfo", {})
+    details = [one for one in report.get("manifests", ()) if one.get("label") == label]
+    certificate = details[0].get("signature", {}).get("certificateInfo", {}) if details else {}
     failures = store.get("validation_results", {}).get("activeManifest", {}).get("failure", ())
     assertions = {one["label"]: one.get("data") for one in active.get("assertions", ())}
     actions = list(_actions(assertions))
-    info = next(iter(active.get("claim_generator_info") or ()), {})
+    info = (active.get("claim_generator_info") or [{}])[0]
     disclosure = assertions.get("c2pa.ai-disclosure")
     return Manifest(
         valid=state in ("Valid", "Trusted"),
