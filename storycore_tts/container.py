@@ -15,6 +15,7 @@ from typing import TypeAlias, cast
 
 from dependency_injector import containers, providers
 
+from storycore_tts.adapters import c2pa
 from storycore_tts.adapters.telemetry import EventLog
 from storycore_tts.domain.endpoints import BackendEndpoint
 from storycore_tts.domain.events import Listeners, Reloaded
@@ -31,6 +32,7 @@ from storycore_tts.pipeline.rollout import Rollout
 from storycore_tts.pipeline.sharing import SharedBackends
 from storycore_tts.pipeline.switching import Switching
 from storycore_tts.ports import Adapter
+from storycore_tts.services.files import locked, user_data
 from storycore_tts.services.marking import Marking, MarkingPolicy
 from storycore_tts.services.output import AudioFolder
 from storycore_tts.services.speech import Defaults, TextToSpeech
@@ -110,6 +112,9 @@ def marking_for(config: QwenTTSConfig) -> Marking:
 
     Args:
         config: The settings.
+
+    Raises:
+        ConfigurationError: See ``adapters.c2pa.create``.
     """
     marking = config.marking
     return Marking(
@@ -117,8 +122,23 @@ def marking_for(config: QwenTTSConfig) -> Marking:
             enabled=marking.off_because is None,
             publish_text="text" in marking.publish,
             publish_voice="voice" in marking.publish,
-        )
+            strict=marking.on_failure == "error",
+        ),
+        signer=c2pa.create(marking, folder=_signing_folder(), lock=locked),
     )
+
+
+def signing_state(config: QwenTTSConfig) -> c2pa.SigningState:
+    """Return whether sound files are signed, by whom and until when, or why not. Blocks.
+
+    Args:
+        config: The settings.
+    """
+    return c2pa.state(config.marking, folder=_signing_folder(), lock=locked)
+
+
+def _signing_folder() -> Path:
+    return user_data() / "signing"
 
 
 MakeAdapter: TypeAlias = Callable[[str, QwenTTSConfig], Adapter]

@@ -37,6 +37,20 @@ def test_all_is_well(there, server):
     assert "--url" in there("doctor", "--settings").out
 
 
+def test_it_says_whether_sound_files_are_signed(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    doctor = ("doctor", "--backend", "draft")
+    assert "Sound files are signed: with a key of its own, which is made" in cli(*doctor).out
+    cli("say", "Hello there.", "--backend", "draft", "--out", tmp_path / "line.wav")
+    signing = cli(*doctor, "--json").json["signing"]
+    assert signing["signs"]
+    assert signing["subject"].startswith("CN=Key ")
+    assert signing["expires"] > "2030"
+    monkeypatch.setenv("STORYCORE_TTS_MARKING__SIGN", "off")
+    said = "Sound files are not signed: tts.qwen.marking.sign is off.\n"
+    assert said in cli(*doctor).out
+
+
 def test_a_backend_is_down_and_another_may_be_usable(cli):
     answer = cli("doctor", "--url", DOWN)
     assert answer.status == 3

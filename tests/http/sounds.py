@@ -18,7 +18,7 @@ BEGINNINGS = {
     "opus": (b"OggS",),
     "ogg": (b"OggS",),
     "aac": (b"ID3", b"\xff\xf1"),
-    "flac": (b"fLaC",),
+    "flac": (b"fLaC", b"ID3"),  # signed files begin with a tag
     "wav": (b"RIFF",),
 }
 

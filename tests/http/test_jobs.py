@@ -2,6 +2,7 @@
 
 import pytest
 
+from storycore_tts.adapters.c2pa.reader import read_manifest
 from storycore_tts.testing.comfyui import StandInComfyUI
 from storycore_tts.testing.comfyui.log import Started, Submitted
 
@@ -69,6 +70,9 @@ def test_a_job_is_accepted_followed_and_fetched(http, comfyui):
     assert sound.headers["content-type"] == "audio/flac"
     heard = decoded(sound.content, "flac")
     assert heard.duration == pytest.approx(told[-1]["result"]["duration"], abs=0.01)
+    manifest = read_manifest(sound.content, ".flac")
+    assert manifest.valid
+    assert f"job={job['id']}" in manifest.assertions["c2pa.actions.v2"]["actions"][0]["description"]
 
 
 def test_parts_of_the_sound_are_sent_and_nothing_undoes_a_job(http):

@@ -64,6 +64,7 @@ def doctor(
 
     The exit status is 0 if the configured backend can be used, and 3 if it cannot.
     """
+    from storycore_tts.container import signing_state
     from storycore_tts.settings import rollout_notice
 
     loaded = settings.load(backend)
@@ -72,13 +73,17 @@ def doctor(
     usable = any(f.usable for f in findings if f.name == loaded.config.backend)
     notices = (rollout_notice(loaded.config), loaded.config.marking.notice)
     notice = " ".join(filter(None, notices)) or None
+    signing = signing_state(loaded.config)
     if reporting.as_json:
         answer = _as_json(loaded.config.backend, usable, shown, findings)
-        console.answer_json({**answer, "notice": notice})
+        console.answer_json({**answer, "notice": notice, "signing": asdict(signing)})
     else:
         _print(loaded.config.backend, findings)
         if notice:
             console.answer(notice)
+        console.answer(
+            f"Sound files are {'' if signing.signs else 'not '}signed: {signing.sentence}."
+        )
         _print_tables(loaded.config.backend, findings, shown if show_settings else [])
     return 0 if usable else failures.UNAVAILABLE
 

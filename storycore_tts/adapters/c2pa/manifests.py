@@ -1,0 +1,63 @@
+"""What a C2PA manifest says of generated speech."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+from storycore_tts.domain.requests import CloneRequest, ReferenceAudio
+from storycore_tts.domain.speech import Speech
+from storycore_tts.sound.files import encode_exactly
+from storycore_tts.sound.tags import Tags
+
+AI_DISCLOSURE = "c2pa.ai-disclosure"
+"""C2PA 2.4, section 18.29: the model that made something."""
+
+_REFERENCE = "reference"
+
+
+def manifest_of(speech: Speech, tags: Tags) -> dict[str, Any]:
+    """Return the manifest of a sound file, as c2pa takes it.
+
+    It contains what the tags say, and nothing else of the text or of the voice; of a cloned
+    voice's recording, its SHA-256.
+
+    Args:
+        speech: What is in the file.
+        tags: What the file says of itself.
+    """
+    name, _, version = tags.generator.partition("/")
+    created: dict[str, Any] = {
+        "action": "c2pa.created",
+        "when": tags.created,
+        "digitalSourceType": tags.source_uri,
+        "description": tags.comment,
+    }
+    assertions = [_signed("c2pa.actions.v2", {"actions": [created]})]
+    if tags.source_type == "trainedAlgorithmicMedia":
+        model = {"modelName": speech.model} if speech.model else {}
+        assertions.append(_signed(AI_DISCLOSURE, {"modelType": "c2pa.types.model", **model}))
+    manifest: dict[str, Any] = {
+        "claim_generator_info": [{"name": name, "version": version}],
+        "assertions": assertions,
+    }
+    if isinstance(speech.request, CloneRequest):
+        manifest["ingredients"] = [_ingredient(speech.request.reference)]
+        created["parameters"] = {"ingredientIds": [_REFERENCE]}
+    return manifest
+
+
+def _signed(label: str, data: dict[str, Any]) -> dict[str, Any]:
+    """Return an assertion that the signer vouches for, not one that it only gathered."""
+    return {"label": label, "data": data, "created": True}
+
+
+def _ingredient(reference: ReferenceAudio) -> dict[str, Any]:
+    audio = encode_exactly(reference.samples, int(reference.sample_rate))
+    return {
+        "label": _REFERENCE,
+        "title": "Recording of the cloned voice",
+        "description": "Known by the SHA-256 of its samples; the recording is not included.",
+        "relationship": "inputTo",
+        "instance_id": f"sha256:{sha256(audio).hexdigest()}",
+    }
