@@ -45,6 +45,17 @@ class Tags:
         return f"{_SENTENCE} " + "; ".join(f"{name}={_plain(value)}" for name, value in pairs)
 
 
+def facts_in(comment: str) -> dict[str, str]:
+    """Return the facts in a comment that ``Tags.comment`` wrote; {} for any other comment.
+
+    Args:
+        comment: The comment of a sound file.
+    """
+    _, found, rest = comment.partition("digitalSourceType=")
+    pairs = f"{found}{rest}".split("; ") if found else []
+    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+
+
 def _plain(value: str) -> str:
     """Return a value without the characters that separate pairs, on one line."""
     return " ".join(value.replace(";", ",").split())
