@@ -22,6 +22,7 @@ Blocks: TypeAlias = Iterator[tuple[int, NDArray[np.float32]]]
 
 _BLOCK = 2**16  # samples, over all channels, decoded at a time
 _OGG_HEADER = 27  # bytes before the segment table; the last one is its length
+_MP3_INDEXES = (b"Xing", b"Info", b"VBRI")
 _OGG_CODECS = (b"\x01vorbis", b"OpusHead")
 _LEAST = 0.95  # of the declared length: containers round, and codecs pad
 
@@ -75,9 +76,21 @@ def decoder_of(data: bytes) -> str | None:
         return "mp4"
     if start == b"\x1aE\xdf\xa3":  # EBML
         return "matroska"
-    if start == b"fLaC" or data[:3] == b"ID3":
+    if start == b"fLaC":
         return SNDFILE
+    if tag := _id3_length(data):  # of mp3 and aac; if it is longer than the data, of mp3
+        return _decoder_of_frames(data[tag : tag + 4]) or SNDFILE
     return _decoder_of_frames(start)
+
+
+def _id3_length(data: bytes) -> int:
+    """Return the length of the ID3v2 tag that a file begins with, in bytes."""
+    if data[:3] != b"ID3" or len(data) < 10:
+        return 0
+    size = 0
+    for byte in data[6:10]:
+        size = size << 7 | byte & 0x7F
+    return 10 + size
 
 
 def _first_packet(data: bytes) -> bytes:
@@ -118,7 +131,7 @@ def _by_libsndfile(data: bytes, block: int, known_only: bool) -> Blocks:
         with soundfile.SoundFile(_Memory(data)) as file:
             if known_only:
                 _check_known(file)
-            rate, promised, frames = file.samplerate, file.frames, 0
+            rate, promised, frames = file.samplerate, _promised(file, data), 0
             yield rate, np.zeros(0, np.float32)
             while len(read := file.read(max(1, block // file.channels), "float32", True)):
                 frames += len(read)
@@ -131,6 +144,15 @@ def _by_libsndfile(data: bytes, block: int, known_only: bool) -> Blocks:
         raise _damaged(str(error)) from error
     if frames < promised:
         raise UndecodableAudio(f"it ends after {frames} of the {promised} frames that it announces")
+
+
+def _promised(file: soundfile.SoundFile, data: bytes) -> int:
+    """Return the length in the header, in frames; 0 if it is an estimate from the file's size."""
+    start = _id3_length(data)
+    first_frame = data[start : start + 200]
+    if file.format == "MP3" and not any(index in first_frame for index in _MP3_INDEXES):
+        return 0
+    return file.frames
 
 
 def _by_ffmpeg(data: bytes, container: str) -> Blocks:

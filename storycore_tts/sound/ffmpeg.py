@@ -6,7 +6,9 @@ releases the GIL while it works.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from types import ModuleType
 from typing import Any
@@ -39,40 +41,54 @@ def pyav(purpose: str) -> ModuleType:
     return av
 
 
-class FFmpegEncoder:
-    """Encodes mono samples incrementally.
+@dataclass(frozen=True)
+class FFmpegFormat:
+    """A file format of FFmpeg.
 
     Args:
         container: FFmpeg's name of the container ("adts", "ogg").
         codec: FFmpeg's name of the encoder ("aac", "libopus").
-        sample_rate: Sample rate of the samples in Hz.
         bit_rate: Bit rate in bit/s; 0 if the codec has none.
         options: Options of the container.
+        seeks: Whether the beginning is written last, so that the file does not stream.
+    """
+
+    container: str
+    codec: str
+    bit_rate: int = 0
+    options: Mapping[str, str] = field(default_factory=dict)
+    seeks: bool = False
+
+
+class FFmpegEncoder:
+    """Encodes mono samples incrementally.
+
+    Args:
+        form: The file format.
+        sample_rate: Sample rate of the samples in Hz.
 
     Raises:
         InvalidRequest: PyAV is not installed, or the codec does not support the sample rate.
     """
 
-    def __init__(
-        self,
-        container: str,
-        codec: str,
-        sample_rate: int,
-        *,
-        bit_rate: int = 0,
-        options: dict[str, str] | None = None,
-    ) -> None:
-        self._av = pyav(f"Encoding {codec}")
-        rates = self._av.Codec(codec, "w").audio_rates
+    def __init__(self, form: FFmpegFormat, sample_rate: int) -> None:
+        self._av = pyav(f"Encoding {form.codec}")
+        rates = self._av.Codec(form.codec, "w").audio_rates
         if rates and sample_rate not in rates:
-            raise unfit_rate(codec, sample_rate)
-        self._sink = _Sink()
-        self._file = self._av.open(self._sink, "w", format=container, options=options or {})
-        self._stream = self._file.add_stream(codec, rate=sample_rate, layout=_LAYOUT)
-        if bit_rate:
-            self._stream.bit_rate = bit_rate
+            raise unfit_rate(form.codec, sample_rate)
+        self._sink = _WholeFile() if form.seeks else _Stream()
+        self._file = self._av.open(
+            self._sink, "w", format=form.container, options=dict(form.options)
+        )
+        self._stream = self._file.add_stream(form.codec, rate=sample_rate, layout=_LAYOUT)
+        if form.bit_rate:
+            self._stream.bit_rate = form.bit_rate
         self._rate = sample_rate
         self._samples = 0  # samples fed so far
+
+    def tag(self, fields: Mapping[str, str]) -> None:
+        """Add metadata by FFmpeg's names; call it before ``feed``."""
+        self._file.metadata.update(fields)
 
     def feed(self, samples: np.ndarray[Any, Any]) -> bytes:
         """Encode float32 or int16 samples; return the bytes that are ready, possibly none."""
@@ -86,7 +102,7 @@ class FFmpegEncoder:
         """Return the rest of the file. Do not call ``feed`` afterwards."""
         self._file.mux(self._stream.encode(None))
         self._file.close()
-        return self._sink.taken()
+        return self._sink.rest()
 
 
 class FFmpegFilter:
@@ -147,8 +163,8 @@ def unfit_rate(codec: str, sample_rate: int) -> InvalidRequest:
     )
 
 
-class _Sink:
-    """The file that FFmpeg writes to. It cannot seek, so bytes already returned never change."""
+class _Stream:
+    """A file that FFmpeg writes to and cannot seek in, so that bytes once taken never change."""
 
     def __init__(self) -> None:
         self._written = bytearray()
@@ -162,6 +178,22 @@ class _Sink:
         taken = bytes(self._written)
         self._written.clear()
         return taken
+
+    def rest(self) -> bytes:
+        """Return the bytes written since the last call; the file is complete."""
+        return self.taken()
+
+
+class _WholeFile(io.BytesIO):
+    """A file that FFmpeg seeks in, so that it can be taken only when it is complete."""
+
+    def taken(self) -> bytes:
+        """Return no bytes yet."""
+        return b""
+
+    def rest(self) -> bytes:
+        """Return the complete file."""
+        return self.getvalue()
 
 
 def _frame(av: ModuleType, samples: np.ndarray[Any, Any], sample_rate: int) -> Any:

@@ -12,11 +12,17 @@ import soundfile
 
 from storycore_tts.errors import InvalidRequest
 from storycore_tts.sound.decoders import SNDFILE, UndecodableAudio, decoded, decoder_of
-from storycore_tts.sound.ffmpeg import FFmpegEncoder, pyav, unfit_rate
+from storycore_tts.sound.ffmpeg import FFmpegEncoder, FFmpegFormat, pyav, unfit_rate
 from storycore_tts.sound.samples import Samples
+from storycore_tts.sound.tag_writer import (
+    ffmpeg_fields,
+    id3,
+    id3_end,
+    mp3_silence,
+    riff_info,
+    riff_xmp,
+)
 from storycore_tts.sound.tags import Tags
-
-_AAC_BIT_RATE = 64_000  # bit/s; more than speech needs
 
 
 @dataclass(frozen=True)
@@ -41,11 +47,24 @@ FORMATS = {
     ".ogg": Format("audio/ogg", "OGG", "VORBIS"),
     ".opus": Format("audio/ogg; codecs=opus", "OGG", "OPUS"),
     ".aac": Format("audio/aac"),
+    ".m4a": Format("audio/mp4"),
     ".pcm": Format("audio/pcm", "RAW", "PCM_16"),
 }
 """File suffix -> format. A .pcm file is signed 16-bit little-endian mono, without a header."""
 
 SUFFIXES = tuple(FORMATS)
+
+MP3_BIT_RATE = 64_000  # bit/s
+_NO_INDEX = {"write_xing": "0", "id3v2_version": "0"}  # mp3: the index would be written at the end
+_SHORT_PAGES = {"page_duration": "100000"}  # μs; the default Ogg page is one second
+FFMPEG_FORMATS = {
+    ".flac": FFmpegFormat("flac", "flac"),
+    ".mp3": FFmpegFormat("mp3", "libmp3lame", MP3_BIT_RATE, _NO_INDEX),
+    ".opus": FFmpegFormat("ogg", "libopus", 48_000, _SHORT_PAGES),
+    ".aac": FFmpegFormat("adts", "aac", 64_000),
+    ".m4a": FFmpegFormat("ipod", "aac", 64_000, seeks=True),
+}
+"""File suffix -> FFmpeg's format, for streams and for what libsndfile does not encode."""
 
 _BLOCK = 2**20  # samples decoded at a time
 _MOST_FRAMES = 240_000_000  # 10 minutes at 384 kHz; a small file can unpack to far more
@@ -68,25 +87,45 @@ def check_suffix(path: str | Path) -> str:
     return suffix
 
 
-def encode(samples: Samples, sample_rate: int, suffix: str, *, tags: Tags | None = None) -> bytes:
+def encode(
+    samples: Samples,
+    sample_rate: int,
+    suffix: str,
+    *,
+    tags: Tags | None = None,
+    joinable: bool = False,
+) -> bytes:
     """Encode mono samples in the format of ``suffix``. Blocks.
 
     Args:
         samples: float32, shape (n,), −1..1; values outside are clipped.
         sample_rate: Sample rate in Hz.
-        suffix: ".wav", ".flac" or ".pcm" (16-bit), ".mp3", ".ogg", ".opus", or ".aac", which
-            needs the extra ``media``.
+        suffix: ".wav", ".flac" or ".pcm" (16-bit), ".mp3", ".ogg", ".opus", or ".aac" and ".m4a",
+            which need the extra ``media``.
         tags: What the file says of itself; a .pcm file cannot say anything. None: nothing, which
             is for files that are not generated speech, such as references.
+        joinable: Whether .mp3 files are made so that they can be concatenated: without an index
+            with the duration, which needs the extra ``media``.
 
     Raises:
         InvalidRequest: There is no encoder for the suffix, it is not installed, or it does not
             support the sample rate.
     """
     known = FORMATS[check_suffix(f"audio{suffix}")]
-    if not known.container:
-        return _aac(samples, sample_rate)
-    buffer = io.BytesIO()
+    by_ffmpeg = not known.container or (joinable and suffix == ".mp3")
+    data = (_by_ffmpeg if by_ffmpeg else _by_libsndfile)(samples, sample_rate, suffix, tags)
+    if tags is None:
+        return data
+    if suffix == ".wav":
+        return _longer_riff(data, riff_info(tags) + riff_xmp(tags))
+    if suffix == ".mp3":
+        start = id3(tags) + (mp3_silence(data, sample_rate, MP3_BIT_RATE) if by_ffmpeg else b"")
+        return start + data + id3_end(tags)
+    return id3(tags) + data if suffix == ".aac" else data
+
+
+def _by_libsndfile(samples: Samples, sample_rate: int, suffix: str, tags: Tags | None) -> bytes:
+    known, buffer = FORMATS[suffix], io.BytesIO()
     try:
         with soundfile.SoundFile(
             buffer,
@@ -97,7 +136,7 @@ def encode(samples: Samples, sample_rate: int, suffix: str, *, tags: Tags | None
             subtype=known.encoding,
             endian="LITTLE" if known.container == "RAW" else None,
         ) as file:
-            if tags is not None and known.container != "RAW":
+            if tags is not None and known.container in ("FLAC", "OGG"):
                 file.software, file.date = tags.generator, tags.created
                 file.comment = tags.comment
             file.write(samples)
@@ -106,9 +145,16 @@ def encode(samples: Samples, sample_rate: int, suffix: str, *, tags: Tags | None
     return buffer.getvalue()
 
 
-def _aac(samples: Samples, sample_rate: int) -> bytes:
-    encoder = FFmpegEncoder("adts", "aac", sample_rate, bit_rate=_AAC_BIT_RATE)
+def _by_ffmpeg(samples: Samples, sample_rate: int, suffix: str, tags: Tags | None) -> bytes:
+    encoder = FFmpegEncoder(FFMPEG_FORMATS[suffix], sample_rate)
+    if tags is not None and suffix == ".m4a":
+        encoder.tag(ffmpeg_fields(tags, suffix))
     return encoder.feed(np.clip(samples, -1.0, 1.0)) + encoder.finish()
+
+
+def _longer_riff(data: bytes, chunks: bytes) -> bytes:
+    """Append chunks to a RIFF file. The samples stay where programs expect them, at byte 44."""
+    return data[:4] + struct.pack("<I", len(data) + len(chunks) - 8) + data[8:] + chunks
 
 
 def decode(

@@ -102,7 +102,7 @@ def test_pcm_is_sixteen_bits_little_endian_and_nothing_else(tone):
     )
 
 
-@pytest.mark.parametrize("suffix", [".mp3", ".opus", ".aac"])
+@pytest.mark.parametrize("suffix", [".mp3", ".opus", ".aac", ".m4a"])
 def test_a_sample_rate_that_a_format_lacks_is_refused_with_one_that_it_has(suffix, tone):
     with pytest.raises(InvalidRequest, match="at 23456 Hz") as caught:
         encode(tone(), 23_456, suffix)
@@ -122,13 +122,13 @@ def test_exact_files_give_back_the_same_samples_and_hold_nothing_else(rate, tone
 
 
 @pytest.mark.parametrize(
-    "path", ["a.wav", "a.WAV", "x/y.Flac", "a.b.mp3", "a.ogg", "a.OPUS", "a.aac", "a.pcm"]
+    "path", ["a.wav", "a.WAV", "x/y.Flac", "a.b.mp3", "a.ogg", "a.OPUS", "a.aac", "a.m4a", "a.pcm"]
 )
 def test_a_known_suffix_is_returned_in_lower_case(path):
     assert check_suffix(path) == f".{path.rpartition('.')[2].lower()}"
 
 
-@pytest.mark.parametrize("path", ["a", "a.", ".wav", "a.m4a", "a.wav.txt", "", "wav", "a.wav/b"])
+@pytest.mark.parametrize("path", ["a", "a.", ".wav", "a.webm", "a.wav.txt", "", "wav", "a.wav/b"])
 def test_another_suffix_is_refused_with_the_known_ones(path):
     with pytest.raises(InvalidRequest) as caught:
         check_suffix(path)
@@ -174,7 +174,7 @@ def test_a_flac_header_that_announces_gigabytes_does_not_allocate_them(total, au
 
 def test_a_file_that_ends_before_its_header_says_is_refused(monkeypatch):
     class Short:
-        frames, samplerate, channels = 9, 8000, 1
+        frames, samplerate, channels, format = 9, 8000, 1, "WAV"
         left = iter([4, 3, 0])
 
         def __enter__(self):
