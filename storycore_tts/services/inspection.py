@@ -305,6 +305,8 @@ class Inspector:
             samples, sample_rate = await self._read_samples(data)
         except InvalidReferenceAudio as error:
             return NotChecked(error.message)
+        if not len(samples):
+            return NotChecked("The file contains no sound.")
         try:
             return await asyncio.to_thread(self._watermark.detect, samples, sample_rate)
         except MarkingFailed as error:

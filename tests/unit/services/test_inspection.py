@@ -346,6 +346,14 @@ async def test_a_sound_that_cannot_be_decoded_is_inspected_without_its_watermark
     assert found.verdict is S
 
 
+async def test_a_file_without_sound_has_no_watermark_to_look_for():
+    async def empty(data):
+        return np.zeros(0, np.float32), 24_000
+
+    found = await inspector(read_samples=empty, watermark=Ears()).inspect(SOUND)
+    assert found.watermark == NotChecked("The file contains no sound.")
+
+
 async def test_a_detector_that_fails_is_reported():
     class Deaf:
         def detect(self, samples, sample_rate):
