@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
@@ -12,24 +13,33 @@ from contextlib import (
     asynccontextmanager,
 )
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storycore_tts.adapters.audio_intake import IntakeLimits, RecordingReader
+from storycore_tts.adapters.c2pa.isolated import IsolatedManifests
 from storycore_tts.container import ConfiguredSpeech, Container, logged
 from storycore_tts.domain.endpoints import BackendEndpoint
 from storycore_tts.domain.events import Listener, Reloaded
 from storycore_tts.domain.jobs import JobHandler, JobKind
+from storycore_tts.errors import ConfigurationError
 from storycore_tts.live_settings import LiveSettings
 from storycore_tts.pipeline.sharing import SharedBackends
+from storycore_tts.ports.inspecting import Manifest, ReadSamples
 from storycore_tts.services.capacity import Capacity
 from storycore_tts.services.files import user_data
+from storycore_tts.services.inspection import Inspector, NotChecked
 from storycore_tts.services.speech import TextToSpeech
 from storycore_tts.services.speech_service import SpeechService, Store
 from storycore_tts.settings import AdapterSettings, QwenTTSConfig
+from storycore_tts.sound.tag_reader import read_tags
 
 if TYPE_CHECKING:
     from storycore_tts.adapters.queue import DurableQueue
+
+_PIP = "pip install 'storycore-tts[{}]'"
+_CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 @asynccontextmanager
@@ -203,6 +213,49 @@ async def open_reader(
     reader = RecordingReader(limits)
     async with reader if ahead else aclosing(reader):
         yield reader
+
+
+def make_inspector(
+    config: Callable[[], QwenTTSConfig], read_samples: ReadSamples, *, max_bytes: int
+) -> Inspector:
+    """Return what inspects sound files, with the readers that are installed.
+
+    Args:
+        config: Returns the current settings.
+        read_samples: Decodes files.
+        max_bytes: Maximum size of a file in bytes.
+    """
+
+    async def read_manifest(data: bytes) -> Manifest | None:
+        authorities = await asyncio.to_thread(_authorities, config().marking.trust_list)
+        return await IsolatedManifests(authorities).read(data)
+
+    has_c2pa = find_spec("c2pa") is not None
+    return Inspector(
+        read_tags=read_tags,
+        read_manifest=read_manifest if has_c2pa else NotChecked(_PIP.format("trust")),
+        watermark=NotChecked(_PIP.format("watermark")),
+        read_samples=read_samples,
+        max_bytes=max_bytes,
+    )
+
+
+def _authorities(file: str | None) -> str:
+    """Return the certificates in a trust list; "" if none is configured."""
+    if file is None:
+        return ""
+    key = "tts.qwen.marking.trust_list"
+    try:
+        text = Path(file).expanduser().read_text("ascii", "replace")
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigurationError(
+            f"{key}: {file} cannot be read: {reason}.", key=key, value=file
+        ) from None
+    found = _CERTIFICATE.findall(text)  # not the private key, if there is one
+    if not found:
+        raise ConfigurationError(f"{key}: {file} contains no certificate.", key=key, value=file)
+    return "\n".join(found)
 
 
 def make_queue(

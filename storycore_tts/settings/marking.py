@@ -28,6 +28,9 @@ class MarkingConfig(SettingsBlock):
     time_authority: str | None = None
     """URL of a time authority (RFC 3161), which confirms when a file was signed; None: none is
     asked."""
+    trust_list: Annotated[str, Field(min_length=1)] | None = None
+    """PEM file with the certificates of authorities whose signers ``inspect`` calls trusted; None:
+    nobody is."""
     on_failure: Literal["warn", "error"] = "warn"
     """What happens if a file cannot be signed or watermarked. warn: it is made without, which is
     logged; error: the request fails."""

@@ -13,6 +13,9 @@ from itertools import islice
 from storycore_tts.sound.tags import facts_in
 
 _LONGEST = 10_000  # characters of a value
+_MOST = 10_000  # fields of a file, and parts of one of its parts; real ones have a few dozen
+_MOST_ID3 = 10  # of them in front of a file
+_LARGEST_XMP = 2**20  # bytes
 _FIELDS = {  # our name -> the fields of RIFF, ID3 and MP4
     "comment": "ICMT COMM ©cmt",
     "software": "ISFT TSSE ©too",
@@ -42,7 +45,7 @@ def read_tags(data: bytes) -> dict[str, str]:
         data: The file: wav, flac, ogg, opus, mp3, aac, or m4a. Of others, nothing is read.
     """
     tags: dict[str, str] = {}
-    for name, value in _fields(memoryview(data)):
+    for name, value in islice(_fields(memoryview(data)), _MOST):
         text = value.strip("\0\ufeff \r\n")[:_LONGEST]
         if text:
             tags.setdefault(_NAMES.get(name, name).lower(), text)
@@ -53,7 +56,9 @@ def read_tags(data: bytes) -> dict[str, str]:
 
 
 def _fields(data: memoryview) -> _Fields:
-    while bytes(data[:3]) == b"ID3":  # mp3 and aac begin with it; some flac files do
+    for _ in range(_MOST_ID3):  # mp3 and aac begin with it; some flac files do
+        if bytes(data[:3]) != b"ID3":
+            break
         yield from _id3(data)
         data = data[10 + _syncsafe(data[6:10]) :]
     start = bytes(data[:8])
@@ -83,7 +88,9 @@ def _riff(data: memoryview) -> _Fields:
 
 def _chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     at = 0
-    while at + 8 <= len(data):
+    for _ in range(_MOST):
+        if at + 8 > len(data):
+            return
         size = int.from_bytes(data[at + 4 : at + 8], "little")
         yield bytes(data[at : at + 4]), data[at + 8 : at + 8 + size]
         at += 8 + size + size % 2
@@ -181,15 +188,15 @@ def _syncsafe(size: bytes | memoryview) -> int:
 def _mp4(data: memoryview) -> _Fields:
     for name, body in _boxes(data):
         if name in (b"moov", b"udta"):
-            yield from _mp4_user_data(body)
+            yield from _mp4_user_data(body, is_inner=name == b"udta")
         elif name == b"uuid" and bytes(body[:16]) == _XMP_BOX:
             yield from _xmp(body[16:])
 
 
-def _mp4_user_data(data: memoryview) -> _Fields:
+def _mp4_user_data(data: memoryview, *, is_inner: bool) -> _Fields:
     for name, body in _boxes(data):
-        if name == b"udta":
-            yield from _mp4_user_data(body)
+        if name == b"udta" and not is_inner:
+            yield from _mp4_user_data(body, is_inner=True)
         elif name == b"XMP_":
             yield from _xmp(body)
         elif name == b"meta":
@@ -208,7 +215,9 @@ def _mp4_items(data: memoryview) -> _Fields:
 
 def _boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     at = 0
-    while at + 8 <= len(data):
+    for _ in range(_MOST):
+        if at + 8 > len(data):
+            return
         size, head = int.from_bytes(data[at : at + 4], "big"), 8
         if size == 1:
             size, head = int.from_bytes(data[at + 8 : at + 16], "big"), 16
@@ -220,7 +229,7 @@ def _boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
 def _xmp(packet: memoryview) -> _Fields:
     for name in ("DigitalSourceType", "CreatorTool"):
         pattern = rf"""{name}(?:\s*=\s*["']|[^>]{{0,200}}resource\s*=\s*["']|[^>]{{0,200}}>\s*)"""
-        found = re.search(rf"""{pattern}([^"'<]+)""", _text(packet))
+        found = re.search(rf"""{pattern}([^"'<]+)""", _text(packet[:_LARGEST_XMP]))
         if found:
             yield name, found[1]
 

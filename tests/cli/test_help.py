@@ -9,7 +9,18 @@ import typer
 from storycore_tts import __version__
 from storycore_tts.entrypoints.cli.app import app
 
-COMMANDS = ["say", "clone", "train", "speakers", "doctor", "demo", "standin", "voices", "migrate"]
+COMMANDS = [
+    "say",
+    "clone",
+    "train",
+    "speakers",
+    "doctor",
+    "inspect",
+    "demo",
+    "standin",
+    "voices",
+    "migrate",
+]
 VOICES = ["list", "add", "show", "remove"]
 
 

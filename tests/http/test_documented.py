@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from storycore_tts.entrypoints.http import create_app, schemas
+from storycore_tts.entrypoints.http import create_app, inspection, schemas
 from storycore_tts.entrypoints.http.openai import models, voices
 
 from .serving import config
@@ -46,7 +46,7 @@ def has_example(document, kind, content):
     return not kind.endswith("json") or {"example", "examples"} & {*content, *schema}
 
 
-@pytest.mark.parametrize("module", [schemas, models, voices])
+@pytest.mark.parametrize("module", [inspection, schemas, models, voices])
 def test_examples_are_what_they_are_examples_of(module):
     shown = 0
     for model in vars(module).values():

@@ -227,6 +227,36 @@ class TestSpeaking:
         assert line not in [job["text"] for job in site.ask("jobs")["jobs"]]
 
 
+class TestInspecting:
+    def test_a_file_of_the_service_says_so_and_one_that_was_changed_is_a_warning(
+        self, visit, recording
+    ):
+        pytest.importorskip("c2pa")
+        with visit() as page:
+            verdict = page.locator("#verdict")
+            inspect(page, recording[0])
+            expect(verdict).to_contain_text("me.wav: This file says that it is synthetic, and")
+            expect(page.locator("#findings")).to_contain_text("intact")
+            sound = bytearray(recording[0]["buffer"])
+            sound[len(sound) // 2] ^= 1
+            inspect(page, {**recording[0], "buffer": bytes(sound)})
+            expect(verdict).to_contain_text("WARNING")
+            expect(verdict).to_have_attribute("data-verdict", "broken")
+
+    def test_what_is_no_sound_file_is_refused(self, browser, site):
+        with visiting(browser, site.url, refusals=(415,)) as page:
+            letter = {"name": "a.wav", "mimeType": "text/plain", "buffer": b"Dear Ann"}
+            inspect(page, letter)
+            expect(alert(page)).to_contain_text("not a sound file")
+            expect(page.locator("#verdict")).to_be_empty()
+
+
+def inspect(page, file):
+    """Choose a file to inspect."""
+    with page.expect_response("**/ai/tts/qwen/inspect"):
+        page.get_by_label("Sound file to inspect").set_input_files(file)
+
+
 class TestCloning:
     def test_a_file_is_cloned(self, site, visit, recording):
         file, words = recording
@@ -424,6 +454,8 @@ def everything_open(page, recording):
     page.get_by_text("Save this voice").click()
     page.get_by_role("button", name="Save voice").click()
     expect(alert(page)).to_contain_text("Transcript missing")
+    inspect(page, recording[0])
+    expect(page.locator("#findings")).to_contain_text("espeak")
 
 
 def axe(folder):

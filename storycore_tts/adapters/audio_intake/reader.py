@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
 from storycore_tts.adapters.audio_intake.child import DECODER, Child, IntakeLimits, unreadable
 from storycore_tts.concurrency.closing import AsyncCloseable
@@ -14,6 +16,10 @@ from storycore_tts.errors import (
     BackendUnavailable,
     RecordingTooLarge,
 )
+from storycore_tts.sound.samples import Samples
+
+T = TypeVar("T")
+_Use: TypeAlias = Callable[[tuple[Samples, int]], T]
 
 _RETRY_AFTER = 2.0  # s
 
@@ -51,6 +57,11 @@ class RecordingReader(AsyncCloseable):
         self._busy: set[Child] = set()
         self._closed = False
 
+    @property
+    def max_bytes(self) -> int:
+        """Maximum size of a file in bytes."""
+        return self._limits.max_bytes
+
     async def __aenter__(self) -> RecordingReader:
         self._keep_a_spare()
         return self
@@ -71,6 +82,21 @@ class RecordingReader(AsyncCloseable):
             BackendOverloaded: Too many recordings are waiting to be decoded.
             BackendUnavailable: The reader is closed, or the system cannot start the process.
         """
+        return await self._in_turn(data, lambda it: ReferenceAudio(*it, transcript))
+
+    async def samples(self, data: bytes) -> tuple[Samples, int]:
+        """Decode any sound to mono samples and their rate in Hz; otherwise like ``read``.
+
+        Args:
+            data: The file, in any supported format.
+
+        Raises:
+            InvalidReferenceAudio: See ``read``.
+            BackendUnavailable: See ``read``.
+        """
+        return await self._in_turn(data, lambda it: it)
+
+    async def _in_turn(self, data: bytes, use: _Use[T]) -> T:
         self._check(data)
         if self._admitted >= self._capacity:
             raise BackendOverloaded(
@@ -81,16 +107,16 @@ class RecordingReader(AsyncCloseable):
         self._admitted += 1
         try:
             async with self._turns:
-                return await self._decode(data, transcript)
+                return await self._decode(data, use)
         finally:
             self._admitted -= 1
 
-    async def _decode(self, data: bytes, transcript: str | None) -> ReferenceAudio:
+    async def _decode(self, data: bytes, use: _Use[T]) -> T:
         if self._closed:
             raise _closed()
         child = self._next_child()
         try:
-            return await self._read(child, data, transcript)
+            return await self._read(child, data, use)
         finally:
             self._busy.discard(child)
             self._keep_a_spare()
@@ -112,9 +138,9 @@ class RecordingReader(AsyncCloseable):
                 hint="Cloning needs 0.5 s to 10 minutes of speech; 3 to 15 s work best.",
             )
 
-    async def _read(self, child: Child, data: bytes, transcript: str | None) -> ReferenceAudio:
+    async def _read(self, child: Child, data: bytes, use: _Use[T]) -> T:
         job = asyncio.get_running_loop().run_in_executor(
-            self._threads, lambda: ReferenceAudio(*child.decode(data), transcript)
+            self._threads, lambda: use(child.decode(data))
         )
         job.add_done_callback(_seen)
         try:
@@ -144,7 +170,7 @@ class RecordingReader(AsyncCloseable):
             self._threads.submit(self._spare.start)
 
 
-def _seen(job: asyncio.Future[ReferenceAudio]) -> None:
+def _seen(job: asyncio.Future[Any]) -> None:
     """Retrieve the outcome of an abandoned task, so that asyncio does not log a warning."""
     if not job.cancelled():
         job.exception()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from storycore_tts.adapters.c2pa.package import c2pa_package
+from storycore_tts.ports.inspecting import Manifest, ManifestProblem
 
 _CHANGED = {
     "assertion.dataHash.mismatch": "The sound was changed after it was signed.",
@@ -35,63 +35,6 @@ _SENTENCES = {
     "timeStamp.malformed": "The time stamp cannot be read.",
 }
 _OFFLINE = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why a manifest is not valid, or its signer not trusted.
-
-    Args:
-        code: C2PA's status code, such as "assertion.dataHash.mismatch"; "manifest.remote": the
-            manifest is elsewhere and was not fetched; "manifest.unreadable": it is damaged.
-        sentence: The same in plain words.
-    """
-
-    code: str
-    sentence: str
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a signed file says of itself, and whether that holds.
-
-    Everything but ``valid``, ``trusted``, ``changed`` and ``problems`` is only as good as these:
-    anyone can sign anything with a certificate of their own.
-
-    Args:
-        valid: Whether the signature matches the file and its manifest.
-        trusted: Whether, besides, the signer's certificate comes from one of the given authorities.
-        changed: Whether the sound or its manifest was changed after it was signed; None: unknown,
-            because the manifest cannot be read.
-        signed_by: Name and organization in the signer's certificate.
-        issuer: Name and organization of the authority that issued the certificate.
-        signed_at: Time of the signature in ISO 8601, confirmed by a time authority; "" if none was
-            asked.
-        generator: Program and version that made the manifest.
-        source_type: URI of IPTC's digital source type, of the first action that has one.
-        created: Time of the first action, as the signer says, in ISO 8601.
-        model: Model that generated the sound, as the signer says.
-        actions: What was done, in order, such as "c2pa.created".
-        ingredients: What it was made from, such as "inputTo: Recording of the cloned voice,
-            sha256:9f86…".
-        assertions: All statements by label, as JSON.
-        problems: Why it is not valid or not trusted.
-    """
-
-    valid: bool
-    trusted: bool
-    changed: bool | None
-    signed_by: str = ""
-    issuer: str = ""
-    signed_at: str = ""
-    generator: str = ""
-    source_type: str = ""
-    created: str = ""
-    model: str = ""
-    actions: tuple[str, ...] = ()
-    ingredients: tuple[str, ...] = ()
-    assertions: Mapping[str, Any] | None = None
-    problems: tuple[Problem, ...] = ()
 
 
 def read_manifest(data: bytes, suffix: str = "", *, authorities: str = "") -> Manifest | None:
@@ -129,10 +72,14 @@ def _unreadable(data: bytes, reason: str) -> Manifest | None:
     """Return what is known of a manifest that c2pa refused; None if there is none."""
     if reason.startswith("Remote"):
         where = reason.rpartition(" ")[2]
-        problem = Problem("manifest.remote", f"The manifest is not in the file, but at {where}.")
+        problem = ManifestProblem(
+            "manifest.remote", f"The manifest is not in the file, but at {where}."
+        )
     elif b"jumb" in data and b"c2pa" in data:
         said = reason.partition(": ")[2] or reason  # without the name of the error's class
-        problem = Problem("manifest.unreadable", f"The file or its manifest is damaged: {said}.")
+        problem = ManifestProblem(
+            "manifest.unreadable", f"The file or its manifest is damaged: {said}."
+        )
     else:
         return None
     return Manifest(valid=False, trusted=False, changed=None, problems=(problem,))
@@ -187,7 +134,7 @@ def _name(parts: Mapping[str, Any]) -> str:
     return f"{common} ({organization})" if common and organization else common or organization
 
 
-def _problem(failure: Mapping[str, Any]) -> Problem:
+def _problem(failure: Mapping[str, Any]) -> ManifestProblem:
     code = str(failure["code"])
     said = str(failure.get("explanation") or code)
-    return Problem(code, _SENTENCES.get(code) or f"{said[:1].upper()}{said[1:]}.")
+    return ManifestProblem(code, _SENTENCES.get(code) or f"{said[:1].upper()}{said[1:]}.")

@@ -20,6 +20,7 @@ BUG = 1
 WRONG_INPUT = 2
 UNAVAILABLE = 3
 FAILED = 4
+CONTRADICTED = 5  # what a file says of itself does not hold
 INTERRUPTED = interrupts.INTERRUPTED
 
 

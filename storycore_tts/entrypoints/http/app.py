@@ -13,7 +13,7 @@ from starlette.routing import Match
 
 from storycore_tts.__about__ import __version__
 from storycore_tts.container import live_settings
-from storycore_tts.entrypoints.http import jobs, openai, page, problems, speech, status
+from storycore_tts.entrypoints.http import inspection, jobs, openai, page, problems, speech, status
 from storycore_tts.entrypoints.http.documented import documented
 from storycore_tts.entrypoints.http.security.bugs import Bugs
 from storycore_tts.entrypoints.http.security.exposure import check_exposure
@@ -53,6 +53,7 @@ def _routes(settings: LiveSettings) -> APIRouter:
         speech.router,
         speech.references,
         jobs.router,
+        inspection.router,
         status.voices,
         status.router,
         openai.router,

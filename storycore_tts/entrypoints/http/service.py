@@ -26,7 +26,8 @@ from storycore_tts.entrypoints.http.rates import Rates, Shared
 from storycore_tts.errors import StorageFailed
 from storycore_tts.live_settings import LiveSettings, Source
 from storycore_tts.parameter_fields import given_in
-from storycore_tts.service_container import open_reader, open_speech_service
+from storycore_tts.service_container import make_inspector, open_reader, open_speech_service
+from storycore_tts.services.inspection import Inspector
 from storycore_tts.services.speech_service import SpeechService
 from storycore_tts.settings import QwenTTSConfig
 
@@ -46,6 +47,7 @@ class Service:
         settings: The live settings.
         speech: Generates speech, directly or as jobs.
         reader: Decodes untrusted recordings.
+        inspector: Inspects untrusted sound files.
         registry: The Prometheus metrics.
         rates: The rate limits.
         readiness: Whether each backend and the job database are available. Checked at most once a
@@ -56,6 +58,7 @@ class Service:
     settings: LiveSettings
     speech: SpeechService
     reader: RecordingReader
+    inspector: Inspector
     registry: CollectorRegistry
     rates: Rates
     readiness: Shared[tuple[Mapping[str, bool], bool]]
@@ -139,6 +142,7 @@ async def open_service(
             settings,
             speech_service,
             reader,
+            make_inspector(lambda: settings.config, reader.samples, max_bytes=reader.max_bytes),
             registry,
             Rates(server.requests_per_minute),
             readiness,

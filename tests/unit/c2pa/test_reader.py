@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from storycore_tts.adapters.c2pa.reader import Problem, read_manifest
+from storycore_tts.adapters.c2pa.reader import read_manifest
+from storycore_tts.ports.inspecting import ManifestProblem
 from storycore_tts.sound.files import decode
 
 SUFFIXES = [".wav", ".flac", ".mp3", ".m4a"]
@@ -45,7 +46,7 @@ def test_a_flipped_byte_of_the_sound_is_found(signed, suffix):
     data[5000 if suffix == ".wav" else -300] ^= 1
     manifest = read_manifest(bytes(data), suffix)
     assert (manifest.valid, manifest.changed) == (False, True)
-    problem = Problem(
+    problem = ManifestProblem(
         CHANGED.get(suffix, "assertion.dataHash.mismatch"),
         "The sound was changed after it was signed.",
     )

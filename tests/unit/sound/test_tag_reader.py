@@ -1,6 +1,7 @@
 """Reading what sound files say of themselves: ours, those of other programs, and damaged ones."""
 
 import io
+from time import process_time
 
 import numpy as np
 import pytest
@@ -146,6 +147,31 @@ def test_a_huge_field_is_cut():
     comment = chunk(b"LIST", b"INFO" + chunk(b"ICMT", b"x" * 100_000))
 
     assert len(read_tags(riff(comment))["comment"]) == 10_000
+
+
+def _nested():
+    inner = b""
+    for _ in range(5000):
+        inner = box(b"udta", inner)
+    return box(b"ftyp", b"M4A ") + box(b"moov", inner)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        _nested(),
+        (b"ID3\x04\0\0" + bytes(4)) * 500_000,
+        riff(chunk(b"ABCD", b"") * 3_000_000),
+        riff(chunk(b"LIST", b"INFO" + chunk(b"ABCD", b"12") * 500_000)),
+        riff(chunk(b"_PMX", b"DigitalSourceType" * 1_400_000)),
+        b"fLaC\x84\xff\xff\xff" + bytes(10_000_000),
+    ],
+    ids=["nested", "ID3", "chunks", "fields", "XMP", "comments"],
+)
+def test_a_file_made_to_keep_us_busy_is_read_in_no_time(data):
+    begun = process_time()
+    read_tags(data)
+    assert process_time() - begun < 1
 
 
 SAMPLES = [

@@ -140,6 +140,8 @@ export const api = {
 
   keepVoice: (voice) => json(VOICES, { method: "POST", body: form(voice) }),
 
+  inspect: (file) => json(`${TTS}inspect`, { method: "POST", body: form({ file }) }),
+
   deleteVoice: (name) => send(`${VOICES}/${encodeURIComponent(name)}`, { method: "DELETE" }),
 };
 

@@ -3,6 +3,7 @@ import { api } from "./api.js";
 import { cloneLine, startClone } from "./clone.js";
 import { byId, el, setText } from "./dom.js";
 import { askedFor, rememberAsked, rememberedForm, rememberForm } from "./draft.js";
+import { startInspect } from "./inspect.js";
 import { refreshJobs, startJobs } from "./jobs.js";
 import { startKeys } from "./key.js";
 import { dismiss, guarded, note, showProblem } from "./notices.js";
@@ -263,6 +264,7 @@ startClone((name) => {
   chooseTab(byId("tab-voices"));
   showVoices(byId("backend").value, { choose: name });
 });
+startInspect();
 startKeys(() => {
   store.clear(); // another key has other jobs
   forgetSamples();

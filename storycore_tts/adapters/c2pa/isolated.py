@@ -1,0 +1,117 @@
+"""Reads manifests of untrusted files, each in a process of its own with limits."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from subprocess import DEVNULL, PIPE
+
+from pydantic import TypeAdapter, ValidationError
+
+from storycore_tts.errors import BackendUnavailable
+from storycore_tts.ports.inspecting import Manifest, ManifestProblem
+
+_WORKER = Path(__file__).with_name("worker.py")
+_NEEDED = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # variables for the start
+_LONGEST_ANSWER = 2**20  # bytes
+
+
+@dataclass(frozen=True)
+class IsolatedManifests:
+    """Reads manifests; a file that makes the reader crash or hang is called damaged.
+
+    Linux enforces all limits, macOS all but ``memory``, Windows only the timeout.
+
+    Args:
+        authorities: Certificates in PEM whose holders are trusted.
+        timeout: Wall-clock timeout for one file in seconds, including the process's start.
+        cpu_seconds: Maximum CPU time for one file in seconds.
+        memory: Maximum address space in bytes, besides four times the size of the file.
+        worker: Replaces the script that the process runs, for tests.
+    """
+
+    authorities: str = field(default="", repr=False)
+    timeout: float = 30.0
+    cpu_seconds: int = 20
+    memory: int = 1024 * 2**20
+    worker: Path = _WORKER
+
+    async def read(self, data: bytes) -> Manifest | None:
+        """Return the verified manifest of a file; None if there is none.
+
+        Args:
+            data: The file.
+
+        Raises:
+            BackendUnavailable: The process could not be started.
+        """
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command(len(data)),
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=DEVNULL,
+                env={name: os.environ[name] for name in _NEEDED if name in os.environ},
+                cwd=Path(sys.executable).anchor,
+                limit=_LONGEST_ANSWER,
+            )
+        except OSError as error:
+            raise BackendUnavailable(
+                f"Cannot start the process that reads signatures: {error}.",
+                hint="The machine is out of memory or processes; try again later.",
+            ) from error
+        try:
+            answer = await asyncio.wait_for(self._exchange(process, data), self.timeout)
+            return _answers().validate_json(answer)
+        except (asyncio.TimeoutError, ValidationError):
+            return _UNREADABLE
+        finally:
+            if process.returncode is None:  # too late, or this task was cancelled
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+
+    async def _exchange(self, process: asyncio.subprocess.Process, data: bytes) -> bytes:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        authorities = self.authorities.encode()
+        with suppress(BrokenPipeError, ConnectionResetError):  # it crashed: the answer is empty
+            process.stdin.write(len(authorities).to_bytes(4, "little") + authorities)
+            process.stdin.write(data)
+            await process.stdin.drain()
+        process.stdin.close()
+        try:
+            await process.stdout.readexactly(_LONGEST_ANSWER)
+        except asyncio.IncompleteReadError as ended:
+            await process.wait()
+            return ended.partial
+        return b""
+
+    def _command(self, size: int) -> list[str]:
+        limits = (self.memory + 4 * size, self.cpu_seconds)
+        paths = [str(Path(path).absolute()) for path in sys.path if path]
+        # -I ignores PYTHON… variables and the working directory; -S disables .pth files.
+        return [sys.executable, "-I", "-S", "-B", str(self.worker), *map(str, limits), *paths]
+
+
+@cache
+def _answers() -> TypeAdapter[Manifest | None]:
+    """Return what checks an answer, since the process may have been taken over by the file."""
+    return TypeAdapter(Manifest | None)
+
+
+_UNREADABLE = Manifest(
+    valid=False,
+    trusted=False,
+    changed=None,
+    problems=(
+        ManifestProblem(
+            "manifest.unreadable", "The file or its manifest is damaged: reading it failed."
+        ),
+    ),
+)

@@ -1,0 +1,88 @@
+"""Manifests are read in a process of its own: what it says, and what becomes of one that fails."""
+
+import asyncio
+import sys
+
+import psutil
+import pytest
+
+from storycore_tts.adapters.c2pa.isolated import IsolatedManifests
+
+pytest.importorskip("c2pa")
+posix = pytest.mark.skipif(sys.platform == "win32", reason="limits that Windows does not have")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind():
+    before = set(psutil.Process().children())
+    yield
+    assert set(psutil.Process().children()) <= before
+
+
+@pytest.fixture
+def instead(tmp_path):
+    """Makes a reader whose process runs other code."""
+
+    def make(code, **limits):
+        script = tmp_path / "worker.py"
+        script.write_text(f"import os, sys, time\n{code}\n")
+        return IsolatedManifests(worker=script, **limits)
+
+    return make
+
+
+async def test_it_says_what_the_reader_says(signed, own):
+    data, roots = signed(".wav"), own().chain.decode()
+    found = await IsolatedManifests().read(data)
+    assert (found.valid, found.trusted, found.changed) == (True, False, False)
+    assert found.actions == ("c2pa.created",)
+    assert [problem.code for problem in found.problems] == ["signingCredential.untrusted"]
+    assert (await IsolatedManifests(roots).read(data)).trusted
+
+
+async def test_a_file_without_a_manifest_has_none(file_of):
+    assert await IsolatedManifests().read(file_of(".wav")) is None
+    assert await IsolatedManifests().read(b"") is None
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "sys.exit(3)",
+        "os.abort()",
+        "sys.stdin.buffer.read(); print('no JSON')",
+        "sys.stdin.buffer.read(); print('{}')",
+        "sys.stdin.buffer.read(); print('[1]')",
+        """print('{"valid": true, "trusted": true, "changed": false, "signed_by": ["me"]}')""",
+        "sys.stdin.buffer.read()\nwhile True: sys.stdout.write('x' * 65536)",
+    ],
+)
+async def test_a_process_that_fails_is_a_damaged_file(instead, code):
+    found = await instead(code).read(bytes(300_000))
+    assert not found.valid
+    assert found.changed is None
+    assert [problem.code for problem in found.problems] == ["manifest.unreadable"]
+
+
+@pytest.mark.parametrize("code", ["time.sleep(600)", "os.close(1); time.sleep(600)"])
+async def test_a_process_that_hangs_is_ended(instead, code):
+    found = await instead(code, timeout=0.5).read(bytes(300_000))
+    assert [problem.code for problem in found.problems] == ["manifest.unreadable"]
+
+
+@posix
+async def test_a_process_that_works_too_hard_is_ended(tmp_path, signed):
+    found = await IsolatedManifests(cpu_seconds=0).read(signed(".wav"))
+    assert [problem.code for problem in found.problems] == ["manifest.unreadable"]
+
+
+async def test_a_cancelled_read_ends_its_process(instead, tmp_path):
+    started = tmp_path / "started"
+    reader = instead(f"open({str(started)!r}, 'w').close(); time.sleep(600)")
+    task = asyncio.ensure_future(reader.read(bytes(300_000)))
+    while not started.exists():
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not [child for child in psutil.Process().children() if child.is_running()]
