@@ -31,6 +31,8 @@ from storycore_tts.pipeline.rollout import Rollout
 from storycore_tts.pipeline.sharing import SharedBackends
 from storycore_tts.pipeline.switching import Switching
 from storycore_tts.ports import Adapter
+from storycore_tts.ports.marking import GenerationRecords
+from storycore_tts.services.files import ledger_file
 from storycore_tts.services.marking import Marking, MarkingPolicy
 from storycore_tts.services.output import AudioFolder
 from storycore_tts.services.speech import Defaults, TextToSpeech
@@ -117,8 +119,16 @@ def marking_for(config: QwenTTSConfig) -> Marking:
             enabled=marking.off_because is None,
             publish_text="text" in marking.publish,
             publish_voice="voice" in marking.publish,
-        )
+            require_record=config.ledger.required,
+        ),
+        records=_ledger(config) if config.ledger.enabled else None,
     )
+
+
+def _ledger(config: QwenTTSConfig) -> GenerationRecords:
+    from storycore_tts.adapters.ledger import Ledger
+
+    return Ledger(ledger_file(config.ledger.path), keep_days=config.ledger.keep_days)
 
 
 MakeAdapter: TypeAlias = Callable[[str, QwenTTSConfig], Adapter]

@@ -15,6 +15,7 @@ from storycore_tts.entrypoints.cli.commands import (
     demo,
     doctor,
     keys,
+    ledger,
     migrate,
     say,
     serve,
@@ -71,6 +72,7 @@ for _function in (
     add_command(app, _function)
 app.add_typer(voices.app, name="voices")
 app.add_typer(keys.app, name="keys")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(storycore.app, name="storycore")
 
 
