@@ -40,6 +40,7 @@ def facts_of(
         "language": speech.language,
         "seed": speech.seed,
         "job": speech.job_id,
+        "disclosed": speech.notice is not None or None,
     }
     if request is not None:
         facts |= _of_request(request, secret)

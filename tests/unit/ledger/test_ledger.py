@@ -66,18 +66,21 @@ def problem(ledger, known=None):
 def test_a_record_says_how_a_file_was_made(ledger, clock):
     write(ledger)
     (facts,) = ledger.records()
-    assert facts.items() >= {
-        "kind": "file",
-        "time": "2026-12-01T00:00:00.000+00:00",
-        "file": sha256(b"a file").hexdigest(),
-        "format": "mp3",
-        "seconds": 0.5,
-        "backend": "fake",
-        "model": "m",
-        "voice": "Serena",
-        "seed": 3,
-        "sampling": {"top_k": 7},
-    }.items()
+    assert (
+        facts.items()
+        >= {
+            "kind": "file",
+            "time": "2026-12-01T00:00:00.000+00:00",
+            "file": sha256(b"a file").hexdigest(),
+            "format": "mp3",
+            "seconds": 0.5,
+            "backend": "fake",
+            "model": "m",
+            "voice": "Serena",
+            "seed": 3,
+            "sampling": {"top_k": 7},
+        }.items()
+    )
 
 
 @posix
@@ -184,7 +187,7 @@ def test_an_end_that_cannot_be_read_takes_no_record_with_it(ledger, file):
         end.write(b"\xff garbage\n")
     write(ledger)
     assert problem(ledger) == "record 3 cannot be read"
-    with pytest.raises(StorageFailed, match="line 3 of .* cannot be read"):
+    with pytest.raises(StorageFailed, match=r"line 3 of .* cannot be read"):
         list(ledger.records())
     file.with_name("ledger.jsonl.head").unlink()
     file.write_bytes(b"\xff garbage\n")
@@ -202,7 +205,7 @@ def test_old_records_are_pruned_and_the_chain_still_holds(file, clock):
     assert (files[0], len(files)) == ("2026-12-05", 12)
     verdict = ledger.verify(ledger.head())
     assert (verdict.problem, verdict.pruned) == ("", 4)
-    first, *rest = file.read_bytes().splitlines(keepends=True)
+    _, *rest = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join(rest))
     assert problem(ledger) == f"records 1 to {records[0]['seq']} are missing"
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("Time", "Voice", "Backend", "Seconds", "Format", "SHA-256")
 _BROKEN = 1
+_Test = Callable[[Any], bool]  # whether to list a record
 
 app = Typer(
     no_args_is_help=True,
@@ -105,7 +106,7 @@ def list_(
     """
     config = settings.load(where).config
     ledger = _ledger(config)
-    wanted = [_is_a_file]
+    wanted: list[_Test] = [_is_a_file]
     if since is not None:
         wanted.append(_since(since))
     if voice is not None:
@@ -128,9 +129,6 @@ def list_(
 
 for _function in (verify, head, list_):
     add_command(app, _function)
-
-_Test = Callable[[Any], bool]
-"""Whether to list a record."""
 
 
 def _ledger(config: QwenTTSConfig) -> Ledger:
