@@ -88,7 +88,7 @@ class Marking:
         data = encode(speech.samples, speech.sample_rate, suffix, tags=tags)
         if tags and signer is not None:
             data = self._signed(signer, data, suffix, speech, tags)
-        self._record(speech, data, suffix)
+        self._record(speech, sha256(data).hexdigest(), suffix)
         return data
 
     def tags(self, speech: Speech) -> Tags | None:
@@ -129,11 +129,11 @@ class Marking:
             self._tolerate(error)
             return data
 
-    def _record(self, speech: Speech, data: bytes, suffix: str) -> None:
+    def _record(self, speech: Speech, data_sha256: str, suffix: str) -> None:
         if self._records is None:
             return
         try:
-            self._records.append(speech, sha256(data).hexdigest(), suffix)
+            self._records.append(speech, data_sha256, suffix)
         except StorageFailed as error:
             if self.policy.require_record:
                 raise

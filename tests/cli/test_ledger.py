@@ -67,9 +67,7 @@ def test_a_stored_voice_is_found_by_its_recording(cli, recording):
     samples, rate = soundfile.read(recording, dtype="float32")
     voice = StoredVoice("Mia", consent="hers", reference=ReferenceAudio(samples, rate))
     VoiceLibrary("voices").add(voice)
-    (reference,) = Path("voices").glob("*/reference.wav")
-    ledger = Path("ledger.jsonl")
-    hashed = sha256(reference.read_bytes()).hexdigest()
+    ledger, hashed = Path("ledger.jsonl"), voice.reference.sha256
     ledger.write_text(re.sub('"voice":"Ryan"', f'"reference":"{hashed}"', ledger.read_text()))
     answer = cli("ledger", "list", "--voice", "mia")
     assert [line.split("\t")[1] for line in answer.out.splitlines()] == [f"clone of {hashed[:16]}"]

@@ -6,7 +6,6 @@ record outside it can still be read.
 """
 
 from storycore_tts.adapters.ledger.chain import Head, Verdict
-from storycore_tts.adapters.ledger.facts import reference_hash
 from storycore_tts.adapters.ledger.ledger import Ledger
 
-__all__ = ["Head", "Ledger", "Verdict", "reference_hash"]
+__all__ = ["Head", "Ledger", "Verdict"]

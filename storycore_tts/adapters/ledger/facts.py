@@ -8,10 +8,9 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRequest
+from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.speech import Speech
-from storycore_tts.sound.files import encode_exactly
 
 
 def facts_of(
@@ -32,7 +31,7 @@ def facts_of(
         "time": moment.isoformat(timespec="milliseconds"),
         "file": file_sha256,
         "format": suffix.removeprefix("."),
-        "seconds": round(speech.duration, 3),
+        "seconds": round(speech.duration, 3) or None,  # unknown of a stream
         "backend": speech.backend,
         "model": speech.model,
         "source": speech.source_type,
@@ -57,15 +56,6 @@ def text_hash(text: str, secret: bytes) -> str:
     return hmac.new(secret, text.encode("utf-8", "surrogatepass"), sha256).hexdigest()
 
 
-def reference_hash(reference: ReferenceAudio) -> str:
-    """Return the hash of a recording: that of ``reference.wav``, where a stored voice keeps it.
-
-    Args:
-        reference: The recording.
-    """
-    return sha256(encode_exactly(reference.samples, int(reference.sample_rate))).hexdigest()
-
-
 def _of_request(request: SpeechRequest | CloneRequest, secret: bytes) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "text": text_hash(request.text, secret),
@@ -78,7 +68,7 @@ def _of_request(request: SpeechRequest | CloneRequest, secret: bytes) -> dict[st
     if request.job_id:
         facts["job"] = request.job_id
     if isinstance(request, CloneRequest):
-        facts["reference"] = reference_hash(request.reference)
+        facts["reference"] = request.reference.sha256
     else:
         facts["voice"] = request.speaker
     return facts

@@ -13,7 +13,7 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
-from storycore_tts.adapters.ledger import Head, Ledger, reference_hash
+from storycore_tts.adapters.ledger import Head, Ledger
 from storycore_tts.container import marking_for
 from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRequest
 from storycore_tts.domain.sampling import Sampling
@@ -99,7 +99,7 @@ def test_a_clone_is_recorded_by_the_hash_of_its_reference(ledger):
     request = CloneRequest(TEXT, RECORDING)
     write(ledger, request=request, speaker="")
     (facts,) = ledger.records()
-    assert facts["reference"] == reference_hash(RECORDING)
+    assert facts["reference"] == RECORDING.sha256
     assert RECORDING.transcript not in json.dumps(facts)
 
 

@@ -162,13 +162,12 @@ def _since(text: str) -> _Test:
 
 def _in_voice(name: str, config: QwenTTSConfig) -> _Test:
     """Compare names, and references with that of the stored voice."""
-    from storycore_tts.adapters.ledger import reference_hash
     from storycore_tts.domain.stored_voices import name_key
     from storycore_tts.services.voices import VoiceLibrary
 
     key = name_key(name)
     stored = VoiceLibrary(config.voices_dir).find(name)
-    reference = stored and stored.reference and reference_hash(stored.reference)
+    reference = stored and stored.reference and stored.reference.sha256
     return lambda facts: (
         name_key(str(facts.get("voice", ""))) == key
         or (reference is not None and facts.get("reference") == reference)
