@@ -35,7 +35,7 @@ def verify(
     *,
     head: Annotated[
         str | None,
-        Option("--head", metavar="HEAD", help="What `ledger head` printed at an earlier time."),
+        Option("--head", metavar="HEAD", help="What ledger head printed at an earlier time."),
     ] = None,
     where: Settings,
     reporting: Reporting,
@@ -68,7 +68,7 @@ def verify(
 def head(where: Settings, reporting: Reporting) -> None:
     """Print number and hash of the last record.
 
-    Keep them where the ledger's owner cannot change them, and give them to `ledger verify --head`
+    Keep them where the ledger's owner cannot change them, and give them to ledger verify --head
     later.
     """
     end = str(_ledger(settings.load(where).config).head())
