@@ -224,7 +224,8 @@ def _keys(block: type[BaseModel], above: str) -> Iterator[Row]:
             yield key, "map of names to blocks", "default: as in default.yaml", said
             yield from _keys(blocks[0], f"{key}.NAME.")
         else:
-            default = "required" if field.is_required() else f"default: `{_yaml(field.default)}`"
+            value = field.get_default(call_default_factory=True)
+            default = "required" if field.is_required() else f"default: `{_yaml(value)}`"
             yield key, _type(properties[name]), default, said
 
 

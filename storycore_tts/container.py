@@ -17,6 +17,7 @@ from dependency_injector import containers, providers
 
 from storycore_tts.adapters import c2pa
 from storycore_tts.adapters.telemetry import EventLog
+from storycore_tts.concurrency.file_locks import locked
 from storycore_tts.domain.endpoints import BackendEndpoint
 from storycore_tts.domain.events import Listeners, Reloaded
 from storycore_tts.domain.logs import log_event
@@ -32,7 +33,8 @@ from storycore_tts.pipeline.rollout import Rollout
 from storycore_tts.pipeline.sharing import SharedBackends
 from storycore_tts.pipeline.switching import Switching
 from storycore_tts.ports import Adapter
-from storycore_tts.services.files import locked, user_data
+from storycore_tts.ports.marking import GenerationRecords
+from storycore_tts.services.files import ledger_file, user_data
 from storycore_tts.services.marking import Marking, MarkingPolicy
 from storycore_tts.services.output import AudioFolder
 from storycore_tts.services.speech import Defaults, TextToSpeech
@@ -123,8 +125,10 @@ def marking_for(config: QwenTTSConfig) -> Marking:
             publish_text="text" in marking.publish,
             publish_voice="voice" in marking.publish,
             strict=marking.on_failure == "error",
+            require_record=config.ledger.required,
         ),
         signer=c2pa.create(marking, folder=_signing_folder(), lock=locked),
+        records=_ledger(config) if config.ledger.enabled else None,
     )
 
 
@@ -139,6 +143,12 @@ def signing_state(config: QwenTTSConfig) -> c2pa.SigningState:
 
 def _signing_folder() -> Path:
     return user_data() / "signing"
+
+
+def _ledger(config: QwenTTSConfig) -> GenerationRecords:
+    from storycore_tts.adapters.ledger import Ledger
+
+    return Ledger(ledger_file(config.ledger.path), keep_days=config.ledger.keep_days)
 
 
 MakeAdapter: TypeAlias = Callable[[str, QwenTTSConfig], Adapter]

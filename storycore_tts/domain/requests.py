@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import InitVar, dataclass, field, fields
+from functools import cached_property
+from hashlib import sha256
 from os import PathLike
 from pathlib import Path
 from uuid import UUID
@@ -212,6 +214,12 @@ class ReferenceAudio:
     def duration(self) -> float:
         """Duration in seconds."""
         return len(self.samples) / self.sample_rate
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the sample rate and the samples, in hexadecimal digits; blocks for long ones."""
+        rate = f"{self.sample_rate}:".encode()
+        return sha256(rate + self.samples.astype("<f4", copy=False).tobytes()).hexdigest()
 
     def warnings(self) -> tuple[str, ...]:
         """Warnings about the quality of a clone: duration, clipping and transcript."""

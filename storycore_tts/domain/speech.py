@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
 
+from storycore_tts.domain.disclosure import Notice
 from storycore_tts.domain.provenance import SourceType, tags_for
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.sound.files import check_suffix, encode
@@ -71,6 +72,7 @@ class Speech:
         created: When it was made, with a time zone.
         request: The request that it answers; None if it was not made by a service.
         marker: Writes its sound files; None: files with tags, neither signed nor recorded.
+        notice: The spoken notice that it begins with; None: it has none.
     """
 
     samples: Samples
@@ -90,6 +92,7 @@ class Speech:
     created: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     request: SpeechRequest | CloneRequest | None = field(default=None, repr=False)
     marker: Marker | None = field(default=None, repr=False)
+    notice: Notice | None = None
 
     @property
     def duration(self) -> float:
@@ -129,7 +132,9 @@ class Speech:
         Raises:
             InvalidRequest: The speed is out of range, or the extra ``media`` is not installed.
         """
-        return replace(self, samples=stretched(self.samples, self.sample_rate, speed))
+        samples = stretched(self.samples, self.sample_rate, speed)
+        notice = self.notice and replace(self.notice, seconds=self.notice.seconds / speed)
+        return replace(self, samples=samples, notice=notice)
 
     def pitched(self, semitones: float) -> Speech:
         """Return the speech at another pitch with unchanged speed; see ``sound.pace``.

@@ -15,13 +15,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from storycore_tts.concurrency.file_locks import locked
 from storycore_tts.domain.cast_file import read_cast, written
 from storycore_tts.domain.casting import Cast, CastVoice, Character, Role, fitting
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.stored_voices import name_key
 from storycore_tts.domain.voices import Speaker
 from storycore_tts.errors import ConfigurationError, StorageFailed, UnknownSpeaker
-from storycore_tts.services.files import locked, replace_text
+from storycore_tts.services.files import replace_text
 
 _log = logging.getLogger(__name__)
 

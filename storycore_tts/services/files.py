@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -40,6 +37,15 @@ def user_data() -> Path:
     return platformdirs.user_data_path("storycore-tts", appauthor=False)
 
 
+def ledger_file(path: str | None) -> Path:
+    """Return the file of the ledger.
+
+    Args:
+        path: As configured; None: in the default folder.
+    """
+    return user_data() / "ledger.jsonl" if path is None else Path(path).absolute()
+
+
 def replace_text(file: Path, text: str) -> None:
     """Replace a file atomically.
 
@@ -56,29 +62,3 @@ def replace_text(file: Path, text: str) -> None:
         draft.replace(file)
     finally:
         draft.unlink(missing_ok=True)
-
-
-@contextmanager
-def locked(file: Path, *, seconds: float = 30.0) -> Iterator[None]:
-    """Hold a lock against other processes; it is released if the process dies.
-
-    Args:
-        file: The lock file, which is created and kept. It is locked by SQLite, on every system.
-        seconds: Maximum time to wait for the lock, in seconds.
-
-    Raises:
-        OSError: The file cannot be accessed, or the lock was not released in time.
-    """
-    try:
-        connection = sqlite3.connect(file, timeout=seconds, isolation_level=None)
-        try:
-            connection.execute("BEGIN EXCLUSIVE")
-        except BaseException:
-            connection.close()
-            raise
-    except sqlite3.Error as error:
-        raise OSError(None, str(error), str(file)) from error
-    try:
-        yield
-    finally:
-        connection.close()

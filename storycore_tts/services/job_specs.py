@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from storycore_tts.domain.disclosure import Disclosure
 from storycore_tts.domain.jobs import JSON, JobKind
 from storycore_tts.domain.requests import CloneRequest, ReferenceAudio
 from storycore_tts.domain.sampling import Sampling
@@ -50,6 +51,8 @@ def to_json(
     document: dict[str, Any] = {"request": values}
     if rendering is not None:
         document["rendering"] = written(rendering)
+        if rendering.disclosure is not None:
+            document["rendering"]["disclosure"] = written(rendering.disclosure)
     return document
 
 
@@ -71,7 +74,10 @@ async def from_json(
     values = {**document["request"], "job_id": job_id}
     if "sampling" in values:
         values["sampling"] = _read(Sampling, values["sampling"])
-    rendering = _read(Rendering, document.get("rendering", {}))
+    how = {**document.get("rendering", {})}
+    if "disclosure" in how:
+        how["disclosure"] = _read(Disclosure, how["disclosure"])
+    rendering = _read(Rendering, how)
     if "reference" in values:
         recording = await fetch(values["reference"])
         transcript = values.pop("transcript")

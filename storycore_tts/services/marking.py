@@ -13,7 +13,7 @@ from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.provenance import tags_for
 from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.domain.speech import Speech
-from storycore_tts.errors import MarkingFailed
+from storycore_tts.errors import MarkingFailed, StorageFailed
 from storycore_tts.ports.marking import GenerationRecords, Signer, Watermark
 from storycore_tts.sound.files import check_suffix, encode
 from storycore_tts.sound.tags import Tags
@@ -33,6 +33,8 @@ class MarkingPolicy:
             signed.
         strict: Whether a failing watermark or signature is an error; otherwise it is logged, and
             the file is made without it.
+        require_record: Whether it is an error if a file cannot be recorded; otherwise it is
+            logged, and the file is made all the same.
     """
 
     enabled: bool = True
@@ -40,6 +42,7 @@ class MarkingPolicy:
     publish_voice: bool = False
     watermark_all: bool = False
     strict: bool = False
+    require_record: bool = False
 
 
 class Marking:
@@ -76,7 +79,7 @@ class Marking:
         Raises:
             InvalidRequest: The suffix is not supported, or its encoder is not installed.
             MarkingFailed: The file cannot be marked, and the policy is strict.
-            StorageFailed: The record cannot be written.
+            StorageFailed: The record cannot be written, and the policy requires it.
         """
         check_suffix(f"audio{suffix}")
         tags = self.tags(speech)
@@ -88,8 +91,7 @@ class Marking:
         data = encode(speech.samples, speech.sample_rate, suffix, tags=tags, joinable=joinable)
         if tags and signer is not None:
             data = self._signed(signer, data, suffix, speech, tags)
-        if self._records is not None:
-            self._records.append(speech, sha256(data).hexdigest(), suffix)
+        self._record(speech, sha256(data).hexdigest(), suffix)
         return data
 
     def stream_ended(self, speech: Speech, data_sha256: str, suffix: str) -> None:
@@ -101,10 +103,9 @@ class Marking:
             suffix: Its suffix, such as ".wav".
 
         Raises:
-            StorageFailed: The record cannot be written.
+            StorageFailed: The record cannot be written, and the policy requires it.
         """
-        if self._records is not None:
-            self._records.append(speech, data_sha256, suffix)
+        self._record(speech, data_sha256, suffix)
 
     def tags(self, speech: Speech) -> Tags | None:
         """Return what the file of this speech says of itself; None if marking is off.
@@ -144,6 +145,16 @@ class Marking:
         except MarkingFailed as error:
             self._tolerate(error)
             return data
+
+    def _record(self, speech: Speech, data_sha256: str, suffix: str) -> None:
+        if self._records is None:
+            return
+        try:
+            self._records.append(speech, data_sha256, suffix)
+        except StorageFailed as error:
+            if self.policy.require_record:
+                raise
+            log_event(_log, logging.WARNING, "marking.not_recorded", reason=str(error))
 
     def _tolerate(self, error: MarkingFailed) -> None:
         if self.policy.strict:

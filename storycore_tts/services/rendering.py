@@ -1,15 +1,17 @@
-"""Renders speech: file format, speed and pitch."""
+"""Renders speech: file format, speed and pitch, and a notice in front of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
+from storycore_tts.domain.disclosure import Disclosure
 from storycore_tts.domain.jobs import Outcome
 from storycore_tts.domain.provenance import GENERATOR
 from storycore_tts.domain.speech import Speech
 from storycore_tts.errors import InvalidRequest, check_range
+from storycore_tts.services.disclosure import disclosed
 from storycore_tts.sound.files import FORMATS, check_suffix
 from storycore_tts.sound.pace import Changer
 from storycore_tts.sound.samples import SAMPLE_RATE, Samples
@@ -25,6 +27,7 @@ class Rendering:
         format: "wav", "flac", "mp3", "ogg", "opus", "aac", "m4a" or "pcm".
         speed: Speed factor, 0.25..4, at the same pitch; 1 changes nothing.
         pitch: Shift in semitones, −12..12, at the same speed; 0 changes nothing.
+        disclosure: The notice in front of the speech; None: there is none.
 
     Raises:
         InvalidRequest: The format is unknown, a value is out of range, or a required extra is not
@@ -34,6 +37,7 @@ class Rendering:
     format: str = "wav"
     speed: float = 1.0
     pitch: float = 0.0
+    disclosure: Disclosure | None = None
 
     def __post_init__(self) -> None:
         if self.suffix not in FORMATS:
@@ -66,9 +70,16 @@ class Rendering:
             speech = speech.pitched(self.pitch)
         return speech
 
-    def applied(self, speech: Speech) -> Outcome:
-        """Return the audio file and its details; blocks while it works."""
+    def applied(self, speech: Speech, notice: Speech | None = None) -> Outcome:
+        """Return the audio file and its details; blocks while it works.
+
+        Args:
+            speech: The speech.
+            notice: The spoken notice in front of it, whose speed and pitch do not change.
+        """
         speech = self.rendered(speech)
+        if notice is not None:
+            speech = disclosed(speech, notice)
         return Outcome(facts(speech), self.encode(speech), self.media_type)
 
     def encode(self, speech: Speech) -> bytes:
@@ -152,4 +163,5 @@ def facts(speech: Speech) -> dict[str, Any]:
         "queued_seconds": round(speech.timings.queued, 4),
         "generating_seconds": round(speech.timings.generating, 4),
         "warnings": list(speech.warnings),
+        "disclosure": speech.notice and asdict(speech.notice),
     }

@@ -34,6 +34,7 @@ from storycore_tts.errors import (
 from storycore_tts.ports import JobAffinityStore, JobQueue, SpeechChunk, UploadStore
 from storycore_tts.ports.operations import Request
 from storycore_tts.services.capacity import Capacity
+from storycore_tts.services.disclosure import spoken_notice
 from storycore_tts.services.job_specs import from_json, to_json
 from storycore_tts.services.rendering import RenderedStream, Rendering
 from storycore_tts.services.sentence_streams import by_sentence
@@ -181,8 +182,9 @@ class SpeechService:
 
         async def spoken() -> Outcome:
             async with self.capacities[name].place():
+                notice = await _notice(tts, rendering, request)
                 speech = await tts.speak(request)
-            return await asyncio.to_thread(rendering.applied, speech)
+            return await asyncio.to_thread(rendering.applied, speech, notice)
 
         try:
             return await within(time_limit, spoken())
@@ -356,10 +358,11 @@ class SpeechService:
             return await tts.perform(request, on_progress=on_progress)
 
         async with self.capacities[spec.backend].place(patient=True):
+            notice = await _notice(self.tts(spec.backend), rendering, request)
             result = await self._on_original_server(job_id, spec.backend, made)
         if isinstance(result, TrainedVoice):
             return Outcome(asdict(result))
-        return await asyncio.to_thread(rendering.applied, result)
+        return await asyncio.to_thread(rendering.applied, result, notice)
 
     async def _on_original_server(
         self, job_id: str, backend: str, made: Callable[[TextToSpeech], Awaitable[T]]
@@ -399,6 +402,13 @@ def _without_samples(chunk: SpeechChunk, request: SpeechRequest | CloneRequest) 
         source_type=chunk.source_type,
         request=request,
     )
+
+
+async def _notice(tts: TextToSpeech, rendering: Rendering, request: Request) -> Speech | None:
+    """Generate the notice first: if it fails, the line costs nothing."""
+    if rendering.disclosure is None:
+        return None
+    return await spoken_notice(tts, rendering.disclosure, request)
 
 
 def _blocks(samples: Samples, sample_rate: int) -> Iterator[Samples]:

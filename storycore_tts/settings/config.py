@@ -23,6 +23,7 @@ from storycore_tts.settings.backends import (
 )
 from storycore_tts.settings.block import SettingsBlock, one_of, refused
 from storycore_tts.settings.generation import QwenTTSGenerationConfig, QwenTTSTrainingConfig
+from storycore_tts.settings.ledger import LedgerConfig
 from storycore_tts.settings.marking import MarkingConfig
 from storycore_tts.settings.server import ServerConfig
 from storycore_tts.settings.voices import VoiceMapping, spoken, voices_of_others
@@ -101,6 +102,7 @@ class QwenTTSConfig(QwenTTSModelConfig):
     retry: RetryConfig = RetryConfig()
     breaker: BreakerConfig = BreakerConfig()
     marking: MarkingConfig = MarkingConfig()
+    ledger: LedgerConfig = LedgerConfig()
     server: ServerConfig = ServerConfig()
 
     def __init__(self, /, **values: Any) -> None:

@@ -92,6 +92,7 @@ def test_json_says_how_the_speech_was_made(there, tmp_path):
         "finish_reason": "stop",
         "x_vector_only": False,
         "warnings": [],
+        "disclosure": None,
     }
 
 

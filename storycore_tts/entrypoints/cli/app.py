@@ -16,6 +16,7 @@ from storycore_tts.entrypoints.cli.commands import (
     doctor,
     inspect,
     keys,
+    ledger,
     migrate,
     say,
     serve,
@@ -73,6 +74,7 @@ for _function in (
     add_command(app, _function)
 app.add_typer(voices.app, name="voices")
 app.add_typer(keys.app, name="keys")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(storycore.app, name="storycore")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
+from storycore_tts.domain.disclosure import Disclosure
 from storycore_tts.domain.sampling import SamplingParameters
 from storycore_tts.domain.training import TrainingParameters
 from storycore_tts.entrypoints.cli.groups import GivenParameters
@@ -132,6 +133,40 @@ class Output:
         float,
         Option("--pitch", metavar="SEMITONES", help="Pitch, -12 to 12; needs the extra media."),
     ] = 0.0
+
+
+@dataclass(frozen=True)
+class DisclosureFlags:
+    """Options for notices that the audio was generated."""
+
+    disclose: Annotated[
+        bool, Option("--disclose", help="Begin with a spoken notice that AI generated the audio.")
+    ] = False
+    disclose_text: Annotated[
+        str | None,
+        Option(
+            "--disclose-text",
+            metavar="TEXT",
+            help="The spoken notice.  [default: one sentence in the language of the text]",
+        ),
+    ] = None
+    disclose_voice: Annotated[
+        str | None,
+        Option(
+            "--disclose-voice", metavar="NAME", help="Its voice.  [default: the configured one]"
+        ),
+    ] = None
+    caption: Annotated[
+        Path | None,
+        Option("--caption", metavar="FILE", help="Write the notice as subtitles: .srt or .vtt."),
+    ] = None
+
+    @property
+    def wanted(self) -> Disclosure | None:
+        """The spoken notice; None if there is none."""
+        if not self.disclose and self.disclose_text is None and self.disclose_voice is None:
+            return None
+        return Disclosure(self.disclose_text, self.disclose_voice)
 
 
 class SamplingFlags(GivenParameters):

@@ -7,9 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from storycore_tts.domain.disclosure import CAPTION_SUFFIXES, Notice, caption, default_notice
 from storycore_tts.entrypoints.cli import backends, console, progress
 from storycore_tts.entrypoints.cli.interrupts import run_async
-from storycore_tts.entrypoints.cli.options import Output, Reporting
+from storycore_tts.entrypoints.cli.options import DisclosureFlags, Output, Reporting
 from storycore_tts.entrypoints.cli.targets import Target, target_of
 from storycore_tts.errors import BackendUnavailable, InvalidRequest
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from storycore_tts.domain.requests import CloneRequest, SpeechRequest
     from storycore_tts.domain.speech import Speech
     from storycore_tts.services.rendering import Rendering
+    from storycore_tts.services.speech import TextToSpeech
     from storycore_tts.settings import QwenTTSConfig
+
+_CAPTION_SECONDS = 4.0  # of a caption without a spoken notice
 
 
 def make_speech(
@@ -26,6 +30,7 @@ def make_speech(
     config: QwenTTSConfig,
     stem: str,
     output: Output,
+    disclosure: DisclosureFlags,
     reporting: Reporting,
 ) -> None:
     """Generate speech, write it to its target and print the path.
@@ -35,6 +40,7 @@ def make_speech(
         config: The settings.
         stem: Prefix for the name of a new file.
         output: Target, speed and pitch.
+        disclosure: Notices that the audio was generated.
         reporting: Options for messages.
 
     Raises:
@@ -44,6 +50,7 @@ def make_speech(
 
     container = backends.container_of(config, debug=reporting.debug)
     rendering = _rendering(output)
+    announced = _Announcement(disclosure, request, force=output.force)
     folder = container.audio_folder()
     target = target_of(output, folder=folder, text=request.text, stem=stem)
     if target.path is None and reporting.as_json:
@@ -53,9 +60,12 @@ def make_speech(
         service = container.service()
         try:
             with progress.shown(quiet=reporting.quiet) as shown, shown.tries_of(container):
+                notice = await announced.spoken(service)
                 speech = await service.speak(request, on_progress=shown.progress)
             speech = await asyncio.to_thread(rendering.rendered, speech)
+            speech = announced.before(speech, notice)
             await target.write(speech, folder)
+            await asyncio.to_thread(announced.write_caption, speech)
         finally:
             await service.aclose()
         return speech
@@ -67,6 +77,61 @@ def make_speech(
     finally:
         _remove_empty(target, output, config)
     report(speech, target.path, reporting)
+
+
+class _Announcement:
+    """The notices that the audio was generated.
+
+    Args:
+        disclosure: The options of the user.
+        line: The line.
+        force: Whether to overwrite an existing caption.
+
+    Raises:
+        InvalidRequest: The notice is empty, or the caption cannot be written.
+    """
+
+    def __init__(
+        self, disclosure: DisclosureFlags, line: SpeechRequest | CloneRequest, *, force: bool
+    ) -> None:
+        self._disclosure, self._line = disclosure.wanted, line
+        self._caption = disclosure.caption
+        if self._caption is None:
+            return
+        if self._caption.suffix.lower() not in CAPTION_SUFFIXES:
+            raise InvalidRequest(
+                f"{self._caption} is not a subtitle file.", hint="Use .srt or .vtt."
+            )
+        if self._caption.exists() and not force:
+            raise InvalidRequest(
+                f"The file {self._caption} already exists.", hint="Use --force to overwrite it."
+            )
+        if not self._caption.absolute().parent.is_dir():
+            raise InvalidRequest(f"There is no folder {self._caption.absolute().parent}.")
+
+    async def spoken(self, service: TextToSpeech) -> Speech | None:
+        """Generate the notice before the line, which costs nothing if this fails."""
+        from storycore_tts.services.disclosure import spoken_notice
+
+        if self._disclosure is None:
+            return None
+        return await spoken_notice(service, self._disclosure, self._line)
+
+    def before(self, speech: Speech, notice: Speech | None) -> Speech:
+        """Return the speech with the notice in front of it."""
+        from storycore_tts.services.disclosure import disclosed
+
+        return speech if notice is None else disclosed(speech, notice)
+
+    def write_caption(self, speech: Speech) -> None:
+        """Write the notice as subtitles; if it is not heard, it is shown for some seconds."""
+        from storycore_tts.services.output import write_file
+
+        if self._caption is None:
+            return
+        shown = Notice(default_notice(self._line.language), min(_CAPTION_SECONDS, speech.duration))
+        text = caption(speech.notice or shown, self._caption.suffix.lower())
+        write_file(self._caption, text.encode())
 
 
 def _rendering(output: Output) -> Rendering:
@@ -132,4 +197,5 @@ def as_json(speech: Speech, path: Path | None) -> dict[str, Any]:
         "x_vector_only": speech.x_vector_only,
         "timings": asdict(speech.timings),
         "warnings": list(speech.warnings),
+        "disclosure": speech.notice and asdict(speech.notice),
     }

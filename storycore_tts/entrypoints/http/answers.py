@@ -46,6 +46,10 @@ AUDIO: dict[int | str, dict[str, Any]] = {
                 "description": "Program and version that made it.",
             },
             "Speech-Warnings": {"schema": {"type": "string"}, "description": "A JSON list."},
+            "Speech-Disclosure": {
+                "schema": {"type": "string"},
+                "description": "The notice that the audio begins with, as JSON: text, seconds.",
+            },
         },
     }
 }
@@ -102,8 +106,9 @@ def speech_headers(facts: JSON) -> dict[str, str]:
         for name, header in _HEADERS.items()
         if facts.get(name) not in (None, "")
     }
-    if facts.get("warnings"):
-        headers["Speech-Warnings"] = json.dumps(facts["warnings"])
+    for name, header in (("warnings", "Speech-Warnings"), ("disclosure", "Speech-Disclosure")):
+        if facts.get(name):
+            headers[header] = json.dumps(facts[name])
     return headers
 
 

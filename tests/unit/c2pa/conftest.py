@@ -12,8 +12,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from storycore_tts.adapters.c2pa.credentials import OwnCredentials
 from storycore_tts.adapters.c2pa.signer import C2paSigner
+from storycore_tts.concurrency.file_locks import locked
 from storycore_tts.domain.speech import Speech
-from storycore_tts.services.files import locked
 from storycore_tts.services.marking import Marking
 from storycore_tts.sound.files import encode
 from storycore_tts.sound.tags import Tags

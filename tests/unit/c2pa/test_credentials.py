@@ -18,9 +18,9 @@ from storycore_tts.adapters.c2pa.credentials import OwnCredentials, parsed
 from storycore_tts.adapters.c2pa.own_certificate import made
 from storycore_tts.adapters.c2pa.reader import read_manifest
 from storycore_tts.adapters.c2pa.signer import C2paSigner
+from storycore_tts.concurrency.file_locks import locked
 from storycore_tts.container import Container
 from storycore_tts.errors import ConfigurationError, MarkingFailed
-from storycore_tts.services.files import locked
 from storycore_tts.settings import QwenTTSConfig
 from storycore_tts.settings.marking import MarkingConfig
 

@@ -11,6 +11,7 @@ from storycore_tts.domain.presets import CLONE_PRESETS, clone_preset
 from storycore_tts.entrypoints.cli import inputs, results, settings
 from storycore_tts.entrypoints.cli.options import (
     BackendFlags,
+    DisclosureFlags,
     Output,
     RefText,
     RefTextFile,
@@ -64,6 +65,7 @@ def clone(
     ] = "",
     strip_markup: StripMarkup = None,
     output: Output,
+    disclosure: DisclosureFlags,
     sampling: SamplingFlags,
     backend: BackendFlags,
     reporting: Reporting,
@@ -96,5 +98,6 @@ def clone(
         config=config,
         stem="clone",
         output=output,
+        disclosure=disclosure,
         reporting=reporting,
     )

@@ -11,6 +11,7 @@ from storycore_tts.entrypoints.cli import inputs, results, settings
 from storycore_tts.entrypoints.cli.interrupts import run_async
 from storycore_tts.entrypoints.cli.options import (
     BackendFlags,
+    DisclosureFlags,
     Output,
     Reporting,
     SamplingFlags,
@@ -56,6 +57,7 @@ def say(
     ] = None,
     strip_markup: StripMarkup = None,
     output: Output,
+    disclosure: DisclosureFlags,
     sampling: SamplingFlags,
     backend: BackendFlags,
     reporting: Reporting,
@@ -84,6 +86,7 @@ def say(
         config=config,
         stem="voice",
         output=output,
+        disclosure=disclosure,
         reporting=reporting,
     )
 
