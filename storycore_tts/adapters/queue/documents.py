@@ -60,9 +60,19 @@ def spec_from_json(text: str) -> JobSpec:
 
 
 def same_spec(one: str, other: str) -> bool:
-    """Return whether two specs are equal."""
-    first, second = (json.dumps(json.loads(each), sort_keys=True) for each in (one, other))
+    """Return whether two specs are equal, whatever the consent that they name.
+
+    The same request may be sent again after an upgrade, or after the consent was renewed.
+    """
+    first, second = (_without_consent(json.loads(each)) for each in (one, other))
     return first == second  # as text, since 1 is not True
+
+
+def _without_consent(spec: Document) -> str:
+    request = spec["details"].get("request")
+    if isinstance(request, dict):
+        request.pop("voice_consent", None)
+    return json.dumps(spec, sort_keys=True)
 
 
 def of_success(outcome: Outcome) -> Document:

@@ -13,7 +13,7 @@ from starlette.routing import Match
 
 from storycore_tts.__about__ import __version__
 from storycore_tts.container import live_settings
-from storycore_tts.entrypoints.http import jobs, openai, page, problems, speech, status
+from storycore_tts.entrypoints.http import consent, jobs, openai, page, problems, speech, status
 from storycore_tts.entrypoints.http.documented import documented
 from storycore_tts.entrypoints.http.security.bugs import Bugs
 from storycore_tts.entrypoints.http.security.exposure import check_exposure
@@ -54,6 +54,7 @@ def _routes(settings: LiveSettings) -> APIRouter:
         speech.references,
         jobs.router,
         status.voices,
+        consent.router,
         status.router,
         openai.router,
     ):
@@ -86,7 +87,7 @@ def create_embedded_router(
         dependencies=[*dependencies, Depends(provide)],
         responses=_INVALID | documented(HTTPStatus.SERVICE_UNAVAILABLE),
     )
-    for part in (speech.router, jobs.router, status.voices):
+    for part in (speech.router, jobs.router, status.voices, consent.router):
         router.include_router(part, prefix=prefix)
     return router
 

@@ -16,6 +16,7 @@ from storycore_tts.entrypoints.cli.options import (
     SamplingFlags,
     StripMarkup,
     TextFile,
+    Use,
 )
 from storycore_tts.errors import InvalidRequest
 
@@ -55,6 +56,7 @@ def say(
         ),
     ] = None,
     strip_markup: StripMarkup = None,
+    use: Use,
     output: Output,
     sampling: SamplingFlags,
     backend: BackendFlags,
@@ -78,6 +80,8 @@ def say(
         instruct=_instruct(instruct, style),
         sampling=sampling.over(config),
         strip_markup=strip_markup,
+        project=use.project,
+        purpose=use.purpose,
     )
     results.make_speech(
         run_async(request),
