@@ -193,12 +193,14 @@ class QwenTTSComfyUIClient(AsyncCloseable):
             TTSError: See ``storycore_tts.errors``.
         """
         reference, stored = await asyncio.to_thread(_reference, ref_audio, ref_text, self.voices)
+        if language is None and stored is not None:
+            language = stored.language
         only = reference.transcript is None if x_vector_only is None else x_vector_only
         request = CloneRequest(
             text=target_text,
             reference=reference,
             x_vector_only=only,
-            language=self._language(language or (stored.language if stored else None)),
+            language=self._language(language),
             sampling=self.config.generation.sampling(**sampling),
             checkpoint=custom_model_path,
             instruct=instruct,

@@ -77,9 +77,9 @@ class ConsentCheck:
                     "recorded on 2026-11-20'. tts.qwen.consent.at_once requires it.",
                 )
             await asyncio.to_thread(self._records().check, request)
-        except ConsentRefused as error:
-            voice = request.voice_consent and request.voice_consent.id
-            log_event(_log, logging.WARNING, "consent.refused", consent=voice, reason=error.message)
+        except ConsentRefused:
+            given = request.voice_consent and request.voice_consent.id
+            log_event(_log, logging.WARNING, "consent.refused", consent=given)
             raise
 
     async def _checked(
