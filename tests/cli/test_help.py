@@ -10,7 +10,7 @@ from storycore_tts import __version__
 from storycore_tts.entrypoints.cli.app import app
 
 COMMANDS = ["say", "clone", "train", "speakers", "doctor", "demo", "standin", "voices", "migrate"]
-VOICES = ["list", "add", "show", "remove"]
+VOICES = ["list", "add", "show", "remove", "revoke", "consent"]
 
 
 def test_help_lists_every_command_and_the_exit_statuses(cli):
@@ -27,7 +27,11 @@ def test_every_command_explains_itself(cli):
     voices = program.commands["voices"].commands
     assert list(voices) == VOICES
     commands = [([name], program.commands[name]) for name in COMMANDS]
-    for names, command in commands + [(["voices", name], voices[name]) for name in VOICES]:
+    consent = voices["consent"].commands
+    assert list(consent) == ["export", "import"]
+    commands += [(["voices", name], voices[name]) for name in VOICES]
+    commands += [(["voices", "consent", name], command) for name, command in consent.items()]
+    for names, command in commands:
         answer = cli(*names, "--help")
         assert answer.status == 0
         assert f"Usage: storycore-tts {' '.join(names)}" in answer.out

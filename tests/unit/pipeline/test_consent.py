@@ -14,6 +14,7 @@ from storycore_tts.errors import ConsentRefused
 from storycore_tts.pipeline.calls import Call, Dispatcher, Pipeline
 from storycore_tts.pipeline.consent import NOT_STATED, ConsentCheck
 from storycore_tts.pipeline.observing import Observer
+from storycore_tts.pipeline.sharing import SharedBackends
 from storycore_tts.ports.operations import CLONE, SPEAKERS, STREAM, SYNTHESIZE
 
 REFERENCE = ReferenceAudio(np.full(24_000, 0.5, np.float32), transcript="Ah.")
@@ -121,3 +122,13 @@ async def test_listeners_hear_of_a_refusal_and_the_log_names_no_voice(scripted, 
     assert [event.outcome for event in heard.of(RequestFinished)] == ["ConsentRefused"]
     assert f"consent.refused consent={MIA.id}" in caplog.text
     assert "Mia" not in caplog.text
+
+
+async def test_adapters_that_prepare_recordings_forget_one_when_told(scripted):
+    robot, plain, forgotten = scripted("robot"), scripted("plain"), []
+    robot.forget = forgotten.append
+    shared = SharedBackends()
+    for adapter in (robot, plain):
+        shared.lease(adapter.name, lambda adapter=adapter: Dispatcher(adapter, adapter.name))
+    shared.forget("5e" * 32)
+    assert forgotten == ["5e" * 32]
