@@ -3,6 +3,7 @@
 from .__about__ import __version__
 from .adapters.telemetry import EventLog, OpenTelemetrySpans, PrometheusMetrics
 from .container import Container, open_tts
+from .domain.consent import Consent, ConsentReference, Revocation
 from .domain.events import (
     AttemptFailed,
     AvailabilityChanged,
@@ -61,6 +62,7 @@ from .errors import (
     BackendTimeout,
     BackendUnavailable,
     ConfigurationError,
+    ConsentRefused,
     GenerationFailed,
     InvalidDataset,
     InvalidReferenceAudio,
@@ -118,6 +120,9 @@ __all__ = [
     "ClonePreset",
     "CloneRequest",
     "ConfigurationError",
+    "Consent",
+    "ConsentReference",
+    "ConsentRefused",
     "Container",
     "DatasetSize",
     "Defaults",
@@ -156,6 +161,7 @@ __all__ = [
     "Reloaded",
     "RequestFinished",
     "RequestStarted",
+    "Revocation",
     "Routed",
     "RunawayGeneration",
     "Sampling",

@@ -106,6 +106,7 @@ def _defaults(config: QwenTTSConfig) -> Defaults:
             name: VoiceChoice(one.speaker, one.language) for name, one in config.voice_map.items()
         },
         strip_markup=config.strip_markup,
+        at_once=config.consent.at_once,
     )
 
 
@@ -269,12 +270,13 @@ class ConfiguredSpeech(TextToSpeech):
         self._switching = Switching(self._assembled(self.config))
         observer = Observer(backend=lambda: self.config.backend, tell=listeners.tell)
         super().__init__(
-            Pipeline(self._switching, observer),
+            self._switching,
             name=self.config.backend,
             defaults=_defaults(self.config),
             listeners=listeners,
             voices=voices,
             marking=marking_for(self.config),
+            middleware=[observer],
         )
         _tell_of_notices(self.config)
         settings.follow(self.prepare)

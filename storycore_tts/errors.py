@@ -11,6 +11,7 @@
     │   │   ├── RecordingTooLarge
     │   │   └── UnsupportedRecording
     │   └── InvalidDataset
+    ├── ConsentRefused          the consent to the use of a voice is missing, revoked or expired
     ├── ConfigurationError      an invalid setting in a file or in the environment
     ├── BackendUnavailable      unreachable, overloaded or incomplete: retry or fall back
     │   ├── BackendTimeout
@@ -103,6 +104,10 @@ class UnsupportedRecording(InvalidReferenceAudio):
 
 class InvalidDataset(InvalidRequest):
     """The training dataset is invalid."""
+
+
+class ConsentRefused(TTSError):
+    """The consent to the use of a voice is missing, revoked or expired, or does not cover it."""
 
 
 class ConfigurationError(TTSError, ValueError):

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 from storycore_tts.adapters.audio_intake import IntakeLimits, RecordingReader
 from storycore_tts.adapters.c2pa.isolated import IsolatedManifests
 from storycore_tts.container import ConfiguredSpeech, Container, logged
+from storycore_tts.domain.consent import Revocation
 from storycore_tts.domain.endpoints import BackendEndpoint
 from storycore_tts.domain.events import Listener, Reloaded
-from storycore_tts.domain.jobs import JobHandler, JobKind
+from storycore_tts.domain.jobs import Failure, JobHandler, JobKind, Withdrawn
 from storycore_tts.errors import ConfigurationError
 from storycore_tts.live_settings import LiveSettings
 from storycore_tts.pipeline.sharing import SharedBackends
@@ -68,7 +69,11 @@ async def open_speech_service(
         store = _Store(settings, backends.capacities, share=store_when_asked)
         first.push_async_callback(store.aclose)
         speech_service = SpeechService(
-            backends.services, backends.capacities, store=store, elsewhere=backends.at
+            backends.services,
+            backends.capacities,
+            store=store,
+            elsewhere=backends.at,
+            forget=backends.forget,
         )
         store.perform = speech_service.perform
 
@@ -130,6 +135,10 @@ class _Backends:
     ) -> AbstractAsyncContextManager[TextToSpeech]:
         """Open a backend at another endpoint."""
         return self.services[backend].at(endpoint)
+
+    def forget(self, reference_sha256: str) -> None:
+        """Drop what the backends prepared from a recording."""
+        self._shared.forget(reference_sha256)
 
     def _made(self, config: QwenTTSConfig) -> ConfiguredSpeech:
         service: ConfiguredSpeech = Container(
@@ -275,7 +284,7 @@ def make_queue(
 
     server = config.server
     return DurableQueue(
-        Path(server.state_dir) if server.state_dir else _usual_folder(share=share),
+        _state_dir(config, share=share),
         concurrency,
         share=share,
         database_url=server.database_url,
@@ -286,6 +295,31 @@ def make_queue(
             JobKind.TRAINING: server.training_seconds,
         },
     )
+
+
+def withdraw_jobs(config: QwenTTSConfig, revocation: Revocation, recording: bytes) -> Withdrawn:
+    """Let the jobs in a revoked voice fail, from a process that runs no service; blocks.
+
+    Args:
+        config: The settings, which name the job store.
+        revocation: The revocation.
+        recording: The file of the recording.
+
+    Raises:
+        StorageFailed: The database failed.
+    """
+    server, folder = config.server, _state_dir(config, share=False)
+    if server.database_url is None and not (folder / "store.sqlite").exists():
+        return Withdrawn()  # no service has run here
+    from storycore_tts.adapters.queue import withdraw_from
+
+    failure = Failure.of(revocation.refusal())
+    return withdraw_from(folder, server.database_url, revocation.consent_id, recording, failure)
+
+
+def _state_dir(config: QwenTTSConfig, *, share: bool) -> Path:
+    own = config.server.state_dir
+    return Path(own) if own else _usual_folder(share=share)
 
 
 def _usual_folder(*, share: bool) -> Path:

@@ -160,6 +160,19 @@ class StoredAudio:
     etag: str
 
 
+@dataclass(frozen=True)
+class Withdrawn:
+    """The jobs in a voice whose consent was revoked.
+
+    Args:
+        ended: Ids of the jobs that had not ended, and have failed now.
+        outputs: Ids of the jobs that had succeeded; their audio is kept.
+    """
+
+    ended: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+
 JobHandler: TypeAlias = Callable[[str, JobSpec, OnProgress], Awaitable[Outcome]]
 """Runs a job, given its id, its spec and a progress callback. When called again with the same id,
 it must resume the job if the backend still knows it, instead of starting over."""

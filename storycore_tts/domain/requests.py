@@ -12,6 +12,7 @@ from uuid import UUID
 
 import numpy as np
 
+from storycore_tts.domain.consent import ConsentReference
 from storycore_tts.domain.languages import AUTO, language_named
 from storycore_tts.domain.markup import without_markup
 from storycore_tts.domain.parameters import check_parameters
@@ -63,6 +64,8 @@ class SpeechRequest:
         project: Name of the project; a gradual rollout keeps each project on one backend.
         job_id: UUID of the job. If the backend still knows a job with this id, it resumes that job
             instead of starting a new one. None: a new id.
+        purpose: What the line is for, such as "trailer"; some consents cover certain purposes only.
+        voice_consent: The consent of the stored voice; None: it is not a stored voice, or has none.
         strip_markup: Remove Markdown, tags such as ``<break/>`` and ``[laugh]``, and emoji from the
             text; otherwise, a warning of the result lists those that may be read aloud.
 
@@ -80,6 +83,8 @@ class SpeechRequest:
     sampling: Sampling = field(default_factory=Sampling)
     project: str = ""
     job_id: str | None = None
+    purpose: str = field(default="", kw_only=True)
+    voice_consent: ConsentReference | None = field(default=None, kw_only=True)
     strip_markup: InitVar[bool] = False
 
     def __post_init__(self, strip_markup: bool) -> None:
@@ -271,6 +276,10 @@ class CloneRequest:
             instead of starting a new one. None: a new id.
         instruct: Style instruction in natural language. If the backend ignores it for clones, the
             result has a warning.
+        consent: Who agreed to the use of the recording, and when, in words; "": not stated. See
+            ``tts.qwen.consent.at_once``.
+        purpose: What the line is for, such as "trailer"; some consents cover certain purposes only.
+        voice_consent: The consent of the stored voice; None: the recording is no stored voice.
         strip_markup: Remove markup from the text; see ``SpeechRequest``.
 
     Raises:
@@ -288,12 +297,16 @@ class CloneRequest:
     project: str = ""
     job_id: str | None = None
     instruct: str = ""
+    consent: str = field(default="", kw_only=True)
+    purpose: str = field(default="", kw_only=True)
+    voice_consent: ConsentReference | None = field(default=None, kw_only=True)
     strip_markup: InitVar[bool] = False
 
     def __post_init__(self, strip_markup: bool) -> None:
         _set(self, text=_text(self.text, strip_markup), language=language_named(self.language))
         _check_job(self)
         _set(self, instruct=speakable(self.instruct, what="instruct") if self.instruct else "")
+        _set(self, consent=speakable(self.consent, what="consent") if self.consent else "")
         if self.reference.transcript is None and not self.x_vector_only:
             raise InvalidRequest(
                 "Cloning needs to know what is said in the reference.",
@@ -362,9 +375,11 @@ def _text(text: str, strip_markup: bool) -> str:
 
 
 def _check_job(request: SpeechRequest | CloneRequest | TrainingRequest) -> None:
-    """Validate project and job_id, and convert the id to the form that ComfyUI accepts."""
-    if not isinstance(request.project, str):
-        raise InvalidRequest(f"project must be a string, not {type(request.project).__name__}.")
+    """Validate project, purpose and job_id, and convert the id to the form that ComfyUI accepts."""
+    for name in ("project", "purpose"):
+        value = getattr(request, name, "")
+        if not isinstance(value, str):
+            raise InvalidRequest(f"{name} must be a string, not {type(value).__name__}.")
     if request.job_id is not None:
         try:
             _set(request, job_id=str(UUID(request.job_id)))

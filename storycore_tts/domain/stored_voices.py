@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Literal
 
+from storycore_tts.domain.consent import Consent, ConsentReference, checkpoint_sha256, in_utc
 from storycore_tts.domain.languages import AUTO, language_named
 from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRequest
 from storycore_tts.domain.sampling import Sampling
@@ -33,7 +34,8 @@ class StoredVoice:
         name: 1 to 64 letters, digits, spaces, dots, underscores and hyphens of any script. Case is
             ignored, and spaces equal underscores. The names of the nine built-in voices are
             reserved.
-        consent: Who agreed to the use of the voice, and when, in words; required for a recording.
+        consent: Who agreed to the use of the voice, and when, in words; a recording needs this or a
+            ``consent_record``, of which it is then a summary.
         reference: The recording; without a transcript, only its timbre is used.
         checkpoint: Folder of the fine-tuned model, **as the backend sees it**.
         speaker: Speaker name that the checkpoint was trained with; None: ``name``.
@@ -41,11 +43,14 @@ class StoredVoice:
         language: Default language of the voice; None: the configured one.
         instruct: Default manner of speaking, in words; checkpoints only.
         created: Time of creation, with a time zone; stored in UTC.
+        consent_record: The consent; it is bound to the recording or to the checkpoint. None: made
+            from ``consent``, or the voice has none.
 
     Raises:
         InvalidRequest: The name is invalid; neither or both of recording and checkpoint are given;
-            a recording has no consent; or a value does not apply to this kind of voice.
+            a recording has no consent, or two; or a value does not apply to this kind of voice.
         UnsupportedLanguage: The model does not support the language.
+        ConsentRefused: The consent was given for another recording.
     """
 
     name: str
@@ -57,13 +62,12 @@ class StoredVoice:
     language: str | None = None
     instruct: str = ""
     created: datetime = field(default_factory=_now)
+    consent_record: Consent | None = None
 
     def __post_init__(self) -> None:
-        self._set(name=voice_name(self.name), created=_in_utc(self.created))
+        self._set(name=voice_name(self.name), created=in_utc("created", self.created))
         if self.language is not None:
             self._set(language=language_named(self.language))
-        if self.consent:
-            self._set(consent=speakable(self.consent, what="consent"))
         if self.instruct:
             self._set(instruct=speakable(self.instruct, what="instruct"))
         if (self.reference is None) == (self.checkpoint is None):
@@ -74,6 +78,7 @@ class StoredVoice:
             self._check_clone()
         else:
             self._check_checkpoint()
+        self._bind_consent()
 
     @property
     def kind(self) -> VoiceKind:
@@ -85,6 +90,20 @@ class StoredVoice:
         """Whether a clone uses the speaker embedding only, since there is no transcript."""
         return self.reference is not None and self.reference.transcript is None
 
+    @property
+    def reference_sha256(self) -> str:
+        """Hash of the recording, or of the checkpoint's name: what a consent is bound to."""
+        if self.reference is not None:
+            return self.reference.sha256
+        assert self.checkpoint is not None
+        return checkpoint_sha256(self.checkpoint, self.speaker or self.name)
+
+    @property
+    def consent_reference(self) -> ConsentReference | None:
+        """The reference to the consent that requests carry; None if there is no consent."""
+        record = self.consent_record
+        return None if record is None else ConsentReference(self.name, record.id)
+
     def request(
         self,
         text: str,
@@ -93,6 +112,7 @@ class StoredVoice:
         instruct: str = "",
         sampling: Sampling | None = None,
         project: str = "",
+        purpose: str = "",
         strip_markup: bool = False,
     ) -> SpeechRequest | CloneRequest:
         """Return the request that speaks a line in this voice.
@@ -102,7 +122,8 @@ class StoredVoice:
             language: Name, code or locale of a language; None: the default of the voice, or "Auto".
             instruct: How to speak it, in words; "": the default of the voice.
             sampling: Sampling parameters; None: the defaults.
-            project: Project of the line, for gradual rollouts.
+            project: Project of the line, for gradual rollouts and for consents to certain projects.
+            purpose: What the line is for.
             strip_markup: Remove markup from the text; see ``SpeechRequest``.
 
         Raises:
@@ -119,6 +140,8 @@ class StoredVoice:
                 instruct=instruct or self.instruct,
                 sampling=sampling,
                 project=project,
+                purpose=purpose,
+                voice_consent=self.consent_reference,
                 strip_markup=strip_markup,
             )
         self._refuse("instruct", instruct)
@@ -129,8 +152,22 @@ class StoredVoice:
             language=language,
             sampling=sampling,
             project=project,
+            purpose=purpose,
+            voice_consent=self.consent_reference,
             strip_markup=strip_markup,
         )
+
+    def _bind_consent(self) -> None:
+        record = self.consent_record
+        if record is None and self.consent:
+            record = Consent(self.consent, given=self.created)
+        elif record is not None and self.consent not in ("", record.words):
+            raise InvalidRequest(
+                f"The voice {self.name!r} has two consents.", hint="Give a text or a record."
+            )
+        if record is not None:
+            record = record.bound_to(self.reference_sha256, voice=self.name)
+            self._set(consent_record=record, consent=record.words)
 
     def _check_clone(self) -> None:
         if not isinstance(self.reference, ReferenceAudio):
@@ -139,7 +176,7 @@ class StoredVoice:
                 f"{type(self.reference).__name__}.",
                 hint="Create one with ReferenceAudio.from_file(path, transcript=words).",
             )
-        if not self.consent:
+        if not self.consent and self.consent_record is None:
             raise InvalidRequest(
                 f"The voice {self.name!r} cannot be stored without the speaker's consent.",
                 hint="Say who agreed, and when: 'my own voice, recorded on 2026-11-20'.",
@@ -205,15 +242,3 @@ def _may_stand_in_a_name(character: str) -> bool:
     # Includes marks: many scripts write vowels with them.
     category = unicodedata.category(character)
     return character in _PUNCTUATION or category[0] in "LM" or category == "Nd"
-
-
-def _in_utc(moment: datetime) -> datetime:
-    if not isinstance(moment, datetime) or moment.tzinfo is None:
-        raise InvalidRequest(
-            f"created must be a datetime with a time zone, not {shown(moment)}.",
-            hint="Use datetime.now(timezone.utc).",
-        )
-    try:
-        return moment.astimezone(timezone.utc)
-    except OverflowError:  # the first or last day that datetime supports
-        raise InvalidRequest(f"created is {moment}, which cannot be converted to UTC.") from None

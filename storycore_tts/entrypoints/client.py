@@ -163,6 +163,7 @@ class QwenTTSComfyUIClient(AsyncCloseable):
         language: str | None = None,
         custom_model_path: str | None = None,
         instruct: str = "",
+        consent: str = "",
         strip_markup: bool | None = None,
         output_path: str | PathLike[str] | None = None,
         on_progress: OnProgress | None = None,
@@ -182,6 +183,8 @@ class QwenTTSComfyUIClient(AsyncCloseable):
             custom_model_path: Folder of another Base model on the server; None: the stock one.
             instruct: Style instruction in natural language. If the node ignores it, the result has
                 a warning.
+            consent: Who agreed to the use of the recording, and when, in words. Not needed for a
+                stored voice, which has a consent of its own.
             strip_markup: Remove Markdown, tags and emoji from the text; None: as configured.
             output_path: .wav, .flac, .mp3, .ogg, .opus, .aac or .m4a file to write; None: a new
                 .wav.
@@ -192,18 +195,20 @@ class QwenTTSComfyUIClient(AsyncCloseable):
             InvalidReferenceAudio: The recording cannot be read or cloned.
             TTSError: See ``storycore_tts.errors``.
         """
-        reference, own_language = await asyncio.to_thread(
-            _reference, ref_audio, ref_text, self.voices
-        )
+        reference, stored = await asyncio.to_thread(_reference, ref_audio, ref_text, self.voices)
+        if language is None and stored is not None:
+            language = stored.language
         only = reference.transcript is None if x_vector_only is None else x_vector_only
         request = CloneRequest(
             text=target_text,
             reference=reference,
             x_vector_only=only,
-            language=self._language(own_language if language is None else language),
+            language=self._language(language),
             sampling=self.config.generation.sampling(**sampling),
             checkpoint=custom_model_path,
             instruct=instruct,
+            consent=consent,
+            voice_consent=stored.consent_reference if stored else None,
             strip_markup=self._strip(strip_markup),
         )
         return await self._speak(request, "clone", output_path, on_progress)
@@ -289,16 +294,16 @@ def _reference(
     audio: str | PathLike[str] | bytes | ReferenceAudio,
     transcript: str | None,
     voices: VoiceLibrary,
-) -> tuple[ReferenceAudio, str | None]:
-    """Return the recording, and the language of its stored voice, if it has one."""
+) -> tuple[ReferenceAudio, StoredVoice | None]:
+    """Return the recording, and the stored voice that it comes from, if any."""
     if isinstance(audio, bytes):
         return ReferenceAudio.from_bytes(audio, transcript=transcript), None
-    language = None
+    stored = None
     if isinstance(audio, str) and not _is_here(audio) and (stored := voices.find(audio)):
-        audio, language = _recording(stored), stored.language
+        audio = _recording(stored)
     if not isinstance(audio, ReferenceAudio):
         return ReferenceAudio.from_file(audio, transcript=transcript), None
-    return (audio if transcript is None else replace(audio, transcript=transcript)), language
+    return (audio if transcript is None else replace(audio, transcript=transcript)), stored
 
 
 def _is_here(path: str) -> bool:

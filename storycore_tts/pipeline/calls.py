@@ -14,6 +14,7 @@ from storycore_tts.errors import TTSError
 from storycore_tts.pipeline import audio_gate
 from storycore_tts.pipeline.ignored import ignored_by
 from storycore_tts.ports import Adapter, BackendStatus, Capabilities, SpeechChunk
+from storycore_tts.ports.consent import ReferenceCache
 from storycore_tts.ports.operations import Operation
 
 
@@ -170,6 +171,11 @@ class Dispatcher:
                 raise asyncio.CancelledError from error
             raise
         return with_warnings(audio_gate.checked(result, call.request), ignored)
+
+    def forget(self, reference_sha256: str) -> None:
+        """Drop what the adapter prepared from a recording; see ``ReferenceCache.forget``."""
+        if isinstance(self._adapter, ReferenceCache):
+            self._adapter.forget(reference_sha256)
 
     async def status(self) -> BackendStatus:
         """See ``Adapter.status``."""

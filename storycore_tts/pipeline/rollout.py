@@ -21,6 +21,7 @@ from storycore_tts.ports.operations import OPERATIONS, Request
 
 RoutingKey = Literal["project", "speaker", "request"]
 
+_UNHEARD = ("project", "job_id", "purpose", "consent", "voice_consent")  # they change no audio
 _PORTS = {operation.capability for operation in OPERATIONS}
 
 
@@ -54,7 +55,7 @@ def routing_key(request: Request, by: RoutingKey) -> str:
         return f"reference {_text(request.reference)}"
     if by != "request" and isinstance(request, TrainingRequest):
         return f"speaker {request.speaker_name.casefold()}"
-    told = [f.name for f in fields(request) if f.name not in ("project", "job_id")]
+    told = [f.name for f in fields(request) if f.name not in _UNHEARD]
     return "request " + " ".join(_text(getattr(request, name)) for name in told)
 
 

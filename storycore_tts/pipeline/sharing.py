@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 
 from storycore_tts.errors import TTSError
-from storycore_tts.pipeline.calls import Backend, Pipeline
+from storycore_tts.pipeline.calls import Backend, Dispatcher, Pipeline
 
 
 class SharedBackends:
@@ -49,6 +49,14 @@ class SharedBackends:
             except TTSError:
                 self._made = before
                 raise
+
+    def forget(self, reference_sha256: str) -> None:
+        """Drop what all adapters prepared from a recording; see ``ReferenceCache.forget``."""
+        with self._lock:
+            backends = [backend for backend, _ in self._made.values()]
+        for backend in backends:
+            if isinstance(backend, Dispatcher):
+                backend.forget(reference_sha256)
 
     def _give_back(self, key: Hashable) -> bool:
         """End a lease; return whether it was the last one."""

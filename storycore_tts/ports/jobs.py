@@ -6,7 +6,15 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from storycore_tts.domain.endpoints import BackendEndpoint
-from storycore_tts.domain.jobs import Job, JobHandler, JobSpec, JobState, StoredAudio
+from storycore_tts.domain.jobs import (
+    Failure,
+    Job,
+    JobHandler,
+    JobSpec,
+    JobState,
+    StoredAudio,
+    Withdrawn,
+)
 
 
 @runtime_checkable
@@ -70,6 +78,20 @@ class JobQueue(Protocol):
         Raises:
             JobNotFound: The owner has no such job.
             JobNotReady: The job has not ended.
+        """
+
+    async def withdraw(self, consent_id: str, recording: bytes, failure: Failure) -> Withdrawn:
+        """Let all owners' unfinished jobs in a voice fail, and delete the copies of its recording.
+
+        When this returns, none of these jobs can succeed any more.
+
+        Args:
+            consent_id: Id of the consent that was revoked; "": only copies are deleted.
+            recording: The file of the recording; b"": only the copies of these jobs are deleted.
+            failure: The error of the jobs.
+
+        Raises:
+            StorageFailed: The database failed; nothing was changed.
         """
 
     async def audio(self, owner: str, job_id: str) -> StoredAudio:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
+from storycore_tts.domain.consent import ConsentReference
 from storycore_tts.domain.disclosure import Disclosure
 from storycore_tts.domain.jobs import JSON, JobKind
 from storycore_tts.domain.requests import CloneRequest, ReferenceAudio
@@ -45,6 +46,8 @@ def to_json(
     values.pop("job_id", None)
     if "sampling" in values:
         values["sampling"] = written(values["sampling"])
+    if "voice_consent" in values:
+        values["voice_consent"] = asdict(values["voice_consent"])
     if isinstance(request, CloneRequest):
         values["reference"] = reference
         values["transcript"] = request.reference.transcript
@@ -74,6 +77,8 @@ async def from_json(
     values = {**document["request"], "job_id": job_id}
     if "sampling" in values:
         values["sampling"] = _read(Sampling, values["sampling"])
+    if "voice_consent" in values:
+        values["voice_consent"] = _read(ConsentReference, values["voice_consent"])
     how = {**document.get("rendering", {})}
     if "disclosure" in how:
         how["disclosure"] = _read(Disclosure, how["disclosure"])

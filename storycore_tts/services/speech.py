@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from storycore_tts.domain.consent import AtOnce
 from storycore_tts.domain.endpoints import BackendEndpoint
 from storycore_tts.domain.events import Listener, Listeners
 from storycore_tts.domain.languages import AUTO
@@ -24,7 +25,15 @@ from storycore_tts.errors import (
     StorageFailed,
     UnknownSpeaker,
 )
-from storycore_tts.pipeline.calls import Backend, Call, StartedStream, backend_of
+from storycore_tts.pipeline.calls import (
+    Backend,
+    Call,
+    Middleware,
+    Pipeline,
+    StartedStream,
+    backend_of,
+)
+from storycore_tts.pipeline.consent import ConsentCheck
 from storycore_tts.ports import Adapter, BackendStatus, Capabilities, SpeechChunk
 from storycore_tts.ports.operations import (
     SPEAKERS,
@@ -59,6 +68,7 @@ class Defaults:
         sampling: Sampling parameters.
         voice_map: Voice ids of other speech services, mapped to the voices that replace them.
         strip_markup: Remove markup from the text; see ``SpeechRequest``.
+        at_once: What happens to a clone of a recording whose request states no consent.
     """
 
     speaker: str = "Ryan"
@@ -66,6 +76,7 @@ class Defaults:
     sampling: Sampling = field(default_factory=Sampling)
     voice_map: Mapping[str, VoiceChoice] = field(default_factory=dict)
     strip_markup: bool = False
+    at_once: AtOnce = "warned"
 
 
 class TextToSpeech:
@@ -79,6 +90,7 @@ class TextToSpeech:
         voices: Library of stored voices; None: the user's library.
         times: Records of training times; None: the user's records.
         marking: Marks the sound files; None: with tags only.
+        middleware: Wraps each call, outermost first; consent is checked inside of it.
     """
 
     def __init__(
@@ -91,8 +103,10 @@ class TextToSpeech:
         voices: VoiceLibrary | None = None,
         times: TrainingTimes | None = None,
         marking: Marking | None = None,
+        middleware: Sequence[Middleware] = (),
     ) -> None:
-        self._backend = backend_of(adapter, name)
+        self._consent = ConsentCheck(lambda: self.voices.consents, lambda: self.defaults.at_once)
+        self._backend = Pipeline(backend_of(adapter, name), *middleware, self._consent)
         self._times = times or TrainingTimes()
         self._name = name
         self._listeners = listeners or Listeners()
@@ -149,6 +163,7 @@ class TextToSpeech:
         checkpoint: str | None = None,
         sampling: Sampling | None = None,
         project: str = "",
+        purpose: str = "",
         strip_markup: bool | None = None,
         on_progress: OnProgress | None = None,
     ) -> Speech:
@@ -163,7 +178,8 @@ class TextToSpeech:
             instruct: Style instruction in natural language; "": that of the stored voice.
             checkpoint: Folder of a fine-tuned model, as the backend sees it.
             sampling: Sampling parameters.
-            project: Name of the project, for a gradual rollout.
+            project: Name of the project, for a gradual rollout and for consents to certain ones.
+            purpose: What the line is for; some consents cover certain purposes only.
             strip_markup: Remove Markdown, tags such as ``[laugh]`` and emoji from the text; None:
                 as configured. If False, a warning of the result lists them.
             on_progress: Progress callback.
@@ -179,6 +195,7 @@ class TextToSpeech:
             checkpoint=checkpoint,
             sampling=sampling,
             project=project,
+            purpose=purpose,
             strip_markup=strip_markup,
         )
         return await self.speak(request, on_progress=on_progress)
@@ -193,7 +210,9 @@ class TextToSpeech:
         checkpoint: str | None = None,
         sampling: Sampling | None = None,
         project: str = "",
+        purpose: str = "",
         strip_markup: bool | None = None,
+        owner: str | None = None,
     ) -> SpeechRequest | CloneRequest:
         """Build the request that ``say`` sends, for ``speak`` and ``synthesize_stream``.
 
@@ -208,10 +227,14 @@ class TextToSpeech:
             checkpoint: Folder of a fine-tuned model; ``speaker`` is then a name in that model, and
                 stored voices are not searched.
             sampling: None: the configured sampling.
-            project: Name of the project, for a gradual rollout.
+            project: See ``say``.
+            purpose: See ``say``.
             strip_markup: None: as configured.
+            owner: See ``VoiceLibrary.find``.
 
         Raises:
+            ConsentRefused: The consent to the use of the stored voice was revoked, or was given for
+                another recording.
             InvalidRequest: An argument is invalid, such as an instruct for a cloned voice, or a
                 checkpoint without its speaker.
             StorageFailed: The stored voice is damaged or cannot be read.
@@ -227,7 +250,7 @@ class TextToSpeech:
         strip = self.defaults.strip_markup if strip_markup is None else strip_markup
         stored, spoken = None, None
         if checkpoint is None:
-            speaker, spoken, stored = await self._voice(speaker)
+            speaker, spoken, stored = await self._voice(speaker, owner)
         if language is None:
             language = spoken or (stored and stored.language) or self.defaults.language
         if stored is not None:
@@ -237,6 +260,7 @@ class TextToSpeech:
                 instruct=instruct,
                 sampling=sampling,
                 project=project,
+                purpose=purpose,
                 strip_markup=strip,
             )
         return SpeechRequest(
@@ -247,6 +271,7 @@ class TextToSpeech:
             instruct=instruct,
             sampling=sampling,
             project=project,
+            purpose=purpose,
             strip_markup=strip,
         )
 
@@ -260,6 +285,7 @@ class TextToSpeech:
         Raises:
             UnsupportedByBackend: This backend does not support this kind of voice.
             UnknownSpeaker: Neither the backend nor the library has this voice.
+            ConsentRefused: See ``check_consent``; raised instead of delivering the speech, too.
             TTSError: See ``SpeechSynthesizer.synthesize`` and ``VoiceCloner.clone``.
         """
         await self._ready()
@@ -301,6 +327,7 @@ class TextToSpeech:
 
         Raises:
             UnsupportedByBackend: This backend cannot stream.
+            ConsentRefused: See ``check_consent``; also raised between chunks.
         """
         await self._ready()
         found = markup_warnings(request.text)
@@ -370,6 +397,20 @@ class TextToSpeech:
         """
         return self._offered(operation_for(request))
 
+    async def check_consent(self, request: Request) -> None:
+        """Check that there is consent to the use of the voice; ``speak`` does so by itself.
+
+        Args:
+            request: The request; those that need no consent pass.
+
+        Raises:
+            ConsentRefused: The consent is revoked, expired, given for another recording, does not
+                cover the line, or is not stated although ``tts.qwen.consent.at_once`` requires it.
+            StorageFailed: The records cannot be read.
+        """
+        if not isinstance(request, TrainingRequest):
+            await self._consent.check(request)
+
     async def status(self) -> BackendStatus:
         """See ``Adapter.status``."""
         await self._ready()
@@ -386,24 +427,28 @@ class TextToSpeech:
         """Return the machine that a backend trains on, the key of recorded training times."""
         return backend
 
-    async def _voice(self, name: str) -> tuple[str, str | None, StoredVoice | None]:
+    async def _voice(
+        self, name: str, owner: str | None
+    ) -> tuple[str, str | None, StoredVoice | None]:
         """Resolve a name to a speaker, the language of its mapping, and the stored voice."""
-        stored = await self._stored(name)
+        stored = await self._stored(name, owner)
         if stored is not None or is_built_in(name) or not isinstance(name, str):
             return name, None, stored
         choice = mapped_voice(name, self.defaults.voice_map)
         if choice is None:
             return name, None, None
-        return choice.speaker, choice.language, await self._stored(choice.speaker)
+        return choice.speaker, choice.language, await self._stored(choice.speaker, owner)
 
-    async def _stored(self, name: str) -> StoredVoice | None:
-        return None if is_built_in(name) else await asyncio.to_thread(self.voices.find, name)
+    async def _stored(self, name: str, owner: str | None) -> StoredVoice | None:
+        if is_built_in(name):
+            return None
+        return await asyncio.to_thread(self.voices.find, name, owner=owner)
 
     async def _mention_stored_voices(self, error: UnknownSpeaker, request: Request) -> None:
         if not isinstance(request, SpeechRequest) or request.checkpoint is not None:
             return
         with suppress(StorageFailed):  # the original error matters more
-            names = await asyncio.to_thread(self.voices.names)
+            names = await asyncio.to_thread(self.voices.names, owner="")  # for everyone
             if names:
                 error.hint = f"{error.hint or ''} Stored voices: {', '.join(names)}.".strip()
 

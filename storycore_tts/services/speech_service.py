@@ -13,8 +13,9 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 
 from storycore_tts.concurrency.waiting import within
+from storycore_tts.domain.consent import Revocation
 from storycore_tts.domain.endpoints import BackendEndpoint
-from storycore_tts.domain.jobs import Job, JobSpec, Outcome
+from storycore_tts.domain.jobs import Failure, Job, JobSpec, Outcome, Withdrawn
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.progress import OnProgress
 from storycore_tts.domain.requests import (
@@ -113,6 +114,7 @@ class SpeechService:
         capacities: Limits of each backend.
         store: Returns the job store.
         elsewhere: Opens a backend at another endpoint, to continue jobs there.
+        forget: Drops what backends prepared from a recording; see ``ReferenceCache.forget``.
     """
 
     def __init__(
@@ -122,11 +124,13 @@ class SpeechService:
         *,
         store: OpenStore,
         elsewhere: Elsewhere,
+        forget: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.backends = backends
         self.capacities = capacities
         self._store = store
         self._elsewhere = elsewhere
+        self._forget = forget
         self.default_backend = next(iter(backends))
         """Name of the default backend."""
 
@@ -184,7 +188,9 @@ class SpeechService:
             async with self.capacities[name].place():
                 notice = await _notice(tts, rendering, request)
                 speech = await tts.speak(request)
-            return await asyncio.to_thread(rendering.applied, speech, notice)
+            outcome = await asyncio.to_thread(rendering.applied, speech, notice)
+            await tts.check_consent(request)  # it may have been revoked meanwhile
+            return outcome
 
         try:
             return await within(time_limit, spoken())
@@ -269,6 +275,7 @@ class SpeechService:
 
         async with aclosing(by_sentence(request, speak)) as chunks:  # type: ignore[type-var]
             async for chunk in chunks:
+                await tts.check_consent(request)  # a sentence may have waited for the one before
                 yield chunk
 
     async def keep(self, owner: str, recording: ReferenceAudio) -> str:
@@ -322,11 +329,14 @@ class SpeechService:
 
         Raises:
             UnsupportedByBackend: The backend does not support the operation.
+            ConsentRefused: There is no consent to the use of the voice.
             IdempotencyConflict: The key was used for a different request.
             TooManyJobs: The queue is full.
             StorageFailed: The database cannot be used.
         """
-        kind = self.tts(backend).check(request).job
+        tts = self.tts(backend)
+        kind = tts.check(request).job
+        await tts.check_consent(request)
         assert kind is not None  # every request can become a job
         if reference is None and isinstance(request, CloneRequest):
             reference = await self.keep(terms.owner, request.reference)
@@ -339,6 +349,34 @@ class SpeechService:
                 **asdict(terms),
             )
         )
+
+    async def revoke(
+        self, name: str, *, reason: str = "", owner: str | None = None
+    ) -> tuple[Revocation, Withdrawn]:
+        """Revoke the consent to the use of a stored voice; when this returns, no job can use it.
+
+        The recording is deleted, with its copies for jobs and what backends prepared from it.
+
+        Args:
+            name: Name of the voice.
+            reason: Why, in words.
+            owner: See ``VoiceLibrary.find``.
+
+        Returns:
+            The revocation, and the jobs in this voice.
+
+        Raises:
+            UnknownSpeaker: There is no such voice.
+            StorageFailed: The voice is damaged, or a folder or database fails; call it again then.
+        """
+        library = self.tts().voices
+        revocation, recording = await asyncio.to_thread(
+            library.revoke, name, reason=reason, owner=owner
+        )
+        self._forget(revocation.reference_sha256)
+        queue = await self.queue()
+        failure = Failure.of(revocation.refusal())
+        return revocation, await queue.withdraw(revocation.consent_id, recording, failure)
 
     async def perform(self, job_id: str, spec: JobSpec, on_progress: OnProgress) -> Outcome:
         """Run a job for the queue; if it runs again, a backend that knows the job continues it.

@@ -80,6 +80,8 @@ async def speak_lines(
         try:
             async with gate:
                 kept = takes.kept(name, key)
+                if kept is not None:
+                    await tts.check_consent(plan.request)
                 if kept is None:
                     speech = await tts.speak(plan.request)
                     data = await asyncio.to_thread(speech.encode)

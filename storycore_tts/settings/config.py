@@ -22,6 +22,7 @@ from storycore_tts.settings.backends import (
     RetryConfig,
 )
 from storycore_tts.settings.block import SettingsBlock, one_of, refused
+from storycore_tts.settings.consent import ConsentConfig
 from storycore_tts.settings.generation import QwenTTSGenerationConfig, QwenTTSTrainingConfig
 from storycore_tts.settings.ledger import LedgerConfig
 from storycore_tts.settings.marking import MarkingConfig
@@ -103,6 +104,7 @@ class QwenTTSConfig(QwenTTSModelConfig):
     breaker: BreakerConfig = BreakerConfig()
     marking: MarkingConfig = MarkingConfig()
     ledger: LedgerConfig = LedgerConfig()
+    consent: ConsentConfig = ConsentConfig()
     server: ServerConfig = ServerConfig()
 
     def __init__(self, /, **values: Any) -> None:

@@ -11,7 +11,8 @@ def test_a_transcript_is_used_and_may_stand_in_a_file(there, spoken, inputs_of, 
     (tmp_path / "words.txt").write_text(words + "\n", encoding="utf-8-sig")
     for option, value in (("--ref-text", words), ("--ref-text-file", "words.txt")):
         marked = f"**{LINE}**"
-        told = there("clone", audio, marked, option, value, "--strip-markup", "--json").json
+        how = (option, value, "--strip-markup", "--consent", "My own voice.", "--json")
+        told = there("clone", audio, marked, *how).json
         assert (told["x_vector_only"], told["warnings"]) == (False, [])
         sent = inputs_of(CLONE)
         assert (sent["ref_text"], sent["target_text"]) == (words, LINE)
@@ -22,6 +23,7 @@ def test_only_the_timbre_is_taken_without_a_transcript_or_when_asked_for(there, 
     for more in ([], ["--ref-text", words, "--x-vector-only"]):
         answer = there("clone", audio, LINE, "--json", *more)
         assert answer.json["x_vector_only"] is True
+        assert "warning: the request does not state the speaker's consent" in answer.err
         assert more or "warning: cloned from the x-vector only" in answer.err
         assert inputs_of(CLONE)["x_vector_only"] is True
 

@@ -130,7 +130,8 @@ def every_error(kind=errors.TTSError):
 
 def test_every_error_of_ours_has_a_status():
     for kind in every_error():
-        if issubclass(kind, errors.InvalidRequest | errors.ConfigurationError):
+        refusals = (errors.InvalidRequest, errors.ConfigurationError, errors.ConsentRefused)
+        if issubclass(kind, refusals):
             wanted = 2
         elif issubclass(kind, errors.BackendUnavailable | errors.AuthenticationFailed):
             wanted = 3

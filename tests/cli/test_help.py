@@ -21,7 +21,7 @@ COMMANDS = [
     "voices",
     "migrate",
 ]
-VOICES = ["list", "add", "show", "remove"]
+VOICES = ["list", "add", "show", "remove", "revoke", "consent"]
 
 
 def test_help_lists_every_command_and_the_exit_statuses(cli):
@@ -38,7 +38,11 @@ def test_every_command_explains_itself(cli):
     voices = program.commands["voices"].commands
     assert list(voices) == VOICES
     commands = [([name], program.commands[name]) for name in COMMANDS]
-    for names, command in commands + [(["voices", name], voices[name]) for name in VOICES]:
+    consent = voices["consent"].commands
+    assert list(consent) == ["export", "import"]
+    commands += [(["voices", name], voices[name]) for name in VOICES]
+    commands += [(["voices", "consent", name], command) for name, command in consent.items()]
+    for names, command in commands:
         answer = cli(*names, "--help")
         assert answer.status == 0
         assert f"Usage: storycore-tts {' '.join(names)}" in answer.out

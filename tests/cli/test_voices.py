@@ -1,6 +1,8 @@
 """``storycore-tts voices``, and ``say`` in the voices that it stores."""
 
+import json
 from datetime import datetime, timedelta, timezone
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -99,8 +101,9 @@ def test_the_list(cli, mia, tom, terminal):
     rows = [line.split("\t") for line in cli("voices", "list").out.splitlines()]
     assert [row[:3] for row in rows] == [["Mia", "clone", ""], ["Tom", "checkpoint", "French"]]
     assert {row[3] for row in rows} <= days
+    assert [row[4] for row in rows] == ["text", ""]
     told = cli("voices", "list", "--json").json
-    keys = {"name", "kind", "language", "created", "problem"}
+    keys = {"name", "kind", "language", "created", "problem", "consent"}
     assert [set(entry) for entry in told] == [keys, keys]
     assert [entry["problem"] for entry in told] == ["", ""]
     terminal()
@@ -127,6 +130,8 @@ def test_all_that_is_known_of_a_voice(cli, mia, tom):
     made = datetime.fromisoformat(told.pop("created"))
     assert datetime.now(timezone.utc) - made < timedelta(minutes=5)
     assert 3 < told.pop("duration") < 8
+    record = told.pop("consent_record")
+    assert (record["how"], record["text"]) == ("text", CONSENT)
     assert told == {
         "name": "Mia",
         "kind": "clone",
@@ -145,6 +150,69 @@ def test_all_that_is_known_of_a_voice(cli, mia, tom):
     assert (facts["speaker"], facts["language"]) == ("tom_v2", "French")
     assert "transcript" not in facts
     assert {"checkpoint": "/srv/voices/tom", "instruct": "Slowly."}.items() <= tom.items()
+
+
+def test_a_record_says_who_agreed_how_for_what_and_until_when(cli, add, spoken, tmp_path):
+    (tmp_path / "signed.pdf").write_bytes(b"%PDF")
+    (tmp_path / "said.wav").write_bytes(b"RIFF")
+    answer = add(
+        "Mia", spoken[0], "--ref-text", spoken[1], "--consent-by", "Mia B.",
+        "--consent-document", "signed.pdf", "--consent-statement", "said.wav",
+        "--projects", "harbour", "--projects", "pier", "--languages", "en",
+        "--purposes", "audiobook", "--expires", "2100-01-31", "--json",
+    )  # fmt: skip
+    assert "the recorded statement was not checked" in answer.err
+    record = answer.json["consent_record"]
+    assert record["document_sha256"] == sha256(b"%PDF").hexdigest()
+    assert record["statement_sha256"] == sha256(b"RIFF").hexdigest()
+    (row,) = [line.split("\t") for line in cli("voices", "list").out.splitlines()]
+    assert row[4] == (
+        "statement by Mia B.; until 2100-02-01 00:00 UTC; projects: harbour, pier; "
+        "purposes: audiobook; languages: English"
+    )
+    facts = dict(line.split("\t") for line in cli("voices", "show", "Mia").out.splitlines())
+    assert (facts["consent given_by"], facts["consent projects"]) == ("Mia B.", "harbour, pier")
+    assert add("Zoe", spoken[0], "--ref-text", "Hi.", "--consent-document", "none.pdf").status == 2
+
+
+def test_a_line_out_of_scope_is_2_and_one_within_is_spoken(cli, add, spoken, there):
+    add("Mia", spoken[0], "--x-vector-only", "--projects", "harbour", "--purposes", "audiobook")
+    answer = there("say", LINE, "--speaker", "Mia", "--json")
+    assert (answer.status, answer.json["error"]["type"]) == (2, "ConsentRefused")
+    within = ("--project", "harbour", "--purpose", "audiobook")
+    assert there("say", LINE, "--speaker", "Mia", *within).status == 0
+
+
+def test_a_revoked_voice_is_refused_and_listed(cli, mia, spoken, add):
+    assert cli("voices", "revoke", "mia", stdin=b"n\n").status == 130
+    answer = cli("voices", "revoke", "mia", "--yes", "--reason", "She asked.", "--json")
+    assert (answer.status, answer.json["voice"], answer.json["ended"]) == (0, "Mia", [])
+    said = cli("say", LINE, "--speaker", "Mia", "--backend", "draft", "--json")
+    assert (said.status, said.json["error"]["type"]) == (2, "ConsentRefused")
+    assert add("Mia", spoken[0], "--ref-text", mia).status == 2
+    assert cli("voices", "list", "--json").json == []
+    (revoked,) = cli("voices", "list", "--revoked", "--json").json
+    assert revoked["reason"] == "She asked."
+    assert cli("voices", "list", "--revoked").out.split("\t")[0] == "Mia"
+    assert cli("voices", "revoke", "Max", "--yes").status == 2
+
+
+def test_a_record_is_exported_and_imported_for_the_same_recording(cli, mia, add, spoken, tmp_path):
+    exported = cli("voices", "consent", "export", "Mia").out
+    assert mia not in exported
+    record = json.loads(exported)
+    record["consent"]["projects"] = ["harbour"]
+    (tmp_path / "mia.json").write_text(json.dumps(record))
+    assert cli("voices", "consent", "import", "mia.json").out == "Mia\n"
+    assert cli("voices", "list").out.split("\t")[4] == "text; projects: harbour\n"
+    soundfile.write(tmp_path / "other.wav", 0.3 * np.sin(np.arange(96_000) / 20), 24_000)
+    add("Zoe", "other.wav", "--x-vector-only")
+    refused = cli("voices", "consent", "import", "mia.json", "--name", "Zoe", "--json")
+    assert (refused.status, refused.json["error"]["type"]) == (2, "ConsentRefused")
+    for wrong in ("{", "[]", '{"format": 2}', '{"format": 1, "voice": "Mia", "consent": {}}'):
+        (tmp_path / "mia.json").write_text(wrong)
+        answer = cli("voices", "consent", "import", "mia.json")
+        assert (answer.status, "holds no record of a consent" in answer.err) == (2, True)
 
 
 def test_remove_asks(cli, tom, library):

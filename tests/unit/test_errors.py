@@ -29,7 +29,7 @@ RETRYABLE = {
 NOT_RETRYABLE = {
     "TTSError", "InvalidRequest", "UnknownSpeaker", "UnsupportedLanguage", "UnsupportedByBackend",
     "InvalidReferenceAudio", "RecordingTooLarge", "UnsupportedRecording", "InvalidDataset",
-    "ConfigurationError", "NodePackMissing", "GenerationFailed", "OutOfMemory",
+    "ConsentRefused", "ConfigurationError", "NodePackMissing", "GenerationFailed", "OutOfMemory",
     "AuthenticationFailed", "JobCancelled", "StorageFailed", "MarkingFailed",
 }  # fmt: skip
 

@@ -84,7 +84,7 @@ class DirectAdapter:
             window=direct.batch_window_ms / 1000,
             keep=not config.unload_model_after_generate,
         )
-        prompts = PromptCache(int(direct.clone_cache_megabytes * 2**20))
+        self._prompts = prompts = PromptCache(int(direct.clone_cache_megabytes * 2**20))
         self._pool = Pool(
             limits, lambda key: load(key.checkpoint, key.version, config, prompts), clock=clock
         )
@@ -168,6 +168,10 @@ class DirectAdapter:
     async def status(self) -> BackendStatus:
         """See ``Adapter.status``. Reports the package, the device and the checkpoints."""
         return await asyncio.to_thread(self._look)
+
+    def forget(self, reference_sha256: str) -> None:
+        """See ``ReferenceCache.forget``."""
+        self._prompts.forget(reference_sha256)
 
     async def aclose(self) -> None:
         """Stop generation, end the threads and free the memory. Safe to call twice."""

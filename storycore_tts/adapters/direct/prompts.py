@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class PromptKey:
 
     Args:
         model: The checkpoint that prepared it, including its state.
-        audio: Hash of the samples and the sample rate of the recording.
+        audio: ``ReferenceAudio.sha256`` of the recording.
         transcript: Transcript of the recording.
         x_vector_only: Whether only the speaker embedding was used.
     """
@@ -36,16 +36,14 @@ class PromptKey:
             reference: The recording.
             x_vector_only: Whether only the speaker embedding is used.
         """
-        rate = f"{reference.sample_rate}:".encode()
-        audio = hashlib.sha256(rate + reference.samples.tobytes()).hexdigest()
         transcript = "" if x_vector_only else reference.transcript or ""
-        return cls(model, audio, transcript, x_vector_only)
+        return cls(model, reference.sha256, transcript, x_vector_only)
 
 
 class PromptCache:
     """A cache of prepared references with a size limit; the least recently used are dropped first.
 
-    Not thread-safe: used only by the thread that holds the turn.
+    Filled only by the thread that holds the turn; any thread may remove entries.
 
     Args:
         limit: Maximum total size, in bytes.
@@ -53,6 +51,7 @@ class PromptCache:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self._lock = threading.Lock()
         self._kept: OrderedDict[PromptKey, tuple[Any, int]] = OrderedDict()
         self.size = 0
         """Total size, in bytes."""
@@ -64,19 +63,32 @@ class PromptCache:
             key: The key.
             prepare: Returns the prepared reference and its size in bytes.
         """
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key][0]
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key][0]
         prompt, size = prepare()
-        if size <= self._limit:
-            self._kept[key] = (prompt, size)
-            self.size += size
-        while self.size > self._limit:
-            _, (_, freed) = self._kept.popitem(last=False)
-            self.size -= freed
+        with self._lock:
+            if size <= self._limit:
+                self._kept[key] = (prompt, size)
+                self.size += size
+            while self.size > self._limit:
+                _, (_, freed) = self._kept.popitem(last=False)
+                self.size -= freed
         return prompt
+
+    def forget(self, audio: str) -> None:
+        """Drop all entries of a recording.
+
+        Args:
+            audio: ``ReferenceAudio.sha256`` of the recording.
+        """
+        with self._lock:
+            for key in [key for key in self._kept if key.audio == audio]:
+                self.size -= self._kept.pop(key)[1]
 
     def clear(self) -> None:
         """Drop all entries."""
-        self._kept.clear()
-        self.size = 0
+        with self._lock:
+            self._kept.clear()
+            self.size = 0

@@ -22,14 +22,16 @@ finds out that the worker is dead sets it back to "queued" (``claims.requeue``).
 writes only if the job has not been claimed again since. A process that was wrongly considered dead
 finds a different number there, and its result is discarded.
 
-``durable`` is the queue itself, ``work`` runs one job, ``watching`` notifies watchers, ``uploads``
-stores recordings, ``affinities`` records backend endpoints, ``housekeeping`` removes expired data,
-and ``older`` migrates the jobs of earlier versions, which stored them with DBOS.
+``durable`` is the queue itself, ``work`` runs one job, ``watching`` notifies watchers,
+``withdrawing`` ends the jobs in a voice whose consent was revoked, ``uploads`` stores recordings,
+``affinities`` records backend endpoints, ``housekeeping`` removes expired data, and ``older``
+migrates the jobs of earlier versions, which stored them with DBOS.
 """
 
 from __future__ import annotations
 
 from storycore_tts.adapters.queue.durable import TIME_LIMITS, DurableQueue
 from storycore_tts.adapters.queue.waiting import Intervals
+from storycore_tts.adapters.queue.withdrawing import withdraw_from
 
-__all__ = ["TIME_LIMITS", "DurableQueue", "Intervals"]
+__all__ = ["TIME_LIMITS", "DurableQueue", "Intervals", "withdraw_from"]

@@ -93,7 +93,7 @@ class Claims:
             dying = [claim for claim in found if claim.attempt > self._max_attempts]
             for claim in dying:
                 is_it = jobs.c.id == claim.job_id
-                self._end(connection, claim.job_id, is_it, documents.of_failure(_LOST))
+                end(self._storage, connection, claim.job_id, is_it, documents.of_failure(_LOST))
             claims = [claim for claim in found if claim not in dying]
             connection.execute(
                 jobs.update()
@@ -125,7 +125,7 @@ class Claims:
         """
         ours = sa.and_(_is_ours(job_id, attempt), jobs.c.state.in_(LIVE))
         with self._storage.writing() as connection:
-            return self._end(connection, job_id, ours, document, audio, progress)
+            return end(self._storage, connection, job_id, ours, document, audio, progress)
 
     def release(self) -> None:
         """Requeue this process's unfinished jobs; the attempt is not counted."""
@@ -175,27 +175,42 @@ class Claims:
                 jobs.update().where(left).values(state=_QUEUED, worker=None, **changes)
             )
 
-    def _end(
-        self,
-        connection: sa.Connection,
-        job_id: str,
-        condition: sa.ColumnElement[bool],
-        document: Document,
-        audio: bytes = b"",
-        progress: str | None = None,
-    ) -> bool:
-        changes = {"state": document["state"], "ended": now(), "progress": progress}
-        if not connection.execute(jobs.update().where(condition).values(changes)).rowcount:
-            return False
-        row = {
-            "job_id": job_id,
-            "document": documents.to_json(document),
-            "media_type": document.get("media_type", ""),
-            "etag": sha256(audio).hexdigest(),
-            "audio": audio,
-        }
-        self._storage.upsert(connection, results, row, "document", "media_type", "etag", "audio")
-        return True
+
+def end(
+    storage: Storage,
+    connection: sa.Connection,
+    job_id: str,
+    condition: sa.ColumnElement[bool],
+    document: Document,
+    audio: bytes = b"",
+    progress: str | None = None,
+) -> bool:
+    """Write a job's final state, outcome and audio, in a transaction.
+
+    Args:
+        storage: The database.
+        connection: The transaction.
+        job_id: Id of the job.
+        condition: Selects the job, unless it must not be changed.
+        document: The outcome.
+        audio: The audio file.
+        progress: The progress as JSON.
+
+    Returns:
+        Whether the condition selected the job.
+    """
+    changes = {"state": document["state"], "ended": now(), "progress": progress}
+    if not connection.execute(jobs.update().where(condition).values(changes)).rowcount:
+        return False
+    row = {
+        "job_id": job_id,
+        "document": documents.to_json(document),
+        "media_type": document.get("media_type", ""),
+        "etag": sha256(audio).hexdigest(),
+        "audio": audio,
+    }
+    storage.upsert(connection, results, row, "document", "media_type", "etag", "audio")
+    return True
 
 
 def _next_of(backend: str, limit: int) -> sa.Select[tuple[str, int, str]]:

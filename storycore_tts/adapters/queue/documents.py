@@ -58,14 +58,23 @@ def spec_from_json(text: str) -> JobSpec:
 
 
 def same_spec(one: str, other: str) -> bool:
-    """Return whether two specs are equal.
+    """Return whether two specs are equal, whatever the consent that they name.
+
+    The same request may be sent again after an upgrade, or after the consent was renewed.
 
     Raises:
         StorageFailed: See ``reading``.
     """
     with reading():
-        first, second = (json.dumps(json.loads(each), sort_keys=True) for each in (one, other))
+        first, second = (_without_consent(json.loads(each)) for each in (one, other))
     return first == second  # as text, since 1 is not True
+
+
+def _without_consent(spec: Document) -> str:
+    request = spec["details"].get("request")
+    if isinstance(request, dict):
+        request.pop("voice_consent", None)
+    return json.dumps(spec, sort_keys=True)
 
 
 @contextmanager

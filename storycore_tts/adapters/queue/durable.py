@@ -24,11 +24,13 @@ from storycore_tts.adapters.queue.storage import SCHEMA_LOCK, Storage
 from storycore_tts.adapters.queue.uploads import Uploads
 from storycore_tts.adapters.queue.waiting import Intervals, Stopped, patiently
 from storycore_tts.adapters.queue.watching import Watching
+from storycore_tts.adapters.queue.withdrawing import withdraw
 from storycore_tts.adapters.queue.work import JobRun
 from storycore_tts.concurrency.closing import AsyncCloseable
 from storycore_tts.concurrency.waiting import all_ended, unbroken, wait_at_most
 from storycore_tts.domain.jobs import (
     SUSPENDED,
+    Failure,
     Job,
     JobHandler,
     JobKind,
@@ -36,6 +38,7 @@ from storycore_tts.domain.jobs import (
     JobSpec,
     JobState,
     StoredAudio,
+    Withdrawn,
 )
 from storycore_tts.domain.logs import log_event
 from storycore_tts.errors import InvalidRequest, StorageFailed
@@ -201,6 +204,16 @@ class DurableQueue(AsyncCloseable):
             raise JobNotReady("The job has not ended.", hint="Cancel it, and wait for its end.")
         await self.in_thread(self._housekeeping.remove, [job_id])
         return job
+
+    async def withdraw(self, consent_id: str, recording: bytes, failure: Failure) -> Withdrawn:
+        """Let unfinished jobs in a voice fail; see ``JobQueue.withdraw``."""
+        self.check_open()
+        found = await self.in_thread(withdraw, self._storage, consent_id, recording, failure)
+        for job_id in found.ended:
+            if job_id in self._works:
+                self._works[job_id].stop("cancelled")
+            self._watching.changed(job_id)
+        return found
 
     async def audio(self, owner: str, job_id: str) -> StoredAudio:
         """Return a job's audio; see ``JobQueue.audio``."""

@@ -54,7 +54,8 @@ def _root(
     """Speech, voice cloning and training with Qwen3-TTS, through ComfyUI or other backends.
 
     The path of the result is printed to stdout, everything else to stderr. Exit status: 0 success;
-    2 invalid usage or input; 3 backend unavailable; 4 generation failed; 130 interrupted.
+    2 invalid usage or input, or no consent; 3 backend unavailable; 4 generation failed; 130
+    interrupted.
     """
 
 

@@ -12,6 +12,7 @@ from storycore_tts.errors import (
     AuthenticationFailed,
     BackendUnavailable,
     ConfigurationError,
+    ConsentRefused,
     InvalidRequest,
     TTSError,
 )
@@ -26,7 +27,7 @@ INTERRUPTED = interrupts.INTERRUPTED
 
 def exit_status(error: TTSError) -> int:
     """Return the exit status for an error."""
-    if isinstance(error, InvalidRequest | ConfigurationError):
+    if isinstance(error, InvalidRequest | ConfigurationError | ConsentRefused):
         return WRONG_INPUT
     if isinstance(error, BackendUnavailable | AuthenticationFailed):
         return UNAVAILABLE

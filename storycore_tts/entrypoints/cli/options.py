@@ -108,6 +108,18 @@ StripMarkup = Annotated[
 
 
 @dataclass(frozen=True)
+class Use:
+    """Options for what a line is used for; some voices may be used for certain things only."""
+
+    project: Annotated[
+        str, Option("--project", metavar="NAME", help="Project that the line belongs to.")
+    ] = ""
+    purpose: Annotated[
+        str, Option("--purpose", metavar="NAME", help="What the line is for, such as trailer.")
+    ] = ""
+
+
+@dataclass(frozen=True)
 class Output:
     """Options for the audio: destination, format, speed and pitch."""
 

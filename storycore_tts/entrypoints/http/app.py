@@ -13,7 +13,16 @@ from starlette.routing import Match
 
 from storycore_tts.__about__ import __version__
 from storycore_tts.container import live_settings
-from storycore_tts.entrypoints.http import inspection, jobs, openai, page, problems, speech, status
+from storycore_tts.entrypoints.http import (
+    consent,
+    inspection,
+    jobs,
+    openai,
+    page,
+    problems,
+    speech,
+    status,
+)
 from storycore_tts.entrypoints.http.documented import documented
 from storycore_tts.entrypoints.http.security.bugs import Bugs
 from storycore_tts.entrypoints.http.security.exposure import check_exposure
@@ -55,6 +64,7 @@ def _routes(settings: LiveSettings) -> APIRouter:
         jobs.router,
         inspection.router,
         status.voices,
+        consent.router,
         status.router,
         openai.router,
     ):
@@ -87,7 +97,7 @@ def create_embedded_router(
         dependencies=[*dependencies, Depends(provide)],
         responses=_INVALID | documented(HTTPStatus.SERVICE_UNAVAILABLE),
     )
-    for part in (speech.router, jobs.router, status.voices):
+    for part in (speech.router, jobs.router, status.voices, consent.router):
         router.include_router(part, prefix=prefix)
     return router
 

@@ -38,6 +38,7 @@ _STATUS: tuple[tuple[type[TTSError], HTTPStatus], ...] = (
     (errors.RecordingTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (errors.UnsupportedRecording, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     (errors.InvalidRequest, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (errors.ConsentRefused, HTTPStatus.FORBIDDEN),
     (errors.ConfigurationError, HTTPStatus.SERVICE_UNAVAILABLE),
     (errors.BackendTimeout, HTTPStatus.GATEWAY_TIMEOUT),
     (errors.BackendUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),

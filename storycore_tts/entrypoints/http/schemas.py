@@ -92,7 +92,11 @@ class Conditions(BaseModel):
     backend: str | None = Field(
         default=None, description="Backend to use; see /status for those available."
     )
-    project: str = Field(default="", description="Name of the project, for a gradual rollout.")
+    project: str = Field(
+        default="",
+        description="Name of the project, for a gradual rollout, and for voices that may be used "
+        "for certain projects only.",
+    )
     priority: Annotated[int, Field(ge=PRIORITIES[0], le=PRIORITIES[1])] = Field(
         default=0, description="Jobs with higher priority run first."
     )
@@ -122,6 +126,10 @@ class LineBody(Conditions):
     text: str = Field(description="Text to speak.", examples=[_A_LINE])
     language: str | None = Field(
         default=None, description="Name, code or locale; null: as configured."
+    )
+    purpose: str = Field(
+        default="",
+        description="What the line is for; some voices may be used for certain purposes only.",
     )
     strip_markup: bool | None = Field(
         default=None,
@@ -175,6 +183,10 @@ class CloneForm(LineBody):
     )
     instruct: str = Field(
         default="", description="Style instruction; not all backends support it for clones."
+    )
+    consent: str = Field(
+        default="",
+        description="Who agreed to the use of the recording, and when, in words.",
     )
     preset: ClonePresetName | None = Field(
         default=None, description="Sets x_vector_only; must fit the model size of this service."

@@ -69,6 +69,14 @@ class Service:
         """The current settings."""
         return self.settings.config
 
+    def finder(self, owner: str) -> str | None:
+        """Return who looks for stored voices; see ``VoiceLibrary.find``.
+
+        Args:
+            owner: Owner of the request.
+        """
+        return owner if self.config.server.api_keys else None  # without keys there is one user
+
     def sampling(self, body: BaseModel) -> Sampling:
         """Return the configured sampling parameters, overridden by those of a body.
 

@@ -91,7 +91,9 @@ async def generate(
         checkpoint=checkpoint,
         sampling=service.sampling(body),
         project=body.project,
+        purpose=body.purpose,
         strip_markup=body.strip_markup,
+        owner=service.finder(owner),
     )
     terms = _terms(owner, body, idempotency_key)
     return await _respond(request, service, body, wanted, terms, prefer)
@@ -117,6 +119,8 @@ async def clone(
         sampling=service.sampling(form),
         project=form.project,
         instruct=form.instruct,
+        consent=form.consent,
+        purpose=form.purpose,
         strip_markup=tts.defaults.strip_markup if form.strip_markup is None else form.strip_markup,
     )
     terms = _terms(owner, form, idempotency_key)

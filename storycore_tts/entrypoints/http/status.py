@@ -67,7 +67,7 @@ async def speakers(
     ]
     stored = [
         SpeakerView(name=one.name, kind=one.kind, language=one.language or "")
-        for one in await asyncio.to_thread(tts.voices.entries)
+        for one in await asyncio.to_thread(tts.voices.entries, owner=service.finder(owner))
         if one.kind is not None and not one.problem
     ]
     name = backend or service.speech.default_backend

@@ -174,6 +174,8 @@ class Qwen3TTSIntegration:
         reference_audio_path: str | os.PathLike[str],
         text: str,
         output_path: str | os.PathLike[str],
+        *,
+        consent: str = "",
     ) -> bool:
         """Generate a line with the timbre of a recording.
 
@@ -181,11 +183,12 @@ class Qwen3TTSIntegration:
             reference_audio_path: Path of a local recording.
             text: Text to speak.
             output_path: .wav, .flac, .mp3, .ogg, .opus, .aac or .m4a file to write.
+            consent: Who agreed to the use of the recording, and when, in words; "": not stated.
 
         Returns:
             Whether the file was written; if not, ``last_error`` holds the error.
         """
-        return self._done(lambda: self._clone(reference_audio_path, text, output_path))
+        return self._done(lambda: self._clone(reference_audio_path, text, output_path, consent))
 
     def generate_prompt(self, voice_type: str, emotion: str, language: str) -> str:
         """Return a style instruction; see ``Qwen3TTSPromptStrategy``."""
@@ -234,6 +237,7 @@ class Qwen3TTSIntegration:
         reference_audio_path: str | os.PathLike[str],
         text: str,
         output_path: str | os.PathLike[str],
+        consent: str,
     ) -> None:
         await self._speech.refresh()
         await self._files.clone(
@@ -242,6 +246,7 @@ class Qwen3TTSIntegration:
             output_path,
             language=self.legacy.language,
             sample_rate=self.legacy.sample_rate,
+            consent=consent,
         )
 
     def _instruct(self, params: VoiceParams) -> str:

@@ -98,6 +98,7 @@ class SpeechFiles:
         language: str | None = None,
         model_choice: str | None = None,
         sample_rate: int | None = None,
+        consent: str = "",
         **sampling: Unpack[SamplingOptions],
     ) -> VoiceResult:
         """Generate a line with a voice cloned from a recording; see ``say``.
@@ -111,6 +112,7 @@ class SpeechFiles:
             language: Language name, code or locale; None: the configured one.
             model_choice: "0.6B" or "1.7B"; None: the configured size.
             sample_rate: Sample rate of the file, in Hz; None: that of the model.
+            consent: Who agreed to the use of the recording, and when, in words; "": not stated.
             **sampling: See ``SamplingOptions``.
 
         Raises:
@@ -124,6 +126,7 @@ class SpeechFiles:
             x_vector_only=x_vector_only or transcript is None,
             language=language or config.default_language,
             sampling=config.generation.sampling(**sampling),
+            consent=consent,
             strip_markup=config.strip_markup,
         )
         tts, asked = self._speech.tts(model_choice), VoicedRequest(request, "")

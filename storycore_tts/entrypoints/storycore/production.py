@@ -210,6 +210,8 @@ class QwenTTSService:
         language: str | None = None,
         output_path: str | PathLike[str] | None = None,
         preset: str = "balanced",
+        *,
+        consent: str = "",
         **sampling: Unpack[SamplingOptions],
     ) -> QwenTTSGenerationResult:
         """Generate a line with a voice cloned from a recording.
@@ -223,6 +225,7 @@ class QwenTTSService:
             output_path: File to write; None: a new .wav in ``tts.qwen.output_dir``, or in
                 ``output/tts``, which the engine serves.
             preset: "fast", "balanced" or "quality".
+            consent: Who agreed to the use of the recording, and when, in words; "": not stated.
             **sampling: See ``SamplingOptions``.
         """
         await self._speech.refresh()
@@ -236,6 +239,7 @@ class QwenTTSService:
                 x_vector_only=chosen.x_vector_only,
                 language=language,
                 model_choice=chosen.model_choice,
+                consent=consent,
                 **sampling,
             )
             return _result(spoken, "cloned")

@@ -38,3 +38,14 @@ def test_what_was_prepared_is_kept_within_the_limit():
         get(model)  # b was used least recently
     assert prepared == ["a", "b", "c", "huge", "b"]
     assert cache.size == 100
+
+
+def test_what_was_prepared_from_a_recording_is_forgotten():
+    cache = PromptCache(100)
+    other = key(dataclasses.replace(tone_reference(221.0), transcript="Oh, a tone."))
+    for one in (key(), key(x_vector_only=True), other):
+        cache.get(one, lambda: ("prepared", 10))
+    cache.forget(REFERENCE.sha256)
+    assert cache.size == 10
+    assert cache.get(other, lambda: ("again", 10)) == "prepared"
+    assert cache.get(key(), lambda: ("again", 10)) == "again"

@@ -31,7 +31,9 @@ def adapter():
 
 async def test_what_a_line_sets_in_vain_is_named_however_it_is_spoken(adapter):
     line = SpeechRequest("Hi.", "Ryan", sampling=COOL)
-    clone = CloneRequest("Hi.", tone_reference(220.0), x_vector_only=True, sampling=COOL)
+    clone = CloneRequest(
+        "Hi.", tone_reference(220.0), x_vector_only=True, sampling=COOL, consent="Me"
+    )
     chunks = [chunk async for chunk in adapter.synthesize_stream(line)]
     for made in (await adapter.synthesize(line), await adapter.clone(clone), *chunks):
         assert made.warnings == (WARNING,)

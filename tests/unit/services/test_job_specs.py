@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storycore_tts.domain.consent import ConsentReference
 from storycore_tts.domain.jobs import JobKind
 from storycore_tts.domain.requests import (
     CloneRequest,
@@ -61,11 +62,14 @@ async def test_a_line_is_the_same_after_it_was_kept(text, instruct, sampling, re
 async def test_a_clone_is_the_same_after_it_was_kept(transcript, sampling):
     samples = np.sin(np.arange(24_000, dtype=np.float32) / 7) / 3
     reference = ReferenceAudio(samples, 24_000, transcript)
-    request = CloneRequest("Hello.", reference, x_vector_only=transcript is None, sampling=sampling)
+    given = {"voice_consent": ConsentReference("Mia", "ab" * 16), "consent": "Mia", "purpose": "ad"}
+    only = transcript is None
+    request = CloneRequest("Hello.", reference, x_vector_only=only, sampling=sampling, **given)
     back, _ = await through_json(request, Rendering(), reference="kept")
     np.testing.assert_array_equal(back.reference.samples, reference.samples)
     assert back.reference.transcript == reference.transcript
     assert back.sampling == sampling
+    assert {name: getattr(back, name) for name in given} == given
     assert back.x_vector_only == request.x_vector_only
     assert back.job_id == JOB
 

@@ -74,7 +74,7 @@ async def test_markup_is_left_out_as_configured_or_as_asked(fake, configured, gi
 async def test_markup_that_stays_is_named_whatever_speaks(service):
     for speech in (
         await service.say("**Run**"),
-        await service.clone(replace(CLONE, text="**Run**")),
+        await service.clone(replace(CLONE, text="**Run**", consent="Mine.")),
     ):
         assert speech.warnings == (
             "the voice may read “**” aloud; strip_markup (--strip-markup) removes it",

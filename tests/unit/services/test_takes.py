@@ -11,7 +11,7 @@ from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRe
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.script import Line, NotSpoken, Script, Take
 from storycore_tts.domain.speech import Speech
-from storycore_tts.errors import OutOfMemory, StorageFailed
+from storycore_tts.errors import ConsentRefused, OutOfMemory, StorageFailed
 from storycore_tts.services.takes import Planned, speak_lines, speech_key
 
 
@@ -23,6 +23,11 @@ class Speaking:
     asked: list = field(default_factory=list)
     at_once: int = 0
     most: int = 0
+    refused: str = ""
+
+    async def check_consent(self, request):
+        if request.text == self.refused:
+            raise ConsentRefused("revoked")
 
     async def speak(self, request):
         self.asked.append(request.text)
@@ -56,6 +61,13 @@ async def test_repeated_words_keep_their_own_takes(tmp_path):
     again = await speak(tts := Speaking(), tmp_path, "Yes.", "Yes.")
     assert [take.path.read_bytes() for take in again] == before
     assert tts.asked == []
+
+
+async def test_a_take_is_not_reused_without_consent(tmp_path):
+    await speak(Speaking(), tmp_path, "Yes.", "No.")
+    takes = await speak(Speaking(refused="No."), tmp_path, "Yes.", "No.")
+    assert [type(take) for take in takes] == [Take, NotSpoken]
+    assert isinstance(takes[1].error, ConsentRefused)
 
 
 async def test_lines_are_spoken_at_once_within_the_bound_and_come_back_in_order(tmp_path):

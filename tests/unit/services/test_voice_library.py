@@ -83,7 +83,8 @@ def test_what_is_stored_is_what_is_found(library, voice):
     assert facts(VoiceLibrary(str(library.folder)).get(voice.name)) == facts(voice)
     assert facts(library.get(f"  {voice.name.upper()} ")) == facts(voice)
     assert library.names() == [voice.name]
-    assert library.entries() == [VoiceEntry(voice.name, voice.kind, voice.language, voice.created)]
+    facts_of = (voice.name, voice.kind, voice.language, voice.created)
+    assert library.entries() == [VoiceEntry(*facts_of, consent=voice.consent_record)]
 
 
 def test_the_folder_is_the_users_own_or_meant_where_it_was_named(tmp_path, monkeypatch):
@@ -210,12 +211,13 @@ DAMAGE = {
     "a list": document(b"[]"),
     "no UTF-8": document(b'"\xff"'),
     "deep nesting": document(b"[" * 200_000),
-    "another format": changed(format=2),
+    "another format": changed(format=3),
     "another kind": changed(kind="design"),
     "another name": changed(name="Max"),
     "an impossible name": changed(name="../Mia"),
     "no name": changed(name="gone"),
-    "no consent": changed(consent=""),
+    "no consent": changed(consent=None),
+    "half a consent": changed(consent={"text": "Mia"}),
     "an unknown language": changed(language="tlh"),
     "no time zone": changed(created="2025-01-01T00:00:00"),
     "no time": changed(created=5),

@@ -19,6 +19,7 @@ from storycore_tts.entrypoints.cli.options import (
     SamplingFlags,
     StripMarkup,
     TextFile,
+    Use,
     of_size,
 )
 
@@ -63,7 +64,16 @@ def clone(
             "--instruct", metavar="WORDS", help="Style instruction, if the backend supports it."
         ),
     ] = "",
+    consent: Annotated[
+        str,
+        Option(
+            "--consent",
+            metavar="TEXT",
+            help="Who consented to the use of the recording, and when.",
+        ),
+    ] = "",
     strip_markup: StripMarkup = None,
+    use: Use,
     output: Output,
     disclosure: DisclosureFlags,
     sampling: SamplingFlags,
@@ -91,6 +101,9 @@ def clone(
         sampling=sampling.over(config),
         checkpoint=checkpoint,
         instruct=instruct,
+        consent=consent,
+        project=use.project,
+        purpose=use.purpose,
         strip_markup=config.strip_markup if strip_markup is None else strip_markup,
     )
     results.make_speech(

@@ -17,6 +17,7 @@ from storycore_tts.entrypoints.cli.options import (
     SamplingFlags,
     StripMarkup,
     TextFile,
+    Use,
 )
 from storycore_tts.errors import InvalidRequest
 
@@ -56,6 +57,7 @@ def say(
         ),
     ] = None,
     strip_markup: StripMarkup = None,
+    use: Use,
     output: Output,
     disclosure: DisclosureFlags,
     sampling: SamplingFlags,
@@ -80,6 +82,8 @@ def say(
         instruct=_instruct(instruct, style),
         sampling=sampling.over(config),
         strip_markup=strip_markup,
+        project=use.project,
+        purpose=use.purpose,
     )
     results.make_speech(
         run_async(request),

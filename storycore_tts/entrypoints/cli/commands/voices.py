@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option, Typer
 
 from storycore_tts.entrypoints.cli import console, failures, inputs, settings
+from storycore_tts.entrypoints.cli.commands import consent
+from storycore_tts.entrypoints.cli.commands.consent import library
+from storycore_tts.entrypoints.cli.consents import ConsentFlags, summary
 from storycore_tts.entrypoints.cli.groups import add_command
 from storycore_tts.entrypoints.cli.options import RefText, RefTextFile, Reporting, Settings
 from storycore_tts.errors import InvalidRequest
@@ -27,13 +31,22 @@ app = Typer(
 Name = Annotated[str, Argument(metavar="NAME", help="Name of the voice, in any case.")]
 
 
-def list_(where: Settings, reporting: Reporting) -> None:
+def list_(
+    *,
+    revoked: Annotated[bool, Option("--revoked", help="List the revoked voices instead.")] = False,
+    where: Settings,
+    reporting: Reporting,
+) -> None:
     """List the stored voices.
 
-    Prints a table on a terminal; otherwise one voice per line: name, kind, language and date,
-    separated by tabs. Damaged voices are reported on stderr.
+    Prints a table on a terminal; otherwise one voice per line: name, kind, language, date and
+    consent, separated by tabs. Damaged voices are reported on stderr. With --revoked: name, time,
+    id of the consent and reason.
     """
-    entries = _library(where).entries()
+    if revoked:
+        _list_revoked(library(where), reporting)
+        return
+    entries = library(where).entries()
     for entry in entries:
         if entry.problem:
             console.tell(f"warning: the voice {entry.name!r} is damaged: {entry.problem}")
@@ -43,11 +56,7 @@ def list_(where: Settings, reporting: Reporting) -> None:
     if not entries and not reporting.quiet:
         console.tell("No voices are stored yet: storycore-tts voices add NAME --reference FILE")
     rows = [_row(entry) for entry in entries if not entry.problem]
-    if console.stdout_is_terminal():
-        console.answer_table(("Voice", "Kind", "Language", "Made"), rows)
-        return
-    for row in rows:
-        console.answer("\t".join(row))
+    _answer_rows(("Voice", "Kind", "Language", "Made", "Consent"), rows)
 
 
 def add(
@@ -65,14 +74,6 @@ def add(
         bool,
         Option("--x-vector-only", help="Clone the timbre only, without a transcript."),
     ] = False,
-    consent: Annotated[
-        str,
-        Option(
-            "--consent",
-            metavar="TEXT",
-            help="Who consented to the use of this voice, and when; required for recordings.",
-        ),
-    ] = "",
     checkpoint: Annotated[
         str | None,
         Option("--checkpoint", metavar="FOLDER", help="Fine-tuned model, as the backend sees it."),
@@ -98,6 +99,7 @@ def add(
         str,
         Option("--instruct", metavar="WORDS", help="Default style instruction, for a checkpoint."),
     ] = "",
+    given: ConsentFlags,
     where: Settings,
     reporting: Reporting,
 ) -> None:
@@ -110,15 +112,15 @@ def add(
     words = inputs.transcript(ref_text, ref_text_file)
     voice = StoredVoice(
         name,
-        consent=consent,
         reference=_recording(reference, words, x_vector_only=x_vector_only),
         checkpoint=checkpoint,
         speaker=speaker,
         model_choice=model_choice,
         language=language,
         instruct=instruct,
+        consent_record=given.record(),
     )
-    _library(where).add(voice)
+    library(where).add(voice)
     for warning in voice.reference.warnings() if voice.reference else ():
         console.tell(f"warning: {warning}")
     if reporting.as_json:
@@ -132,20 +134,14 @@ def show(name: Name, where: Settings, reporting: Reporting) -> None:
 
     Prints a table on a terminal; otherwise one field per line, as name, tab and value.
     """
-    facts = _as_json(_library(where).get(name))
+    facts = _as_json(library(where).get(name))
     if reporting.as_json:
         console.answer_json(facts)
         return
-    rows = [
-        (what, " ".join(str(fact).split()))
-        for what, fact in facts.items()
-        if fact not in (None, "")
-    ]
-    if console.stdout_is_terminal():
-        console.answer_table(("What", "Is"), rows)
-        return
-    for row in rows:
-        console.answer("\t".join(row))
+    record = facts.pop("consent_record") or {}
+    facts |= {f"consent {what}": fact for what, fact in record.items() if what != "text"}
+    rows = [(what, _in_words(fact)) for what, fact in facts.items() if fact not in (None, "", [])]
+    _answer_rows(("What", "Is"), rows)
 
 
 def remove(
@@ -159,24 +155,74 @@ def remove(
 
     Asks for confirmation. The exit status is 130 if the answer is no.
     """
-    library = _library(where)
-    removed = yes or inputs.agreed(f"Remove the voice {name!r} from {library.folder}?")
+    voices = library(where)
+    removed = yes or inputs.agreed(f"Remove the voice {name!r} from {voices.folder}?")
     if removed:
-        library.remove(name)
+        voices.remove(name)
     if reporting.as_json:
         console.answer_json({"name": name, "removed": removed})
     return 0 if removed else failures.INTERRUPTED
 
 
-for _function in (list_, add, show, remove):
+def revoke(
+    name: Name,
+    *,
+    reason: Annotated[str, Option("--reason", metavar="TEXT", help="Why, in words.")] = "",
+    yes: Annotated[bool, Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    where: Settings,
+    reporting: Reporting,
+) -> int:
+    """Revoke the consent to the use of a stored voice, for good, and delete its recording.
+
+    Jobs of the service in this voice fail. A record without audio and transcript stays, so that the
+    recording can be stored again only with a new consent. Sound files are not deleted. Asks for
+    confirmation. The exit status is 130 if the answer is no.
+    """
+    config = settings.load(where).config
+    if not yes and not inputs.agreed(f"Revoke the consent to the use of {name!r}, for good?"):
+        return failures.INTERRUPTED
+    from storycore_tts.service_container import withdraw_jobs
+
+    revocation, recording = library(where).revoke(name, reason=reason)
+    jobs = withdraw_jobs(config, revocation, recording)
+    if not reporting.quiet:
+        console.tell(
+            f"Jobs that have failed now: {len(jobs.ended)}. Finished jobs, whose audio is kept: "
+            f"{len(jobs.outputs)}."
+        )
+    if reporting.as_json:
+        console.answer_json({**revocation.to_json(), **asdict(jobs)})
+    return 0
+
+
+for _function in (list_, add, show, remove, revoke):
     add_command(app, _function)
+app.add_typer(consent.app, name="consent")
 
 
-def _library(where: Settings) -> VoiceLibrary:
-    # Created without the container, whose import would make the command slow.
-    from storycore_tts.services.voices import VoiceLibrary
+def _list_revoked(voices: VoiceLibrary, reporting: Reporting) -> None:
+    found = voices.consents.revocations()
+    if reporting.as_json:
+        console.answer_json([one.to_json() for one in found])
+        return
+    rows = [
+        (one.voice, f"{one.revoked:%Y-%m-%d %H:%M} UTC", one.consent_id, _in_words(one.reason))
+        for one in found
+    ]
+    _answer_rows(("Voice", "Revoked", "Consent", "Reason"), rows)
 
-    return VoiceLibrary(settings.load(where).config.voices_dir)
+
+def _answer_rows(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    if console.stdout_is_terminal():
+        console.answer_table(header, rows)
+        return
+    for row in rows:
+        console.answer("\t".join(row))
+
+
+def _in_words(fact: object) -> str:
+    said = ", ".join(map(str, fact)) if isinstance(fact, list) else str(fact)
+    return " ".join(said.split())
 
 
 def _recording(
@@ -199,13 +245,16 @@ def _recording(
     return recording
 
 
-def _row(entry: VoiceEntry) -> tuple[str, str, str, str]:
+def _row(entry: VoiceEntry) -> tuple[str, ...]:
     made = f"{entry.created:%Y-%m-%d}" if entry.created else ""
-    return entry.name, str(entry.kind), entry.language or "", made
+    consented = summary(entry.consent)
+    return entry.name, str(entry.kind), entry.language or "", made, consented
 
 
 def _entry_as_json(entry: VoiceEntry) -> dict[str, Any]:
-    return {**asdict(entry), "created": entry.created.isoformat() if entry.created else None}
+    created = entry.created.isoformat() if entry.created else None
+    record = entry.consent and entry.consent.to_json()
+    return {**asdict(entry), "created": created, "consent": record}
 
 
 def _as_json(voice: StoredVoice) -> dict[str, Any]:
@@ -217,6 +266,7 @@ def _as_json(voice: StoredVoice) -> dict[str, Any]:
         "language": voice.language,
         "instruct": voice.instruct,
         "consent": voice.consent,
+        "consent_record": voice.consent_record and voice.consent_record.to_json(),
         "created": voice.created.isoformat(),
         "duration": recording and recording.duration,
         "sample_rate": recording and recording.sample_rate,

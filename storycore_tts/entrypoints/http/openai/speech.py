@@ -98,6 +98,15 @@ class OpenAISpeechBody(BaseModel):
         default=None, description="Transcript of the recording. Alias: transcript."
     )
     x_vector_only_mode: bool | None = Field(default=None, description="Clone the timbre only.")
+    consent: str | None = Field(
+        default=None, description="Who agreed to the use of the recording, and when, in words."
+    )
+    project: str | None = Field(
+        default=None, description="Project of the line; some voices may be used for certain ones."
+    )
+    purpose: str | None = Field(
+        default=None, description="What it is for; some voices may be used for certain purposes."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -155,7 +164,7 @@ async def speech(
     """Generate speech, as OpenAI's `audio.speech.create` does."""
     speech_service = service.speech
     backend = backend_of(body.model, speech_service)
-    wanted = await _wanted(body, backend, service)
+    wanted = await _wanted(body, backend, service, service.finder(owner))
     asked = StreamOptions(
         body.rendering,
         stream_format=body.stream_format,
@@ -167,7 +176,7 @@ async def speech(
 
 
 async def _wanted(
-    body: OpenAISpeechBody, backend: str | None, service: Service
+    body: OpenAISpeechBody, backend: str | None, service: Service, owner: str | None
 ) -> SpeechRequest | CloneRequest:
     tts = service.speech.tts(backend)
     if body.task_type == "VoiceDesign":
@@ -185,6 +194,9 @@ async def _wanted(
             x_vector_only=bool(body.x_vector_only_mode),
             language=language or tts.defaults.language,
             sampling=sampling,
+            consent=body.consent or "",
+            project=body.project or "",
+            purpose=body.purpose or "",
             strip_markup=tts.defaults.strip_markup,
         )
     if body.ref_text or body.x_vector_only_mode:
@@ -193,7 +205,13 @@ async def _wanted(
             hint="Send the recording as ref_audio, a base64 data: URL.",
         )
     wanted = await tts.request_for(
-        body.input, speaker=body.speaker, language=language, sampling=sampling
+        body.input,
+        speaker=body.speaker,
+        language=language,
+        sampling=sampling,
+        project=body.project or "",
+        purpose=body.purpose or "",
+        owner=owner,
     )
     # Clones do not support instructions, but clients send them with any voice.
     if body.instruct and isinstance(wanted, SpeechRequest):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from hashlib import sha256
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, Path, Query, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from storycore_tts.domain.consent import Consent, expiry
 from storycore_tts.domain.stored_voices import StoredVoice
 from storycore_tts.entrypoints.http.documented import OF_BACKENDS, OF_RECORDINGS, documented
 from storycore_tts.entrypoints.http.openai.errors import (
@@ -21,7 +24,7 @@ from storycore_tts.entrypoints.http.problems import Refused
 from storycore_tts.entrypoints.http.schemas import View, as_left_out, by_example
 from storycore_tts.entrypoints.http.security.keys import ANONYMOUS, CurrentOwner
 from storycore_tts.entrypoints.http.service import CurrentService, Service
-from storycore_tts.errors import InvalidRequest
+from storycore_tts.errors import ConsentRefused, InvalidRequest
 from storycore_tts.services.voices import VoiceLibrary
 
 router = APIRouter(prefix="/v1/audio/voices", tags=["openai"], route_class=OpenAIRoute)
@@ -66,6 +69,21 @@ class VoiceForm(BaseModel):
         "transcript.",
     )
     language: str | None = Field(default=None, description="Default language of the voice.")
+    consent_by: str = Field(default="", description="Name of the person who agreed.")
+    consent_document: UploadFile | None = Field(
+        default=None, description="A signed document; only its SHA-256 is kept."
+    )
+    consent_statement: UploadFile | None = Field(
+        default=None,
+        description="A recorded statement of the speaker; only its SHA-256 is kept, and what is "
+        "said in it is not checked.",
+    )
+    projects: list[str] = Field(default=[], description="Projects that it covers; none: all.")
+    languages: list[str] = Field(default=[], description="Languages that it covers; none: all.")
+    purposes: list[str] = Field(default=[], description="Purposes that it covers; none: all.")
+    expires: str | None = Field(
+        default=None, description="Last day of the consent in UTC, or a time with a time zone."
+    )
     type: Literal["audio_sample"] = Field(default="audio_sample", description="The only type.")
 
     @model_validator(mode="before")
@@ -216,8 +234,13 @@ async def keep(
 ) -> CreatedVoice:
     """Store a recording as a named voice."""
     recording = await service.recording(form.audio_sample, transcript=form.ref_text)
-    voice = StoredVoice(
-        form.name, consent=form.consent, reference=recording, language=form.language
+    consent = await _consent(form, service.finder(owner) or "")
+    voice = await asyncio.to_thread(
+        StoredVoice,
+        form.name,
+        reference=recording,
+        language=form.language,
+        consent_record=consent,
     )
     await asyncio.to_thread(service.speech.tts().voices.add, voice)
     report_ignored(answer, [*(form.model_extra or {})])
@@ -236,16 +259,37 @@ async def forget(
 ) -> DeletedVoice:
     """Delete a stored voice."""
     try:
-        await asyncio.to_thread(service.speech.tts().voices.remove, name)
+        library = service.speech.tts().voices
+        await asyncio.to_thread(library.remove, name, owner=service.finder(owner))
     except InvalidRequest as error:
         raise Refused(HTTPStatus.NOT_FOUND, error.message, hint=error.hint) from None
     return DeletedVoice(id=name, message=f"The voice {name!r} was deleted.")
 
 
+async def _consent(form: VoiceForm, owner: str) -> Consent:
+    return Consent(
+        form.consent,
+        given_by=form.consent_by,
+        document_sha256=await _hash(form.consent_document),
+        statement_sha256=await _hash(form.consent_statement),
+        projects=tuple(form.projects),
+        purposes=tuple(form.purposes),
+        languages=tuple(form.languages),
+        expires=None if form.expires is None else expiry(form.expires),
+        owner=owner,
+    )
+
+
+async def _hash(upload: UploadFile | None) -> str:
+    if upload is None:
+        return ""
+    return (await asyncio.to_thread(sha256, await upload.read())).hexdigest()
+
+
 async def _listed(service: Service, owner: str, backend: str | None, *, legacy: bool) -> VoiceList:
     tts = service.speech.tts(backend)
     built_in = [speaker.name for speaker in await tts.speakers()]
-    stored = await asyncio.to_thread(_stored, tts.voices)
+    stored = await asyncio.to_thread(_stored, tts.voices, service.finder(owner))
     names = [*built_in, *(voice.name for voice in stored)]
     # If keys are configured, requests without one get names only: no transcripts, no dates.
     is_known = owner != ANONYMOUS or not service.config.server.api_keys
@@ -265,8 +309,11 @@ def _named(name: str) -> dict[str, str]:
     return dict.fromkeys(("id", "name", "value", "label"), name)
 
 
-def _stored(library: VoiceLibrary) -> list[StoredVoice]:
-    found = (library.find(name) for name in library.names())
+def _stored(library: VoiceLibrary, owner: str | None) -> list[StoredVoice]:
+    found = []
+    for name in library.names(owner=owner):
+        with suppress(ConsentRefused):  # revoked meanwhile
+            found.append(library.find(name, owner=owner))
     return [voice for voice in found if voice is not None]  # None: deleted meanwhile
 
 

