@@ -220,7 +220,12 @@ class SpeechService:
         return tts.capabilities.streaming and self.capacities[backend or self.default_backend].idle
 
     async def stream(
-        self, backend: str | None, request: SpeechRequest | CloneRequest, rendering: Rendering
+        self,
+        backend: str | None,
+        request: SpeechRequest | CloneRequest,
+        rendering: Rendering,
+        *,
+        bare_wav: bool = False,
     ) -> AsyncIterator[EncodedPiece]:
         """Generate speech directly, and yield the file piece by piece.
 
@@ -230,6 +235,8 @@ class SpeechService:
             backend: Name of the backend; None: the default.
             request: The request.
             rendering: How the audio is rendered.
+            bare_wav: Whether a .wav has no tags, for clients that cut off 44 bytes as its header
+                and would play them as noise.
 
         Raises:
             InvalidRequest: The format cannot be streamed.
@@ -244,7 +251,8 @@ class SpeechService:
             async for chunk in chunks:
                 if speech is None:
                     speech = _without_samples(chunk, request)
-                    encoder.tag(tts.marking.tags(speech))
+                    if not (bare_wav and rendering.format == "wav"):
+                        encoder.tag(tts.marking.tags(speech))
                 for samples in _blocks(chunk.samples, chunk.sample_rate):
                     data, seconds = await asyncio.to_thread(encoder.feed, samples)
                     if data:

@@ -66,8 +66,8 @@ def streaming(tts):
     return SpeechService({"fake": tts}, {"fake": capacity}, store=no_store, elsewhere=None)
 
 
-async def streamed(tts, kind="wav", request=HELLO):
-    pieces = streaming(tts).stream(None, request, Rendering(kind))
+async def streamed(tts, kind="wav", **how):
+    pieces = streaming(tts).stream(None, HELLO, Rendering(kind), **how)
     return b"".join([piece.data async for piece in pieces])
 
 
@@ -135,6 +135,14 @@ async def test_a_stream_is_marked_from_its_first_chunk_and_recorded_at_its_end(s
     assert tags["job"] == HELLO.job_id
     ((speech, digest, suffix),) = records.kept
     assert (speech.request, digest, suffix) == (HELLO, sha256(data).hexdigest(), f".{kind}")
+
+
+async def test_a_bare_wav_has_the_header_that_some_clients_cut_off(speaking):
+    records = Records()
+    data = await streamed(speaking(Marking(records=records)), bare_wav=True)
+    assert data[36:40] == b"data"
+    assert records.kept[0][1] == sha256(data).hexdigest()
+    assert read_tags(await streamed(speaking(), "mp3", bare_wav=True))["job"] == HELLO.job_id
 
 
 async def test_a_stream_that_is_left_is_not_recorded(speaking):

@@ -86,7 +86,9 @@ async def answer(
         work = speech_service.speak(backend, wanted, JoinableRendering(**asdict(rendering)))
         outcome = await while_connected(request, work)
         return audio_answer(outcome.audio, outcome.media_type, outcome.facts)
-    pieces = speech_service.stream(backend, wanted, rendering)
+    # "stream" is not OpenAI's; some clients that send it cut 44 bytes off a wav.
+    bare = asked.stream_format is None
+    pieces = speech_service.stream(backend, wanted, rendering, bare_wav=bare)
     async with AsyncExitStack() as unless_sent:
         unless_sent.push_async_callback(pieces.aclose)  # type: ignore[attr-defined]
         # Until the first piece arrives, the response can still have an error status.
