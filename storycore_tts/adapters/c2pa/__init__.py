@@ -34,8 +34,9 @@ def create(config: MarkingConfig, *, folder: Path, lock: Lock) -> C2paSigner | N
             certificate is set; or the certificate cannot be used.
     """
     why = _why_off(config)
-    if why == _EXTRA and (config.sign == "required" or config.certificate is not None):
-        c2pa_package()  # raises
+    is_demanded = config.sign == "required" or config.certificate is not None
+    if is_demanded and why in (None, _EXTRA):
+        c2pa_package()  # raises if it is not there; otherwise, it is imported at first use
     if why:
         return None
     from storycore_tts.adapters.c2pa.credentials import OwnCredentials

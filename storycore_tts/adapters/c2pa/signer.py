@@ -6,7 +6,6 @@ import io
 import logging
 from collections.abc import Callable
 from datetime import datetime
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from storycore_tts.adapters.c2pa.time_authority import TimeAuthority
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.provenance import tags_for
 from storycore_tts.domain.speech import Speech
-from storycore_tts.errors import MarkingFailed
+from storycore_tts.errors import ConfigurationError, MarkingFailed
 from storycore_tts.sound.files import encode
 from storycore_tts.sound.tags import Tags
 
@@ -36,9 +35,6 @@ class C2paSigner:
         time_required: Whether a file cannot be signed without the authority; otherwise it is
             signed without a confirmed time, which is logged.
         now: The time, with a time zone.
-
-    Raises:
-        ConfigurationError: The extra ``trust`` is not installed.
     """
 
     def __init__(
@@ -49,7 +45,6 @@ class C2paSigner:
         time_required: bool = False,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._c2pa: ModuleType = c2pa_package()
         self._credentials = credentials
         self._authority, self._time_required, self._now = authority, time_required, now
 
@@ -100,7 +95,10 @@ class C2paSigner:
         credentials: Credentials,
         authority: TimeAuthority | None,
     ) -> bytes:
-        c2pa = self._c2pa
+        try:
+            c2pa = c2pa_package()
+        except ConfigurationError as error:
+            raise MarkingFailed(error.message, hint=error.hint) from error
         url = authority.url if authority else None
         signed = io.BytesIO()
         try:

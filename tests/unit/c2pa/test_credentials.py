@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import platform
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -102,7 +104,7 @@ def test_a_folder_that_cannot_be_made_is_named(own):
 def test_names_in_the_certificate_tell_nothing_of_the_machine(own):
     credentials = own()
     assert credentials.subject.startswith("CN=Key ")
-    assert os.uname().nodename not in credentials.subject
+    assert platform.node() not in credentials.subject
 
 
 @pytest.mark.parametrize(
@@ -270,6 +272,18 @@ class TestWithoutTheExtra:
     def test_reading_says_so_too(self):
         with pytest.raises(ConfigurationError, match=r"pip install 'storycore-tts\[trust\]'"):
             read_manifest(b"RIFF")
+
+
+def test_c2pa_is_loaded_when_the_first_file_is_signed():
+    """A client that saves nothing does not wait for a library of 16 MB."""
+    code = (
+        "import sys; from storycore_tts import QwenTTSConfig; "
+        "from storycore_tts.container import Container; "
+        "Container(config=QwenTTSConfig(backend='draft')).service(); "
+        "print({'c2pa', 'cryptography'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_the_state_names_the_key_and_its_end(own, company, tmp_path):

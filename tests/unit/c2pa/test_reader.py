@@ -1,6 +1,7 @@
 """What is read in signed files, changed ones and files of others."""
 
 import io
+import socket
 
 import c2pa
 import numpy as np
@@ -101,18 +102,23 @@ def test_a_wrong_suffix_does_not_matter(signed):
 def test_nothing_is_fetched_from_an_address_in_the_file(own, audio_file):
     info = c2pa.C2paSignerInfo("es256", own().chain, own().key, None)
     signed = io.BytesIO()
-    with c2pa.Signer.from_info(info) as signer, c2pa.Builder({"assertions": []}) as builder:
-        builder.set_no_embed()
-        builder.set_remote_url("http://127.0.0.1:1/manifest")
-        builder.set_intent(
-            c2pa.C2paBuilderIntent.CREATE, c2pa.C2paDigitalSourceType.DIGITAL_CAPTURE
-        )
-        builder.sign(signer, "wav", io.BytesIO(audio_file()), signed)
-    manifest = read_manifest(signed.getvalue(), ".wav")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/manifest"
+        with c2pa.Signer.from_info(info) as signer, c2pa.Builder({"assertions": []}) as builder:
+            builder.set_no_embed()
+            builder.set_remote_url(url)
+            builder.set_intent(
+                c2pa.C2paBuilderIntent.CREATE, c2pa.C2paDigitalSourceType.DIGITAL_CAPTURE
+            )
+            builder.sign(signer, "wav", io.BytesIO(audio_file()), signed)
+        manifest = read_manifest(signed.getvalue(), ".wav")
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):  # nobody has connected
+            server.accept()
     assert (manifest.valid, manifest.changed) == (False, None)
     [problem] = manifest.problems
     assert problem.code == "manifest.remote"
-    assert "http://127.0.0.1:1/manifest" in problem.sentence
+    assert url in problem.sentence
 
 
 def test_files_of_others_are_read_too(own, audio_file):
