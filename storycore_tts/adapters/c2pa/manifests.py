@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Any
 
 from storycore_tts.domain.requests import CloneRequest, ReferenceAudio
 from storycore_tts.domain.speech import Speech
-from storycore_tts.sound.files import encode_exactly
 from storycore_tts.sound.tags import Tags
 
 AI_DISCLOSURE = "c2pa.ai-disclosure"
@@ -53,11 +51,10 @@ def _signed(label: str, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ingredient(reference: ReferenceAudio) -> dict[str, Any]:
-    audio = encode_exactly(reference.samples, int(reference.sample_rate))
     return {
         "label": _REFERENCE,
         "title": "Recording of the cloned voice",
         "description": "Known by the SHA-256 of its samples; the recording is not included.",
         "relationship": "inputTo",
-        "instance_id": f"sha256:{sha256(audio).hexdigest()}",
+        "instance_id": f"sha256:{reference.sha256}",
     }

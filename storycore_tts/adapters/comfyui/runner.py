@@ -75,7 +75,7 @@ class JobRunner:
                     self.machine.cancel(self._loop.time())
                 await self._drive(lambda progress: None)
         if not self.machine.ended:
-            self._session.in_background(self._withdraw_to_the_end())
+            self._session.adopt(self._loop.create_task(self._withdraw_to_the_end()))
         else:
             self._drop_requests()
         if self._cancelled is not None:
@@ -177,7 +177,8 @@ class JobRunner:
 
     def _request(self, work: Coroutine[Any, Any, None], failed: Failed | None = None) -> None:
         """Run a request in the background; call ``failed`` if it is cancelled by the session."""
-        task = self._session.in_background(work)
+        task = self._loop.create_task(work)
+        self._session.adopt(task)
         self._requests[task] = failed
         task.add_done_callback(self._request_ended)
 

@@ -181,12 +181,10 @@ class Session:
             if not self._jobs:
                 self._idle.set()
 
-    def in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a coroutine in the background; cancelled when the session is closed."""
-        task = self._loop.create_task(work)
+    def adopt(self, task: asyncio.Task[None]) -> None:
+        """Cancel a background task when the session is closed."""
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-        return task
 
     def poll_queue(self, within: float = 0.0) -> None:
         """Poll the queue within some seconds, unless it was polled just now."""

@@ -97,9 +97,9 @@ MUTANTS = [
     ),
     (
         "storycore_tts/domain/stored_voices.py",
-        "        if not self.consent:",
+        "        if not self.consent and self.consent_record is None:",
         "        if False:",
-        "somebody's voice is stored without consent",
+        "a person's voice is stored without consent",
         [f"{UNIT}/test_stored_voices.py"],
     ),
     (
