@@ -97,7 +97,7 @@ def create_embedded_router(
         dependencies=[*dependencies, Depends(provide)],
         responses=_INVALID | documented(HTTPStatus.SERVICE_UNAVAILABLE),
     )
-    for part in (speech.router, jobs.router, status.voices, consent.router):
+    for part in (speech.router, jobs.router, status.voices):
         router.include_router(part, prefix=prefix)
     return router
 
