@@ -84,7 +84,7 @@ class Marking:
         check_suffix(f"audio{suffix}")
         tags = self.tags(speech)
         signer = self._signer if tags and self._signer and self._signer.signs(suffix) else None
-        if joinable and suffix == ".mp3":  # a manifest between joined files stops some players
+        if joinable and suffix == ".mp3":  # joined files would have a broken signature
             signer = None
         if tags and (self.policy.watermark_all or signer is None):
             speech = self._watermarked(speech)
