@@ -19,11 +19,12 @@ from storycore_tts.ports.inspecting import Manifest, ManifestProblem
 _WORKER = Path(__file__).with_name("worker.py")
 _NEEDED = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # variables for the start
 _LONGEST_ANSWER = 2**20  # bytes
+_READY = b"R"
 
 
 @dataclass(frozen=True)
 class IsolatedManifests:
-    """Reads manifests; a file that makes the reader crash or hang is called damaged.
+    """Reads manifests; a file that makes the reader crash is called damaged.
 
     Linux enforces all limits, macOS all but ``memory``, Windows only the timeout.
 
@@ -48,11 +49,36 @@ class IsolatedManifests:
             data: The file.
 
         Raises:
-            BackendUnavailable: The process could not be started.
+            BackendUnavailable: The process could not be started, or did not answer in time.
         """
+        process = await self._started(len(data))
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command(len(data)),
+            answer = await asyncio.wait_for(self._exchange(process, data), self.timeout)
+        except asyncio.TimeoutError:
+            raise BackendUnavailable(
+                f"Reading the signature takes more than {self.timeout:g} s.",
+                hint="The machine is busy, or the file is made to keep it busy; try again later.",
+            ) from None
+        finally:
+            if process.returncode is None:  # too late, or this task was cancelled
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        if not answer.startswith(_READY):
+            raise BackendUnavailable(
+                "The process that reads signatures fails before it has seen the file.",
+                hint="Is c2pa-python complete? Run: pip install 'storycore-tts[trust]'",
+                retryable=False,
+            )
+        try:
+            return _answers().validate_json(answer.removeprefix(_READY))
+        except ValidationError:
+            return _UNREADABLE
+
+    async def _started(self, size: int) -> asyncio.subprocess.Process:
+        try:
+            return await asyncio.create_subprocess_exec(
+                *self._command(size),
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=DEVNULL,
@@ -65,16 +91,6 @@ class IsolatedManifests:
                 f"Cannot start the process that reads signatures: {error}.",
                 hint="The machine is out of memory or processes; try again later.",
             ) from error
-        try:
-            answer = await asyncio.wait_for(self._exchange(process, data), self.timeout)
-            return _answers().validate_json(answer)
-        except (asyncio.TimeoutError, ValidationError):
-            return _UNREADABLE
-        finally:
-            if process.returncode is None:  # too late, or this task was cancelled
-                with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
 
     async def _exchange(self, process: asyncio.subprocess.Process, data: bytes) -> bytes:
         assert process.stdin is not None
@@ -90,7 +106,7 @@ class IsolatedManifests:
         except asyncio.IncompleteReadError as ended:
             await process.wait()
             return ended.partial
-        return b""
+        return _READY  # and nothing else, as of one that crashed
 
     def _command(self, size: int) -> list[str]:
         limits = (self.memory + 4 * size, self.cpu_seconds)

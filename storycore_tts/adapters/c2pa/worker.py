@@ -1,7 +1,8 @@
 """The subprocess: reads the manifest of one untrusted file, prints it as JSON, and exits.
 
 Standard input holds the length of the trusted certificates (4 bytes, little-endian), these in PEM,
-and the file. The parent starts it by its path and in isolation.
+and the file. Standard output is an R as soon as the process is ready to read, then the JSON. The
+parent starts it by its path and in isolation.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ def main(memory: str, cpu_seconds: str, *paths: str) -> None:
 
     c2pa_package()  # before opening files is forbidden
     _give_up_rights(int(memory), int(cpu_seconds))
+    sys.stdout.write("R")
+    sys.stdout.flush()
     length = int.from_bytes(sys.stdin.buffer.read(4), "little")
     authorities = sys.stdin.buffer.read(length).decode()
     manifest = read_manifest(sys.stdin.buffer.read(), authorities=authorities)

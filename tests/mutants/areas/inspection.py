@@ -35,8 +35,8 @@ MUTANTS = [
     ),
     (
         ISOLATED,
-        "        except (asyncio.TimeoutError, ValidationError):\n            return _UNREADABLE",
-        "        except (asyncio.TimeoutError, ValidationError):\n            return None",
+        "        except ValidationError:\n            return _UNREADABLE",
+        "        except ValidationError:\n            return None",
         "a file that makes the reader crash passes for one without a signature",
         ["tests/unit/c2pa/test_isolated.py"],
     ),

@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from storycore_tts.adapters.c2pa.isolated import IsolatedManifests
+from storycore_tts.errors import BackendUnavailable
 
 pytest.importorskip("c2pa")
 posix = pytest.mark.skipif(sys.platform == "win32", reason="limits that Windows does not have")
@@ -23,9 +24,10 @@ def nothing_left_behind():
 def instead(tmp_path):
     """Makes a reader whose process runs other code."""
 
-    def make(code, **limits):
+    def make(code, *, ready=True, **limits):
         script = tmp_path / "worker.py"
-        script.write_text(f"import os, sys, time\n{code}\n")
+        start = "import os, sys, time; os.write(1, b'R')" if ready else "import os, sys, time"
+        script.write_text(f"{start}\n{code}\n")
         return IsolatedManifests(worker=script, **limits)
 
     return make
@@ -64,10 +66,17 @@ async def test_a_process_that_fails_is_a_damaged_file(instead, code):
     assert [problem.code for problem in found.problems] == ["manifest.unreadable"]
 
 
+async def test_a_process_that_never_gets_ready_says_nothing_of_the_file(instead):
+    with pytest.raises(BackendUnavailable, match="before it has seen the file") as caught:
+        await instead("raise ImportError('c2pa')", ready=False).read(bytes(300_000))
+    assert not caught.value.retryable
+
+
 @pytest.mark.parametrize("code", ["time.sleep(600)", "os.close(1); time.sleep(600)"])
 async def test_a_process_that_hangs_is_ended(instead, code):
-    found = await instead(code, timeout=0.5).read(bytes(300_000))
-    assert [problem.code for problem in found.problems] == ["manifest.unreadable"]
+    with pytest.raises(BackendUnavailable, match=r"more than 0\.5 s") as caught:
+        await instead(code, timeout=0.5).read(bytes(300_000))
+    assert caught.value.retryable
 
 
 @posix
