@@ -10,14 +10,14 @@ from storycore_tts.domain.disclosure import Disclosure, Notice, default_notice
 from storycore_tts.domain.languages import AUTO
 from storycore_tts.domain.speech import Speech
 from storycore_tts.errors import InvalidRequest, check_range
-from storycore_tts.ports.operations import Request
+from storycore_tts.ports.operations import LineRequest
 from storycore_tts.services.speech import TextToSpeech
 
 PAUSE = 0.4
 """Seconds between the notice and the speech."""
 
 
-async def spoken_notice(tts: TextToSpeech, disclosure: Disclosure, line: Request) -> Speech:
+async def spoken_notice(tts: TextToSpeech, disclosure: Disclosure, line: LineRequest) -> Speech:
     """Generate the notice, with its own voice.
 
     Args:
@@ -26,12 +26,20 @@ async def spoken_notice(tts: TextToSpeech, disclosure: Disclosure, line: Request
         line: The line that it precedes, which decides its language.
 
     Raises:
-        TTSError: See ``TextToSpeech.say``.
+        TTSError: See ``TextToSpeech.request_for`` and ``TextToSpeech.speak``.
     """
     text, language = disclosure.text, line.language
     if text is None:
         text, language = default_notice(language), "English" if language == AUTO else language
-    return await tts.say(text, speaker=disclosure.speaker, language=language, project=line.project)
+    request = await tts.request_for(
+        text,
+        speaker=disclosure.speaker,
+        language=language,
+        project=line.project,
+        purpose=line.purpose,
+        owner=disclosure.owner,
+    )
+    return await tts.speak(request)
 
 
 def disclosed(speech: Speech, notice: Speech, *, pause: float = PAUSE) -> Speech:

@@ -22,6 +22,7 @@ from storycore_tts.domain.requests import (
     CloneRequest,
     ReferenceAudio,
     SpeechRequest,
+    TrainingRequest,
 )
 from storycore_tts.domain.speech import Speech, TrainedVoice
 from storycore_tts.errors import (
@@ -190,6 +191,7 @@ class SpeechService:
                 speech = await tts.speak(request)
             outcome = await asyncio.to_thread(rendering.applied, speech, notice)
             await tts.check_consent(request)  # it may have been revoked meanwhile
+            await _check_notice(tts, notice)
             return outcome
 
         try:
@@ -408,7 +410,9 @@ class SpeechService:
             result = await self._on_original_server(job_id, spec.backend, made)
         if isinstance(result, TrainedVoice):
             return Outcome(asdict(result))
-        return await asyncio.to_thread(rendering.applied, result, notice)
+        outcome = await asyncio.to_thread(rendering.applied, result, notice)
+        await _check_notice(self.tts(spec.backend), notice)
+        return outcome
 
     async def _on_original_server(
         self, job_id: str, backend: str, made: Callable[[TextToSpeech], Awaitable[T]]
@@ -452,9 +456,15 @@ def _without_samples(chunk: SpeechChunk, request: SpeechRequest | CloneRequest) 
 
 async def _notice(tts: TextToSpeech, rendering: Rendering, request: Request) -> Speech | None:
     """Generate the notice first: if it fails, the line costs nothing."""
-    if rendering.disclosure is None:
+    if rendering.disclosure is None or isinstance(request, TrainingRequest):
         return None
     return await spoken_notice(tts, rendering.disclosure, request)
+
+
+async def _check_notice(tts: TextToSpeech, notice: Speech | None) -> None:
+    """Check that the consent to its voice was not revoked meanwhile."""
+    if notice is not None and notice.request is not None:
+        await tts.check_consent(notice.request)
 
 
 def _blocks(samples: Samples, sample_rate: int) -> Iterator[Samples]:

@@ -32,7 +32,7 @@ def made(cli):
 def test_nothing_is_recorded_unless_the_settings_say_so(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user"))
     assert cli("say", "One.", "--backend", "draft", "--out", "a.wav").status == 0
-    assert not (tmp_path / "user").exists()
+    assert not list((tmp_path / "user").rglob("*ledger*"))
     answer = cli("ledger", "verify")
     assert (answer.status, answer.out.strip().endswith("there is none yet")) == (1, True)
 
@@ -63,14 +63,21 @@ def test_files_are_found_by_voice_time_hash_and_text(cli):
 
 
 @pytest.mark.usefixtures("made")
-def test_a_stored_voice_is_found_by_its_recording(cli, recording):
+def test_files_in_a_stored_voice_are_found_by_its_recording_even_after_a_revocation(cli, recording):
     samples, rate = soundfile.read(recording, dtype="float32")
     voice = StoredVoice("Mia", consent="hers", reference=ReferenceAudio(samples, rate))
     VoiceLibrary("voices").add(voice)
     ledger, hashed = Path("ledger.jsonl"), voice.reference.sha256
     ledger.write_text(re.sub('"voice":"Ryan"', f'"reference":"{hashed}"', ledger.read_text()))
-    answer = cli("ledger", "list", "--voice", "mia")
-    assert [line.split("\t")[1] for line in answer.out.splitlines()] == [f"clone of {hashed[:16]}"]
+
+    def listed():
+        answer = cli("ledger", "list", "--voice", "mia")
+        return [line.split("\t")[1] for line in answer.out.splitlines()]
+
+    assert listed() == [f"clone of {hashed[:16]}"]
+    answer = cli("voices", "revoke", "Mia", "--yes")
+    assert (answer.status, "ledger list --voice 'Mia'" in answer.err) == (0, True)
+    assert listed() == [f"clone of {hashed[:16]}"]
 
 
 @pytest.mark.usefixtures("made")

@@ -115,6 +115,19 @@ def test_a_request_that_runs_is_refused_when_it_is_done(http, comfyui, tmp_path)
     assert answers[0].status_code == 403, answers[0].text
 
 
+def test_a_job_whose_notice_was_spoken_in_a_voice_that_is_revoked_meanwhile_fails(
+    http, comfyui, tmp_path
+):
+    kept(http)
+    gate = comfyui.faults.hold("running", after=1)  # the line, which follows its notice
+    job = submitted(http, speaker="Serena", disclosure={"speaker": "Mia"})
+    gate.reached.wait(60)
+    VoiceLibrary(tmp_path / "voices").revoke("Mia")
+    gate.release()
+    job = ended(http, job)
+    assert (job["state"], job["problem"]["status"]) == ("failed", 403)
+
+
 def test_a_revoked_recording_is_not_cloned_from_an_upload_either(http):
     kept(http)
     clone = {"text": LINE, "transcript": "La la la.", "consent": "She agreed."}
@@ -181,6 +194,10 @@ def test_anothers_voice_is_as_one_that_does_not_exist(owners):
     answer = tom.post(GENERATE, json=line)
     assert (answer.status_code, "Stored voices" in answer.text) == (422, False)
     assert tom.post("/v1/audio/speech", json=body).status_code == 400
+    notice = {"text": LINE, "speaker": "Serena", "disclosure": {"speaker": "Mia"}}
+    assert mia.post(GENERATE, json=notice).status_code == 200
+    assert tom.post(GENERATE, json=notice).status_code == 422
+    assert ended(tom, tom.post(GENERATE, json=notice, headers=ASYNC).json())["state"] == "failed"
     assert "Mia" not in tom.get(VOICES).text + tom.get("/ai/tts/qwen/speakers").text
     assert "Mia" in mia.get(VOICES).text
     assert tom.get(f"{OURS}/Mia/consent").status_code == 404

@@ -69,6 +69,10 @@ def _of_request(request: SpeechRequest | CloneRequest, secret: bytes) -> dict[st
         facts["job"] = request.job_id
     if isinstance(request, CloneRequest):
         facts["reference"] = request.reference.sha256
+        if request.consent:
+            facts["stated_consent"] = text_hash(request.consent, secret)
     else:
         facts["voice"] = request.speaker
+    if request.voice_consent is not None:  # a stored voice, by its own name
+        facts |= {"voice": request.voice_consent.voice, "consent": request.voice_consent.id}
     return facts

@@ -144,11 +144,14 @@ class LineBody(Conditions):
         default=None, description="A notice in front of the speech, at its own speed and pitch."
     )
 
-    @property
-    def rendering(self) -> Rendering:
-        """Format, speed and pitch of the speech, and the notice in front of it."""
+    def rendering(self, owner: str | None) -> Rendering:
+        """Return format, speed and pitch of the speech, and the notice in front of it.
+
+        Args:
+            owner: Who looks for stored voices; see ``VoiceLibrary.find``.
+        """
         said = self.disclosure
-        notice = Disclosure(said.text, said.speaker) if said else None
+        notice = Disclosure(said.text, said.speaker, owner) if said else None
         return Rendering(self.format, self.speed, self.pitch, notice)
 
 

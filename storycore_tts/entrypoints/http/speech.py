@@ -254,7 +254,7 @@ async def _respond(
     reference: str | None = None,
 ) -> Response:
     """Respond with a job if ``Prefer`` says so, otherwise with the audio."""
-    rendering = line.rendering
+    rendering = line.rendering(service.finder(terms.owner))
     later = prefer is not None and "respond-async" in prefer.lower()
     # With an idempotency key a job is used in any case, so that the client can retry.
     if not later and terms.idempotency_key is None:

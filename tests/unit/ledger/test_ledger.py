@@ -15,6 +15,7 @@ import pytest
 
 from storycore_tts.adapters.ledger import Head, Ledger
 from storycore_tts.container import marking_for
+from storycore_tts.domain.consent import ConsentReference
 from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRequest
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.speech import Speech
@@ -50,8 +51,15 @@ def ledger(file, clock):
 
 def speech(**how):
     request = SpeechRequest(TEXT, "Serena", sampling=Sampling(top_k=7, seed=3))
-    facts = {"backend": "fake", "model": "m", "speaker": "Serena", "seed": 3, "request": request}
-    return Speech(np.zeros(12_000, np.float32), 24_000, **{**facts, **how})
+    facts = {
+        "samples": np.zeros(12_000, np.float32),
+        "backend": "fake",
+        "model": "m",
+        "speaker": "Serena",
+        "seed": 3,
+        "request": request,
+    }
+    return Speech(sample_rate=24_000, **{**facts, **how})
 
 
 def write(ledger, count=1, **how):
@@ -101,6 +109,23 @@ def test_a_clone_is_recorded_by_the_hash_of_its_reference(ledger):
     (facts,) = ledger.records()
     assert facts["reference"] == RECORDING.sha256
     assert RECORDING.transcript not in json.dumps(facts)
+
+
+def test_the_consent_to_a_stored_voice_is_named_and_a_stated_one_is_a_hash(ledger):
+    given = ConsentReference("Mia", "c" * 32)
+    write(ledger, request=CloneRequest(TEXT, RECORDING, voice_consent=given), speaker="")
+    write(ledger, request=CloneRequest(TEXT, RECORDING, consent="My own voice."), speaker="")
+    stored, at_once = ledger.records()
+    assert (stored["voice"], stored["consent"]) == ("Mia", "c" * 32)
+    assert at_once["stated_consent"] == ledger.text_hash("My own voice.")
+
+
+def test_a_stream_is_recorded_when_it_has_ended(tmp_path):
+    settings = {"enabled": True, "path": str(tmp_path / "ledger.jsonl")}
+    marking = marking_for(QwenTTSConfig(ledger=settings))
+    marking.stream_ended(speech(samples=np.zeros(0, np.float32)), "ab" * 32, ".opus")
+    (facts,) = Ledger(tmp_path / "ledger.jsonl").records()
+    assert (facts["file"], facts["format"], "seconds" in facts) == ("ab" * 32, "opus", False)
 
 
 def test_the_bytes_of_a_file_are_those_that_are_recorded(tmp_path):

@@ -14,7 +14,7 @@ from storycore_tts.domain.text import speakable
 from storycore_tts.entrypoints.cli import console, settings
 from storycore_tts.entrypoints.cli.groups import add_command
 from storycore_tts.entrypoints.cli.options import Reporting, Settings
-from storycore_tts.errors import InvalidRequest, shown
+from storycore_tts.errors import ConsentRefused, InvalidRequest, shown
 
 if TYPE_CHECKING:
     from storycore_tts.adapters.ledger import Ledger
@@ -161,16 +161,18 @@ def _since(text: str) -> _Test:
 
 
 def _in_voice(name: str, config: QwenTTSConfig) -> _Test:
-    """Compare names, and references with that of the stored voice."""
+    """Compare names, and recordings with that of the stored voice, revoked or not."""
     from storycore_tts.domain.stored_voices import name_key
     from storycore_tts.services.voices import VoiceLibrary
 
-    key = name_key(name)
-    stored = VoiceLibrary(config.voices_dir).find(name)
-    reference = stored and stored.reference and stored.reference.sha256
+    key, library = name_key(name), VoiceLibrary(config.voices_dir)
+    try:
+        stored = library.find(name)
+        recordings = {stored.reference_sha256} if stored else set()
+    except ConsentRefused:  # it was revoked
+        recordings = {one.reference_sha256 for one in library.consents.revocations(name)}
     return lambda facts: (
-        name_key(str(facts.get("voice", ""))) == key
-        or (reference is not None and facts.get("reference") == reference)
+        name_key(str(facts.get("voice", ""))) == key or facts.get("reference") in recordings
     )
 
 

@@ -190,6 +190,8 @@ def revoke(
             f"Jobs that have failed now: {len(jobs.ended)}. Finished jobs, whose audio is kept: "
             f"{len(jobs.outputs)}."
         )
+        if config.ledger.enabled:
+            console.tell(f"All files in this voice: {console.PROGRAM} ledger list --voice {name!r}")
     if reporting.as_json:
         console.answer_json({**revocation.to_json(), **asdict(jobs)})
     return 0
