@@ -243,7 +243,8 @@ class SpeechService:
         Raises:
             InvalidRequest: The format cannot be streamed.
             BackendOverloaded: Too many requests are waiting.
-            StorageFailed: The record of the stream cannot be written; its end is not delivered.
+            StorageFailed: The stream's record is required and cannot be written; its end is not
+                delivered.
             TTSError: See ``TextToSpeech.speak``; may be raised after some pieces were delivered.
         """
         tts = self.tts(backend)
