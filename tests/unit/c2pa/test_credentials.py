@@ -1,6 +1,5 @@
 """Keys: made at first use, shared by threads and processes, renewed; and those of a company."""
 
-import multiprocessing
 import os
 import platform
 import subprocess
@@ -57,22 +56,29 @@ def test_threads_make_one_key(own):
         assert len(set(threads.map(key, range(6)))) == 1
 
 
-def _key_of(folder, start, answers):
-    start.wait()
-    answers.put(OwnCredentials(folder, locked)().key)
+MAKES_A_KEY = """
+import sys
+from pathlib import Path
+from storycore_tts.adapters.c2pa.credentials import OwnCredentials
+from storycore_tts.concurrency.file_locks import locked
+own = OwnCredentials(Path(sys.argv[1]), locked)
+print("ready", flush=True)
+sys.stdin.readline()
+print(own().subject)
+"""
 
 
 def test_two_processes_make_one_key(own):
-    spawned = multiprocessing.get_context("spawn")
-    start, answers = spawned.Barrier(2), spawned.Queue()
-    arguments = (own.file.parent, start, answers)
-    processes = [spawned.Process(target=_key_of, args=arguments) for _ in range(2)]
-    for process in processes:
-        process.start()
-    keys = {answers.get(timeout=120) for _ in processes}
-    for process in processes:
-        process.join()
-    assert keys == {own().key}
+    command = [sys.executable, "-c", MAKES_A_KEY, str(own.file.parent)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as one, subprocess.Popen(command, **pipes) as other:
+        for process in (one, other):
+            assert process.stdout.readline() == "ready\n"
+        for process in (one, other):
+            process.stdin.write("\n")
+            process.stdin.flush()
+        subjects = {process.stdout.readline().strip() for process in (one, other)}
+    assert subjects == {own().subject}
 
 
 def test_the_key_is_renewed_long_before_it_expires(own):
