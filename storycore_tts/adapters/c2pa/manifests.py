@@ -33,8 +33,10 @@ def manifest_of(speech: Speech, tags: Tags) -> dict[str, Any]:
     }
     assertions = [_signed("c2pa.actions.v2", {"actions": [created]})]
     if tags.source_type == "trainedAlgorithmicMedia":
-        model = {"modelName": speech.model} if speech.model else {}
-        assertions.append(_signed(AI_DISCLOSURE, {"modelType": "c2pa.types.model", **model}))
+        model = dict(tags.facts).get("model")  # not the speech's: that may be a folder of the user
+        name_of_it = {"modelName": model} if model else {}
+        disclosure = {"modelType": "c2pa.types.model", **name_of_it}
+        assertions.append(_signed(AI_DISCLOSURE, disclosure))
     manifest: dict[str, Any] = {
         "claim_generator_info": [{"name": name, "version": version}],
         "assertions": assertions,

@@ -95,6 +95,12 @@ def test_text_and_voice_are_told_only_if_that_is_asked_for(signer, speech, publi
     assert ("Meet me at noon." in said) == ("Vivian" in said) == publish
 
 
+def test_a_folder_of_ones_own_is_not_told(signed, speech):
+    manifest = read_manifest(signed(".wav", replace(speech, model="/home/jane/models/hero")))
+    assert manifest.model == "custom"
+    assert "jane" not in json.dumps(manifest.assertions)
+
+
 def test_threads_sign_at_the_same_time(signed):
     start = threading.Barrier(8)
 
