@@ -22,10 +22,10 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 3 --dist loadfile $(PYTEST_OPTIONS)
 
-# Adds torch and qwen_tts, so that `make test` covers the direct backend, too; as in the guide for
-# machines without a GPU.
+# Adds torch, qwen_tts and the watermark, so that `make test` covers the direct backend and the
+# watermark, too; as in the guide for machines without a GPU.
 direct: $(VENV)/.dev
-	$(INSTALL) '$(TORCH)' -e '.[direct-light]'
+	$(INSTALL) '$(TORCH)' -e '.[direct-light,watermark]'
 	$(INSTALL) --no-deps 'qwen-tts>=0.1.1,<0.2'
 
 check: $(VENV)/.dev
@@ -59,13 +59,14 @@ repeat: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m 'soak or hypothesis' --hypothesis-profile long --timeout 3600
 
-# direct_throughput.py requires `make direct`.
+# direct_throughput.py and watermark.py require `make direct`.
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/comfyui_overhead.py
 	$(BIN)/python benchmarks/direct_throughput.py
 	$(BIN)/python benchmarks/fallback_overhead.py
 	$(BIN)/python benchmarks/first_byte.py
 	$(BIN)/python benchmarks/service_load.py
+	$(BIN)/python benchmarks/watermark.py
 
 clean:
 	rm -rf $(VENV) demo-output site .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -15,7 +15,7 @@ from typing import TypeAlias, cast
 
 from dependency_injector import containers, providers
 
-from storycore_tts.adapters import c2pa
+from storycore_tts.adapters import c2pa, perth
 from storycore_tts.adapters.telemetry import EventLog
 from storycore_tts.concurrency.file_locks import locked
 from storycore_tts.domain.endpoints import BackendEndpoint
@@ -33,7 +33,7 @@ from storycore_tts.pipeline.rollout import Rollout
 from storycore_tts.pipeline.sharing import SharedBackends
 from storycore_tts.pipeline.switching import Switching
 from storycore_tts.ports import Adapter
-from storycore_tts.ports.marking import GenerationRecords
+from storycore_tts.ports.marking import GenerationRecords, Watermark
 from storycore_tts.services.files import ledger_file, user_data
 from storycore_tts.services.marking import Marking, MarkingPolicy
 from storycore_tts.services.output import AudioFolder
@@ -46,6 +46,7 @@ from storycore_tts.settings import (
     entry_point,
     rollout_notice,
 )
+from storycore_tts.settings.marking import MarkingConfig
 
 _log = logging.getLogger(__name__)
 
@@ -117,7 +118,8 @@ def marking_for(config: QwenTTSConfig) -> Marking:
         config: The settings.
 
     Raises:
-        ConfigurationError: See ``adapters.c2pa.create``.
+        ConfigurationError: See ``adapters.c2pa.create``; or all files shall have a watermark, and
+            its extra is not installed.
     """
     marking = config.marking
     return Marking(
@@ -127,8 +129,10 @@ def marking_for(config: QwenTTSConfig) -> Marking:
             publish_voice="voice" in marking.publish,
             strict=marking.on_failure == "error",
             require_record=config.ledger.required,
+            watermark_all=marking.watermark == "always",
         ),
         signer=c2pa.create(marking, folder=_signing_folder(), lock=locked),
+        watermark=_watermark(marking),
         records=_ledger(config) if config.ledger.enabled else None,
     )
 
@@ -150,6 +154,23 @@ def _ledger(config: QwenTTSConfig) -> GenerationRecords:
     from storycore_tts.adapters.ledger import Ledger
 
     return Ledger(ledger_file(config.ledger.path), keep_days=config.ledger.keep_days)
+
+
+def _watermark(config: MarkingConfig) -> Watermark | None:
+    """Return the watermark; its networks are loaded when it is first used."""
+    if config.watermark == "off" or config.off_because is not None:
+        return None
+    reason = perth.missing()
+    if reason is None:
+        return perth.PerthWatermark()
+    if config.watermark == "always":
+        raise ConfigurationError(
+            f"All files shall have a watermark, but {reason}.",
+            key="tts.qwen.marking.watermark",
+            value=config.watermark,
+            hint=perth.HINT,
+        )
+    return None
 
 
 MakeAdapter: TypeAlias = Callable[[str, QwenTTSConfig], Adapter]

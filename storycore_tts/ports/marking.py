@@ -47,6 +47,29 @@ class WatermarkScore:
     found: bool
 
 
+class WatermarkStream(Protocol):
+    """Hides a mark in samples as they come. All calls block."""
+
+    def feed(self, samples: Samples) -> Samples:
+        """Take the next samples; return those that are ready, possibly none.
+
+        Args:
+            samples: float32, shape (n,), −1..1.
+
+        Raises:
+            MarkingFailed: The samples cannot be marked.
+        """
+        ...
+
+    def finish(self) -> Samples:
+        """Return the remaining samples. Do not call ``feed`` afterwards.
+
+        Raises:
+            MarkingFailed: The samples cannot be marked.
+        """
+        ...
+
+
 class Watermark(Protocol):
     """Hides an inaudible mark in samples, and finds it again."""
 
@@ -62,12 +85,26 @@ class Watermark(Protocol):
         """
         ...
 
+    def stream(self, sample_rate: int) -> WatermarkStream:
+        """Return what marks samples as they come. Blocks.
+
+        Args:
+            sample_rate: In Hz.
+
+        Raises:
+            MarkingFailed: Nothing can be marked, because the library cannot be loaded.
+        """
+        ...
+
     def detect(self, samples: Samples, sample_rate: int) -> WatermarkScore:
         """Return whether samples carry the mark. Blocks.
 
         Args:
             samples: float32, shape (n,), −1..1.
             sample_rate: In Hz.
+
+        Raises:
+            MarkingFailed: The library cannot be loaded.
         """
         ...
 

@@ -14,11 +14,13 @@ from storycore_tts.domain.provenance import tags_for
 from storycore_tts.domain.requests import SpeechRequest
 from storycore_tts.domain.speech import Speech
 from storycore_tts.errors import MarkingFailed, StorageFailed
-from storycore_tts.ports.marking import GenerationRecords, Signer, Watermark
+from storycore_tts.ports.marking import GenerationRecords, Signer, Watermark, WatermarkStream
 from storycore_tts.sound.files import check_suffix, encode
 from storycore_tts.sound.tags import Tags
 
 _log = logging.getLogger(__name__)
+
+_CAN_BE_SIGNED = (".wav", ".flac", ".mp3", ".m4a")  # the container has a place for a signature
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class MarkingPolicy:
         enabled: Whether files are marked at all.
         publish_text: Whether tags contain the spoken text.
         publish_voice: Whether tags contain the voice's name.
-        watermark_all: Whether all files get a watermark; otherwise only those that cannot be
-            signed.
+        watermark_all: Whether all files get a watermark; otherwise only streams and files in
+            formats that cannot be signed.
         strict: Whether a failing watermark or signature is an error; otherwise it is logged, and
             the file is made without it.
         require_record: Whether it is an error if a file cannot be recorded; otherwise it is
@@ -83,14 +85,13 @@ class Marking:
         """
         check_suffix(f"audio{suffix}")
         tags = self.tags(speech)
-        signer = self._signer if tags and self._signer and self._signer.signs(suffix) else None
-        if joinable and suffix == ".mp3":  # joined files would have a broken signature
-            signer = None
-        if tags and (self.policy.watermark_all or signer is None):
+        # The signature of the first of several joined mp3 files would not hold.
+        signable = suffix in _CAN_BE_SIGNED and not (joinable and suffix == ".mp3")
+        if tags and (self.policy.watermark_all or not signable):
             speech = self._watermarked(speech)
         data = encode(speech.samples, speech.sample_rate, suffix, tags=tags, joinable=joinable)
-        if tags and signer is not None:
-            data = self._signed(signer, data, suffix, speech, tags)
+        if tags and signable and self._signer is not None and self._signer.signs(suffix):
+            data = self._signed(self._signer, data, suffix, speech, tags)
         self._record(speech, sha256(data).hexdigest(), suffix)
         return data
 
@@ -106,6 +107,25 @@ class Marking:
             StorageFailed: The record cannot be written, and the policy requires it.
         """
         self._record(speech, data_sha256, suffix)
+
+    def watermark_stream(self, sample_rate: int) -> WatermarkStream | None:
+        """Return what hides the watermark in a stream; None: it gets none. Blocks.
+
+        A stream cannot be signed, so that it gets one in any format.
+
+        Args:
+            sample_rate: In Hz.
+
+        Raises:
+            MarkingFailed: The stream cannot be marked, and the policy is strict.
+        """
+        if self._watermark is None or not self.policy.enabled:
+            return None
+        try:
+            return self._watermark.stream(sample_rate)
+        except MarkingFailed as error:
+            self._tolerate(error)
+            return None
 
     def tags(self, speech: Speech) -> Tags | None:
         """Return what the file of this speech says of itself; None if marking is off.

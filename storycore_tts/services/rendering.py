@@ -11,6 +11,7 @@ from storycore_tts.domain.jobs import Outcome
 from storycore_tts.domain.provenance import GENERATOR
 from storycore_tts.domain.speech import Speech
 from storycore_tts.errors import InvalidRequest, check_range
+from storycore_tts.ports.marking import WatermarkStream
 from storycore_tts.services.disclosure import disclosed
 from storycore_tts.sound.files import FORMATS, check_suffix
 from storycore_tts.sound.pace import Changer
@@ -115,6 +116,7 @@ class RenderedStream:
         self._rate = sample_rate
         self._samples = 0  # encoded, but not yet reported
         self._hash = sha256()
+        self._watermark: WatermarkStream | None = None
 
     @property
     def sha256(self) -> str:
@@ -126,6 +128,10 @@ class RenderedStream:
         if tags is not None:
             self._encoder.tag(tags)
 
+    def watermark(self, stream: WatermarkStream | None) -> None:
+        """Hide this watermark in the speech; None: none. Call it before ``feed``."""
+        self._watermark = stream
+
     def feed(self, samples: Samples) -> tuple[bytes, float]:
         """Return the encoded bytes that are ready (possibly none) and their duration in seconds."""
         return self._given(self._encoded(self._changer.feed(samples)))
@@ -133,9 +139,14 @@ class RenderedStream:
     def finish(self) -> tuple[bytes, float]:
         """Return the remaining bytes and their duration in seconds, and end the stream."""
         rest = self._encoded(self._changer.finish())
+        if self._watermark is not None:
+            last, self._watermark = self._watermark.finish(), None
+            rest += self._encoded(last)
         return self._given(rest + self._encoder.finish())
 
     def _encoded(self, samples: Samples) -> bytes:
+        if self._watermark is not None:
+            samples = self._watermark.feed(samples)
         self._samples += len(samples)
         return self._encoder.feed(samples)
 

@@ -42,7 +42,7 @@ from storycore_tts.services.rendering import RenderedStream, Rendering
 from storycore_tts.services.sentence_streams import by_sentence
 from storycore_tts.services.speech import TextToSpeech
 from storycore_tts.sound.files import encode_exactly
-from storycore_tts.sound.samples import Samples
+from storycore_tts.sound.samples import SAMPLE_RATE, Samples
 
 T = TypeVar("T")
 
@@ -250,6 +250,7 @@ class SpeechService:
         tts = self.tts(backend)
         chunks = self._chunks(tts, backend or self.default_backend, request)
         encoder, speech, chunk = RenderedStream(rendering), None, None
+        encoder.watermark(await asyncio.to_thread(tts.marking.watermark_stream, SAMPLE_RATE))
         async with aclosing(chunks):  # type: ignore[type-var]
             async for chunk in chunks:
                 if speech is None:

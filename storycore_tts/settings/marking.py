@@ -31,11 +31,14 @@ class MarkingConfig(SettingsBlock):
     trust_list: Annotated[str, Field(min_length=1)] | None = None
     """PEM file with the certificates of authorities whose signers ``inspect`` calls trusted; None:
     nobody is."""
+    watermark: Literal["auto", "always", "off"] = "auto"
+    """Which files get a watermark. ``auto``: streams and .ogg, .opus, .aac and .pcm files, which
+    cannot be signed, if the extra ``watermark`` is installed; ``always``: all; ``off``: none."""
     on_failure: Literal["warn", "error"] = "warn"
     """What happens if a file cannot be signed or watermarked. warn: it is made without, which is
     logged; error: the request fails."""
 
-    @field_validator("sign", mode="before")
+    @field_validator("sign", "watermark", mode="before")
     @classmethod
     def _off_is_a_word(cls, value: Any) -> Any:
         return "off" if value is False else value  # as YAML reads it

@@ -28,15 +28,20 @@ PROMISED = {
         *("draft_plain_1_first_s", "draft_stream_1_first_s"),
         *("draft_plain_6_last_s", "draft_stream_6_first_s"),
     },
+    "watermark.py": {
+        *("load_s", "signal_to_mark_db", "embed_s_per_s", "detect_s_per_s"),
+        *("found_share", "kinds_survived", "unmarked"),
+    },
     "fallback_overhead.py": {"first_reach_ms", "reach_ms", "reach_p99_ms", "plain_ms", "ours_ms"},
 }
 SHORT = {
     "first_byte.py": ("--rounds", "1", "--backends", "draft"),
+    "watermark.py": ("--rounds", "1", "--unmarked", "2"),
     "service_load.py": ("--seconds", "0.3", "--clients", "2", "--lone-jobs", "2"),
     # A tiny model takes a minute for it on a CPU; the draft adapter falls back just so.
     "fallback_overhead.py": ("--rounds", "1", "--fallback", "draft"),
 }
-NEEDS_TORCH = {"direct_throughput.py"}
+NEEDS = {"direct_throughput.py": ("direct", "qwen_tts"), "watermark.py": ("watermark", "perth")}
 LONG = {"direct_throughput.py", "service_load.py"}  # a minute and more on a CPU
 BY_LENGTH = [
     pytest.param(name, marks=pytest.mark.soak if name in LONG else ()) for name in sorted(PROMISED)
@@ -47,8 +52,9 @@ BY_LENGTH = [
 @pytest.mark.parametrize("name", BY_LENGTH)
 def test_a_benchmark_ends_with_its_figures(tmp_path: Path, name: str):
     """Whether its aims were met is the exit status, which a busy machine may miss."""
-    if name in NEEDS_TORCH and not (find_spec("torch") and find_spec("qwen_tts")):
-        pytest.skip("needs pip install 'storycore-tts[direct]'")
+    extra, package = NEEDS.get(name, ("", ""))
+    if extra and not (find_spec("torch") and find_spec(package)):
+        pytest.skip(f"needs pip install 'storycore-tts[{extra}]'")
     command = [
         sys.executable,
         str(BENCHMARKS / name),

@@ -76,7 +76,8 @@ def doctor(
     signing = signing_state(loaded.config)
     if reporting.as_json:
         answer = _as_json(loaded.config.backend, usable, shown, findings)
-        console.answer_json({**answer, "notice": notice, "signing": asdict(signing)})
+        told = {"signing": asdict(signing), "watermark": _watermark(loaded.config)}
+        console.answer_json({**answer, "notice": notice, **told})
     else:
         _print(loaded.config.backend, findings)
         if notice:
@@ -84,8 +85,22 @@ def doctor(
         console.answer(
             f"Sound files are {'' if signing.signs else 'not '}signed: {signing.sentence}."
         )
+        console.answer(f"Watermark: {_watermark(loaded.config)}")
         _print_tables(loaded.config.backend, findings, shown if show_settings else [])
     return 0 if usable else failures.UNAVAILABLE
+
+
+def _watermark(config: QwenTTSConfig) -> str:
+    """Return which files get a watermark, and what is missing for it."""
+    from storycore_tts.adapters import perth
+
+    if config.marking.off_because is not None or config.marking.watermark == "off":
+        return "off."
+    if (reason := perth.missing()) is not None:
+        return f"none, because {reason}. {perth.HINT}"
+    all_files = config.marking.watermark == "always"
+    which = "all files" if all_files else "streams, and files that cannot be signed"
+    return f"{perth.NAME}, in {which}."
 
 
 def _settings(loaded: LoadedConfig) -> Iterator[_Setting]:
