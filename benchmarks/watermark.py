@@ -181,7 +181,7 @@ DISTORTIONS: dict[str, Distort] = {
     **{f"mp3, {kbit} kbit/s": coded("mp3", "libmp3lame", kbit) for kbit in (32, 64, 128)},
     **{f"opus, {kbit} kbit/s": coded("ogg", "libopus", kbit) for kbit in (8, 16, 24, 48)},
     "vorbis": lambda samples: heard(encode(samples, SAMPLE_RATE, ".ogg")),
-    **{f"aac, {kbit} kbit/s": coded("adts", "aac", kbit) for kbit in (24, 64)},
+    **{f"aac, {kbit} kbit/s": coded("ipod", "aac", kbit) for kbit in (24, 64)},
     "mp3 64, then opus 24": after(coded("mp3", "libmp3lame", 64), coded("ogg", "libopus", 24)),
     "opus 16, then mp3 32": after(coded("ogg", "libopus", 16), coded("mp3", "libmp3lame", 32)),
     "8 kHz": over(8_000),

@@ -90,7 +90,7 @@ class PerthStream:
             mark = self._networks.mark(around, self._rate)
         except RuntimeError as error:  # torch's only error, which is about memory here
             raise MarkingFailed(f"The watermark cannot be computed: {error}") from error
-        marked = np.clip(self._kept[start:end] + mark[start:end], -1.0, 1.0)
+        marked: Samples = np.clip(self._kept[start:end] + mark[start:end], -1.0, 1.0)
         self._before = min(end, _AROUND * self._hop)
         self._kept = self._kept[end - self._before :]
         return marked
