@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from storycore_tts.adapters import perth
 from storycore_tts.adapters.audio_intake import IntakeLimits, RecordingReader
 from storycore_tts.adapters.c2pa.isolated import IsolatedManifests
 from storycore_tts.container import ConfiguredSpeech, Container, logged
@@ -243,7 +244,9 @@ def make_inspector(
     return Inspector(
         read_tags=read_tags,
         read_manifest=read_manifest if has_c2pa else NotChecked(_PIP.format("trust")),
-        watermark=NotChecked(_PIP.format("watermark")),
+        watermark=NotChecked(_PIP.format("watermark"))
+        if perth.missing()
+        else perth.PerthWatermark(),
         read_samples=read_samples,
         max_bytes=max_bytes,
     )

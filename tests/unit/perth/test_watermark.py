@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from storycore_tts.adapters import perth
+from storycore_tts.service_container import make_inspector
+from storycore_tts.settings import QwenTTSConfig
+from storycore_tts.sound.files import decode, encode
 
 if reason := perth.missing():
     pytest.skip(f"{reason}: pip install 'storycore-tts[watermark]'", allow_module_level=True)
@@ -87,3 +90,14 @@ def test_a_marked_part_of_a_long_recording_is_found(watermark):
 
 def test_nothing_is_found_where_the_detector_would_hear_a_mark_in_anything(watermark):
     assert watermark.detect(speech(1, 4_000), 4_000).score == 0
+
+
+async def test_inspection_finds_it_in_a_coded_file_without_tags(watermark):
+    async def read_samples(data):
+        return decode(data)
+
+    inspector = make_inspector(QwenTTSConfig, read_samples, max_bytes=2**20)
+    found = await inspector.inspect(encode(watermark.embed(speech(3), RATE), RATE, ".ogg"))
+    assert found.is_watermarked
+    assert "watermark of synthetic speech was found" in found.sentence
+    assert not (await inspector.inspect(encode(speech(3), RATE, ".ogg"))).is_watermarked
