@@ -42,8 +42,8 @@ MUTANTS = [
     ),
     (
         "storycore_tts/services/marking.py",
-        'if joinable and suffix == ".mp3":',
-        "if False:",
+        'and not (joinable and suffix == ".mp3")',
+        "and True",
         "a manifest lies between the lines of joined mp3 files",
         MARKING,
     ),
