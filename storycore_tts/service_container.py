@@ -29,6 +29,7 @@ from storycore_tts.errors import ConfigurationError
 from storycore_tts.live_settings import LiveSettings
 from storycore_tts.pipeline.sharing import SharedBackends
 from storycore_tts.ports.inspecting import Manifest, ReadSamples
+from storycore_tts.ports.marking import Watermark
 from storycore_tts.services.capacity import Capacity
 from storycore_tts.services.files import user_data
 from storycore_tts.services.inspection import Inspector, NotChecked
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from storycore_tts.adapters.queue import DurableQueue
 
 _PIP = "pip install 'storycore-tts[{}]'"
+_NO_C2PA = f"c2pa-python is not installed: {_PIP.format('trust')}"
 _CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -243,13 +245,18 @@ def make_inspector(
     has_c2pa = find_spec("c2pa") is not None
     return Inspector(
         read_tags=read_tags,
-        read_manifest=read_manifest if has_c2pa else NotChecked(_PIP.format("trust")),
-        watermark=NotChecked(_PIP.format("watermark"))
-        if perth.missing()
-        else perth.PerthWatermark(),
+        read_manifest=read_manifest if has_c2pa else NotChecked(_NO_C2PA),
+        watermark=_detector(),
         read_samples=read_samples,
         max_bytes=max_bytes,
     )
+
+
+def _detector() -> Watermark | NotChecked:
+    reason = perth.missing()
+    if reason:
+        return NotChecked(f"{reason}: {_PIP.format('watermark')}")
+    return perth.PerthWatermark()
 
 
 def _authorities(file: str | None) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from storycore_tts.adapters import perth
 from storycore_tts.entrypoints.cli.commands.inspect import _STATUSES
 from storycore_tts.services.inspection import Verdict
 
@@ -56,6 +57,13 @@ def test_our_own_file_is_signed_and_says_so(inspected, files):
     assert found["sentence"].endswith("is intact; the signer is not on a trust list.")
     assert found["tags"]["model"].startswith("espeak-ng")
     assert found["signature"]["actions"] == ["c2pa.created"]
+
+
+@pytest.mark.skipif(perth.missing() is None, reason="the extra watermark is installed")
+def test_what_is_missing_for_the_watermark_is_named(inspected, files):
+    _, found = inspected(files[".ogg"])
+    reason = f"{perth.missing()}: pip install 'storycore-tts[watermark]'"
+    assert found["watermark"]["reason"] == reason
 
 
 def test_the_verdict_is_the_first_line_for_people(cli, files, tmp_path):

@@ -121,7 +121,7 @@ class InspectionView(BaseModel):
             },
             "watermark": {
                 "state": "not checked",
-                "reason": "pip install 'storycore-tts[watermark]'",
+                "reason": "torch is not installed: pip install 'storycore-tts[watermark]'",
                 "detector": None,
                 "score": None,
             },
