@@ -189,10 +189,7 @@ class SpeechService:
             async with self.capacities[name].place():
                 notice = await _notice(tts, rendering, request)
                 speech = await tts.speak(request)
-            outcome = await asyncio.to_thread(rendering.applied, speech, notice)
-            await tts.check_consent(request)  # it may have been revoked meanwhile
-            await _check_notice(tts, notice)
-            return outcome
+            return await _rendered(tts, rendering, speech, notice)
 
         try:
             return await within(time_limit, spoken())
@@ -412,9 +409,7 @@ class SpeechService:
             result = await self._on_original_server(job_id, spec.backend, made)
         if isinstance(result, TrainedVoice):
             return Outcome(asdict(result))
-        outcome = await asyncio.to_thread(rendering.applied, result, notice)
-        await _check_notice(self.tts(spec.backend), notice)
-        return outcome
+        return await _rendered(self.tts(spec.backend), rendering, result, notice)
 
     async def _on_original_server(
         self, job_id: str, backend: str, made: Callable[[TextToSpeech], Awaitable[T]]
@@ -463,10 +458,15 @@ async def _notice(tts: TextToSpeech, rendering: Rendering, request: Request) -> 
     return await spoken_notice(tts, rendering.disclosure, request)
 
 
-async def _check_notice(tts: TextToSpeech, notice: Speech | None) -> None:
-    """Check that the consent to its voice was not revoked meanwhile."""
-    if notice is not None and notice.request is not None:
-        await tts.check_consent(notice.request)
+async def _rendered(
+    tts: TextToSpeech, rendering: Rendering, speech: Speech, notice: Speech | None
+) -> Outcome:
+    """Render speech, unless the consent to one of its voices is revoked meanwhile."""
+    outcome = await asyncio.to_thread(rendering.applied, speech, notice)
+    for one in (speech, notice):
+        if one is not None and one.request is not None:
+            await tts.check_consent(one.request)
+    return outcome
 
 
 def _blocks(samples: Samples, sample_rate: int) -> Iterator[Samples]:

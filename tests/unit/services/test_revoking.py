@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from storycore_tts.domain.consent import ConsentReference
+from storycore_tts.domain.disclosure import Disclosure
 from storycore_tts.domain.jobs import Withdrawn
-from storycore_tts.domain.requests import CloneRequest, ReferenceAudio
+from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRequest
 from storycore_tts.domain.stored_voices import StoredVoice
 from storycore_tts.errors import ConsentRefused
 from storycore_tts.services.capacity import Capacity
@@ -106,6 +107,13 @@ async def test_speech_that_is_being_encoded_is_not_delivered(service, library, f
     with pytest.raises(ConsentRefused):
         await service.speak(None, await line(service), rendering)
     assert len(fake.requests) == 1
+
+
+async def test_speech_after_a_notice_in_a_revoked_voice_is_not_delivered(service, library):
+    rendering = Revoking(disclosure=Disclosure("Generated.", speaker="Mia"))
+    object.__setattr__(rendering, "library", library)
+    with pytest.raises(ConsentRefused):
+        await service.speak(None, SpeechRequest("Hi.", "Ryan"), rendering)
 
 
 async def test_a_sentence_that_waited_for_the_one_before_is_not_delivered(service, library, fake):
