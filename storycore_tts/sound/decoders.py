@@ -175,7 +175,8 @@ def _by_ffmpeg(data: bytes, container: str) -> Blocks:
             if codec.name not in _FFMPEG_CODECS:
                 raise UndecodableAudio(f"it holds {codec.name} in {container}")
             codec.thread_count = 1
-            announced = _announced(file, stream)
+            # A bare aac file has no header: FFmpeg guesses its length from the first frames.
+            announced = 0.0 if container == "aac" else _announced(file, stream)
             floats = av.AudioResampler(format="fltp")
             for decoded_frame in file.decode(stream):
                 for frame in floats.resample(decoded_frame):

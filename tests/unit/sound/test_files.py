@@ -102,6 +102,13 @@ def test_pcm_is_sixteen_bits_little_endian_and_nothing_else(tone):
     )
 
 
+def test_an_aac_file_that_begins_with_a_pause_is_whole():
+    noise = np.random.default_rng(1).uniform(-0.5, 0.5, 24_000)
+    samples = np.concatenate([np.zeros(72_000), noise]).astype(np.float32)
+    decoded, rate = decode(encode(samples, 24_000, ".aac"))
+    assert len(decoded) / rate == pytest.approx(4, abs=0.1)
+
+
 @pytest.mark.parametrize("suffix", [".mp3", ".opus", ".aac", ".m4a"])
 def test_a_sample_rate_that_a_format_lacks_is_refused_with_one_that_it_has(suffix, tone):
     with pytest.raises(InvalidRequest, match="at 23456 Hz") as caught:
