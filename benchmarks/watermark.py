@@ -69,6 +69,11 @@ def coded(container: str, codec: str, kbit: int) -> Distort:
     return run
 
 
+def written(suffix: str) -> Distort:
+    """Return a round through a file as this package writes it."""
+    return lambda samples: heard(encode(samples, SAMPLE_RATE, suffix))
+
+
 def heard(data: bytes) -> Samples:
     """Decode a file to the usual rate."""
     samples, rate = decode(data)
@@ -180,7 +185,9 @@ DISTORTIONS: dict[str, Distort] = {
     "none": lambda samples: samples,
     **{f"mp3, {kbit} kbit/s": coded("mp3", "libmp3lame", kbit) for kbit in (32, 64, 128)},
     **{f"opus, {kbit} kbit/s": coded("ogg", "libopus", kbit) for kbit in (8, 16, 24, 48)},
-    "vorbis": lambda samples: heard(encode(samples, SAMPLE_RATE, ".ogg")),
+    **{
+        f"{suffix} as written here": written(suffix) for suffix in (".ogg", ".opus", ".mp3", ".m4a")
+    },
     **{f"aac, {kbit} kbit/s": coded("ipod", "aac", kbit) for kbit in (24, 64)},
     "mp3 64, then opus 24": after(coded("mp3", "libmp3lame", 64), coded("ogg", "libopus", 24)),
     "opus 16, then mp3 32": after(coded("ogg", "libopus", 16), coded("mp3", "libmp3lame", 32)),
