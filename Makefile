@@ -65,6 +65,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/direct_throughput.py
 	$(BIN)/python benchmarks/fallback_overhead.py
 	$(BIN)/python benchmarks/first_byte.py
+	$(BIN)/python benchmarks/marking.py
 	$(BIN)/python benchmarks/service_load.py
 	$(BIN)/python benchmarks/watermark.py
 

@@ -28,6 +28,10 @@ PROMISED = {
         *("draft_plain_1_first_s", "draft_stream_1_first_s"),
         *("draft_plain_6_last_s", "draft_stream_6_first_s"),
     },
+    "marking.py": {
+        *("wav_script_ms", "wav_plain_ms", "wav_tagged_ms", "wav_signed_ms", "wav_recorded_ms"),
+        *("wav_script_bytes", "wav_tagged_bytes", "wav_signed_bytes", "consent_ms"),
+    },
     "watermark.py": {
         *("load_s", "signal_to_mark_db", "embed_s_per_s", "detect_s_per_s"),
         *("found_share", "kinds_survived", "unmarked"),
@@ -36,6 +40,7 @@ PROMISED = {
 }
 SHORT = {
     "first_byte.py": ("--rounds", "1", "--backends", "draft"),
+    "marking.py": ("--rounds", "1"),
     "watermark.py": ("--rounds", "1", "--unmarked", "2"),
     "service_load.py": ("--seconds", "0.3", "--clients", "2", "--lone-jobs", "2"),
     # A tiny model takes a minute for it on a CPU; the draft adapter falls back just so.
