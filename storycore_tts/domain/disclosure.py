@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.domain.text import one_line, speakable
 from storycore_tts.errors import InvalidRequest, shown
 
@@ -56,10 +58,16 @@ class Notice:
     Args:
         text: What it says.
         seconds: How long it is heard, or shown.
+        request: The request that it answers; None if it was not made by a service.
     """
 
     text: str
     seconds: float
+    request: SpeechRequest | CloneRequest | None = field(default=None, repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what was said, and for how long, as JSON."""
+        return {"text": self.text, "seconds": self.seconds}
 
 
 def default_notice(language: str) -> str:

@@ -68,5 +68,7 @@ def disclosed(speech: Speech, notice: Speech, *, pause: float = PAUSE) -> Speech
         samples=np.concatenate([notice.samples, silence, speech.samples]),
         warnings=(*(f"disclosure: {one}" for one in notice.warnings), *speech.warnings),
         source_type="trainedAlgorithmicMedia" if trained else speech.source_type,
-        notice=Notice(notice.request.text if notice.request else "", notice.duration),
+        notice=Notice(
+            notice.request.text if notice.request else "", notice.duration, notice.request
+        ),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -174,5 +174,5 @@ def facts(speech: Speech) -> dict[str, Any]:
         "queued_seconds": round(speech.timings.queued, 4),
         "generating_seconds": round(speech.timings.generating, 4),
         "warnings": list(speech.warnings),
-        "disclosure": speech.notice and asdict(speech.notice),
+        "disclosure": speech.notice and speech.notice.to_json(),
     }

@@ -20,7 +20,7 @@ from storycore_tts.domain.voice_ids import (
     voice_choice,
 )
 from storycore_tts.domain.voices import find_speaker, is_built_in
-from storycore_tts.errors import InvalidRequest, UnknownSpeaker
+from storycore_tts.errors import ConsentRefused, InvalidRequest, UnknownSpeaker
 from storycore_tts.services.casting import Casting, Part
 from storycore_tts.services.speech import TextToSpeech
 
@@ -114,7 +114,10 @@ async def voice_that_is_there(tts: TextToSpeech, part: Part, speakers: Sequence[
     voice = part.voice
     if voice.checkpoint is not None:
         return voice.voice
-    if await asyncio.to_thread(tts.voices.find, voice.voice) is not None:
+    try:
+        if await asyncio.to_thread(tts.voices.find, voice.voice) is not None:
+            return voice.voice
+    except ConsentRefused:  # it was revoked: its lines are refused one by one
         return voice.voice
     try:
         return find_speaker(voice.voice, speakers, backend=tts.backend)

@@ -51,6 +51,16 @@ def test_it_says_whether_sound_files_are_signed(cli, tmp_path, monkeypatch):
     assert said in cli(*doctor).out
 
 
+def test_nothing_is_well_if_the_settings_of_marking_keep_everything_from_starting(cli, tmp_path):
+    (tmp_path / "s.yaml").write_text("""tts: {qwen: {backend: draft, marking: {
+        certificate: missing.pem, private_key: missing.pem}}}""")
+    answer = cli("doctor", "--config", str(tmp_path / "s.yaml"))
+    assert (answer.status, "All is well" in answer.out) == (3, False)
+    assert "nothing starts with these settings" in answer.out.splitlines()[0]
+    assert "missing.pem" in answer.out
+    assert cli("say", "Hello.", "--config", str(tmp_path / "s.yaml")).status == 2
+
+
 def test_a_backend_is_down_and_another_may_be_usable(cli):
     answer = cli("doctor", "--url", DOWN)
     assert answer.status == 3

@@ -53,7 +53,10 @@ def test_files_are_found_by_voice_time_hash_and_text(cli):
 
     assert listed() == ["wav", "mp3"]
     assert listed("--voice", "serena") == ["mp3"]
-    assert listed("--since", "2000-01-01") == ["wav", "mp3"]
+    how = ("--disclose", "--disclose-voice", "Vivian")
+    assert cli("say", "Three.", "--speaker", "Ryan", "--out", "c.flac", *how).status == 0
+    assert listed("--voice", "vivian") == ["flac"]  # the voice of its notice
+    assert listed("--since", "2000-01-01") == ["wav", "mp3", "flac"]
     assert listed("--since", "2999-01-01T10:00+02:00") == []
     assert listed("--text", "One.") == ["wav"]
     shutil.copy("a.wav", "moved.wav")

@@ -297,7 +297,7 @@ async def test_a_stream_whose_request_is_cancelled_before_it_is_sent_ends_its_wo
             ended.append(True)
 
     pieces = stream()
-    speech_service = SimpleNamespace(stream=lambda *_: pieces)
+    speech_service = SimpleNamespace(stream=lambda *_, **how: pieces)
     wanted = SpeechRequest("Hello.", "Ryan")
     how = StreamOptions(Rendering("pcm"), stream_format=None, stream=True, characters=6)
     asked = asyncio.ensure_future(answer(Request(SCOPE, never), speech_service, None, wanted, how))

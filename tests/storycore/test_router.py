@@ -8,8 +8,15 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
+from storycore_tts.domain.consent import Consent
+from storycore_tts.domain.keys import hashed
+from storycore_tts.domain.requests import ReferenceAudio
+from storycore_tts.domain.stored_voices import StoredVoice
+from storycore_tts.services.voices import VoiceLibrary
+from storycore_tts.testing.comfyui import StandInComfyUI
 from storycore_tts.testing.comfyui.log import Submitted
 
 pytest.importorskip("fastapi")
@@ -21,6 +28,7 @@ GENERATE, CLONE, JOBS, SPEAKERS = (
 )
 LINE = "Bonjour, ceci est un test."
 ASYNC = {"Prefer": "respond-async"}
+MIA, TOM = "sctts_" + 43 * "m", "sctts_" + 43 * "t"
 
 
 @pytest.fixture(autouse=True)
@@ -197,6 +205,25 @@ async def test_without_a_dependency_our_own_keys_are_asked_for(client_of, own):
             401,
             "This service requires an API key.",
         )
+
+
+async def test_another_owners_stored_voice_is_used_by_neither_line_nor_preview(
+    client_of, own, tmp_path
+):
+    keys = {"mia": hashed(MIA), "tom": hashed(TOM)}
+    record = Consent("hers", owner="mia")
+    reference = ReferenceAudio(np.full(24_000, 0.1, np.float32), 24_000)
+    voice = StoredVoice("Mia", reference=reference, consent_record=record)
+    VoiceLibrary(tmp_path / "voices").add(voice)
+    with StandInComfyUI(modern=True) as server:
+        told = {"backend": "comfyui", "comfyui_url": server.url}
+        client = await client_of(host(own(server={"api_keys": keys}, **told), dependencies=()))
+        asked = ((SPEAK, {"text": LINE, "voice": "Mia"}), ("/api/tts/preview", {"voiceId": "Mia"}))
+        for key, status in ((MIA, 200), (TOM, 422)):
+            for path, body in asked:
+                headers = {"Authorization": f"Bearer {key}"}
+                answer = await client.post(path, json=body, headers=headers)
+                assert answer.status_code == status, (path, answer.text)
 
 
 async def test_bad_settings_are_an_answer_until_they_are_mended(client_of, own):

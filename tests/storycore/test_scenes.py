@@ -6,6 +6,7 @@ import asyncio
 import json
 
 import httpx
+import numpy as np
 import pytest
 import soundfile
 import yaml
@@ -13,6 +14,7 @@ import yaml
 from storycore_tts import (
     AuthenticationFailed,
     BackendUnavailable,
+    ConsentRefused,
     InvalidRequest,
     UnknownSpeaker,
     speak_scene,
@@ -20,6 +22,9 @@ from storycore_tts import (
 from storycore_tts.adapters.engine.dialogues import read_dialogue
 from storycore_tts.adapters.engine.timeline import post_clips
 from storycore_tts.domain.presets import manner
+from storycore_tts.domain.requests import ReferenceAudio
+from storycore_tts.domain.stored_voices import StoredVoice
+from storycore_tts.services.voices import VoiceLibrary
 from storycore_tts.testing.comfyui.log import Submitted
 
 ANNA, TOM = "6a9b61b8-dcff-45d6-bccc-5ecd0bba2ba6", "char_002"
@@ -135,6 +140,20 @@ async def test_another_voice_or_manner_in_the_cast_is_spoken_again(
     comfyui.write_text(yaml.safe_dump(document))
     scene = await speak_scene(dialogue(), config=comfyui)
     assert [take.is_new for take in scene.takes] == [False, False, True]
+
+
+async def test_a_revoked_voice_costs_its_own_lines_only_even_those_that_were_kept(
+    dialogue, comfyui, tmp_path
+):
+    library = VoiceLibrary(tmp_path / "voices")
+    reference = ReferenceAudio(np.full(24_000, 0.1, np.float32), 24_000)
+    library.add(StoredVoice("Mia", consent="hers", reference=reference))
+    (tmp_path / "cast.yaml").write_text("Anna: Mia\nTom Élie: Eric\n", encoding="utf-8")
+    assert len((await speak_scene(dialogue(), config=comfyui)).takes) == 3
+    library.revoke("Mia")
+    scene = await speak_scene(dialogue(), config=comfyui)
+    assert [take.speaker for take in scene.takes] == ["Eric"]
+    assert [type(one.error) for one in scene.failed] == [ConsentRefused, ConsentRefused]
 
 
 async def test_what_a_fallback_spoke_is_spoken_again_when_the_backend_is_back(

@@ -43,6 +43,9 @@ def facts_of(
     }
     if request is not None:
         facts |= _of_request(request, secret)
+    if speech.notice is not None and speech.notice.request is not None:
+        said = _voice_of(speech.notice.request)
+        facts |= {f"notice_{name}": value for name, value in said.items()}
     return {name: value for name, value in facts.items() if value not in (None, "", {})}
 
 
@@ -67,10 +70,15 @@ def _of_request(request: SpeechRequest | CloneRequest, secret: bytes) -> dict[st
     }
     if request.job_id:
         facts["job"] = request.job_id
+    if isinstance(request, CloneRequest) and request.consent:
+        facts["stated_consent"] = text_hash(request.consent, secret)
+    return facts | _voice_of(request)
+
+
+def _voice_of(request: SpeechRequest | CloneRequest) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
     if isinstance(request, CloneRequest):
         facts["reference"] = request.reference.sha256
-        if request.consent:
-            facts["stated_consent"] = text_hash(request.consent, secret)
     else:
         facts["voice"] = request.speaker
     if request.voice_consent is not None:  # a stored voice, by its own name

@@ -197,5 +197,5 @@ def as_json(speech: Speech, path: Path | None) -> dict[str, Any]:
         "x_vector_only": speech.x_vector_only,
         "timings": asdict(speech.timings),
         "warnings": list(speech.warnings),
-        "disclosure": speech.notice and asdict(speech.notice),
+        "disclosure": speech.notice and speech.notice.to_json(),
     }

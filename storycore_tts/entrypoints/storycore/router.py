@@ -132,7 +132,7 @@ async def text_to_speech(
     form = rendering(speed=body.speed, pitch=body.pitch)
     job_id = str(uuid4())
     target = await asyncio.to_thread(_reserved, _file(service, job_id))
-    outcome = await _spoken(request, service, body.text, body.voice, form)
+    outcome = await _spoken(request, service, owner, body.text, body.voice, form)
     await asyncio.to_thread(write_file, target, outcome.audio)
     told = {name: outcome.facts[name] for name in ("duration", "backend", "warnings")}
     record = {"job_id": job_id, "audio_path": str(target), **told}
@@ -166,15 +166,15 @@ async def preview(
     request: Request, body: PreviewRequest, service: CurrentService, owner: CurrentOwner
 ) -> Response:
     """Generate a line and return the audio."""
-    outcome = await _spoken(request, service, body.text, body.voiceId, rendering())
+    outcome = await _spoken(request, service, owner, body.text, body.voiceId, rendering())
     return audio_answer(outcome.audio, outcome.media_type, outcome.facts)
 
 
 async def _spoken(
-    request: Request, service: Service, text: str, voice: str, form: Rendering
+    request: Request, service: Service, owner: str, text: str, voice: str, form: Rendering
 ) -> Outcome:
-    tts = service.speech.tts()
-    asked = await request_for(tts, text, voice, cast=lines.casting(service.config))
+    tts, cast = service.speech.tts(), lines.casting(service.config)
+    asked = await request_for(tts, text, voice, cast=cast, owner=service.finder(owner))
     outcome = await while_connected(request, service.speech.speak(None, asked.request, form))
     warnings = [*service.settings.warnings, *asked.notes, *outcome.facts["warnings"]]
     return replace(outcome, facts={**outcome.facts, "warnings": warnings})

@@ -20,6 +20,7 @@ from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRe
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.speech import Speech
 from storycore_tts.errors import StorageFailed
+from storycore_tts.services.disclosure import disclosed
 from storycore_tts.settings import QwenTTSConfig
 
 TEXT = "Nobody may read this."
@@ -118,6 +119,16 @@ def test_the_consent_to_a_stored_voice_is_named_and_a_stated_one_is_a_hash(ledge
     stored, at_once = ledger.records()
     assert (stored["voice"], stored["consent"]) == ("Mia", "c" * 32)
     assert at_once["stated_consent"] == ledger.text_hash("My own voice.")
+
+
+def test_the_voice_of_a_spoken_notice_is_recorded_too(ledger):
+    who = ConsentReference("Notty", "ab" * 16)
+    notice = speech(request=CloneRequest("Made by AI.", RECORDING, voice_consent=who))
+    write(ledger, notice=disclosed(speech(), notice).notice)
+    (facts,) = ledger.records()
+    assert (facts["disclosed"], facts["voice"]) == (True, "Serena")
+    assert (facts["notice_voice"], facts["notice_consent"]) == (who.voice, who.id)
+    assert facts["notice_reference"] == RECORDING.sha256
 
 
 def test_a_stream_is_recorded_when_it_has_ended(tmp_path):

@@ -62,7 +62,8 @@ def doctor(
 
     The first line is the result; --json includes the settings.
 
-    The exit status is 0 if the configured backend can be used, and 3 if it cannot.
+    The exit status is 0 if the configured backend can be used, and 3 if it cannot, or if the
+    settings of marking keep everything from starting.
     """
     from storycore_tts.container import signing_state
     from storycore_tts.settings import rollout_notice
@@ -70,8 +71,9 @@ def doctor(
     loaded = settings.load(backend)
     shown = list(_settings(loaded))
     findings = run_async(_examine(loaded.config))
-    usable = any(f.usable for f in findings if f.name == loaded.config.backend)
-    notices = (rollout_notice(loaded.config), loaded.config.marking.notice)
+    refused = _refused(loaded.config)
+    usable = any(f.usable for f in findings if f.name == loaded.config.backend) and not refused
+    notices = (refused, rollout_notice(loaded.config), loaded.config.marking.notice)
     notice = " ".join(filter(None, notices)) or None
     signing = signing_state(loaded.config)
     if reporting.as_json:
@@ -79,7 +81,7 @@ def doctor(
         told = {"signing": asdict(signing), "watermark": _watermark(loaded.config)}
         console.answer_json({**answer, "notice": notice, **told})
     else:
-        _print(loaded.config.backend, findings)
+        _print(loaded.config.backend, findings, usable)
         if notice:
             console.answer(notice)
         console.answer(
@@ -88,6 +90,17 @@ def doctor(
         console.answer(f"Watermark: {_watermark(loaded.config)}")
         _print_tables(loaded.config.backend, findings, shown if show_settings else [])
     return 0 if usable else failures.UNAVAILABLE
+
+
+def _refused(config: QwenTTSConfig) -> str | None:
+    """Return why nothing starts with these settings of marking; None if it does."""
+    from storycore_tts.container import marking_for
+
+    try:
+        marking_for(config)
+    except ConfigurationError as error:
+        return str(error)
+    return None
 
 
 def _watermark(config: QwenTTSConfig) -> str:
@@ -185,11 +198,13 @@ def _status_as_json(status: BackendStatus) -> dict[str, Any]:
     }
 
 
-def _print(configured: str, findings: list[_Finding]) -> None:
+def _print(configured: str, findings: list[_Finding], usable: bool) -> None:
     """Print whether the configured backend works, and advice for problems."""
     ready = [finding.name for finding in findings if finding.usable]
-    if configured in ready:
+    if usable:
         console.answer(f"All is well: {configured} is ready.")
+    elif configured in ready:
+        console.answer(f"{configured} is ready, but nothing starts with these settings.")
     else:
         others = f" Ready: {', '.join(ready)} (--backend NAME)." if ready else ""
         console.answer(f"The configured backend {configured} cannot be used.{others}")

@@ -171,8 +171,10 @@ def _in_voice(name: str, config: QwenTTSConfig) -> _Test:
         recordings = {stored.reference_sha256} if stored else set()
     except ConsentRefused:  # it was revoked
         recordings = {one.reference_sha256 for one in library.consents.revocations(name)}
-    return lambda facts: (
-        name_key(str(facts.get("voice", ""))) == key or facts.get("reference") in recordings
+    return lambda facts: any(
+        name_key(str(facts.get(f"{of}voice", ""))) == key
+        or facts.get(f"{of}reference") in recordings
+        for of in ("", "notice_")
     )
 
 

@@ -289,10 +289,11 @@ async def _hash(upload: UploadFile | None) -> str:
 async def _listed(service: Service, owner: str, backend: str | None, *, legacy: bool) -> VoiceList:
     tts = service.speech.tts(backend)
     built_in = [speaker.name for speaker in await tts.speakers()]
-    stored = await asyncio.to_thread(_stored, tts.voices, service.finder(owner))
-    names = [*built_in, *(voice.name for voice in stored)]
-    # If keys are configured, requests without one get names only: no transcripts, no dates.
+    # With open_lists, a request without a key gets the names of all voices, and nothing else.
     is_known = owner != ANONYMOUS or not service.config.server.api_keys
+    finder = service.finder(owner) if is_known else None
+    stored = await asyncio.to_thread(_stored, tts.voices, finder)
+    names = [*built_in, *(voice.name for voice in stored)]
     clones = [voice for voice in stored if voice.kind == "clone" and is_known]
     hidden = {} if is_known else {"created_at": 0}
     return VoiceList(
