@@ -138,6 +138,8 @@ class Marking:
             return None
         request = speech.request
         speaker = request.speaker if isinstance(request, SpeechRequest) else speech.speaker
+        if request is not None and request.voice_consent is not None:
+            speaker = request.voice_consent.voice  # a stored voice, by its own name
         return tags_for(
             speech.source_type,
             speech.created,

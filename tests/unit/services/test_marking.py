@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from storycore_tts.container import open_tts
-from storycore_tts.domain.requests import SpeechRequest
+from storycore_tts.domain.consent import ConsentReference
+from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRequest
 from storycore_tts.domain.speech import Speech
 from storycore_tts.errors import InvalidRequest, StorageFailed
 from storycore_tts.services.capacity import Capacity
@@ -83,6 +84,21 @@ async def test_text_and_voice_are_told_if_the_settings_say_so(speaking):
     tts = speaking(Marking(MarkingPolicy(publish_text=True, publish_voice=True)))
     tags = read_tags((await tts.speak(HELLO)).encode(".flac"))
     assert (tags["text"], tags["voice"]) == ("Hello.", "Ryan")
+
+
+def test_a_stored_voice_is_told_by_its_own_name():
+    stored = ConsentReference("Mia", "ab" * 16)
+    clone = CloneRequest(
+        "Hello.",
+        ReferenceAudio(np.ones(24_000, np.float32), 24_000),
+        x_vector_only=True,
+        voice_consent=stored,
+    )
+    tuned = SpeechRequest("Hello.", "spk_1", checkpoint="c", voice_consent=stored)
+    marking = Marking(MarkingPolicy(publish_voice=True))
+    for request in (clone, tuned):
+        speech = Speech(np.ones(240, np.float32), 24_000, "fake", "m", request=request)
+        assert read_tags(marking.encode(speech, ".flac"))["voice"] == "Mia"
 
 
 @pytest.mark.parametrize(
