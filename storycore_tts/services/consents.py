@@ -59,13 +59,17 @@ class Consents:
             if not revoked and given is None:
                 return
             reference = _reference_of(request)
-            for one in self._read(revoked, containing=reference[:32]):
+            revocations = self._read(revoked, containing=reference[:32])
+            for one in revocations:
                 # A voice that was stored again has another consent, and is named by it.
                 if given is None or one.consent_id == given.id:
                     raise one.refusal()
             if given is None:
                 return
             record = self._record(given.voice).bound_to(reference, voice=given.voice)
+            for one in revocations:  # the same consent may be that of a voice with another name
+                if one.evidence_sha256 == record.evidence_sha256:
+                    raise one.refusal()
             record.check(
                 voice=given.voice,
                 now=self._clock() if record.expires is None else self.now(),

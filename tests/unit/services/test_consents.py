@@ -189,6 +189,15 @@ def test_a_revoked_recording_comes_back_with_a_new_consent_only(library):
     refused(library, AT_ONCE, "revoked")
 
 
+def test_the_same_consent_under_another_name_is_revoked_with_it(library):
+    for name, text in (("Mia", "Mia, 2025-03-02"), ("Ann", "mia,  2025-03-02"), ("Zoe", "Other.")):
+        library.add(mia(name=name, text=text))
+    requests = {name: line(library, name) for name in ("Ann", "Zoe")}
+    library.revoke("Mia")
+    refused(library, requests["Ann"], "'Mia' was revoked")
+    library.consents.check(requests["Zoe"])
+
+
 def test_a_folder_from_a_backup_stays_revoked(library, tmp_path):
     library.add(mia())
     shutil.copytree(place(library), tmp_path / "backup")
