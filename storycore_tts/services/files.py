@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from uuid import uuid4
 
+from storycore_tts.errors import ConfigurationError
+
 
 def exists(path: Path) -> bool:
     """Return whether a path exists.
@@ -31,10 +33,20 @@ def is_folder(path: str) -> bool:
 
 
 def user_data() -> Path:
-    """Return the default folder for data of this program."""
+    """Return the default folder for data of this program.
+
+    Raises:
+        ConfigurationError: The user has no home folder, such as an unknown user in a container.
+    """
     import platformdirs
 
-    return platformdirs.user_data_path("storycore-tts", appauthor=False)
+    try:
+        return platformdirs.user_data_path("storycore-tts", appauthor=False)
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"There is no folder for data of this user: {error}.",
+            hint="Set HOME or XDG_DATA_HOME to a folder that can be written to.",
+        ) from error
 
 
 def ledger_file(path: str | None) -> Path:
