@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -40,13 +41,15 @@ def user_data() -> Path:
     """
     import platformdirs
 
-    try:
-        return platformdirs.user_data_path("storycore-tts", appauthor=False)
-    except RuntimeError as error:
+    folder = Path()
+    with suppress(RuntimeError):  # older versions return a relative path
+        folder = platformdirs.user_data_path("storycore-tts", appauthor=False)
+    if not folder.is_absolute():
         raise ConfigurationError(
-            f"There is no folder for data of this user: {error}.",
+            "This user has no home folder, and thus no folder for data.",
             hint="Set HOME or XDG_DATA_HOME to a folder that can be written to.",
-        ) from error
+        )
+    return folder
 
 
 def ledger_file(path: str | None) -> Path:

@@ -66,15 +66,6 @@ def test_a_file_that_cannot_be_made_is_found_before_anybody_is_asked(cli, server
     assert server.log.records == ()
 
 
-@pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="only root may be others")
-def test_an_unknown_user_without_a_home_is_told_to_name_a_folder():
-    homeless = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_DATA_HOME")}
-    command = [*COMMAND, "voices", "list"]
-    how = {"capture_output": True, "text": True, "check": False}
-    done = subprocess.run(command, env=homeless, user=64_321, cwd="/", **how)
-    assert (done.returncode, "Set HOME or XDG_DATA_HOME" in done.stderr) == (2, True), done.stderr
-
-
 def test_a_server_that_is_down_is_3(cli):
     answer = cli("say", "Hello.", "--url", DOWN, "--json")
     assert (answer.status, answer.json["error"]["backend"]) == (3, "comfyui")
