@@ -6,8 +6,11 @@ In this order: watermark, encoding with tags, signature, record.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
+
+import numpy as np
 
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.provenance import tags_for
@@ -16,6 +19,7 @@ from storycore_tts.domain.speech import Speech
 from storycore_tts.errors import MarkingFailed, StorageFailed
 from storycore_tts.ports.marking import GenerationRecords, Signer, Watermark, WatermarkStream
 from storycore_tts.sound.files import check_suffix, encode
+from storycore_tts.sound.samples import Samples
 from storycore_tts.sound.tags import Tags
 
 _log = logging.getLogger(__name__)
@@ -123,7 +127,7 @@ class Marking:
         if self._watermark is None or not self.policy.enabled:
             return None
         try:
-            return self._watermark.stream(sample_rate)
+            return _Tolerant(self._watermark.stream(sample_rate), self._tolerate)
         except MarkingFailed as error:
             self._tolerate(error)
             return None
@@ -183,3 +187,43 @@ class Marking:
         if self.policy.strict:
             raise error
         log_event(_log, logging.WARNING, "marking.failed", reason=str(error))
+
+
+class _Tolerant:
+    """A watermark in a stream, which goes on without it if it fails and that is tolerated.
+
+    Args:
+        stream: The watermark.
+        tolerate: Logs the error, or raises it.
+    """
+
+    def __init__(self, stream: WatermarkStream, tolerate: Callable[[MarkingFailed], None]) -> None:
+        self._stream: WatermarkStream | None = stream
+        self._tolerate = tolerate
+        self._awaited = np.zeros(0, np.float32)  # samples that the watermark has not returned
+
+    def feed(self, samples: Samples) -> Samples:
+        """See ``WatermarkStream.feed``."""
+        if self._stream is None:
+            return samples
+        self._awaited = np.concatenate([self._awaited, samples])
+        try:
+            marked = self._stream.feed(samples)
+        except MarkingFailed as error:
+            return self._unmarked(error)
+        self._awaited = self._awaited[len(marked) :]
+        return marked
+
+    def finish(self) -> Samples:
+        """See ``WatermarkStream.finish``."""
+        if self._stream is None:
+            return self._awaited
+        try:
+            return self._stream.finish()
+        except MarkingFailed as error:
+            return self._unmarked(error)
+
+    def _unmarked(self, error: MarkingFailed) -> Samples:
+        self._tolerate(error)
+        rest, self._awaited, self._stream = self._awaited, self._awaited[:0], None
+        return rest

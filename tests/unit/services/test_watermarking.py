@@ -131,6 +131,42 @@ def test_a_watermark_that_fails_is_an_error_if_marking_is_strict():
         marking.watermark_stream(24_000)
 
 
+class Failing:
+    """A watermark that fails in a stream: at one of its blocks, or at the end."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def stream(self, sample_rate):
+        return _Failing(self.at)
+
+
+class _Failing(_Late):
+    def __init__(self, at):
+        super().__init__()
+        self.left = at
+
+    def feed(self, samples):
+        self.left -= 1
+        return super().feed(samples) if self.left else self.finish()
+
+    def finish(self):
+        raise MarkingFailed("No memory.")
+
+
+@pytest.mark.parametrize("at", [2, 9])
+def test_a_watermark_that_fails_in_a_stream_costs_no_sample_of_it(at, caplog):
+    stream = Marking(watermark=Failing(at)).watermark_stream(24_000)
+    blocks = [stream.feed(np.zeros(250, np.float32)) for _ in range(3)]
+    heard = np.concatenate([*blocks, stream.finish()])
+    lost = 600 if at == 2 else 100  # samples without a mark
+    assert (len(heard), np.count_nonzero(heard == 0)) == (750, lost)
+    assert caplog.text.count("marking.failed") == 1
+    strict = Marking(MarkingPolicy(strict=True), watermark=Failing(1)).watermark_stream(24_000)
+    with pytest.raises(MarkingFailed):
+        strict.feed(np.zeros(250, np.float32))
+
+
 def test_a_stream_keeps_every_sample():
     stream = RenderedStream(Rendering("pcm"))
     stream.watermark(Marking(watermark=Offset()).watermark_stream(24_000))
