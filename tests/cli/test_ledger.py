@@ -35,6 +35,8 @@ def test_nothing_is_recorded_unless_the_settings_say_so(cli, tmp_path, monkeypat
     assert not list((tmp_path / "user").rglob("*ledger*"))
     answer = cli("ledger", "verify")
     assert (answer.status, answer.out.strip().endswith("there is none yet")) == (1, True)
+    answer = cli("ledger", "list")
+    assert (answer.status, answer.out, "The ledger is off" in answer.err) == (0, "", True)
 
 
 @pytest.mark.usefixtures("made")

@@ -116,6 +116,8 @@ def list_(
     if text is not None:
         wanted.append(_has("text", ledger.text_hash(speakable(text))))
     found = [facts for facts in ledger.records() if all(test(facts) for test in wanted)]
+    if not (found or config.ledger.enabled or reporting.quiet):
+        console.tell("The ledger is off: tts.qwen.ledger.enabled switches it on.")
     if reporting.as_json:
         console.answer_json(found)
         return
