@@ -181,7 +181,14 @@ def test_reading_does_nothing(http):
     jobs = {
         f"{API}/jobs{rest}" for rest in ("", "/{job_id}", "/{job_id}/events", "/{job_id}/audio")
     }
-    others = {f"{API}/voices/{{name}}/consent", f"{API}/speakers", f"{API}/status", "/health", "/ready", "/metrics"}
+    others = {
+        f"{API}/voices/{{name}}/consent",
+        f"{API}/speakers",
+        f"{API}/status",
+        "/health",
+        "/ready",
+        "/metrics",
+    }
     lists = {f"/v1/{rest}" for rest in ("models", "audio/models", "audio/voices")}
     one = {"/v1/models/{model}", "/v1/audio/voices/{model}"}
     assert readers == jobs | others | lists | one

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from storycore_tts.domain.requests import CloneRequest, ReferenceAudio
+from storycore_tts.domain.requests import CloneRequest
 from storycore_tts.domain.speech import Speech
 from storycore_tts.sound.tags import Tags
 
 AI_DISCLOSURE = "c2pa.ai-disclosure"
 """C2PA 2.4, section 18.29: the model that made something."""
 
-_REFERENCE = "reference"
-
 
 def manifest_of(speech: Speech, tags: Tags) -> dict[str, Any]:
     """Return the manifest of a sound file, as c2pa takes it.
 
-    It contains what the tags say, and nothing else of the text or of the voice; of a cloned
-    voice's recording, its SHA-256.
+    It contains what the tags say, and nothing else of the text or of the voice; of the recordings
+    of cloned voices, that of a spoken notice included, their SHA-256.
 
     Args:
         speech: What is in the file.
@@ -41,9 +39,12 @@ def manifest_of(speech: Speech, tags: Tags) -> dict[str, Any]:
         "claim_generator_info": [{"name": name, "version": version}],
         "assertions": assertions,
     }
-    if isinstance(speech.request, CloneRequest):
-        manifest["ingredients"] = [_ingredient(speech.request.reference)]
-        created["parameters"] = {"ingredientIds": [_REFERENCE]}
+    requests = (speech.request, speech.notice and speech.notice.request)
+    clones = {one.reference.sha256 for one in requests if isinstance(one, CloneRequest)}
+    if clones:
+        ingredients = [_ingredient(number, one) for number, one in enumerate(sorted(clones))]
+        manifest["ingredients"] = ingredients
+        created["parameters"] = {"ingredientIds": [one["label"] for one in ingredients]}
     return manifest
 
 
@@ -52,11 +53,11 @@ def _signed(label: str, data: dict[str, Any]) -> dict[str, Any]:
     return {"label": label, "data": data, "created": True}
 
 
-def _ingredient(reference: ReferenceAudio) -> dict[str, Any]:
+def _ingredient(number: int, reference_sha256: str) -> dict[str, Any]:
     return {
-        "label": _REFERENCE,
+        "label": f"reference{number or ''}",
         "title": "Recording of the cloned voice",
         "description": "Known by the SHA-256 of its samples; the recording is not included.",
         "relationship": "inputTo",
-        "instance_id": f"sha256:{reference.sha256}",
+        "instance_id": f"sha256:{reference_sha256}",
     }

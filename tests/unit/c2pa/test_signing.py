@@ -14,6 +14,7 @@ import soundfile
 
 from storycore_tts.adapters.c2pa.reader import read_manifest
 from storycore_tts.adapters.c2pa.signer import C2paSigner
+from storycore_tts.domain.disclosure import Notice
 from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRequest
 from storycore_tts.errors import MarkingFailed
 from storycore_tts.services.marking import Marking, MarkingPolicy
@@ -84,6 +85,17 @@ def test_a_clones_recording_is_named_by_its_hash_only(signed, speech, tone):
     assert first[0].startswith("inputTo: Recording of the cloned voice, sha256:")
     assert len(first[0].rpartition(":")[2]) == 64
     assert len(signed(".mp3", replace(speech, request=CloneRequest("Hello.", reference)))) < 30_000
+
+
+def test_the_recording_of_a_notices_voice_is_named_too(signed, speech, tone):
+    sounds = [ReferenceAudio(tone(2.0, loudness=loudness), "Hi.") for loudness in (0.3, 0.4)]
+    line, notice = (CloneRequest("Hello.", sound) for sound in sounds)
+    for request, count in ((line, 2), (notice, 1), (SpeechRequest("Hello.", "Ryan"), 1)):
+        both = replace(speech, request=request, notice=Notice("Made by AI.", 1.0, notice))
+        manifest = read_manifest(signed(".wav", both))
+        assert manifest.valid
+        assert len(manifest.ingredients) == count
+        assert any(sounds[1].sha256 in one for one in manifest.ingredients)
 
 
 @pytest.mark.parametrize("publish", [False, True])
