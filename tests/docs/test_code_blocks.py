@@ -45,7 +45,7 @@ def our_commands(code: str) -> list[list[str]]:
     module = ["-m", "storycore_tts.entrypoints.cli"]
     return [
         [*module, *shlex.split(line, comments=True)[1:]]
-        for line in code.splitlines()
+        for line in code.replace("\\\n", " ").splitlines()
         if line.startswith("storycore-tts ") and line.split()[1] not in ENDLESS
     ]
 

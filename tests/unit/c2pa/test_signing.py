@@ -88,8 +88,10 @@ def test_a_clones_recording_is_named_by_its_hash_only(signed, speech, tone):
 
 
 def test_the_recording_of_a_notices_voice_is_named_too(signed, speech, tone):
-    sounds = [ReferenceAudio(tone(2.0, loudness=loudness), "Hi.") for loudness in (0.3, 0.4)]
-    line, notice = (CloneRequest("Hello.", sound) for sound in sounds)
+    sounds = [
+        ReferenceAudio(tone(2.0, loudness=loudness), transcript="Hi.") for loudness in (0.3, 0.4)
+    ]
+    line, notice = (CloneRequest("Hello.", one) for one in sounds)
     for request, count in ((line, 2), (notice, 1), (SpeechRequest("Hello.", "Ryan"), 1)):
         both = replace(speech, request=request, notice=Notice("Made by AI.", 1.0, notice))
         manifest = read_manifest(signed(".wav", both))
