@@ -107,6 +107,8 @@ def _defaults(config: QwenTTSConfig) -> Defaults:
             name: VoiceChoice(one.speaker, one.language) for name, one in config.voice_map.items()
         },
         strip_markup=config.strip_markup,
+        project=config.default_project,
+        purpose=config.default_purpose,
         at_once=config.consent.at_once,
     )
 

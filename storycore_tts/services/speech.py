@@ -69,6 +69,8 @@ class Defaults:
         voice_map: Voice ids of other speech services, mapped to the voices that replace them.
         strip_markup: Remove markup from the text; see ``SpeechRequest``.
         at_once: What happens to a clone of a recording whose request states no consent.
+        project: Name of the project of lines that name none.
+        purpose: What lines are for that name no purpose.
     """
 
     speaker: str = "Ryan"
@@ -77,6 +79,8 @@ class Defaults:
     voice_map: Mapping[str, VoiceChoice] = field(default_factory=dict)
     strip_markup: bool = False
     at_once: AtOnce = "warned"
+    project: str = ""
+    purpose: str = ""
 
 
 class TextToSpeech:
@@ -178,8 +182,10 @@ class TextToSpeech:
             instruct: Style instruction in natural language; "": that of the stored voice.
             checkpoint: Folder of a fine-tuned model, as the backend sees it.
             sampling: Sampling parameters.
-            project: Name of the project, for a gradual rollout and for consents to certain ones.
-            purpose: What the line is for; some consents cover certain purposes only.
+            project: Name of the project, for a gradual rollout and for consents to certain ones;
+                "": the configured one.
+            purpose: What the line is for; some consents cover certain purposes only; "": as
+                configured.
             strip_markup: Remove Markdown, tags such as ``[laugh]`` and emoji from the text; None:
                 as configured. If False, a warning of the result lists them.
             on_progress: Progress callback.
@@ -248,6 +254,7 @@ class TextToSpeech:
         speaker = self.defaults.speaker if speaker is None else speaker
         sampling = sampling or self.defaults.sampling
         strip = self.defaults.strip_markup if strip_markup is None else strip_markup
+        project, purpose = project or self.defaults.project, purpose or self.defaults.purpose
         stored, spoken = None, None
         if checkpoint is None:
             speaker, spoken, stored = await self._voice(speaker, owner)

@@ -81,6 +81,11 @@ class QwenTTSConfig(QwenTTSModelConfig):
     """Default voice, built-in or stored, for lines that name none."""
     default_language: str = "Auto"
     """Default language, as a name, code or locale; Auto lets the model detect it."""
+    default_project: str = ""
+    """Project of lines that name none: consents may cover certain projects only, and a rollout
+    keeps each project on one backend."""
+    default_purpose: str = ""
+    """What lines are for that name no purpose, such as film; for consents to certain purposes."""
     strip_markup: bool = False
     """Whether to remove Markdown, tags such as ``<break/>`` and ``[laugh]``, and emoji from the
     text; if not, a warning lists them."""

@@ -57,6 +57,14 @@ async def test_a_recording_is_cloned(tts, fake):
     assert len(fake.requests) == 1
 
 
+async def test_a_line_that_names_no_project_and_no_purpose_has_those_of_the_settings(tts, fake):
+    tts.defaults = Defaults("Mia", "French", project="harbour", purpose="film")
+    await tts.say("Hello.")
+    await tts.say("Hello.", project="island", purpose="trailer")
+    said = [(request.project, request.purpose) for request in fake.requests]
+    assert said == [("harbour", "film"), ("island", "trailer")]
+
+
 async def test_a_checkpoint_speaks_and_what_a_line_says_wins(tts, fake):
     await tts.say("Hallo.", speaker="TOM", instruct="Slowly.")
     mine = {"checkpoint": "/models/tom", "language": "German"}
