@@ -37,7 +37,7 @@ def test_the_notice_is_heard_first_then_a_pause_then_the_speech():
     assert np.array_equal(joined.samples[:24_000], notice.samples)
     assert not joined.samples[24_000:36_000].any()
     assert np.array_equal(joined.samples[36_000:], line.samples)
-    assert joined.notice == Notice("By AI.", 1.0)
+    assert joined.notice == Notice("By AI.", 1.0, notice.request)
     assert joined.warnings == ("disclosure: fast", "quiet")
     assert joined.speaker == "Mia"
     assert len(disclosed(line, notice).samples) == round(3.4 * 24_000)
