@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.domain.text import one_line, speakable
 from storycore_tts.errors import InvalidRequest, shown
+
+if TYPE_CHECKING:  # not imported at run time, for a fast start of the command line
+    from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 
 CAPTION_SUFFIXES = (".srt", ".vtt")
 
