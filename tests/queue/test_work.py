@@ -87,7 +87,7 @@ async def test_a_handler_that_does_not_stop_is_left_behind(begun, memory, caplog
         report(Progress(Stage.GENERATING, 0.9))
         ended.set()
 
-    _, task = begun(perform, time_limit=5.0)
+    work, task = begun(perform, time_limit=5.0)
     await task
     assert memory.document["failure"]["error"] == "BackendTimeout"
     assert now() == 15
@@ -95,6 +95,7 @@ async def test_a_handler_that_does_not_stop_is_left_behind(begun, memory, caplog
     may_end.set()
     await ended.wait()
     assert (memory.news, memory.progress) == ([0.1], 0.1)
+    assert work.progress == Progress(Stage.GENERATING, 0.1)
 
 
 @pytest.mark.parametrize("end", ["", "on purpose"])
