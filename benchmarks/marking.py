@@ -31,7 +31,6 @@ from rich.table import Table
 from storycore_tts import ReferenceAudio, Speech, SpeechRequest, StoredVoice, VoiceLibrary
 from storycore_tts.adapters import c2pa
 from storycore_tts.adapters.ledger import Ledger
-from storycore_tts.concurrency.file_locks import locked
 from storycore_tts.services.marking import Marking, MarkingPolicy
 from storycore_tts.settings.marking import MarkingConfig
 
@@ -75,7 +74,7 @@ def measured(folder: Path, seconds: float, rounds: int) -> dict[str, float]:
 
 
 def _ways(folder: Path, speech: Speech, suffix: str) -> dict[str, Callable[[], bytes]]:
-    signer = c2pa.create(MarkingConfig(sign="required"), folder=folder / "key", lock=locked)
+    signer = c2pa.create(MarkingConfig(sign="required"), folder=folder / "key")
     records = Ledger(folder / "ledger.jsonl")
     markings = {
         "plain": Marking(MarkingPolicy(enabled=False)),

@@ -17,7 +17,6 @@ from dependency_injector import containers, providers
 
 from storycore_tts.adapters import c2pa, perth
 from storycore_tts.adapters.telemetry import EventLog
-from storycore_tts.concurrency.file_locks import locked
 from storycore_tts.domain.endpoints import BackendEndpoint
 from storycore_tts.domain.events import Listeners, Reloaded
 from storycore_tts.domain.logs import log_event
@@ -133,19 +132,19 @@ def marking_for(config: QwenTTSConfig) -> Marking:
             require_record=config.ledger.required,
             watermark_all=marking.watermark == "always",
         ),
-        signer=c2pa.create(marking, folder=_signing_folder(), lock=locked),
+        signer=c2pa.create(marking, folder=_signing_folder()),
         watermark=_watermark(marking),
         records=_ledger(config) if config.ledger.enabled else None,
     )
 
 
 def signing_state(config: QwenTTSConfig) -> c2pa.SigningState:
-    """Return whether sound files are signed, by whom and until when, or why not. Blocks.
+    """Return whether sound files are signed, the signer and the expiry date. Blocks.
 
     Args:
         config: The settings.
     """
-    return c2pa.state(config.marking, folder=_signing_folder(), lock=locked)
+    return c2pa.state(config.marking, folder=_signing_folder())
 
 
 def _signing_folder() -> Path:

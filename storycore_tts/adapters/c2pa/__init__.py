@@ -11,14 +11,14 @@ from storycore_tts.adapters.c2pa.package import c2pa_package
 from storycore_tts.errors import ConfigurationError, MarkingFailed
 
 if TYPE_CHECKING:
-    from storycore_tts.adapters.c2pa.credentials import Credentials, Lock
+    from storycore_tts.adapters.c2pa.credentials import Credentials
     from storycore_tts.adapters.c2pa.signer import C2paSigner
     from storycore_tts.settings.marking import MarkingConfig
 
 _EXTRA = "the extra trust is not installed (pip install 'storycore-tts[trust]')"
 
 
-def create(config: MarkingConfig, *, folder: Path, lock: Lock) -> C2paSigner | None:
+def create(config: MarkingConfig, *, folder: Path) -> C2paSigner | None:
     """Return what signs sound files; None if they are not signed. Blocks.
 
     A certificate in the settings is read and tried out. Without one, a key is made in the folder
@@ -27,7 +27,6 @@ def create(config: MarkingConfig, *, folder: Path, lock: Lock) -> C2paSigner | N
     Args:
         config: The settings.
         folder: Where a key of one's own is kept.
-        lock: Locks a file against other processes.
 
     Raises:
         ConfigurationError: The extra ``trust`` is missing, although signatures are required or a
@@ -46,7 +45,7 @@ def create(config: MarkingConfig, *, folder: Path, lock: Lock) -> C2paSigner | N
     authority = TimeAuthority(config.time_authority) if config.time_authority else None
     strict = config.on_failure == "error"
     if config.certificate is None:
-        own = OwnCredentials(folder, lock)
+        own = OwnCredentials(folder)
         return C2paSigner(own, authority=authority, time_required=strict)
     company = _configured(config)
     signer = C2paSigner(lambda: company, authority=authority, time_required=strict)
@@ -68,7 +67,7 @@ class SigningState:
 
     Args:
         signs: Whether they are.
-        sentence: By whom and until when, or why not.
+        sentence: The signer and the expiry date, or why signing is off.
         subject: Name in the certificate; "" if there is none yet.
         expires: When the certificate expires, in ISO 8601; "" if there is none yet.
     """
@@ -79,13 +78,12 @@ class SigningState:
     expires: str = ""
 
 
-def state(config: MarkingConfig, *, folder: Path, lock: Lock) -> SigningState:
-    """Return whether sound files are signed, by whom and until when, or why not. Blocks.
+def state(config: MarkingConfig, *, folder: Path) -> SigningState:
+    """Return whether sound files are signed, the signer and the expiry date. Blocks.
 
     Args:
         config: See ``create``.
         folder: See ``create``.
-        lock: See ``create``.
     """
     if why := _why_off(config):
         return SigningState(False, why)
@@ -93,9 +91,9 @@ def state(config: MarkingConfig, *, folder: Path, lock: Lock) -> SigningState:
 
     try:
         if config.certificate is None:
-            credentials = OwnCredentials(folder, lock).found()
+            credentials = OwnCredentials(folder).found()
         else:
-            create(config, folder=folder, lock=lock)
+            create(config, folder=folder)
             credentials = _configured(config)
     except (ConfigurationError, MarkingFailed) as error:
         return SigningState(False, str(error).rstrip("."))

@@ -5,21 +5,18 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from storycore_tts.adapters.c2pa.own_certificate import made
+from storycore_tts.concurrency.file_locks import locked
 from storycore_tts.errors import ConfigurationError, MarkingFailed
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-
-Lock: TypeAlias = Callable[[Path], AbstractContextManager[None]]
-"""Holds a lock file against other processes; raises ``OSError`` if that is not possible."""
 
 RENEWED_BEFORE = timedelta(days=5 * 365)
 """A certificate of one's own is replaced when it expires sooner than this."""
@@ -169,13 +166,12 @@ class OwnCredentials:
 
     Args:
         folder: Where it is kept; only the owner can read it.
-        lock: Locks a file against other processes.
         now: The time, with a time zone.
     """
 
-    def __init__(self, folder: Path, lock: Lock, *, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, folder: Path, *, now: Callable[[], datetime] = utc_now) -> None:
         self.file = folder / _FILE
-        self._lock, self._now = lock, now
+        self._now = now
         self._turn = threading.Lock()
         self._known: Credentials | None = None
 
@@ -217,7 +213,7 @@ class OwnCredentials:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)  # even if it was there
-            with self._lock(folder / "lock"):
+            with locked(folder / "lock"):
                 found = self.found()
                 if found is not None and not self._is_old(found):
                     return found

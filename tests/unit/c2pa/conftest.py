@@ -12,7 +12,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from storycore_tts.adapters.c2pa.credentials import OwnCredentials
 from storycore_tts.adapters.c2pa.signer import C2paSigner
-from storycore_tts.concurrency.file_locks import locked
 from storycore_tts.domain.speech import Speech
 from storycore_tts.services.marking import Marking
 from storycore_tts.sound.files import encode
@@ -29,7 +28,7 @@ def speech(tone):
 @pytest.fixture
 def own(tmp_path):
     """A key of one's own, in a new folder."""
-    return OwnCredentials(tmp_path / "data" / "signing", locked)
+    return OwnCredentials(tmp_path / "data" / "signing")
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from storycore_tts.adapters.c2pa.credentials import OwnCredentials, parsed
 from storycore_tts.adapters.c2pa.own_certificate import made
 from storycore_tts.adapters.c2pa.reader import read_manifest
 from storycore_tts.adapters.c2pa.signer import C2paSigner
-from storycore_tts.concurrency.file_locks import locked
 from storycore_tts.container import Container
 from storycore_tts.errors import ConfigurationError, MarkingFailed
 from storycore_tts.settings import QwenTTSConfig
@@ -40,7 +39,7 @@ def test_only_its_owner_can_read_the_key(own):
 
 def test_the_key_is_kept(own):
     first = own()
-    assert OwnCredentials(own.file.parent, locked)() == first
+    assert OwnCredentials(own.file.parent)() == first
     assert first.algorithm == "es256"
     assert "PRIVATE KEY" not in repr(first)
 
@@ -50,7 +49,7 @@ def test_threads_make_one_key(own):
 
     def key(_):
         start.wait()
-        return OwnCredentials(own.file.parent, locked)().key
+        return OwnCredentials(own.file.parent)().key
 
     with ThreadPoolExecutor(6) as threads:
         assert len(set(threads.map(key, range(6)))) == 1
@@ -60,8 +59,7 @@ MAKES_A_KEY = """
 import sys
 from pathlib import Path
 from storycore_tts.adapters.c2pa.credentials import OwnCredentials
-from storycore_tts.concurrency.file_locks import locked
-own = OwnCredentials(Path(sys.argv[1]), locked)
+own = OwnCredentials(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()
 print(own().subject)
@@ -83,7 +81,7 @@ def test_two_processes_make_one_key(own):
 
 def test_the_key_is_renewed_long_before_it_expires(own):
     times = [NOW]
-    credentials = OwnCredentials(own.file.parent, locked, now=lambda: times[-1])
+    credentials = OwnCredentials(own.file.parent, now=lambda: times[-1])
     first = credentials()
     times.append(NOW + timedelta(days=4 * 365))
     assert credentials() == first
@@ -91,14 +89,14 @@ def test_the_key_is_renewed_long_before_it_expires(own):
     second = credentials()
     assert second.key != first.key
     assert second.expires > times[-1] + timedelta(days=9 * 365)
-    assert OwnCredentials(own.file.parent, locked, now=lambda: times[-1])() == second
+    assert OwnCredentials(own.file.parent, now=lambda: times[-1])() == second
 
 
 def test_a_damaged_key_is_named(own):
     own()
     own.file.write_text("nonsense")
     with pytest.raises(MarkingFailed, match=r"own\.pem, is damaged.*Delete the file"):
-        OwnCredentials(own.file.parent, locked)()
+        OwnCredentials(own.file.parent)()
 
 
 def test_a_folder_that_cannot_be_made_is_named(own):
@@ -152,7 +150,7 @@ def _config(certificate, private_key, **others):
 
 
 def _create(config, folder):
-    return c2pa.create(config, folder=folder, lock=locked)
+    return c2pa.create(config, folder=folder)
 
 
 def test_a_companys_certificate_signs(company, speech, file_of, tags_of, tmp_path):
@@ -228,7 +226,7 @@ def test_a_certificate_that_expires_meanwhile_is_said(own, speech, file_of, tags
 def test_signing_is_off_where_the_settings_say_so(config, tmp_path):
     config = MarkingConfig(**config)
     assert _create(config, tmp_path) is None
-    assert not c2pa.state(config, folder=tmp_path, lock=locked).signs
+    assert not c2pa.state(config, folder=tmp_path).signs
 
 
 def test_yaml_reads_off_as_false():
@@ -264,7 +262,7 @@ class TestWithoutTheExtra:
 
     def test_auto_does_not_sign(self, tmp_path):
         assert _create(MarkingConfig(), tmp_path) is None
-        state = c2pa.state(MarkingConfig(), folder=tmp_path, lock=locked)
+        state = c2pa.state(MarkingConfig(), folder=tmp_path)
         assert not state.signs
         assert "pip install 'storycore-tts[trust]'" in state.sentence
 
@@ -294,16 +292,16 @@ def test_c2pa_is_loaded_when_the_first_file_is_signed():
 
 def test_the_state_names_the_key_and_its_end(own, company, tmp_path):
     folder = own.file.parent
-    before = c2pa.state(MarkingConfig(), folder=folder, lock=locked)
+    before = c2pa.state(MarkingConfig(), folder=folder)
     assert before.signs
     assert "made for the first file" in before.sentence
     assert not folder.exists()
     credentials = own()
-    after = c2pa.state(MarkingConfig(), folder=folder, lock=locked)
+    after = c2pa.state(MarkingConfig(), folder=folder)
     assert after.subject == credentials.subject
     assert after.expires[:10] in after.sentence
-    theirs = c2pa.state(_config(*company()), folder=folder, lock=locked)
+    theirs = c2pa.state(_config(*company()), folder=folder)
     assert "the configured certificate, CN=Jane Doe" in theirs.sentence
-    expired = c2pa.state(_config(*company(days=(-9, -1))), folder=folder, lock=locked)
+    expired = c2pa.state(_config(*company(days=(-9, -1))), folder=folder)
     assert not expired.signs
     assert "expired on" in expired.sentence
