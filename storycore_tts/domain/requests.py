@@ -369,6 +369,17 @@ class TrainingRequest(TrainingParameters):
         check_parameters(self, TrainingParameters)
 
 
+def voice_of(request: SpeechRequest | CloneRequest) -> str:
+    """Return the name of the voice of a line: a stored voice's own name; "" for a recording.
+
+    Args:
+        request: The line.
+    """
+    if request.voice_consent is not None:
+        return request.voice_consent.voice
+    return request.speaker if isinstance(request, SpeechRequest) else ""
+
+
 def _text(text: str, strip_markup: bool) -> str:
     """Return the text to speak. Invisible characters go first, because they could hide markup."""
     return speakable(without_markup(speakable(text))) if strip_markup else speakable(text)

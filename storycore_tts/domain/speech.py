@@ -13,6 +13,7 @@ from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.sound.files import check_suffix, encode
 from storycore_tts.sound.pace import pitched, stretched
 from storycore_tts.sound.samples import Samples
+from storycore_tts.sound.tags import Tags
 
 
 class Marker(Protocol):
@@ -114,14 +115,24 @@ class Speech:
         """
         if self.marker is not None:
             return self.marker.encode(self, suffix, joinable=joinable)
-        tags = tags_for(
+        return encode(self.samples, self.sample_rate, suffix, tags=self.tags(), joinable=joinable)
+
+    def tags(self, *, voice: str = "", text: str = "") -> Tags:
+        """Return what a file of this speech says of itself.
+
+        Args:
+            voice: Name of the voice, only if the user asked to publish it.
+            text: The spoken text, only if the user asked to publish it.
+        """
+        return tags_for(
             self.source_type,
             self.created,
             model=self.model,
             checkpoint=self.request.checkpoint if self.request else None,
             job_id=(self.request.job_id if self.request else None) or self.job_id,
+            voice=voice,
+            text=text,
         )
-        return encode(self.samples, self.sample_rate, suffix, tags=tags, joinable=joinable)
 
     def stretched(self, speed: float) -> Speech:
         """Return the speech at another speed with unchanged pitch; see ``sound.pace``.

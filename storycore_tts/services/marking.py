@@ -13,8 +13,7 @@ from hashlib import sha256
 import numpy as np
 
 from storycore_tts.domain.logs import log_event
-from storycore_tts.domain.provenance import tags_for
-from storycore_tts.domain.requests import SpeechRequest
+from storycore_tts.domain.requests import voice_of
 from storycore_tts.domain.speech import Speech
 from storycore_tts.errors import MarkingFailed, StorageFailed
 from storycore_tts.ports.marking import GenerationRecords, Signer, Watermark, WatermarkStream
@@ -141,16 +140,9 @@ class Marking:
         if not self.policy.enabled:
             return None
         request = speech.request
-        speaker = request.speaker if isinstance(request, SpeechRequest) else speech.speaker
-        if request is not None and request.voice_consent is not None:
-            speaker = request.voice_consent.voice  # a stored voice, by its own name
-        return tags_for(
-            speech.source_type,
-            speech.created,
-            model=speech.model,
-            checkpoint=request.checkpoint if request else None,
-            job_id=(request.job_id if request else None) or speech.job_id,
-            voice=speaker if self.policy.publish_voice else "",
+        voice = (voice_of(request) if request else "") or speech.speaker
+        return speech.tags(
+            voice=voice if self.policy.publish_voice else "",
             text=request.text if request and self.policy.publish_text else "",
         )
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_VOCABULARY = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+VOCABULARY = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+"""Prefix of the URIs of IPTC's digital source types."""
+
 _SENTENCE = "Synthetic speech."
 
 
@@ -28,7 +30,7 @@ class Tags:
     @property
     def source_uri(self) -> str:
         """The source type as a URI, as IPTC, XMP and C2PA write it."""
-        return _VOCABULARY + self.source_type
+        return VOCABULARY + self.source_type
 
     @property
     def comment(self) -> str:

@@ -19,7 +19,6 @@ WRITERS = {
     "storycore_tts/services/rendering.py": "streams, with the tags of the door",
     "storycore_tts/services/speech_service.py": "keeps recordings of users, as they are",
     "storycore_tts/services/voice_files.py": "keeps recordings of users, as they are",
-    "storycore_tts/adapters/c2pa/signer.py": "tries a certificate on 10 ms of silence",
     "storycore_tts/adapters/comfyui/speaking.py": "sends a user's recording to ComfyUI",
     "storycore_tts/testing/contract.py": "makes tones for tests",
     "storycore_tts/testing/comfyui/speech.py": "pretends to be ComfyUI",

@@ -15,10 +15,8 @@ from storycore_tts.adapters.c2pa.manifests import manifest_of
 from storycore_tts.adapters.c2pa.package import c2pa_package
 from storycore_tts.adapters.c2pa.time_authority import TimeAuthority
 from storycore_tts.domain.logs import log_event
-from storycore_tts.domain.provenance import tags_for
 from storycore_tts.domain.speech import Speech
 from storycore_tts.errors import ConfigurationError, MarkingFailed
-from storycore_tts.sound.files import encode
 from storycore_tts.sound.tags import Tags
 
 _SUFFIXES = frozenset((".wav", ".flac", ".mp3", ".m4a"))
@@ -82,10 +80,9 @@ class C2paSigner:
         Raises:
             MarkingFailed: The certificate cannot sign sound files.
         """
-        silence = Speech(np.zeros(240, np.float32), 24_000, "", "")
-        tags = tags_for("algorithmicMedia", silence.created)
-        data = encode(silence.samples, silence.sample_rate, ".wav")
-        self._signed(data, ".wav", manifest_of(silence, tags), self._credentials(), None)
+        silence = Speech(np.zeros(240, np.float32), 24_000, "", "", source_type="algorithmicMedia")
+        manifest = manifest_of(silence, silence.tags())
+        self._signed(silence.encode(".wav"), ".wav", manifest, self._credentials(), None)
 
     def _signed(
         self,

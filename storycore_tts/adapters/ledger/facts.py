@@ -8,7 +8,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from storycore_tts.domain.requests import CloneRequest, SpeechRequest
+from storycore_tts.domain.requests import CloneRequest, SpeechRequest, voice_of
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.speech import Speech
 
@@ -50,7 +50,7 @@ def facts_of(
 
 
 def text_hash(text: str, secret: bytes) -> str:
-    """Return the hash of a text, which nobody can guess without the ledger's secret.
+    """Return the hash of a text, which cannot be guessed without the ledger's secret.
 
     Args:
         text: The text.
@@ -79,8 +79,8 @@ def _voice_of(request: SpeechRequest | CloneRequest) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if isinstance(request, CloneRequest):
         facts["reference"] = request.reference.sha256
-    else:
-        facts["voice"] = request.speaker
-    if request.voice_consent is not None:  # a stored voice, by its own name
-        facts |= {"voice": request.voice_consent.voice, "consent": request.voice_consent.id}
+    if voice := voice_of(request):
+        facts["voice"] = voice
+    if request.voice_consent is not None:
+        facts["consent"] = request.voice_consent.id
     return facts

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from storycore_tts.entrypoints.cli import console
-from storycore_tts.errors import InvalidRequest
+from storycore_tts.entrypoints.cli import console, inputs
 
 if TYPE_CHECKING:
     from storycore_tts.domain.consent import Consent
@@ -103,10 +102,4 @@ def summary(consent: Consent | None) -> str:
 
 
 def _hash(file: Path | None) -> str:
-    if file is None:
-        return ""
-    try:
-        return sha256(file.read_bytes()).hexdigest()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InvalidRequest(f"Cannot read {file}: {reason}.") from error
+    return "" if file is None else sha256(inputs.bytes_in(file)).hexdigest()

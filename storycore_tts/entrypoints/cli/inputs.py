@@ -1,9 +1,11 @@
-"""Text from arguments, files and stdin."""
+"""Input from arguments, files and stdin."""
 
 from __future__ import annotations
 
 import sys
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from storycore_tts.entrypoints.cli import console
@@ -58,12 +60,34 @@ def text_in(path: Path) -> str:
     Raises:
         InvalidRequest: The file cannot be read, or has another encoding.
     """
+    return _decoded(bytes_in(path), f"The file {path}")
+
+
+def bytes_in(path: Path) -> bytes:
+    """Return the contents of a file.
+
+    Args:
+        path: Path of the file.
+
+    Raises:
+        InvalidRequest: The file cannot be read.
+    """
+    with readable(path):
+        return path.read_bytes()
+
+
+@contextmanager
+def readable(path: str | Path) -> Iterator[None]:
+    """Report that a file cannot be read as ``InvalidRequest``.
+
+    Args:
+        path: Path of the file, for the message.
+    """
     try:
-        data = path.read_bytes()
+        yield
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) else error
         raise InvalidRequest(f"Cannot read {path}: {reason}.") from error
-    return _decoded(data, f"The file {path}")
 
 
 def agreed(question: str) -> bool:

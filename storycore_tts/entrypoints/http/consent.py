@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from storycore_tts.entrypoints.http.answers import PREFIX
 from storycore_tts.entrypoints.http.documented import documented
 from storycore_tts.entrypoints.http.problems import Refused
-from storycore_tts.entrypoints.http.schemas import View
+from storycore_tts.entrypoints.http.schemas import View, by_example
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner, KeyedRoute
 from storycore_tts.entrypoints.http.service import CurrentService
 from storycore_tts.errors import InvalidRequest
@@ -27,26 +27,21 @@ _OF_A_VOICE = documented(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
 class ConsentView(View):
     """The consent to the use of a voice."""
 
-    model_config = ConfigDict(
-        use_attribute_docstrings=True,
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "9f3c5b0e7d2a4c86b1e0f4a97c35d218",
-                    "how": "document",
-                    "text": "Mia agreed, 2026-03-02",
-                    "given_by": "Mia Example",
-                    "document_sha256": "5e" * 32,
-                    "statement_sha256": "",
-                    "projects": ["harbour"],
-                    "purposes": [],
-                    "languages": ["German"],
-                    "given": "2026-03-02T09:30:00Z",
-                    "expires": "2027-03-03T00:00:00Z",
-                    "reference_sha256": "7a" * 32,
-                }
-            ]
-        },
+    model_config = by_example(
+        {
+            "id": "9f3c5b0e7d2a4c86b1e0f4a97c35d218",
+            "how": "document",
+            "text": "Mia agreed, 2026-03-02",
+            "given_by": "Mia Example",
+            "document_sha256": "5e" * 32,
+            "statement_sha256": "",
+            "projects": ["harbour"],
+            "purposes": [],
+            "languages": ["German"],
+            "given": "2026-03-02T09:30:00Z",
+            "expires": "2027-03-03T00:00:00Z",
+            "reference_sha256": "7a" * 32,
+        }
     )
 
     id: str
@@ -86,21 +81,16 @@ class RevocationBody(BaseModel):
 class RevocationView(View):
     """A revoked voice, and its jobs."""
 
-    model_config = ConfigDict(
-        use_attribute_docstrings=True,
-        json_schema_extra={
-            "examples": [
-                {
-                    "voice": "Mia",
-                    "consent_id": "9f3c5b0e7d2a4c86b1e0f4a97c35d218",
-                    "reference_sha256": "7a" * 32,
-                    "revoked": "2026-05-04T10:00:00Z",
-                    "reason": "Mia withdrew her consent.",
-                    "ended_jobs": 2,
-                    "outputs": ["3f2b8c1e-9d4a-4c67-8a51-6e0d9b7f2c34"],
-                }
-            ]
-        },
+    model_config = by_example(
+        {
+            "voice": "Mia",
+            "consent_id": "9f3c5b0e7d2a4c86b1e0f4a97c35d218",
+            "reference_sha256": "7a" * 32,
+            "revoked": "2026-05-04T10:00:00Z",
+            "reason": "Mia withdrew her consent.",
+            "ended_jobs": 2,
+            "outputs": ["3f2b8c1e-9d4a-4c67-8a51-6e0d9b7f2c34"],
+        }
     )
 
     voice: str

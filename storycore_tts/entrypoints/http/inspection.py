@@ -15,10 +15,11 @@ from storycore_tts.entrypoints.http.schemas import by_example
 from storycore_tts.entrypoints.http.security.keys import CurrentOwner, KeyedRoute
 from storycore_tts.entrypoints.http.service import CurrentService
 from storycore_tts.services.inspection import to_json
+from storycore_tts.sound.tags import VOCABULARY
 
 router = APIRouter(prefix=PREFIX, tags=["inspection"], route_class=KeyedRoute)
 
-_SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+_SOURCE = f"{VOCABULARY}trainedAlgorithmicMedia"
 _TAGS = {
     "source_type": _SOURCE,
     "generator": "storycore-tts/0.1.0",

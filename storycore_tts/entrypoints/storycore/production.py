@@ -9,11 +9,11 @@ import logging
 import time
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from typing_extensions import Unpack
 
+from storycore_tts.concurrency.closing import AsyncCloseable
 from storycore_tts.domain.casting import CastVoice
 from storycore_tts.domain.logs import log_event
 from storycore_tts.domain.presets import STYLES, clone_preset, training_preset
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 _OF_NOBODY = ("http://127.0.0.1:7860", "http://127.0.0.1:8188")
 
 
-class QwenTTSService:
+class QwenTTSService(AsyncCloseable):
     """The engine's ``QwenTTSService``, on the configured backend.
 
     On failure, methods return a result whose ``success`` is false. The object can be used again
@@ -76,17 +76,6 @@ class QwenTTSService:
         )
         self._files = lines.SpeechFiles(self._speech, self.config.output_dir or lines.OUTPUT)
         self._custom: dict[str, QwenTTSVoice] = {}
-
-    async def __aenter__(self) -> QwenTTSService:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     @property
     def config(self) -> QwenTTSConfig:
@@ -333,6 +322,10 @@ class QwenTTSService:
     async def close(self) -> None:
         """Close the backend; the next request opens it again."""
         await self._speech.aclose()
+
+    async def aclose(self) -> None:
+        """See ``close``."""
+        await self.close()
 
     def _registered(self, voice: str) -> CastVoice | None:
         custom = self._custom.get(voice)

@@ -44,7 +44,7 @@ MUTANTS = [
         "storycore_tts/services/marking.py",
         'and not (joinable and suffix == ".mp3")',
         "and True",
-        "a manifest lies between the lines of joined mp3 files",
+        "the manifest of the first of several joined mp3 files does not hold",
         MARKING,
     ),
     (

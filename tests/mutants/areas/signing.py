@@ -10,7 +10,7 @@ MUTANTS = [
     ),
     (
         "storycore_tts/adapters/c2pa/credentials.py",
-        '            with self._lock(folder / "lock"):\n',
+        '            with locked(folder / "lock"):\n',
         "            if True:\n",
         "two processes make two keys",
         ["tests/unit/c2pa/test_credentials.py"],

@@ -15,6 +15,7 @@ from storycore_tts.entrypoints.cli import console, failures, inputs, settings
 from storycore_tts.entrypoints.cli.interrupts import run_async
 from storycore_tts.entrypoints.cli.options import Reporting, Settings
 from storycore_tts.errors import InvalidRequest, RecordingTooLarge
+from storycore_tts.sound.tags import VOCABULARY
 
 if TYPE_CHECKING:
     from storycore_tts.services.inspection import Inspection
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 _MOST_BYTES = 256 * 2**20
 _MOST_SECONDS = 600.0  # in which a watermark is looked for
 _NOTHING_FOUND = 1
-_IPTC = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 
 _STATUSES = {
     "synthetic": 0,
@@ -59,7 +59,7 @@ def inspect(
     else:
         console.answer(found.sentence)
         for name, value in _rows(to_json(found)):
-            console.answer(f"  {name:<14} {value.removeprefix(_IPTC)}")
+            console.answer(f"  {name:<14} {value.removeprefix(VOCABULARY)}")
     return _STATUSES[found.verdict.value]
 
 
@@ -79,7 +79,7 @@ def _contents(file: str) -> bytes:
         if sys.stdin is None:
             raise InvalidRequest("Cannot read the file from stdin, which is closed.")
         return sys.stdin.buffer.read(_MOST_BYTES + 1)
-    try:
+    with inputs.readable(file):
         found = Path(file).stat()
         if not stat.S_ISREG(found.st_mode):
             what = "is a folder" if stat.S_ISDIR(found.st_mode) else "is not a regular file"
@@ -89,9 +89,6 @@ def _contents(file: str) -> bytes:
                 f"{file} has {found.st_size} bytes; the maximum is {_MOST_BYTES}."
             )
         return Path(file).read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InvalidRequest(f"Cannot read {file}: {reason}.") from error
 
 
 def _rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:

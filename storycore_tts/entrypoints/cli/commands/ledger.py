@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option, Typer
 
 from storycore_tts.domain.text import speakable
-from storycore_tts.entrypoints.cli import console, settings
+from storycore_tts.entrypoints.cli import console, inputs, settings
 from storycore_tts.entrypoints.cli.groups import add_command
 from storycore_tts.entrypoints.cli.options import Reporting, Settings
 from storycore_tts.errors import ConsentRefused, InvalidRequest, shown
@@ -112,7 +112,7 @@ def list_(
     if voice is not None:
         wanted.append(_in_voice(voice, config))
     if file is not None:
-        wanted.append(_has("file", sha256(_contents(file)).hexdigest()))
+        wanted.append(_has("file", sha256(inputs.bytes_in(file)).hexdigest()))
     if text is not None:
         wanted.append(_has("text", ledger.text_hash(speakable(text))))
     found = [facts for facts in ledger.records() if all(test(facts) for test in wanted)]
@@ -178,13 +178,6 @@ def _in_voice(name: str, config: QwenTTSConfig) -> _Test:
         or facts.get(f"{of}reference") in recordings
         for of in ("", "notice_")
     )
-
-
-def _contents(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise InvalidRequest(f"Cannot open {file}: {error.strerror}.") from error
 
 
 def _row(facts: Any) -> tuple[str, ...]:
