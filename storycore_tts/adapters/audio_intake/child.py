@@ -17,6 +17,7 @@ from typing import IO
 
 import numpy as np
 
+from storycore_tts.concurrency import sandbox
 from storycore_tts.errors import (
     BackendUnavailable,
     InvalidReferenceAudio,
@@ -28,8 +29,6 @@ from storycore_tts.sound.samples import Samples
 DECODER = Path(__file__).with_name("decoder.py")
 
 _CONVERT = "Convert it to wav or flac (ffmpeg -i reference.amr reference.wav)."
-# Environment variables that the child needs to start.
-_NEEDED = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _HEAD = struct.Struct("<cI")
 _LONGEST_MESSAGE = 2**20  # bytes
 _LONGEST_TEXT = 300  # characters of a message that are shown
@@ -99,8 +98,9 @@ class Child:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
-                    env=_environment(),
-                    cwd=Path(sys.executable).anchor,
+                    # One thread per core would cost time and memory.
+                    env={**sandbox.environment(), "OPENBLAS_NUM_THREADS": "1"},
+                    cwd=sandbox.folder(),
                     start_new_session=True,
                     creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
                 )
@@ -191,19 +191,12 @@ class Child:
     def _command(self) -> list[str]:
         limits = self._limits
         numbers = (limits.memory, limits.cpu_seconds, math.ceil(limits.timeout), limits.max_seconds)
-        paths = [str(Path(path).absolute()) for path in sys.path if path]
-        # -I ignores PYTHON… variables and the working directory; -S disables .pth files.
-        return [sys.executable, "-I", "-S", "-B", str(self._worker), *map(str, numbers), *paths]
+        return sandbox.command(self._worker, *numbers)
 
 
 def unreadable(why: str) -> InvalidReferenceAudio:
     """Return the error for a recording that could not be decoded."""
     return InvalidReferenceAudio(f"Cannot read the recording: {why}.", hint=_CONVERT)
-
-
-def _environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _NEEDED if name in os.environ}
-    return {**kept, "OPENBLAS_NUM_THREADS": "1"}  # one thread per core would cost time and memory
 
 
 def _messages(stream: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:

@@ -1,8 +1,8 @@
 """The subprocess: decodes one recording from standard input to standard output, then exits.
 
-It is started by its path and in isolation, so it imports nothing of this package except the module
-that decodes. Before it reads more than the file's header, it drops its rights to use more memory,
-CPU time, files, sockets and child processes than it needs.
+It is started by its path and in isolation, so it imports nothing of this package except the modules
+that decode and that limit it. Before it reads more than the file's header, it drops its rights to
+use more memory, CPU time, files, sockets and child processes than it needs.
 
 Its output is a sequence of messages: one letter, the length of the body (4 bytes, little-endian)
 and the body. R is the sample rate (4 bytes); S is a block of samples (float32 mono); U means that
@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-_DECODERS = Path(__file__).parents[2] / "sound" / "decoders.py"
+_PACKAGE = Path(__file__).parents[2]
 _HEAD = 1024  # bytes; see decoder_of
 
 
@@ -37,7 +37,7 @@ def main(memory: str, cpu_seconds: str, timeout: str, max_seconds: str, *paths: 
         paths: Additional entries for ``sys.path``.
     """
     sys.path += [path for path in paths if path not in sys.path]
-    decoders = _loaded()
+    decoders = _loaded("sound/decoders.py")
     head = sys.stdin.buffer.read(1)  # a spare process may wait here for hours
     if not head:
         return
@@ -62,8 +62,10 @@ def main(memory: str, cpu_seconds: str, timeout: str, max_seconds: str, *paths: 
         _send(b"E", f"decoding it takes more than {int(memory) // 2**20} MiB of memory".encode())
 
 
-def _loaded() -> Any:
-    spec = importlib.util.spec_from_file_location("decoders", _DECODERS)
+def _loaded(file: str) -> Any:
+    """Return a module of this package, loaded by its path and without the package."""
+    path = _PACKAGE / file
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -81,23 +83,7 @@ def _import_ffmpeg() -> None:
 
 
 def _give_up_rights(memory: int, cpu_seconds: int) -> None:
-    if sys.platform == "win32":  # Windows has no such limits
-        return
-    import resource
-
-    wanted = {
-        "RLIMIT_AS": (memory, memory),
-        "RLIMIT_CPU": (cpu_seconds, cpu_seconds + 1),  # SIGXCPU, which names the cause; SIGKILL
-        "RLIMIT_NOFILE": (3, 3),  # the three open ones; no further files or sockets
-        "RLIMIT_NPROC": (0, 0),
-        "RLIMIT_FSIZE": (0, 0),
-        "RLIMIT_CORE": (0, 0),
-    }
-    for name, limit in wanted.items():
-        try:
-            resource.setrlimit(getattr(resource, name), limit)
-        except (AttributeError, ValueError, OSError):  # not available on every system
-            continue
+    _loaded("concurrency/sandbox.py").give_up_rights(memory, cpu_seconds)
 
 
 def _messages(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,11 +11,12 @@ from subprocess import DEVNULL, PIPE
 
 from pydantic import TypeAdapter, ValidationError
 
+from storycore_tts.concurrency import sandbox
+from storycore_tts.concurrency.waiting import unbroken, within
 from storycore_tts.errors import BackendUnavailable
 from storycore_tts.ports.inspecting import Manifest, ManifestProblem
 
 _WORKER = Path(__file__).with_name("worker.py")
-_NEEDED = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # variables for the start
 _LONGEST_ANSWER = 2**20  # bytes
 _READY = b"R"
 
@@ -53,7 +52,7 @@ class IsolatedManifests:
         """
         process = await self._started(len(data))
         try:
-            answer = await asyncio.wait_for(self._exchange(process, data), self.timeout)
+            answer = await within(self.timeout, self._exchange(process, data))
         except asyncio.TimeoutError:
             raise BackendUnavailable(
                 f"Reading the signature takes more than {self.timeout:g} s.",
@@ -63,7 +62,7 @@ class IsolatedManifests:
             if process.returncode is None:  # too late, or this task was cancelled
                 with suppress(ProcessLookupError):
                     process.kill()
-                await process.wait()
+                await unbroken(process.wait())
         if not answer.startswith(_READY):
             raise BackendUnavailable(
                 "The process that reads signatures fails before it has seen the file.",
@@ -78,12 +77,12 @@ class IsolatedManifests:
     async def _started(self, size: int) -> asyncio.subprocess.Process:
         try:
             return await asyncio.create_subprocess_exec(
-                *self._command(size),
+                *sandbox.command(self.worker, self.memory + 4 * size, self.cpu_seconds),
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=DEVNULL,
-                env={name: os.environ[name] for name in _NEEDED if name in os.environ},
-                cwd=Path(sys.executable).anchor,
+                env=sandbox.environment(),
+                cwd=sandbox.folder(),
                 limit=_LONGEST_ANSWER,
             )
         except OSError as error:
@@ -107,12 +106,6 @@ class IsolatedManifests:
             await process.wait()
             return ended.partial
         return _READY  # and nothing else, as of one that crashed
-
-    def _command(self, size: int) -> list[str]:
-        limits = (self.memory + 4 * size, self.cpu_seconds)
-        paths = [str(Path(path).absolute()) for path in sys.path if path]
-        # -I ignores PYTHON… variables and the working directory; -S disables .pth files.
-        return [sys.executable, "-I", "-S", "-B", str(self.worker), *map(str, limits), *paths]
 
 
 @cache

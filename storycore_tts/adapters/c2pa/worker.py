@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import suppress
 from dataclasses import asdict
 
 
@@ -24,9 +23,10 @@ def main(memory: str, cpu_seconds: str, *paths: str) -> None:
     sys.path += [path for path in paths if path not in sys.path]
     from storycore_tts.adapters.c2pa.package import c2pa_package
     from storycore_tts.adapters.c2pa.reader import read_manifest
+    from storycore_tts.concurrency.sandbox import give_up_rights
 
     c2pa_package()  # before opening files is forbidden
-    _give_up_rights(int(memory), int(cpu_seconds))
+    give_up_rights(int(memory), int(cpu_seconds))
     sys.stdout.write("R")
     sys.stdout.flush()
     length = int.from_bytes(sys.stdin.buffer.read(4), "little")
@@ -34,24 +34,6 @@ def main(memory: str, cpu_seconds: str, *paths: str) -> None:
     manifest = read_manifest(sys.stdin.buffer.read(), authorities=authorities)
     found = None if manifest is None else {**asdict(manifest), "assertions": None}
     sys.stdout.write(json.dumps(found))
-
-
-def _give_up_rights(memory: int, cpu_seconds: int) -> None:
-    if sys.platform == "win32":  # Windows has no such limits
-        return
-    import resource
-
-    wanted = {
-        "RLIMIT_AS": memory,
-        "RLIMIT_CPU": cpu_seconds,
-        "RLIMIT_NOFILE": 3,  # the three open ones; no further files or sockets
-        "RLIMIT_NPROC": 0,
-        "RLIMIT_FSIZE": 0,
-        "RLIMIT_CORE": 0,
-    }
-    for name, limit in wanted.items():
-        with suppress(AttributeError, ValueError, OSError):  # not available on every system
-            resource.setrlimit(getattr(resource, name), (limit, limit))
 
 
 if __name__ == "__main__":

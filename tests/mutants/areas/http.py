@@ -20,7 +20,7 @@ MUTANTS = [
         ],
     ),
     (
-        "storycore_tts/adapters/audio_intake/decoder.py",
+        "storycore_tts/concurrency/sandbox.py",
         '        "RLIMIT_NOFILE": (3, 3),',
         '        "RLIMIT_NOFILE": (64, 64),',
         "a decoder that was taken over can open files and sockets",
