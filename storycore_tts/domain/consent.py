@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
 from storycore_tts.domain.languages import AUTO, language_named
+from storycore_tts.domain.moments import in_utc, utc_now
 from storycore_tts.domain.text import one_line, speakable
 from storycore_tts.errors import ConsentRefused, InvalidRequest, shown
 
@@ -73,7 +74,7 @@ class Consent:
     purposes: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     expires: datetime | None = None
-    given: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    given: datetime = field(default_factory=utc_now)
     owner: str = ""
     reference_sha256: str = ""
     id: str = field(default_factory=lambda: uuid4().hex)
@@ -264,27 +265,6 @@ def expiry(text: str) -> datetime:
             hint="Write 2027-01-31, or 2027-01-31T18:00:00+01:00 with a time zone.",
         )
     return moment
-
-
-def in_utc(name: str, moment: datetime) -> datetime:
-    """Return a time in UTC.
-
-    Args:
-        name: Name of the field, for messages.
-        moment: The time.
-
-    Raises:
-        InvalidRequest: It has no time zone, or cannot be converted.
-    """
-    if not isinstance(moment, datetime) or moment.tzinfo is None:
-        raise InvalidRequest(
-            f"{name} must be a datetime with a time zone, not {shown(moment)}.",
-            hint="Use datetime.now(timezone.utc).",
-        )
-    try:
-        return moment.astimezone(timezone.utc)
-    except OverflowError:  # the first or last day that datetime supports
-        raise InvalidRequest(f"{name} is {moment}, which cannot be converted to UTC.") from None
 
 
 def _check_scope(voice: str, what: str, value: str, covered: Sequence[str]) -> None:

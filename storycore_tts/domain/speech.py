@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from storycore_tts.domain.disclosure import Notice
+from storycore_tts.domain.moments import utc_now
 from storycore_tts.domain.provenance import SourceType, tags_for
 from storycore_tts.domain.requests import CloneRequest, SpeechRequest
 from storycore_tts.sound.files import check_suffix, encode
@@ -90,7 +91,7 @@ class Speech:
     warnings: tuple[str, ...] = ()
     cutoff: float | None = None
     source_type: SourceType = "trainedAlgorithmicMedia"
-    created: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    created: datetime = field(default_factory=utc_now)
     request: SpeechRequest | CloneRequest | None = field(default=None, repr=False)
     marker: Marker | None = field(default=None, repr=False)
     notice: Notice | None = None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Literal
 
-from storycore_tts.domain.consent import Consent, ConsentReference, checkpoint_sha256, in_utc
+from storycore_tts.domain.consent import Consent, ConsentReference, checkpoint_sha256
 from storycore_tts.domain.languages import AUTO, language_named
+from storycore_tts.domain.moments import in_utc, utc_now
 from storycore_tts.domain.requests import CloneRequest, ReferenceAudio, SpeechRequest
 from storycore_tts.domain.sampling import Sampling
 from storycore_tts.domain.text import one_line, speakable
@@ -20,10 +21,6 @@ _PUNCTUATION = " ._-"
 
 VoiceKind = Literal["clone", "checkpoint"]
 """Kind of a stored voice: a recording to clone, or a fine-tuned model."""
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ class StoredVoice:
     model_choice: str | None = None
     language: str | None = None
     instruct: str = ""
-    created: datetime = field(default_factory=_now)
+    created: datetime = field(default_factory=utc_now)
     consent_record: Consent | None = None
 
     def __post_init__(self) -> None:

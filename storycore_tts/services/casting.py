@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from storycore_tts.concurrency.file_locks import locked
+from storycore_tts.concurrency.shared_files import locked
 from storycore_tts.domain.cast_file import read_cast, written
 from storycore_tts.domain.casting import Cast, CastVoice, Character, Role, fitting
 from storycore_tts.domain.logs import log_event

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from storycore_tts.domain.consent import Consent, Revocation, checkpoint_sha256
+from storycore_tts.domain.moments import utc_now
 from storycore_tts.domain.requests import CloneRequest
 from storycore_tts.domain.stored_voices import StoredVoice, name_key
 from storycore_tts.errors import ConsentRefused, StorageFailed
@@ -35,10 +36,6 @@ _CLOCK = ".clock"
 _CLOCK_STEP = timedelta(minutes=1)  # the file is not rewritten sooner
 
 
-def _utc_now() -> datetime:
-    return datetime.now(timezone.utc)
-
-
 class Consents:
     """The consents to the use of the voices in a folder: a ``ConsentRecords``. Methods block.
 
@@ -47,7 +44,7 @@ class Consents:
         clock: Returns the current time, with a time zone.
     """
 
-    def __init__(self, folder: Path, *, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, folder: Path, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._folder = folder
         self._clock = clock
 

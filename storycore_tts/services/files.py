@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
 
+from storycore_tts.concurrency.shared_files import replace_file
 from storycore_tts.errors import ConfigurationError
 
 
@@ -71,9 +71,4 @@ def replace_text(file: Path, text: str) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    draft = file.with_name(f".{file.name}-{uuid4().hex}")
-    try:
-        draft.write_bytes(text.encode("utf-8"))
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
+    replace_file(file, text.encode("utf-8"))

@@ -9,8 +9,8 @@ from enum import Enum
 from itertools import islice
 from typing import Any
 
+from storycore_tts.concurrency.admission import Admission
 from storycore_tts.errors import (
-    BackendOverloaded,
     InvalidReferenceAudio,
     MarkingFailed,
     RecordingTooLarge,
@@ -20,7 +20,6 @@ from storycore_tts.ports.inspecting import Manifest, ReadManifest, ReadSamples, 
 from storycore_tts.ports.marking import Watermark, WatermarkScore
 from storycore_tts.sound.decoders import ACCEPTED, decoder_of
 
-_RETRY_AFTER = 2.0  # s
 _MOST_ENTRIES = 50  # tags, actions and problems that are told; files of others may have thousands
 _LONGEST = 500  # characters of a value
 _ELSEWHERE, _UNTRUSTED = "manifest.remote", "signingCredential.untrusted"
@@ -239,9 +238,12 @@ class Inspector:
         self._watermark = watermark
         self._read_samples = read_samples
         self._max_bytes = max_bytes
-        self._turns = asyncio.Semaphore(concurrency)
-        self._capacity = concurrency + max_waiting
-        self._admitted = 0
+        self._admission = Admission(
+            concurrency,
+            max_waiting,
+            state="files are being inspected or are waiting",
+            hint="Send the file again later.",
+        )
 
     async def inspect(self, data: bytes) -> Inspection:
         """Return what is found in a file.
@@ -255,21 +257,9 @@ class Inspector:
             BackendOverloaded: Too many files are waiting.
         """
         self._check(data)
-        if self._admitted >= self._capacity:
-            raise BackendOverloaded(
-                f"{self._capacity} files are being inspected or are waiting.",
-                hint="Send the file again later.",
-                retry_after=_RETRY_AFTER,
-            )
-        self._admitted += 1
-        try:
-            async with self._turns:
-                tags = await asyncio.to_thread(self._read_tags, data)
-                return Inspection(
-                    _shortened(tags), await self._signed(data), await self._heard(data)
-                )
-        finally:
-            self._admitted -= 1
+        async with self._admission.turn():
+            tags = await asyncio.to_thread(self._read_tags, data)
+            return Inspection(_shortened(tags), await self._signed(data), await self._heard(data))
 
     def _check(self, data: bytes) -> None:
         if len(data) > self._max_bytes:

@@ -15,11 +15,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from storycore_tts.concurrency.shared_files import replace_file
 from storycore_tts.domain.consent import Consent
 from storycore_tts.domain.requests import ReferenceAudio
 from storycore_tts.domain.stored_voices import StoredVoice, name_key, voice_name
 from storycore_tts.errors import InvalidRequest, StorageFailed, TTSError, shown
-from storycore_tts.services.files import replace_text
 from storycore_tts.sound.files import encode_exactly
 
 _FORMAT = 2  # of voice.json; in format 1, the consent is a string
@@ -90,7 +90,7 @@ def replace_consent(place: Path, consent: Consent) -> None:
         Exception: One of ``UNREADABLE``; the voice is damaged.
     """
     document = {**read_document(place), "format": _FORMAT, "consent": consent.to_json()}
-    replace_text(place / _DOCUMENT, _text(document).decode())
+    replace_file(place / _DOCUMENT, _text(document))
 
 
 def _text(document: dict[str, Any]) -> bytes:

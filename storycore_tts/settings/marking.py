@@ -30,7 +30,7 @@ class MarkingConfig(SettingsBlock):
     asked."""
     trust_list: Annotated[str, Field(min_length=1)] | None = None
     """PEM file with the certificates of authorities whose signers ``inspect`` calls trusted; None:
-    nobody is."""
+    no signer is."""
     watermark: Literal["auto", "always", "off"] = "auto"
     """Which files get a watermark. ``auto``: streams and .ogg, .opus, .aac and .pcm files, which
     cannot be signed, if the extra ``watermark`` is installed; ``always``: all; ``off``: none."""

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from storycore_tts.adapters.queue import withdraw_from
+from storycore_tts.adapters.queue import tables, withdraw_from
 from storycore_tts.domain.jobs import Failure, JobKind, JobState, UploadNotFound, Withdrawn
+from storycore_tts.errors import StorageFailed
 
 from .conftest import ended, spec
 
@@ -67,6 +68,15 @@ async def test_all_copies_of_the_recording_go_and_no_other(place, workshop, open
         with pytest.raises(UploadNotFound):
             await queue.uploads.get(owner, upload)
     assert await queue.uploads.get("ann", other)
+
+
+async def test_a_damaged_job_that_may_be_in_the_voice_is_named(place, workshop, opened):
+    queue = await opened(place, workshop)
+    await ended(queue, await queue.submit(of_voice()))
+    with queue._storage.writing() as connection:
+        connection.execute(tables.jobs.update().values(spec=f'["{ID}"]'))
+    with pytest.raises(StorageFailed, match="damaged, or another version"):
+        await queue.withdraw(ID, RECORDING, REFUSED)
 
 
 async def test_without_a_consent_no_job_is_touched(place, workshop, opened):

@@ -9,19 +9,14 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from storycore_tts.adapters.audio_intake.child import DECODER, Child, IntakeLimits, unreadable
+from storycore_tts.concurrency.admission import Admission
 from storycore_tts.concurrency.closing import AsyncCloseable
 from storycore_tts.domain.requests import ReferenceAudio
-from storycore_tts.errors import (
-    BackendOverloaded,
-    BackendUnavailable,
-    RecordingTooLarge,
-)
+from storycore_tts.errors import BackendUnavailable, RecordingTooLarge
 from storycore_tts.sound.samples import Samples
 
 T = TypeVar("T")
 _Use: TypeAlias = Callable[[tuple[Samples, int]], T]
-
-_RETRY_AFTER = 2.0  # s
 
 
 class RecordingReader(AsyncCloseable):
@@ -49,9 +44,12 @@ class RecordingReader(AsyncCloseable):
     ) -> None:
         self._limits = limits or IntakeLimits()
         self._worker = worker
-        self._turns = asyncio.Semaphore(concurrency)
-        self._capacity = concurrency + max_waiting
-        self._admitted = 0
+        self._admission = Admission(
+            concurrency,
+            max_waiting,
+            state="recordings are being decoded or are waiting",
+            hint="Send the recording again later.",
+        )
         self._threads = ThreadPoolExecutor(concurrency + 1, "storycore-tts-intake")
         self._spare: Child | None = None
         self._busy: set[Child] = set()
@@ -98,18 +96,8 @@ class RecordingReader(AsyncCloseable):
 
     async def _in_turn(self, data: bytes, use: _Use[T]) -> T:
         self._check(data)
-        if self._admitted >= self._capacity:
-            raise BackendOverloaded(
-                f"{self._capacity} recordings are being decoded or are waiting.",
-                hint="Send the recording again later.",
-                retry_after=_RETRY_AFTER,
-            )
-        self._admitted += 1
-        try:
-            async with self._turns:
-                return await self._decode(data, use)
-        finally:
-            self._admitted -= 1
+        async with self._admission.turn():
+            return await self._decode(data, use)
 
     async def _decode(self, data: bytes, use: _Use[T]) -> T:
         if self._closed:

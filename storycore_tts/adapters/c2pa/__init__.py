@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storycore_tts.adapters.c2pa.package import c2pa_package
+from storycore_tts.domain.moments import utc_now
 from storycore_tts.errors import ConfigurationError, MarkingFailed
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _configured(config: MarkingConfig) -> Credentials:
     Raises:
         ConfigurationError: It cannot be read, or is not valid now.
     """
-    from storycore_tts.adapters.c2pa.credentials import read_credentials, utc_now
+    from storycore_tts.adapters.c2pa.credentials import read_credentials
 
     files = (Path(str(name)).expanduser() for name in (config.certificate, config.private_key))
     credentials = read_credentials(*files)

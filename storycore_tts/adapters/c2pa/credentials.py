@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from storycore_tts.adapters.c2pa.own_certificate import made
-from storycore_tts.concurrency.file_locks import locked
+from storycore_tts.concurrency.shared_files import locked, replace_file
+from storycore_tts.domain.moments import utc_now
 from storycore_tts.errors import ConfigurationError, MarkingFailed
 
 if TYPE_CHECKING:
@@ -22,11 +21,6 @@ RENEWED_BEFORE = timedelta(days=5 * 365)
 """A certificate of one's own is replaced when it expires sooner than this."""
 
 _FILE = "own.pem"
-
-
-def utc_now() -> datetime:
-    """Return the time, with a time zone."""
-    return datetime.now(timezone.utc)
 
 
 @dataclass(frozen=True)
@@ -218,7 +212,7 @@ class OwnCredentials:
                 if found is not None and not self._is_old(found):
                     return found
                 pem = made(self._now())
-                _write_private(self.file, pem)
+                replace_file(self.file, pem, private=True)
         except OSError as error:
             raise self._failed(error.strerror or str(error)) from error
         return parsed(pem, pem)
@@ -229,17 +223,3 @@ class OwnCredentials:
             hint="Make the folder writable, set tts.qwen.marking.certificate and private_key, or "
             "switch signing off with tts.qwen.marking.sign: off.",
         )
-
-
-def _write_private(file: Path, data: bytes) -> None:
-    """Replace a file atomically; only its owner can read it."""
-    draft = file.with_name(f".{file.name}-{uuid4().hex}")
-    try:
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as opened:
-            opened.write(data)
-            opened.flush()
-            os.fsync(handle)
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)

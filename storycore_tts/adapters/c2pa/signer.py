@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from storycore_tts.adapters.c2pa.credentials import Credentials, utc_now
+from storycore_tts.adapters.c2pa.credentials import Credentials
 from storycore_tts.adapters.c2pa.manifests import manifest_of
 from storycore_tts.adapters.c2pa.package import c2pa_package
 from storycore_tts.adapters.c2pa.time_authority import TimeAuthority
 from storycore_tts.domain.logs import log_event
+from storycore_tts.domain.moments import utc_now
 from storycore_tts.domain.speech import Speech
 from storycore_tts.errors import ConfigurationError, MarkingFailed
 from storycore_tts.sound.tags import Tags

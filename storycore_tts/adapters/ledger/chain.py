@@ -2,7 +2,7 @@
 
 A record is one line of JSON. Its ``seq`` counts from 1, and its ``previous`` is the SHA-256 hash of
 the line before, without the line break. The ``Head`` of a chain is the number and the hash of its
-last line: whoever keeps it elsewhere can tell later whether anything up to there was changed.
+last line. A copy kept elsewhere shows later whether anything up to there was changed.
 """
 
 from __future__ import annotations

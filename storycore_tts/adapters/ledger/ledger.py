@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -23,7 +23,8 @@ from storycore_tts.adapters.ledger.chain import (
     line_of,
 )
 from storycore_tts.adapters.ledger.facts import facts_of, text_hash
-from storycore_tts.concurrency.file_locks import locked
+from storycore_tts.concurrency.shared_files import locked
+from storycore_tts.domain.moments import utc_now
 from storycore_tts.domain.speech import Speech
 from storycore_tts.errors import InvalidRequest, StorageFailed
 
@@ -32,10 +33,6 @@ _SECRET = 32  # bytes
 _SLACK = timedelta(days=1)  # between two prunings
 _WHEN_PRUNED = " (found when older records were pruned)"
 _DISK = "Free disk space, choose another tts.qwen.ledger.path, or switch the ledger off."
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
 
 
 class Ledger:
@@ -55,7 +52,7 @@ class Ledger:
     """
 
     def __init__(
-        self, file: Path, *, keep_days: int | None = None, clock: Callable[[], datetime] = _now
+        self, file: Path, *, keep_days: int | None = None, clock: Callable[[], datetime] = utc_now
     ) -> None:
         self.file = file
         self._head = file.with_name(f"{file.name}.head")

@@ -13,7 +13,7 @@ from storycore_tts.adapters.queue.identifiers import uploads_in
 from storycore_tts.adapters.queue.repository import LIVE
 from storycore_tts.adapters.queue.storage import SUBMISSION_LOCK, Storage, batches
 from storycore_tts.adapters.queue.tables import jobs, uploads
-from storycore_tts.domain.jobs import Failure, JobState, Withdrawn
+from storycore_tts.domain.jobs import JSON, Failure, JobState, Withdrawn
 
 
 def withdraw(storage: Storage, consent_id: str, recording: bytes, failure: Failure) -> Withdrawn:
@@ -21,8 +21,8 @@ def withdraw(storage: Storage, consent_id: str, recording: bytes, failure: Failu
     ended, outputs, copies = list[str](), list[str](), set[str]()
     document = documents.of_failure(failure)
     with storage.writing(SUBMISSION_LOCK) as connection:  # no job is accepted during this
-        for job_id, state, spec in _of_consent(connection, consent_id):
-            copies |= uploads_in(json.loads(spec)["details"])
+        for job_id, state, details in _of_consent(connection, consent_id):
+            copies |= uploads_in(details)
             if state == JobState.SUCCEEDED.value:
                 outputs.append(job_id)
             is_live = sa.and_(jobs.c.id == job_id, jobs.c.state.in_(LIVE))
@@ -64,15 +64,18 @@ def withdraw_from(
         storage.close()
 
 
-def _of_consent(connection: sa.Connection, consent_id: str) -> list[tuple[str, str, str]]:
+def _of_consent(connection: sa.Connection, consent_id: str) -> list[tuple[str, str, JSON]]:
+    """Return id, state and details of each job under a consent."""
     if not consent_id:
         return []
     wanted = sa.select(jobs.c.id, jobs.c.state, jobs.c.spec).order_by(jobs.c.number)
     rows = connection.execute(wanted.where(jobs.c.spec.contains(consent_id, autoescape=True)))
-    return [(row.id, row.state, row.spec) for row in rows if _names(row.spec, consent_id)]
+    with documents.reading():
+        found = [(row.id, row.state, json.loads(row.spec)["details"]) for row in rows]
+        return [one for one in found if _names(one[2], consent_id)]
 
 
-def _names(spec: str, consent_id: str) -> bool:
+def _names(details: JSON, consent_id: str) -> bool:
     """Return whether a job is under a consent; the id may also be part of its text."""
-    given = json.loads(spec)["details"]["request"].get("voice_consent")
+    given = details["request"].get("voice_consent")
     return given is not None and given["id"] == consent_id

@@ -16,7 +16,7 @@ MUTANTS = [
         ["tests/storycore/test_casting.py"],
     ),
     (
-        "storycore_tts/concurrency/file_locks.py",
+        "storycore_tts/concurrency/shared_files.py",
         '            connection.execute("BEGIN EXCLUSIVE")\n',
         "            pass\n",
         "processes that cast at once lose each other's characters",

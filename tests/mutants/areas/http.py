@@ -2,7 +2,7 @@
 
 MUTANTS = [
     (
-        "storycore_tts/adapters/audio_intake/reader.py",
+        "storycore_tts/concurrency/admission.py",
         "        if self._admitted >= self._capacity:\n",
         "        if self._admitted < 0:\n",
         "recordings that wait to be decoded have no bound",
@@ -11,7 +11,7 @@ MUTANTS = [
         ],
     ),
     (
-        "storycore_tts/adapters/audio_intake/reader.py",
+        "storycore_tts/concurrency/admission.py",
         "            self._admitted -= 1\n",
         "            pass\n",
         "a place in the queue of recordings is never free again",

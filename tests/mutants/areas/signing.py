@@ -16,9 +16,9 @@ MUTANTS = [
         ["tests/unit/c2pa/test_credentials.py"],
     ),
     (
-        "storycore_tts/adapters/c2pa/credentials.py",
-        "os.O_EXCL, 0o600)",
-        "os.O_EXCL, 0o644)",
+        "storycore_tts/concurrency/shared_files.py",
+        "0o600 if private else 0o666",
+        "0o666",
         "others can read the key",
         ["tests/unit/c2pa/test_credentials.py"],
     ),

@@ -86,12 +86,18 @@ async def test_a_process_that_works_too_hard_is_ended(tmp_path, signed):
     assert [problem.code for problem in found.problems] == ["manifest.unreadable"]
 
 
-async def test_a_cancelled_read_ends_its_process(instead, tmp_path):
-    started = tmp_path / "started"
-    reader = instead(f"open({str(started)!r}, 'w').close(); time.sleep(600)")
-    task = asyncio.ensure_future(reader.read(bytes(300_000)))
-    while not started.exists():
-        await asyncio.sleep(0.01)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+async def test_a_cancelled_read_ends_its_process(instead):
+    started = asyncio.Event()
+
+    def knocked(_, writer):
+        started.set()
+        writer.transport.abort()
+
+    async with await asyncio.start_server(knocked, "127.0.0.1", 0) as server:
+        address = server.sockets[0].getsockname()
+        knock = f"import socket; socket.create_connection({address}).close(); time.sleep(600)"
+        task = asyncio.ensure_future(instead(knock).read(bytes(300_000)))
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
