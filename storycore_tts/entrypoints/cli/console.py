@@ -138,6 +138,20 @@ def answer_table(
     answer("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
+def answer_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows to stdout: a table on a terminal; otherwise one row per line, with tabs.
+
+    Args:
+        columns: Headers of the columns.
+        rows: Cells of each row.
+    """
+    if stdout_is_terminal():
+        answer_table(columns, rows)
+        return
+    for row in rows:
+        answer("\t".join(row))
+
+
 def _forget_stdout() -> None:
     """Redirect stdout to the null device, so that the interpreter does not fail again at exit."""
     with suppress(OSError, ValueError):  # not a file, as in tests

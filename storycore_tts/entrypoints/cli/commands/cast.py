@@ -58,11 +58,7 @@ def cast(
     if not rows:
         console.tell(f"no characters found in {casting.file} or in character sheets")
     cells = [tuple(asdict(row).values()) for row in rows]
-    if console.stdout_is_terminal():
-        console.answer_table(_COLUMNS, cells)
-        return
-    for row in cells:
-        console.answer("\t".join(row))
+    console.answer_rows(_COLUMNS, cells)
 
 
 async def _parts(config: QwenTTSConfig) -> tuple[Casting, list[Part]]:

@@ -122,11 +122,9 @@ def list_(
         console.answer_json(found)
         return
     rows = [_row(facts) for facts in found]
-    if console.stdout_is_terminal():
-        console.answer_table(_COLUMNS, [(*row[:-1], f"{row[-1][:16]}…") for row in rows])
-        return
-    for row in rows:
-        console.answer("\t".join(row))
+    if console.stdout_is_terminal():  # which is too narrow for the whole hash
+        rows = [(*row[:-1], f"{row[-1][:16]}…") for row in rows]
+    console.answer_rows(_COLUMNS, rows)
 
 
 for _function in (verify, head, list_):

@@ -36,11 +36,7 @@ def speakers(backend: BackendFlags, reporting: Reporting) -> None:
         return
     voices = [*map(asdict, built_in), *map(_as_speaker, stored)]
     rows = [(voice["name"], voice["language"], voice["description"]) for voice in voices]
-    if console.stdout_is_terminal():
-        console.answer_table(("Speaker", "Language", "Voice"), rows)
-        return
-    for row in rows:
-        console.answer("\t".join(row))
+    console.answer_rows(("Speaker", "Language", "Voice"), rows)
 
 
 async def _ask(

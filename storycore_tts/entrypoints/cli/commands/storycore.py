@@ -130,8 +130,4 @@ def _list(scene: SpokenScene) -> None:
         )
         for clip, take in zip(scene.clips, scene.takes, strict=True)
     ]
-    if console.stdout_is_terminal():
-        console.answer_table(_COLUMNS, rows)
-        return
-    for row in rows:
-        console.answer("\t".join(row))
+    console.answer_rows(_COLUMNS, rows)

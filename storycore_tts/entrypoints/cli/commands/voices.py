@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,7 +55,7 @@ def list_(
     if not entries and not reporting.quiet:
         console.tell("No voices are stored yet: storycore-tts voices add NAME --reference FILE")
     rows = [_row(entry) for entry in entries if not entry.problem]
-    _answer_rows(("Voice", "Kind", "Language", "Made", "Consent"), rows)
+    console.answer_rows(("Voice", "Kind", "Language", "Made", "Consent"), rows)
 
 
 def add(
@@ -141,7 +140,7 @@ def show(name: Name, where: Settings, reporting: Reporting) -> None:
     record = facts.pop("consent_record") or {}
     facts |= {f"consent {what}": fact for what, fact in record.items() if what != "text"}
     rows = [(what, _in_words(fact)) for what, fact in facts.items() if fact not in (None, "", [])]
-    _answer_rows(("What", "Is"), rows)
+    console.answer_rows(("What", "Is"), rows)
 
 
 def remove(
@@ -211,15 +210,7 @@ def _list_revoked(voices: VoiceLibrary, reporting: Reporting) -> None:
         (one.voice, f"{one.revoked:%Y-%m-%d %H:%M} UTC", one.consent_id, _in_words(one.reason))
         for one in found
     ]
-    _answer_rows(("Voice", "Revoked", "Consent", "Reason"), rows)
-
-
-def _answer_rows(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    if console.stdout_is_terminal():
-        console.answer_table(header, rows)
-        return
-    for row in rows:
-        console.answer("\t".join(row))
+    console.answer_rows(("Voice", "Revoked", "Consent", "Reason"), rows)
 
 
 def _in_words(fact: object) -> str:
