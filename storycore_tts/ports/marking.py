@@ -104,7 +104,7 @@ class Watermark(Protocol):
             sample_rate: In Hz.
 
         Raises:
-            MarkingFailed: The library cannot be loaded.
+            MarkingFailed: The library cannot be loaded, or there is not enough memory.
         """
         ...
 

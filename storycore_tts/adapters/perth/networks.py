@@ -8,6 +8,8 @@ computes spectra. The results are the same, except that no samples are lost at t
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -67,11 +69,12 @@ class Networks:
         Args:
             samples: float32, shape (n,), −1..1.
             sample_rate: In Hz.
-        """
-        import torch
 
-        spectrum = _Spectrum(sample_rate)
-        with torch.inference_mode():
+        Raises:
+            MarkingFailed: There is not enough memory.
+        """
+        with _computing():
+            spectrum = _Spectrum(sample_rate)
             values = spectrum.of(samples)
             levels = spectrum.levels(values)
             louder, _ = self.encoder(levels)
@@ -84,13 +87,25 @@ class Networks:
         Args:
             samples: float32, shape (n,), −1..1.
             sample_rate: In Hz.
-        """
-        import torch
 
-        spectrum = _Spectrum(sample_rate)
-        with torch.inference_mode():
+        Raises:
+            MarkingFailed: See ``mark``.
+        """
+        with _computing():
+            spectrum = _Spectrum(sample_rate)
             found = float(self.decoder(spectrum.levels(spectrum.of(samples)))[0])
         return min(max(found, 0.0), 1.0) if found == found else 0.0  # NaN: digital silence
+
+
+@contextmanager
+def _computing() -> Iterator[None]:
+    import torch
+
+    try:
+        with torch.inference_mode():
+            yield
+    except RuntimeError as error:  # torch's only error, which is about memory here
+        raise MarkingFailed(f"The watermark cannot be computed: {error}") from error
 
 
 @cache

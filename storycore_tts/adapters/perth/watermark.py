@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from storycore_tts.adapters.perth.networks import HOP, NAME, Networks, load
-from storycore_tts.errors import MarkingFailed
 from storycore_tts.ports.marking import WatermarkScore
 from storycore_tts.sound.samples import Samples
 
@@ -86,10 +85,7 @@ class PerthStream:
         """Mark and return the next samples, and forget those that are not needed any more."""
         start, end = self._before, self._before + count
         around = self._kept[: end + _AROUND * self._hop]
-        try:
-            mark = self._networks.mark(around, self._rate)
-        except RuntimeError as error:  # torch's only error, which is about memory here
-            raise MarkingFailed(f"The watermark cannot be computed: {error}") from error
+        mark = self._networks.mark(around, self._rate)
         marked: Samples = np.clip(self._kept[start:end] + mark[start:end], -1.0, 1.0)
         self._before = min(end, _AROUND * self._hop)
         self._kept = self._kept[end - self._before :]

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from storycore_tts.adapters import perth
+from storycore_tts.adapters.perth.networks import Networks
+from storycore_tts.errors import MarkingFailed
 from storycore_tts.service_container import make_inspector
 from storycore_tts.settings import QwenTTSConfig
 from storycore_tts.sound.files import decode, encode
@@ -27,6 +29,16 @@ def speech(seconds, rate=RATE):
 @pytest.fixture(scope="module")
 def watermark():
     return perth.PerthWatermark()
+
+
+def test_too_little_memory_is_a_failed_mark():
+    def full(_):
+        raise RuntimeError("not enough memory: you tried to allocate 190 MB")
+
+    networks = Networks(encoder=full, decoder=full)
+    for use in (networks.mark, networks.score):
+        with pytest.raises(MarkingFailed, match=r"cannot be computed: not enough memory"):
+            use(speech(1), RATE)
 
 
 def test_a_mark_is_found_and_none_is_not(watermark):
